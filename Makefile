@@ -1,0 +1,51 @@
+# `make run` serves, `make test` tests. Each sets up what it needs first: nothing to install but Python and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+export PORT
+
+.PHONY: run test train check format lock clean
+
+run: $(VENV)/serve
+	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
+
+test: $(VENV)/dev
+	$(BIN)/pytest
+
+train: $(VENV)/train
+	$(BIN)/python -m models.train $(ARGS)
+
+check: $(VENV)/dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/test_docs.py
+
+format: $(VENV)/dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+# One environment that grows: dev.txt and train.txt hold the very pins of serve.txt and more.
+$(VENV)/serve $(VENV)/train $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
+	@echo "setting up $(VENV) from $< (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@touch $@
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3")'
+	@$(PYTHON) -m venv $(VENV)
+
+# The locks: universal (any platform, any Python from 3.11) and, on purpose, without a download address.
+lock: $(VENV)/pyvenv.cfg
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
+	for set in 'serve' 'train --extra train' 'dev --extra train --extra test --extra check'; do \
+		set -- $$set; name=$$1; shift; \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
+	done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

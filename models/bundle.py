@@ -1,0 +1,287 @@
+"""The contract between training and serving: one trained model as a folder of files.
+
+A bundle lies at ``<store>/<name>/<version>/`` and holds ``manifest.json``, which describes the model and
+vouches for every other file with its size and SHA-256. Training publishes it whole or not at all; serving
+reads it and believes nothing that the manifest does not vouch for. This module knows neither TensorFlow nor
+Flask, so that both halves can share it.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+MANIFEST = "manifest.json"
+MODEL_KERAS = "model.keras"
+MODEL_LITERT = "model.tflite"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
+Row = tuple[FiniteFloat, ...]
+
+
+class BundleError(Exception):
+    """A bundle cannot be found, trusted or written; the message names the file and the remedy."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Feature(_Record):
+    """One input of the network, in raw units. A value outside ``minimum`` to ``maximum`` is not an input."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    unit: str = ""
+    minimum: FiniteFloat
+    maximum: FiniteFloat
+    how: str = ""
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> Self:
+        if self.minimum >= self.maximum:
+            raise ValueError(f"feature {self.name}: minimum {self.minimum} is not below maximum {self.maximum}")
+        return self
+
+
+class Layer(_Record):
+    """One layer of the network; its output, ``units`` wide, is exposed under ``name`` by every engine."""
+
+    name: str
+    units: Annotated[int, Field(ge=1)]
+    activation: str
+
+
+class Training(_Record):
+    """Where the weights come from. ``facts`` maps each source file to the SHA-256 of its bytes."""
+
+    about: str
+    created: str
+    rows: Annotated[int, Field(ge=1)]
+    seed: int
+    facts: dict[str, str]
+    libraries: dict[str, str]
+    settings: dict[str, Any] = {}
+
+
+class Reference(_Record):
+    """What the training rows looked like, for warnings and drift.
+
+    ``features[name][i]`` is the quantile at ``probabilities[i]``, which run from 0 (the smallest training value)
+    to 1 (the largest); ``labels`` gives the share of the training rows that the network gives each label.
+    """
+
+    probabilities: Row
+    features: dict[str, Row]
+    labels: dict[str, FiniteFloat]
+
+
+class Golden(_Record):
+    """One row in schema order and what every layer must answer to it, by layer name."""
+
+    features: Row
+    outputs: dict[str, Row]
+
+
+class File(_Record):
+    """What the manifest vouches for: a file's size in bytes and the SHA-256 of its content, in hex."""
+
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Manifest(_Record):
+    """Everything about a model but its weights. Features and labels stand in the network's own order."""
+
+    format: Literal[1] = 1
+    name: Name
+    version: Annotated[int, Field(ge=1)] = 1
+    features: Annotated[tuple[Feature, ...], Field(min_length=1)]
+    labels: Annotated[tuple[str, ...], Field(min_length=2)]
+    layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
+    training: Training
+    metrics: dict[str, Any]
+    reference: Reference
+    golden: Annotated[tuple[Golden, ...], Field(min_length=1)]
+    background: tuple[Row, ...]
+    files: dict[FileName, File] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names in schema order."""
+        return tuple(feature.name for feature in self.features)
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        for what, values in (("feature", self.names), ("label", self.labels)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"two {what}s have the same name")
+        if self.layers[-1].units != len(self.labels):
+            raise ValueError("the last layer is not as wide as there are labels")
+        if any(len(row) != len(self.features) for row in (*self.background, *(g.features for g in self.golden))):
+            raise ValueError("a golden or background row is not as wide as there are features")
+        widths = {layer.name: layer.units for layer in self.layers}
+        if any({name: len(out) for name, out in golden.outputs.items()} != widths for golden in self.golden):
+            raise ValueError("a golden row does not have every layer's output at its width")
+        if set(self.reference.features) != set(self.names) or set(self.reference.labels) != set(self.labels):
+            raise ValueError("the reference statistics are not of these features and labels")
+        if any(len(row) != len(self.reference.probabilities) for row in self.reference.features.values()):
+            raise ValueError("a feature has not one reference quantile for each probability")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were all found to be what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+    def content(self, name: str) -> bytes:
+        """The bytes of one file, verified once more as read: what is returned is what was vouched for.
+
+        Raises:
+            BundleError: the file is not the manifest's, or has changed since.
+        """
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise BundleError(f"{self.folder / MANIFEST} does not list {name}: train the model again")
+        content = _content(self.folder, name)
+        if _vouch(content) != expected:
+            raise BundleError(
+                f"{self.folder / name} is not the file that {MANIFEST} vouches for "
+                "(size or SHA-256 differs): copy the bundle again, or train the model again"
+            )
+        return content
+
+
+def versions(store: Path, name: str) -> list[int]:
+    """The versions of a model in a store, oldest first; folders not named by a positive integer are not versions."""
+    try:
+        entries = [entry.name for entry in (store / name).iterdir() if entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdigit() and entry[0] != "0")
+
+
+def newest(store: Path, name: str) -> Path:
+    """The folder of a model's highest version.
+
+    Raises:
+        BundleError: the store has no version of that model.
+    """
+    found = versions(store, name)
+    if not found:
+        raise BundleError(
+            f"no model in {store / name}: train one with `python -m models.train --out {store} --name {name}`, "
+            "or set MENAGERIE_MODEL_STORE and MENAGERIE_MODEL_NAME to where one is"
+        )
+    return store / name / str(found[-1])
+
+
+def read(folder: Path) -> Bundle:
+    """The bundle in a folder, every file of it verified.
+
+    Raises:
+        BundleError: something is missing, unreadable, or not what the manifest vouches for.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = Manifest.model_validate_json(_content(folder, MANIFEST))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "the whole"
+        raise BundleError(f"{path} is no valid manifest ({place}: {fault['msg']}): train the model again") from None
+    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
+        raise BundleError(
+            f"{path} is of {manifest.name}/{manifest.version}, but lies in {folder.parent.name}/{folder.name}: "
+            "put the bundle where it belongs"
+        )
+    bundle = Bundle(folder, manifest)
+    for name in manifest.files:
+        bundle.content(name)
+    return bundle
+
+
+@contextmanager
+def draft(home: Path) -> Iterator[Path]:
+    """An empty folder in ``home`` (``<store>/<name>``) to fill and `publish`; removed at the end if that was not done.
+
+    Raises:
+        BundleError: the folder cannot be made.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".draft-", dir=home))
+        folder.chmod(0o755)  # mkdtemp lets nobody else in, but the service may run as another user
+    except OSError as error:
+        raise BundleError(f"cannot write to {home} ({error.strerror}): choose another folder with --out") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, manifest: Manifest) -> Path:
+    """Make a filled draft the next version: vouch for its files, then rename it into place.
+
+    Returns the folder of the new version. A reader sees all of it or none; of two trainers that publish at once
+    each gets a version of its own.
+
+    Raises:
+        BundleError: the files cannot be written.
+    """
+    home = folder.parent
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    files = {path.relative_to(folder).as_posix(): _vouch(path.read_bytes()) for path in paths}
+    version = max(versions(home.parent, home.name), default=0) + 1
+    try:
+        while True:
+            final = manifest.model_copy(update={"name": home.name, "version": version, "files": files})
+            (folder / MANIFEST).write_text(final.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            for path in (*paths, folder / MANIFEST):
+                _sync(path)
+            try:
+                folder.rename(home / str(version))
+            except OSError:
+                if not (home / str(version)).exists():
+                    raise
+                version += 1
+            else:
+                _sync(home)
+                return home / str(version)
+    except OSError as error:
+        raise BundleError(f"cannot write {home / str(version)} ({error.strerror}): choose another folder") from None
+
+
+def _content(folder: Path, name: str) -> bytes:
+    """A file's bytes, which must lie inside the folder and be no link: a manifest cannot point elsewhere."""
+    relative = PurePosixPath(name)
+    path = folder / relative
+    try:
+        if ".." in relative.parts or path.resolve() != folder.resolve() / relative:
+            raise BundleError(f"{path} does not lie in the bundle itself: train the model again")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"cannot read {path} ({error.strerror}): copy the bundle again, or train the model again"
+        ) from None
+
+
+def _vouch(content: bytes) -> File:
+    return File(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
