@@ -1,0 +1,87 @@
+"""The Flask application: every route, each answered by a handler that knows nothing of Flask."""
+
+import sys
+from collections.abc import Callable
+
+import flask
+from flask import Flask, Response
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+
+from models.bundle import BundleError
+from service import about, predict
+from service.errors import MethodNotAllowed, NotFound, RequestError, StartupError, TooLarge
+from service.gate import Gate
+from service.messages import Handler, Reply, Request
+from service.model import Model
+from service.settings import Settings
+from service.validation import Validator
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The whole application, with its model loaded.
+
+    Raises:
+        StartupError, BundleError: it cannot start; the message says why in one line.
+    """
+    settings = settings or Settings.load()
+    model = Model.open(settings.model_store, settings.model_name, settings.engine)
+    validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
+    gate = Gate(log_requests=settings.log_requests)
+
+    app = Flask("menagerie", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+
+    app.add_url_rule("/predict", view_func=_view(gate, "predict", predict.handler(model, validator)), methods=["POST"])
+    for path, handler in about.handlers(model).items():
+        app.add_url_rule(path, view_func=_view(gate, path, handler), methods=["GET"])
+    app.register_error_handler(HTTPException, lambda error: _answer(gate, _raising(_translate(error))))
+    return app
+
+
+def serve() -> Flask:
+    """What gunicorn runs: `create_app`, or one line on stderr and exit code 1."""
+    try:
+        return create_app()
+    except (StartupError, BundleError) as error:
+        sys.exit(f"menagerie: {error}")
+
+
+def _view(gate: Gate, name: str, handler: Handler) -> Callable[[], Response]:
+    def view() -> Response:
+        return _answer(gate, handler)
+
+    view.__name__ = name.strip("/") or "index"
+    return view
+
+
+def _answer(gate: Gate, handler: Handler) -> Response:
+    request = flask.request
+    reply: Reply = gate.answer(Request(request.method, request.path, request.headers, _read_body), handler)
+    return Response(reply.body, reply.status, reply.headers, content_type=reply.content_type)
+
+
+def _read_body() -> bytes:
+    try:
+        return flask.request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
+        raise TooLarge(f"the body must not be longer than {limit} bytes: send fewer rows at a time") from None
+
+
+def _translate(error: HTTPException) -> RequestError:
+    """What Flask itself found wrong with a request, in our words."""
+    if isinstance(error, WerkzeugMethodNotAllowed):
+        allow = ", ".join(sorted(error.valid_methods or ()))
+        return MethodNotAllowed(f"use {allow}", headers={"Allow": allow})
+    if error.code == NotFound.status:
+        return NotFound("see / for the paths that there are")
+    return RequestError(f"the request cannot be read: {error.name}")
+
+
+def _raising(error: RequestError) -> Handler:
+    def handler(_: Request) -> Reply:
+        raise error
+
+    return handler

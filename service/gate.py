@@ -1,0 +1,44 @@
+"""What happens to every request, whatever its route and whichever adapter brought it."""
+
+import logging
+import os
+import re
+import time
+
+from service import errors
+from service.errors import Internal, RequestError
+from service.messages import Handler, Reply, Request
+
+_log = logging.getLogger("menagerie")
+_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+
+
+class Gate:
+    """Identifies, times and logs each request, and turns every failure into an answer."""
+
+    def __init__(self, *, log_requests: bool) -> None:
+        self._log_requests = log_requests
+
+    def answer(self, request: Request, handler: Handler) -> Reply:
+        """What ``handler`` replies, or the problem that it met; never raises."""
+        started = time.perf_counter()
+        request_id = _identify(request)
+        try:
+            reply = handler(request)
+        except RequestError as error:
+            reply = errors.problem(error, request_id)
+        except Exception:
+            _log.exception("request %s failed", request_id)
+            reply = errors.problem(Internal("look for the request id in the service's log"), request_id)
+        reply.headers["X-Request-ID"] = request_id
+        reply.headers["Cache-Control"] = "no-store"
+        if self._log_requests:
+            spent = (time.perf_counter() - started) * 1e3
+            _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, request_id)
+        return reply
+
+
+def _identify(request: Request) -> str:
+    """The caller's request id if it can stand in a header and a log line as it is, else a new one."""
+    given = request.headers.get("x-request-id", "")
+    return given if _SANE_ID.fullmatch(given) else os.urandom(16).hex()

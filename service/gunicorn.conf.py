@@ -1,0 +1,53 @@
+"""How gunicorn runs the service; address, port and workers come from the usual PORT and WEB_CONCURRENCY.
+
+Every name here is a gunicorn setting or hook; an operator's own go into GUNICORN_CMD_ARGS and win.
+"""
+
+import json
+import os
+import socket
+import sys
+
+wsgi_app = "service.app:serve()"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)  # while one is replaced, the other answers
+threads = 8
+keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
+
+# The model is loaded once and shared by all workers: less memory, and what is wrong with it is said once.
+# TensorFlow does not survive a fork, so the Keras engine is loaded in each worker.
+preload_app = os.environ.get("MENAGERIE_ENGINE") != "keras"
+
+timeout = 30
+graceful_timeout = 25  # seconds for requests in flight; docker-compose.yml grants 30 before it kills
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 (a heartbeat must not wait for a disk)
+control_socket_disable = True  # it would need a home folder to write to
+
+
+def on_starting(server):
+    """Say in one line that the port is taken, where gunicorn would retry for five seconds."""
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
+        return  # the sockets are handed over by an older gunicorn or by systemd
+    for host, port in (address for address in server.cfg.address if isinstance(address, tuple)):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                sys.exit(f"menagerie: cannot listen on {host}:{port} ({error.strerror}): set PORT to a free one")
+
+
+def when_ready(server):
+    """Tell whoever started the service what to try, with a row that the model is known to answer."""
+    from models import bundle
+    from service.settings import Settings
+
+    settings = Settings.load()
+    manifest = bundle.read(bundle.newest(settings.model_store, settings.model_name)).manifest
+    features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
+    host, port = server.address[0]
+    url = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1', '::') else host}:{port}"
+    server.log.info("%s %d answers at %s; try:", manifest.name, manifest.version, url)
+    body = json.dumps({"features": features})
+    print(f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'", file=sys.stderr)

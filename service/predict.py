@@ -1,0 +1,64 @@
+"""The native protocol: ``POST /predict``."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import orjson
+
+from service.engine import Array
+from service.errors import UnsupportedMedia
+from service.messages import Handler, Reply, Request, json_reply
+from service.model import Model
+from service.validation import Validator
+
+
+def handler(model: Model, validator: Validator) -> Handler:
+    """``POST /predict`` for one model."""
+    return partial(predict, model, validator)
+
+
+def predict(model: Model, validator: Validator, request: Request) -> Reply:
+    """One answer for ``features``, a list of them for ``instances``.
+
+    Raises:
+        RequestError: the request is not one that this model can answer.
+    """
+    require_json(request)
+    submission = validator.read(request.read())
+    answers = _answers(model, submission.rows)
+    document = answers[0] if submission.single else {"predictions": answers}
+    return json_reply({**document, "model": model.identity})
+
+
+def require_json(request: Request) -> None:
+    """Refuse a body that says it is anything but plain JSON in UTF-8.
+
+    Raises:
+        UnsupportedMedia: naming what to send instead.
+    """
+    media, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    charset = parameters.strip().removeprefix("charset=").strip('"')
+    if media.strip() != "application/json" or charset not in ("", "utf-8"):
+        raise UnsupportedMedia("send the body as `Content-Type: application/json`, in UTF-8")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia("send the body as it is, without Content-Encoding")
+
+
+def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
+    probabilities = model.probabilities(rows)
+    best = probabilities.argmax(axis=1).tolist()
+    return [
+        {
+            "label": model.labels[index],
+            "confidence": row[index],
+            "probabilities": dict(zip(model.labels, row, strict=True)),
+            "warnings": warnings,
+        }
+        for row, index, warnings in zip(_shortest(probabilities), best, model.warnings(rows), strict=True)
+    ]
+
+
+def _shortest(values: Array) -> list[list[float]]:
+    """The values as Python floats that print as the shortest decimal of the float32: 0.97, not 0.9700000286102295."""
+    return orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]

@@ -1,0 +1,48 @@
+"""``MENAGERIE_*`` from the environment, read once into one frozen object."""
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.errors import StartupError
+
+PREFIX = "MENAGERIE_"
+SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"
+
+
+class Settings(BaseSettings):
+    """How this service is set up. The README documents every field; a test compares."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    model_store: Annotated[Path, Field(description="folder that holds `<name>/<version>/`")] = SHIPPED_STORE
+    model_name: Annotated[str, Field(min_length=1, description="the model to serve; its highest version is")] = "animals"
+    engine: Annotated[
+        Literal["litert", "keras"], Field(description="what computes the network; `keras` needs the extra of that name")
+    ] = "litert"
+    max_rows: Annotated[int, Field(ge=1, description="rows in one `instances` request")] = 10_000
+    max_body_bytes: Annotated[int, Field(ge=1, description="bytes in one request's body; beyond: 413")] = 4_194_304
+    max_errors: Annotated[int, Field(ge=1, description="faults told in one answer; the rest is left out")] = 100
+    log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
+
+    @classmethod
+    def load(cls) -> "Settings":
+        """The settings of this process.
+
+        Raises:
+            StartupError: a name is unknown (pydantic-settings would ignore it) or a value does not fit.
+        """
+        known = [PREFIX + name.upper() for name in cls.model_fields]
+        for name in os.environ:
+            if name.upper().startswith(PREFIX) and name.upper() not in known:
+                near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
+                raise StartupError(f"{name} is not a setting: did you mean {near}? (the README lists them all)")
+        try:
+            return cls()
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise StartupError(f"{PREFIX}{str(fault['loc'][0]).upper()} does not fit: {fault['msg']}") from None

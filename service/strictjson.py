@@ -1,0 +1,54 @@
+"""JSON as RFC 8259 means it between strangers: UTF-8, no byte order mark, no NaN, no key twice."""
+
+import json
+from typing import Any, NoReturn
+
+from service.errors import Fault, NotJson, Unacceptable
+
+_DIGITS = 400  # an integer longer than this is beyond any float; int() of many more digits takes quadratic time
+
+
+def loads(body: bytes) -> Any:  # noqa: ANN401 (any JSON)
+    """The document in ``body``; an integer too long for any float comes back as infinity.
+
+    Raises:
+        NotJson: with the line and column where reading ended, never with what stood there.
+        Unacceptable: an object has a key twice.
+    """
+    twice: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(pairs)
+        if len(document) != len(pairs):
+            keys = [key for key, _ in pairs]
+            twice.extend(key for key in document if keys.count(key) > 1)
+        return document
+
+    try:
+        document = json.loads(
+            body.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant, parse_int=_integer
+        )
+    except UnicodeDecodeError as error:
+        raise NotJson(f"the body is not UTF-8: byte {error.start} does not belong there") from None
+    except json.JSONDecodeError as error:
+        raise NotJson(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise NotJson("the body is nested too deeply: a request is three levels deep at most") from None
+    if twice:
+        raise Unacceptable(
+            [Fault(shown(key), "duplicate", f"{shown(key)} stands twice in one object: give it once") for key in twice]
+        )
+    return document
+
+
+def shown(key: str) -> str:
+    """A caller's own key as it may stand in an answer: bounded, and without half a surrogate pair."""
+    return key[:100].encode("utf-8", "backslashreplace").decode()
+
+
+def _no_constant(token: str) -> NoReturn:
+    raise NotJson(f"the body is not JSON: {token} is no JSON number")
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else float("inf")
