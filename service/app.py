@@ -10,7 +10,7 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 
 from models.bundle import BundleError
 from service import about, predict
-from service.errors import MethodNotAllowed, NotFound, RequestError, StartupError, TooLarge
+from service.errors import MethodNotAllowedError, NotFoundError, RequestError, StartupError, TooLargeError
 from service.gate import Gate
 from service.messages import Handler, Reply, Request
 from service.model import Model
@@ -67,16 +67,16 @@ def _read_body() -> bytes:
         return flask.request.get_data(cache=False)
     except RequestEntityTooLarge:
         limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
-        raise TooLarge(f"the body must not be longer than {limit} bytes: send fewer rows at a time") from None
+        raise TooLargeError(f"the body must not be longer than {limit} bytes: send fewer rows at a time") from None
 
 
 def _translate(error: HTTPException) -> RequestError:
     """What Flask itself found wrong with a request, in our words."""
     if isinstance(error, WerkzeugMethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))
-        return MethodNotAllowed(f"use {allow}", headers={"Allow": allow})
-    if error.code == NotFound.status:
-        return NotFound("see / for the paths that there are")
+        return MethodNotAllowedError(f"use {allow}", headers={"Allow": allow})
+    if error.code == NotFoundError.status:
+        return NotFoundError("see / for the paths that there are")
     return RequestError(f"the request cannot be read: {error.name}")
 
 

@@ -2,14 +2,14 @@
 
 StartupError                   the service cannot start; one line for the operator
 RequestError                   a request cannot be answered; a problem for the client (RFC 9457)
-├── NotJson               400
-├── NotFound              404
-├── MethodNotAllowed      405
-├── TooLarge              413
-├── UnsupportedMedia      415
-├── Unacceptable          422  JSON, but not an input of this model: one `Fault` for each thing wrong
-├── Internal              500  our fault; says nothing of what happened inside
-└── NotReady              503
+├── NotJsonError            400
+├── NotFoundError           404
+├── MethodNotAllowedError   405
+├── TooLargeError           413
+├── UnsupportedMediaError   415
+├── UnacceptableError       422  JSON, but not an input of this model: one `Fault` for each thing wrong
+├── InternalError           500  our fault; says nothing of what happened inside
+└── NotReadyError           503
 """
 
 from collections.abc import Sequence
@@ -44,36 +44,36 @@ class RequestError(Exception):
         self.headers = headers or {}
 
 
-class NotJson(RequestError):
+class NotJsonError(RequestError):
     problem = "not-json"
     title = "The body is not JSON"
 
 
-class NotFound(RequestError):
+class NotFoundError(RequestError):
     status = HTTPStatus.NOT_FOUND
     problem = "not-found"
     title = "There is nothing at this path"
 
 
-class MethodNotAllowed(RequestError):
+class MethodNotAllowedError(RequestError):
     status = HTTPStatus.METHOD_NOT_ALLOWED
     problem = "method-not-allowed"
     title = "This path does not answer this method"
 
 
-class TooLarge(RequestError):
+class TooLargeError(RequestError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     problem = "too-large"
     title = "The body is too large"
 
 
-class UnsupportedMedia(RequestError):
+class UnsupportedMediaError(RequestError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     problem = "unsupported-media-type"
     title = "The body is not of a type that is read here"
 
 
-class Unacceptable(RequestError):
+class UnacceptableError(RequestError):
     """JSON, but not what this model takes. ``faults`` may have been cut short; ``detail`` says so then."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
@@ -86,13 +86,13 @@ class Unacceptable(RequestError):
         self.faults = faults
 
 
-class Internal(RequestError):
+class InternalError(RequestError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     problem = "internal"
     title = "The service failed to answer"
 
 
-class NotReady(RequestError):
+class NotReadyError(RequestError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     problem = "not-ready"
     title = "The service cannot predict now"
@@ -110,7 +110,7 @@ def problem(error: RequestError, request_id: str) -> Reply:
         "detail": error.detail,
         "request_id": request_id,
     }
-    if isinstance(error, Unacceptable):
+    if isinstance(error, UnacceptableError):
         document["errors"] = [fault._asdict() for fault in error.faults]
     reply = json_reply(document, error.status.value, "application/problem+json")
     reply.headers.update(error.headers)

@@ -6,7 +6,7 @@ import re
 import time
 
 from service import errors
-from service.errors import Internal, RequestError
+from service.errors import InternalError, RequestError
 from service.messages import Handler, Reply, Request
 
 _log = logging.getLogger("menagerie")
@@ -27,9 +27,9 @@ class Gate:
             reply = handler(request)
         except RequestError as error:
             reply = errors.problem(error, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 (this is the one place that must let nothing through)
             _log.exception("request %s failed", request_id)
-            reply = errors.problem(Internal("look for the request id in the service's log"), request_id)
+            reply = errors.problem(InternalError("look for the request id in the service's log"), request_id)
         reply.headers["X-Request-ID"] = request_id
         reply.headers["Cache-Control"] = "no-store"
         if self._log_requests:

@@ -1,23 +1,29 @@
 """What passes between an adapter and a handler: one request in, one reply out. Neither knows a framework."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 
+class Headers(Protocol):
+    """A request's headers, looked up in lower case."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. ``headers`` are looked up in lower case.
+    """One HTTP request.
 
-    ``read`` gives the body's bytes, at most ``MENAGERIE_MAX_BODY_BYTES`` of them; it raises `errors.TooLarge`
+    ``read`` gives the body's bytes, at most ``MENAGERIE_MAX_BODY_BYTES`` of them; it raises `errors.TooLargeError`
     beyond. It is a call, so that a body that no handler wants is never read.
     """
 
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Headers
     read: Callable[[], bytes]
 
 
@@ -34,6 +40,6 @@ class Reply:
 Handler = Callable[[Request], Reply]
 
 
-def json_reply(document: Any, status: int = 200, content_type: str = "application/json") -> Reply:  # noqa: ANN401 (any JSON)
+def json_reply(document: Any, status: int = 200, content_type: str = "application/json") -> Reply:
     """A reply whose body is ``document`` as strict JSON."""
     return Reply(status, orjson.dumps(document), content_type)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle, BundleError
@@ -58,7 +57,7 @@ class Model:
 
     def warnings(self, rows: Array) -> list[list[str]]:
         """For each row a sentence for each feature that lies outside what the training rows covered."""
-        outside: NDArray[np.bool_] = (rows < self._least) | (rows > self._most)
+        outside = (rows < self._least) | (rows > self._most)
         said: list[list[str]] = [[] for _ in rows]
         for row, column in np.argwhere(outside).tolist():
             feature, unit = self.features[column], f" {self.features[column].unit}".rstrip()

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from service.engine import Array
-from service.errors import UnsupportedMedia
+from service.errors import UnsupportedMediaError
 from service.messages import Handler, Reply, Request, json_reply
 from service.model import Model
 from service.validation import Validator
@@ -35,14 +35,14 @@ def require_json(request: Request) -> None:
     """Refuse a body that says it is anything but plain JSON in UTF-8.
 
     Raises:
-        UnsupportedMedia: naming what to send instead.
+        UnsupportedMediaError: naming what to send instead.
     """
     media, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     charset = parameters.strip().removeprefix("charset=").strip('"')
     if media.strip() != "application/json" or charset not in ("", "utf-8"):
-        raise UnsupportedMedia("send the body as `Content-Type: application/json`, in UTF-8")
+        raise UnsupportedMediaError("send the body as `Content-Type: application/json`, in UTF-8")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMedia("send the body as it is, without Content-Encoding")
+        raise UnsupportedMediaError("send the body as it is, without Content-Encoding")
 
 
 def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:

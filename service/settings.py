@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     model_store: Annotated[Path, Field(description="folder that holds `<name>/<version>/`")] = SHIPPED_STORE
-    model_name: Annotated[str, Field(min_length=1, description="the model to serve; its highest version is")] = "animals"
+    model_name: Annotated[str, Field(min_length=1, description="the model to serve; its highest version is")] = (
+        "animals"
+    )
     engine: Annotated[
         Literal["litert", "keras"], Field(description="what computes the network; `keras` needs the extra of that name")
     ] = "litert"

@@ -3,17 +3,17 @@
 import json
 from typing import Any, NoReturn
 
-from service.errors import Fault, NotJson, Unacceptable
+from service.errors import Fault, NotJsonError, UnacceptableError
 
 _DIGITS = 400  # an integer longer than this is beyond any float; int() of many more digits takes quadratic time
 
 
-def loads(body: bytes) -> Any:  # noqa: ANN401 (any JSON)
+def loads(body: bytes) -> Any:
     """The document in ``body``; an integer too long for any float comes back as infinity.
 
     Raises:
-        NotJson: with the line and column where reading ended, never with what stood there.
-        Unacceptable: an object has a key twice.
+        NotJsonError: with the line and column where reading ended, never with what stood there.
+        UnacceptableError: an object has a key twice.
     """
     twice: list[str] = []
 
@@ -29,13 +29,13 @@ def loads(body: bytes) -> Any:  # noqa: ANN401 (any JSON)
             body.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant, parse_int=_integer
         )
     except UnicodeDecodeError as error:
-        raise NotJson(f"the body is not UTF-8: byte {error.start} does not belong there") from None
+        raise NotJsonError(f"the body is not UTF-8: byte {error.start} does not belong there") from None
     except json.JSONDecodeError as error:
-        raise NotJson(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise NotJsonError(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
-        raise NotJson("the body is nested too deeply: a request is three levels deep at most") from None
+        raise NotJsonError("the body is nested too deeply: a request is three levels deep at most") from None
     if twice:
-        raise Unacceptable(
+        raise UnacceptableError(
             [Fault(shown(key), "duplicate", f"{shown(key)} stands twice in one object: give it once") for key in twice]
         )
     return document
@@ -47,7 +47,7 @@ def shown(key: str) -> str:
 
 
 def _no_constant(token: str) -> NoReturn:
-    raise NotJson(f"the body is not JSON: {token} is no JSON number")
+    raise NotJsonError(f"the body is not JSON: {token} is no JSON number")
 
 
 def _integer(digits: str) -> int | float:

@@ -13,9 +13,8 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from models.bundle import Feature
 from service import strictjson
-from service.errors import Fault, NotJson, Unacceptable
+from service.errors import Fault, NotJsonError, UnacceptableError
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
@@ -27,6 +26,21 @@ class Submission:
     single: bool
 
 
+def _object(name: str, fields: dict[str, Any]) -> Any:
+    """The type of an object that has exactly these keys."""
+    return with_config(ConfigDict(extra="forbid", strict=True))(TypedDict(name, fields))  # type: ignore[operator]
+
+
+def _either(*forms: Any) -> Any:
+    """One of two types that have no value in common, so that the first that fits is the one that was meant."""
+    return Annotated[Union[forms], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
+
+
+def _number(feature: Feature) -> Any:
+    """The type of one feature's values."""
+    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)]
+
+
 class Validator:
     """The native request model of one schema: pydantic types built from the manifest's features."""
 
@@ -35,29 +49,22 @@ class Validator:
         self._names = [feature.name for feature in features]
         self._max_rows = max_rows
         self._max_errors = max_errors
-        number = [
-            Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)]
-            for feature in features
-        ]
-        named = with_config(_STRICT)(TypedDict("Features", dict(zip(self._names, number, strict=True))))  # type: ignore[misc]
-        listed = tuple[*number]  # type: ignore[valid-type]
-        # Left to right: both forms have no value in common, so the first that fits is the one that was meant.
-        either = Annotated[Union[named, listed], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
-        many = Annotated[list[either], Field(min_length=1, max_length=max_rows)]
-        one_request = with_config(_STRICT)(TypedDict("One", {"features": either}))  # type: ignore[misc]
-        many_request = with_config(_STRICT)(TypedDict("Many", {"instances": many}))  # type: ignore[misc]
+        named = _object("Features", {feature.name: _number(feature) for feature in features})
+        listed: Any = tuple[*(_number(feature) for feature in features)]
+        row = _either(named, listed)
+        rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
         self._named: TypeAdapter[Any] = TypeAdapter(named)
         self._listed: TypeAdapter[Any] = TypeAdapter(listed)
         self._request: TypeAdapter[dict[str, Any]] = TypeAdapter(
-            Annotated[Union[one_request, many_request], Field(union_mode="left_to_right")]  # noqa: UP007
+            _either(_object("One", {"features": row}), _object("Many", {"instances": rows}))
         )
 
     def read(self, body: bytes) -> Submission:
         """The rows that a request body asks about.
 
         Raises:
-            NotJson: the body is not strict JSON.
-            Unacceptable: it is, but not what the schema allows.
+            NotJsonError: the body is not strict JSON.
+            UnacceptableError: it is, but not what the schema allows.
         """
         try:
             request = self._request.validate_json(body)
@@ -75,15 +82,15 @@ class Validator:
         count = len(rows) * len(self._names)
         return Submission(np.fromiter(numbers, np.float32, count).reshape(len(rows), -1), single)
 
-    def _refusal(self, body: bytes, refused: ValidationError) -> NotJson | Unacceptable:
+    def _refusal(self, body: bytes, refused: ValidationError) -> NotJsonError | UnacceptableError:
         """Why a body was refused, told in the words of the schema rather than in those of two failed unions."""
         document = strictjson.loads(body)
         faults = list(islice(self._faults(document), self._max_errors + 1))
         if not faults:  # pydantic's parser is the stricter one on surrogates and on depth
-            return NotJson(f"the body is not JSON: {refused.errors(include_input=False)[0]['msg']}")
-        return Unacceptable(faults[: self._max_errors], more=len(faults) > self._max_errors)
+            return NotJsonError(f"the body is not JSON: {refused.errors(include_input=False)[0]['msg']}")
+        return UnacceptableError(faults[: self._max_errors], more=len(faults) > self._max_errors)
 
-    def _faults(self, document: Any) -> Iterator[Fault]:  # noqa: ANN401 (any JSON)
+    def _faults(self, document: Any) -> Iterator[Fault]:
         if not isinstance(document, dict):
             yield Fault("", "type", f"the body must be an object with `features` or `instances`, not {_kind(document)}")
             return
@@ -102,7 +109,7 @@ class Validator:
             for index, row in enumerate(document["instances"]):
                 yield from self._faults_of_row(row, f"instances[{index}]")
 
-    def _faults_of_row(self, row: Any, place: str) -> Iterator[Fault]:  # noqa: ANN401 (any JSON)
+    def _faults_of_row(self, row: Any, place: str) -> Iterator[Fault]:
         width = len(self._names)
         if isinstance(row, dict):
             yield from self._faults_by(self._named, row, place)
@@ -114,7 +121,7 @@ class Validator:
         else:
             yield Fault(place, "type", f"{place} must be an object or a list of {width} numbers, not {_kind(row)}")
 
-    def _faults_by(self, adapter: TypeAdapter[Any], row: Any, place: str) -> Iterator[Fault]:  # noqa: ANN401
+    def _faults_by(self, adapter: TypeAdapter[Any], row: Any, place: str) -> Iterator[Fault]:
         try:
             adapter.validate_python(row)
         except ValidationError as error:
@@ -134,7 +141,7 @@ class Validator:
         return Fault(f"{place}{key}", "unknown", f"{key} is not known here: did you mean {nearest}?")
 
 
-def _fault(feature: Feature, place: str, kind: str, value: Any) -> Fault:  # noqa: ANN401 (any JSON)
+def _fault(feature: Feature, place: str, kind: str, value: Any) -> Fault:
     name, unit = feature.name, f" {feature.unit}" if feature.unit else ""
     allowed = f"{feature.minimum:g} to {feature.maximum:g}{unit}"
     match kind:
@@ -148,5 +155,5 @@ def _fault(feature: Feature, place: str, kind: str, value: Any) -> Fault:  # noq
             return Fault(place, "type", f"{name} must be a number from {allowed}, not {_kind(value)}")
 
 
-def _kind(value: Any) -> str:  # noqa: ANN401 (any JSON)
+def _kind(value: Any) -> str:
     return _JSON_TYPES.get(type(value), "a number")
