@@ -5,11 +5,11 @@ from typing import Any, NoReturn
 
 from service.errors import Fault, NotJsonError, UnacceptableError
 
-_DIGITS = 400  # an integer longer than this is beyond any float; int() of many more digits takes quadratic time
+_DIGITS = 300  # int() takes quadratic time; a longer integer is read as the float, perhaps infinite, that it is closest to
 
 
 def loads(body: bytes) -> Any:
-    """The document in ``body``; an integer too long for any float comes back as infinity.
+    """The document in ``body``; an integer of more than 300 digits comes back as a float.
 
     Raises:
         NotJsonError: with the line and column where reading ended, never with what stood there.
@@ -25,9 +25,12 @@ def loads(body: bytes) -> Any:
         return document
 
     try:
-        document = json.loads(
-            body.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant, parse_int=_integer
-        )
+        text = body.decode("utf-8")
+        document = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant, parse_int=_integer)
+        if "\\u" in text:  # only an escape can stand for half a surrogate pair, which no UTF-8 can hold
+            json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotJsonError("the body is not JSON: a string holds half a surrogate pair") from None
     except UnicodeDecodeError as error:
         raise NotJsonError(f"the body is not UTF-8: byte {error.start} does not belong there") from None
     except json.JSONDecodeError as error:
@@ -42,8 +45,8 @@ def loads(body: bytes) -> Any:
 
 
 def shown(key: str) -> str:
-    """A caller's own key as it may stand in an answer: bounded, and without half a surrogate pair."""
-    return key[:100].encode("utf-8", "backslashreplace").decode()
+    """A caller's own key as it may stand in an answer."""
+    return key[:100]
 
 
 def _no_constant(token: str) -> NoReturn:
@@ -51,4 +54,4 @@ def _no_constant(token: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _DIGITS else float("inf")
+    return int(digits) if len(digits) <= _DIGITS else float(digits)

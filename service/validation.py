@@ -50,7 +50,7 @@ class Validator:
         self._max_rows = max_rows
         self._max_errors = max_errors
         named = _object("Features", {feature.name: _number(feature) for feature in features})
-        listed: Any = tuple[*(_number(feature) for feature in features)]
+        listed: Any = tuple[*(_number(feature) for feature in features)]  # type: ignore[misc]
         row = _either(named, listed)
         rows = Annotated[list[row], Field(min_length=1, max_length=max_rows)]  # type: ignore[valid-type]
         self._named: TypeAdapter[Any] = TypeAdapter(named)

@@ -1,0 +1,97 @@
+"""What tests share: the shipped model, the application in process, and the same application under gunicorn."""
+
+import os
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from serving import Server, serving
+from werkzeug.datastructures import Headers
+
+from service.app import create_app
+from service.model import Model
+from service.settings import SHIPPED_STORE, Settings
+from service.validation import Validator
+
+
+class Answer(NamedTuple):
+    """What came back, whichever way it was sent. ``headers`` are looked up in any case."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+Send = Callable[..., Answer]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where everything must run, a skipped test is a failed one."""
+    report = yield
+    if report.skipped and os.environ.get("MENAGERIE_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"skipped where MENAGERIE_REQUIRE_ALL=1 allows no skip: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return Settings()
+
+
+@pytest.fixture(scope="session")
+def model(settings: Settings) -> Model:
+    return Model.open(settings.model_store, settings.model_name, settings.engine)
+
+
+@pytest.fixture(scope="session")
+def validator(model: Model, settings: Settings) -> Validator:
+    return Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
+
+
+@pytest.fixture(scope="session")
+def app(settings: Settings) -> Flask:
+    return create_app(settings)
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    with serving() as ready:
+        yield ready
+
+
+@pytest.fixture(params=["in process", "gunicorn"])
+def send(request: pytest.FixtureRequest) -> Send:
+    """Send a request in process, and in a second test to gunicorn; both must answer alike."""
+    if request.param == "in process":
+        client: FlaskClient = request.getfixturevalue("client")
+
+        def in_process(method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+            response = client.open(path, method=method, data=body, headers=headers)
+            return Answer(response.status_code, response.headers, response.data)
+
+        return in_process
+    server: Server = request.getfixturevalue("server")
+
+    def over_http(method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        response = requests.request(method, server.url + path, data=body, headers=headers, timeout=30)
+        return Answer(response.status_code, Headers(response.headers.items()), response.content)
+
+    return over_http
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A copy of the shipped store, to break."""
+    return Path(shutil.copytree(SHIPPED_STORE, tmp_path / "store"))

@@ -1,0 +1,72 @@
+"""Starting the real thing: gunicorn as `make run` starts it, in a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
+_OURS = ("MENAGERIE_", "PORT", "WEB_CONCURRENCY", "GUNICORN_")
+
+
+class Server(NamedTuple):
+    url: str
+    port: int
+    process: subprocess.Popen[str]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment of this process without what would set up a service in it, and with ``settings``."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | settings
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(*arguments: str, **settings: str) -> Iterator[Server]:
+    """A ready service; ended with SIGTERM, and awaited, if the test did not do so."""
+    port = free_port()
+    with subprocess.Popen(
+        [*GUNICORN, "--bind", f"127.0.0.1:{port}", *arguments],
+        cwd=ROOT,
+        env=environment(**settings),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        server = Server(f"http://127.0.0.1:{port}", port, process)
+        try:
+            await_ready(server)
+            yield server
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def await_ready(server: Server, *, seconds: float = 60) -> None:
+    """Return once ``/readyz`` says 200.
+
+    Raises:
+        AssertionError: the process ended, or the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert server.process.poll() is None, f"the service ended: {server.process.communicate()[1]}"
+        try:
+            if requests.get(f"{server.url}/readyz", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+    raise AssertionError(f"not ready after {seconds} s")
