@@ -1,0 +1,173 @@
+"""The bundle on disk: published whole or not at all, believed only as far as its manifest vouches."""
+
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from models import bundle
+from models.bundle import MANIFEST, MODEL_KERAS, MODEL_LITERT, BundleError, Manifest
+from service.settings import SHIPPED_STORE
+
+SHIPPED = SHIPPED_STORE / "animals" / "1"
+
+
+@pytest.fixture
+def folder(store: Path) -> Path:
+    return store / "animals" / "1"
+
+
+@pytest.fixture
+def manifest() -> Manifest:
+    return bundle.read(SHIPPED).manifest
+
+
+def edit(**changes: object) -> Callable[[Path], None]:
+    """Change the manifest's top-level keys."""
+
+    def change(folder: Path) -> None:
+        path = folder / MANIFEST
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+def flip(name: str) -> Callable[[Path], None]:
+    """Change one bit in the middle of a file."""
+
+    def change(folder: Path) -> None:
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / name).write_bytes(content)
+
+    return change
+
+
+def link(folder: Path) -> None:
+    (folder / MODEL_LITERT).rename(folder.parent / "elsewhere")
+    (folder / MODEL_LITERT).symlink_to(folder.parent / "elsewhere")
+
+
+def truncate(name: str) -> Callable[[Path], None]:
+    return lambda folder: os.truncate(folder / name, 100)
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+FILE = {"size": 1, "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (flip(MODEL_LITERT), MODEL_LITERT),
+        (flip(MODEL_KERAS), MODEL_KERAS),
+        (truncate(MODEL_LITERT), MODEL_LITERT),
+        (truncate(MANIFEST), MANIFEST),
+        (remove(MODEL_LITERT), MODEL_LITERT),
+        (remove(MANIFEST), MANIFEST),
+        (link, MODEL_LITERT),
+        (edit(version=2), MANIFEST),
+        (edit(name="others"), MANIFEST),
+        (edit(format=2), MANIFEST),
+        (edit(labels=["cat", "cat", "llama", "lizard"]), MANIFEST),
+        (edit(labels=["cat", "dog"]), MANIFEST),
+        (edit(features=[]), MANIFEST),
+        (edit(golden=[]), MANIFEST),
+        (edit(surplus=1), MANIFEST),
+        (edit(background=[[1, 2, 3]]), MANIFEST),
+        (edit(files={"../../secret": FILE}), MANIFEST),
+        (edit(files={"/etc/passwd": FILE}), MANIFEST),
+        (edit(files={"report/../../../x": FILE}), "report/../../../x"),
+    ],
+)
+def test_a_broken_bundle_is_refused_by_file(folder: Path, broken: Callable[[Path], None], named: str) -> None:
+    """Whatever was done to a bundle, reading it says in one line which file it was."""
+    broken(folder)
+    with pytest.raises(BundleError) as refused:
+        bundle.read(folder)
+    assert str(folder) in str(refused.value)
+    assert named in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_content_is_verified_again_when_it_is_used(folder: Path) -> None:
+    """A file that changes after the bundle was read is not what is loaded."""
+    found = bundle.read(folder)
+    assert found.content(MODEL_LITERT) == (SHIPPED / MODEL_LITERT).read_bytes()
+    flip(MODEL_LITERT)(folder)
+    with pytest.raises(BundleError, match=MODEL_LITERT):
+        found.content(MODEL_LITERT)
+    with pytest.raises(BundleError, match=r"weights\.bin"):
+        found.content("weights.bin")
+
+
+def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
+    """Ten follows nine; drafts, files and other names are no versions."""
+    for name in ("2", "10", "9", "0", "01", "-1", "latest", ".draft-x", "²"):
+        (store / "animals" / name).mkdir()
+    (store / "animals" / "11").write_text("a file")
+    assert bundle.versions(store, "animals") == [1, 2, 9, 10]
+    assert bundle.newest(store, "animals").name == "10"
+
+
+@pytest.mark.parametrize("name", ["nobody", "../animals", ""])
+def test_a_store_without_that_model_says_what_to_do(tmp_path: Path, name: str) -> None:
+    """The error names the folder and both remedies: train one, or say where one is."""
+    with pytest.raises(BundleError, match=r"models\.train.*MENAGERIE_MODEL_STORE"):
+        bundle.newest(tmp_path, name)
+
+
+def test_what_is_published_reads_back(tmp_path: Path, manifest: Manifest) -> None:
+    """A published draft is a bundle, its version the next, its files vouched for, its folder open to any reader."""
+    for version in (1, 2):
+        with bundle.draft(tmp_path / "animals") as draft:
+            (draft / MODEL_LITERT).write_bytes(b"weights")
+            (draft / "report").mkdir()
+            (draft / "report" / "index.html").write_text("<p>good</p>")
+            published = bundle.publish(draft, manifest)
+        assert published == tmp_path / "animals" / str(version)
+        found = bundle.read(published)
+        assert found.manifest.version == version
+        assert set(found.manifest.files) == {MODEL_LITERT, "report/index.html"}
+        assert published.stat().st_mode & 0o055 == 0o055
+    assert sorted(entry.name for entry in (tmp_path / "animals").iterdir()) == ["1", "2"]
+
+
+def test_an_abandoned_draft_leaves_nothing(tmp_path: Path) -> None:
+    """Whatever stops training, no reader ever sees what it had written."""
+    with pytest.raises(KeyboardInterrupt), bundle.draft(tmp_path / "animals") as draft:
+        (draft / MODEL_LITERT).write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert list((tmp_path / "animals").iterdir()) == []
+
+
+def test_trainers_that_publish_at_once_each_get_a_version(tmp_path: Path, manifest: Manifest) -> None:
+    """Eight trainers, eight versions, none lost or written over."""
+    gate = threading.Barrier(8)
+
+    def train(number: int) -> None:
+        with bundle.draft(tmp_path / "animals") as draft:
+            (draft / "number").write_text(str(number))
+            gate.wait()
+            bundle.publish(draft, manifest)
+
+    threads = [threading.Thread(target=train, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [bundle.read(tmp_path / "animals" / str(version)) for version in range(1, 9)]
+    assert {one.content("number") for one in found} == {str(number).encode() for number in range(8)}
+
+
+def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+    """A path that cannot be a folder ends in one sentence with the remedy."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BundleError, match="--out"), bundle.draft(tmp_path / "file" / "animals"):
+        pass

@@ -1,0 +1,68 @@
+"""A loaded bundle: it passed its self-test, and knows where it was not trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from animals import GREAT_DANE, NAMES
+
+from models.bundle import MANIFEST, BundleError
+from service.model import Model
+
+
+def edit(store: Path, name: str, change: Any) -> None:
+    path = store / "animals" / "1" / MANIFEST
+    document = json.loads(path.read_text())
+    change(document[name])
+    path.write_text(json.dumps(document))
+
+
+def test_a_network_that_fails_a_golden_row_is_not_served(store: Path) -> None:
+    """The error names the bundle, the row and the layer."""
+
+    def shift(golden: list[Any]) -> None:
+        golden[2]["outputs"]["hidden_2"][0] += 0.01
+
+    edit(store, "golden", shift)
+    with pytest.raises(BundleError, match=r"animals/1 fails its self-test: golden row 2 .* layer hidden_2"):
+        Model.open(store, "animals", "litert")
+
+
+def test_golden_rows_cover_every_label(model: Model) -> None:
+    """A self-test that never sees a label proves nothing of it."""
+    answered = {
+        model.labels[int(np.argmax(row.outputs["probabilities"]))] for row in model.manifest.golden
+    }
+    assert answered == set(model.labels)
+
+
+def test_a_network_without_a_layer_of_the_manifest_is_not_served(store: Path) -> None:
+    """A layer that cannot be shown later is missed at once."""
+
+    def rename(layers: list[Any]) -> None:
+        layers[1]["name"] = "hidden_9"
+
+    edit(store, "layers", rename)
+    edit(store, "golden", lambda golden: [row["outputs"].update(hidden_9=row["outputs"].pop("hidden_1")) for row in golden])
+    with pytest.raises(BundleError, match="has no layer hidden_9"):
+        Model.open(store, "animals", "litert")
+
+
+def test_the_edges_of_the_training_rows_are_not_beyond_them(model: Model) -> None:
+    """The least and the greatest value seen in training warn of nothing; a step further does, each for itself."""
+    reference = model.manifest.reference.features
+    least = np.array([[reference[name][0] for name in NAMES]], np.float32)
+    most = np.array([[reference[name][-1] for name in NAMES]], np.float32)
+    assert model.warnings(least) == [[]]
+    assert model.warnings(most) == [[]]
+    beyond = model.warnings(np.vstack([np.array([GREAT_DANE], np.float32), most * 1.01]))
+    assert beyond[0] == []
+    assert [sentence.split()[0] for sentence in beyond[1]] == list(NAMES)
+
+
+def test_an_answer_that_is_no_number_is_an_error(model: Model) -> None:
+    """An overflow is told as our failure, never as a prediction."""
+    with pytest.raises(ArithmeticError):
+        model.probabilities(np.full((1, len(NAMES)), np.inf, np.float32))
