@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import flask
 from flask import Flask, Response
@@ -30,13 +31,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     gate = Gate(log_requests=settings.log_requests)
 
     app = Flask("menagerie", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    # One byte more than is taken: of a chunked body that is too long, Werkzeug gives the part below its own limit.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    answer = partial(_answer, gate, partial(_read_body, settings.max_body_bytes))
 
-    app.add_url_rule("/predict", view_func=_view(gate, "predict", predict.handler(model, validator)), methods=["POST"])
+    def route(method: str, path: str, handler: Handler) -> None:
+        app.add_url_rule(path, endpoint=path, view_func=partial(answer, handler), methods=[method])
+
+    route("POST", "/predict", predict.handler(model, validator))
     for path, handler in about.handlers(model).items():
-        app.add_url_rule(path, view_func=_view(gate, path, handler), methods=["GET"])
-    app.register_error_handler(HTTPException, lambda error: _answer(gate, _raising(_translate(error))))
+        route("GET", path, handler)
+    app.register_error_handler(HTTPException, lambda error: answer(_raising(_translate(error))))
     return app
 
 
@@ -48,26 +54,20 @@ def serve() -> Flask:
         sys.exit(f"menagerie: {error}")
 
 
-def _view(gate: Gate, name: str, handler: Handler) -> Callable[[], Response]:
-    def view() -> Response:
-        return _answer(gate, handler)
-
-    view.__name__ = name.strip("/") or "index"
-    return view
-
-
-def _answer(gate: Gate, handler: Handler) -> Response:
-    request = flask.request
-    reply: Reply = gate.answer(Request(request.method, request.path, request.headers, _read_body), handler)
+def _answer(gate: Gate, read: Callable[[], bytes], handler: Handler) -> Response:
+    asked = flask.request
+    reply = gate.answer(Request(asked.method, asked.path, asked.headers, read), handler)
     return Response(reply.body, reply.status, reply.headers, content_type=reply.content_type)
 
 
-def _read_body() -> bytes:
+def _read_body(limit: int) -> bytes:
     try:
-        return flask.request.get_data(cache=False)
+        body = flask.request.get_data(cache=False)
     except RequestEntityTooLarge:
-        limit = flask.current_app.config["MAX_CONTENT_LENGTH"]
-        raise TooLargeError(f"the body must not be longer than {limit} bytes: send fewer rows at a time") from None
+        body = None
+    if body is None or len(body) > limit:
+        raise TooLargeError(f"the body must not be longer than {limit} bytes: send fewer rows at a time")
+    return body
 
 
 def _translate(error: HTTPException) -> RequestError:

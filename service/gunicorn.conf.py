@@ -10,7 +10,8 @@ import sys
 
 wsgi_app = "service.app:serve()"
 worker_class = "gthread"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)  # while one is replaced, the other answers
+if not os.environ.get("WEB_CONCURRENCY"):
+    workers = 2  # while one is replaced, the other answers
 threads = 8
 keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
 

@@ -134,4 +134,3 @@ BODIES = [
     # too large
     Bad("5 MB", b" " * 5_000_000 + GOOD, 413),
 ]
-

@@ -77,7 +77,9 @@ def send(request: pytest.FixtureRequest) -> Send:
     if request.param == "in process":
         client: FlaskClient = request.getfixturevalue("client")
 
-        def in_process(method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+        def in_process(
+            method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        ) -> Answer:
             response = client.open(path, method=method, data=body, headers=headers)
             return Answer(response.status_code, response.headers, response.data)
 

@@ -67,8 +67,8 @@ def test_an_answer_is_the_callers_to_keep(litert: LiteRTEngine, anywhere: Array)
     first = litert.run(anywhere[:1])
     kept = {name: output.copy() for name, output in first.items()}
     litert.run(anywhere[1:2])
-    for name in kept:
-        np.testing.assert_array_equal(first[name], kept[name])
+    for name, output in kept.items():
+        np.testing.assert_array_equal(first[name], output)
 
 
 def test_layers_come_in_the_networks_order(model: Model, anywhere: Array) -> None:

@@ -38,7 +38,7 @@ def test_a_refusal_carries_its_headers() -> None:
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_requests_are_logged_when_asked_for(caplog: pytest.LogCaptureFixture, told: bool) -> None:  # noqa: FBT001
+def test_requests_are_logged_when_asked_for(caplog: pytest.LogCaptureFixture, told: bool) -> None:
     """One line a request, which a path cannot break in two."""
     caplog.set_level(logging.INFO, "menagerie")
     Gate(log_requests=told).answer(REQUEST, lambda _: Reply(200, b"{}"))

@@ -32,9 +32,7 @@ def test_a_network_that_fails_a_golden_row_is_not_served(store: Path) -> None:
 
 def test_golden_rows_cover_every_label(model: Model) -> None:
     """A self-test that never sees a label proves nothing of it."""
-    answered = {
-        model.labels[int(np.argmax(row.outputs["probabilities"]))] for row in model.manifest.golden
-    }
+    answered = {model.labels[int(np.argmax(row.outputs["probabilities"]))] for row in model.manifest.golden}
     assert answered == set(model.labels)
 
 
@@ -45,7 +43,11 @@ def test_a_network_without_a_layer_of_the_manifest_is_not_served(store: Path) ->
         layers[1]["name"] = "hidden_9"
 
     edit(store, "layers", rename)
-    edit(store, "golden", lambda golden: [row["outputs"].update(hidden_9=row["outputs"].pop("hidden_1")) for row in golden])
+    edit(
+        store,
+        "golden",
+        lambda golden: [row["outputs"].update(hidden_9=row["outputs"].pop("hidden_1")) for row in golden],
+    )
     with pytest.raises(BundleError, match="has no layer hidden_9"):
         Model.open(store, "animals", "litert")
 

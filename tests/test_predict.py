@@ -64,7 +64,9 @@ def test_whole_numbers_are_numbers(send: Send) -> None:
     )
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=UTF-8", "Application/JSON", 'application/json;charset="utf-8"'])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=UTF-8", "Application/JSON", 'application/json;charset="utf-8"']
+)
 def test_content_types_that_mean_the_same_are_taken(send: Send, content_type: str) -> None:
     """The media type is compared as RFC 9110 says: in any case, with the one charset that JSON has."""
     assert send("POST", "/predict", GOOD, {"Content-Type": content_type}).status == 200

@@ -42,4 +42,4 @@ def test_what_does_not_fit_is_told_by_name(monkeypatch: pytest.MonkeyPatch, name
 def test_settings_do_not_change() -> None:
     """Nothing sets them later."""
     with pytest.raises(ValidationError, match="frozen"):
-        Settings().max_rows = 1  # type: ignore[misc]
+        Settings().max_rows = 1

@@ -26,8 +26,12 @@ forms = rows.flatmap(
 )
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["features", "instances", *(feature.name for feature in ODD)]) | st.text(), inner),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["features", "instances", *(feature.name for feature in ODD)]) | st.text(), inner
+        )
+    ),
     max_leaves=20,
 )
 
@@ -37,7 +41,7 @@ def expected(form: Any) -> list[float]:
 
 
 @given(st.lists(forms, min_size=1, max_size=5), st.booleans(), st.randoms())
-def test_every_valid_body_becomes_its_rows(asked: list[Any], escaped: bool, order: Any) -> None:  # noqa: FBT001
+def test_every_valid_body_becomes_its_rows(asked: list[Any], escaped: bool, order: Any) -> None:
     """Both forms, any order of keys, any spelling of them, any names: the float32 of the numbers in schema order."""
     for form in asked:
         if isinstance(form, dict):
@@ -54,7 +58,9 @@ def test_every_valid_body_becomes_its_rows(asked: list[Any], escaped: bool, orde
     np.testing.assert_array_equal(single.rows, submission.rows[:1])
 
 
-@given(json_values | st.fixed_dictionaries({"features": json_values}) | st.fixed_dictionaries({"instances": json_values}))
+@given(
+    json_values | st.fixed_dictionaries({"features": json_values}) | st.fixed_dictionaries({"instances": json_values})
+)
 def test_no_document_slips_through_or_breaks_anything(document: Any) -> None:
     """Any document at all is either rows within bounds or a refusal with a reason; NaN is no JSON."""
     body = json.dumps(document).encode()
@@ -77,7 +83,7 @@ def test_no_bytes_break_the_reader(body: bytes) -> None:
 
 
 @given(rows, st.integers(0, 2), st.booleans())
-def test_a_key_that_stands_twice_is_always_found(row: Any, which: int, escaped: bool) -> None:  # noqa: FBT001
+def test_a_key_that_stands_twice_is_always_found(row: Any, which: int, escaped: bool) -> None:
     """Wherever the second one stands and however it is spelt; the last would win silently otherwise."""
     pairs = [(feature.name, value) for feature, value in zip(ODD, row, strict=True)]
     pairs.insert(0, pairs[which])
