@@ -1,0 +1,64 @@
+"""The README's commands, as a reader would type them."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from serving import ROOT, Server, await_ready, environment, free_port
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```sh\n(.*?)```(?:\n\n```json\n(.*?)```)?", README, re.DOTALL)
+CURLS = [(command.strip(), answer) for command, answer in BLOCKS if command.startswith("curl")]
+# Commands that a test of another file runs for real, or that CI itself runs.
+ELSEWHERE = {
+    "make run": "test_a_fresh_clone_runs",
+    "make test": ".ci/run",
+    "docker compose up": "test_container.py",
+    "docker compose run --rm train": "test_container.py",
+    "docker compose restart serve": "test_container.py",
+    'make train ARGS="--data my.csv --label species --name mine"': "test_train.py",
+    "MENAGERIE_MODEL_NAME=mine make run": "test_train.py",
+}
+
+
+def test_every_command_is_run_by_some_test() -> None:
+    """No command stands in the README that nothing ever ran."""
+    commands = {line for block, _ in BLOCKS for line in block.strip().splitlines()}
+    assert commands == set(ELSEWHERE) | {command for command, _ in CURLS}
+
+
+@pytest.mark.parametrize(("command", "shown"), CURLS)
+def test_a_curl_of_the_readme_answers_what_it_shows(server: Server, command: str, shown: str) -> None:
+    """The answer in the README is the answer of the shipped model, but for the request's own id."""
+    arguments = shlex.split(command.replace("localhost:8000", f"127.0.0.1:{server.port}"))
+    answer = subprocess.run([*arguments, "--silent"], capture_output=True, check=True).stdout
+    assert {**json.loads(answer), "request_id": ""} == {**json.loads(shown), "request_id": ""}
+
+
+def test_a_fresh_clone_runs(tmp_path: Path) -> None:
+    """`make run` in a new clone sets itself up and answers within two minutes; the second time it just starts."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
+    for seconds in (120, 10):
+        port = free_port()
+        with subprocess.Popen(
+            ["make", "run"],
+            cwd=tmp_path / "clone",
+            env={**environment(PORT=str(port)), "VIRTUAL_ENV": ""},
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        ) as process:
+            try:
+                server = Server(f"http://127.0.0.1:{port}", port, process)
+                await_ready(server, seconds=seconds)
+                assert requests.get(f"{server.url}/health", timeout=5).json()["ready"]
+            finally:
+                os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+                process.communicate(timeout=60)
+        assert not list((tmp_path / "clone" / ".venv" / "lib").rglob("tensorflow"))
