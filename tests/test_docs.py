@@ -1,7 +1,6 @@
 """The README and its neighbours say what is so."""
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -66,10 +65,3 @@ def test_smaller_locks_are_parts_of_the_larger() -> None:
     ]
     assert pins[0] <= pins[1] <= pins[2]
 
-
-def test_no_file_is_generated_in_the_tree() -> None:
-    """What building and testing leave behind is ignored by git."""
-    ignored = subprocess.run(
-        ["git", "check-ignore", ".venv", ".hypothesis", "x/__pycache__"], cwd=ROOT, capture_output=True, check=False
-    )
-    assert ignored.stdout.count(b"\n") == 3
