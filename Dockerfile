@@ -1,0 +1,61 @@
+# `docker build .` makes the service, without TensorFlow; `--target train` what trains its models.
+
+ARG PYTHON_IMAGE=python:3.13-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS base
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1
+WORKDIR /app
+
+
+# The environment has no pip of its own, the base's fills it: the service gets what it imports and nothing else.
+FROM base AS packages
+RUN python -m venv --without-pip /opt/venv
+COPY requirements/serve.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/serve.txt
+
+
+FROM packages AS train
+COPY requirements/train.txt /tmp/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/train.txt
+COPY models models
+# Whatever the umask of the clone was, the user below can read the code; compiled here, as the root is read-only there.
+# A volume that is first used with this image takes over the store's owner along with its content.
+RUN chmod -R u=rwX,go=rX . && python -m compileall -q . && chown -R 10001:10001 models/store
+# Keras, matplotlib and others keep notes in the home folder.
+ENV HOME=/tmp
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "models.train"]
+
+
+FROM packages AS service
+RUN find /opt/venv -type d -name tests -prune -exec rm -r {} +
+COPY models/__init__.py models/bundle.py models/
+COPY service service
+RUN chmod -R u=rwX,go=rX . && python -m compileall -q .
+
+
+FROM base AS serve
+# Nothing is installed here any more, and the faults found in pip need not be ours.
+RUN rm -rf "$(python -c 'import pip; print(*pip.__path__)')"* /usr/bin/pip* /usr/local/bin/pip*
+COPY --from=service /opt/venv /opt/venv
+COPY --from=service /app ./
+COPY --chown=10001:10001 models/store models/store
+ARG PYTHON_IMAGE
+LABEL org.opencontainers.image.title="Menagerie" \
+      org.opencontainers.image.description="Serves a small Keras classifier over HTTP" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
+ENV PORT=8000
+EXPOSE 8000
+USER 10001:10001
+STOPSIGNAL SIGTERM
+# http.client, as it does not ask a proxy that the engine sets for all containers.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-c", "import http.client, os, sys; \
+    service = http.client.HTTPConnection('127.0.0.1', os.environ['PORT']); \
+    service.request('GET', '/readyz'); \
+    sys.exit(service.getresponse().status != 200)"]
+CMD ["gunicorn", "--config", "service/gunicorn.conf.py"]

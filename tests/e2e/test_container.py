@@ -1,0 +1,284 @@
+"""The service and the training as an operator runs them: `docker compose`, on a real engine."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from animals import KNOWN, LLAMA, named
+from docker import DockerClient
+from docker.models.containers import Container
+from serving import ROOT, environment, free_port
+
+from models import bundle
+from service.settings import PREFIX, SHIPPED_STORE, Settings
+from service.version import VERSION
+
+pytestmark = pytest.mark.container
+
+STORE = "/app/models/store"
+WORKERS = 3
+GRACE = 30  # seconds until an engine kills; docker-compose.yml says so
+
+# The image's own check, asked more often, and with a proxy that an engine may set for all its containers.
+IMPATIENT = {"interval": "1s", "retries": 2}
+OVERRIDE = {"services": {"serve": {"healthcheck": IMPATIENT, "environment": {"http_proxy": "http://127.0.0.1:9"}}}}
+
+
+class Project:
+    """A `docker compose` project with a name, a port and a store of its own."""
+
+    def __init__(self, engine: DockerClient, override: Path) -> None:
+        self.engine = engine
+        self.name = f"menagerie-test-{uuid.uuid4().hex[:8]}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = ["docker", "compose", "--project-name", self.name, "--env-file", "/dev/null"]
+        self._command += ["--file", "docker-compose.yml", "--file", str(override)]
+        self._environment = environment(PORT=str(self.port), WEB_CONCURRENCY=str(WORKERS))
+
+    def compose(self, *arguments: str) -> str:
+        """What `docker compose` says to these arguments; an exit code other than 0 fails the test with its words."""
+        done = self.attempt(*arguments)
+        assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._command, *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=1200,  # a first build downloads TensorFlow
+            check=False,
+        )
+
+    def up(self) -> Container:
+        """The container of the service, healthy."""
+        self.compose("up", "--detach", "--wait", "serve")
+        return self.container()
+
+    def container(self) -> Container:
+        """The container of the service, running or not."""
+        return self.engine.containers.get(self.compose("ps", "--all", "--quiet", "serve").strip())
+
+    def predict(self, values: tuple[float, ...]) -> dict[str, Any]:
+        response = requests.post(f"{self.url}/predict", json={"features": named(values)}, timeout=10)
+        assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@contextmanager
+def fresh_project(engine: DockerClient, folder: Path) -> Iterator[Project]:
+    """A project as after a fresh clone, of which nothing remains but the builder's cache."""
+    override = folder / "override.json"
+    override.write_text(json.dumps(OVERRIDE))
+    project = Project(engine, override)
+    try:
+        yield project
+    finally:
+        project.compose(
+            "--profile", "train", "down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "1"
+        )
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[DockerClient]:
+    try:
+        subprocess.run(["docker", "compose", "ls"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no Docker engine with Compose v2: {getattr(error, 'stderr', error)}")
+    context = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
+    client = DockerClient(subprocess.run(context, capture_output=True, text=True, check=True).stdout.strip())
+    with closing(client):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def project(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with fresh_project(engine, tmp_path_factory.mktemp("compose")) as fresh:
+        fresh.compose("build", "serve")
+        yield fresh
+
+
+@pytest.fixture
+def service(project: Project) -> Container:
+    return project.up()
+
+
+def run(container: Container, *command: str, user: str = "") -> tuple[int, str]:
+    """Exit code and output of a command run in a container."""
+    done = container.exec_run(list(command), user=user)
+    assert done.exit_code is not None
+    assert isinstance(done.output, bytes)
+    return done.exit_code, done.output.decode()
+
+
+def processes(container: Container) -> list[dict[str, str]]:
+    """What the kernel says of each process in a container, the one that asks among them."""
+    _, said = run(container, "sh", "-c", "cat /proc/[0-9]*/status")
+    fields = re.findall(r"^(\w+):\s*(.*)$", said, re.MULTILINE)
+    starts = [index for index, (name, _) in enumerate(fields) if name == "Name"]
+    return [dict(fields[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]
+
+
+def await_health(container: Container, status: str, *, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while container.attrs["State"]["Health"]["Status"] != status:
+        assert time.monotonic() < deadline, f"not {status}: {container.attrs['State']['Health']}"
+        time.sleep(0.2)
+        container.reload()
+
+
+def test_up_serves_the_shipped_model(project: Project, service: Container) -> None:
+    """After `docker compose up` in a fresh clone, real animals get their right names from the shipped model."""
+    answers = {label: project.predict(values) for label, values in KNOWN.items()}
+    assert {label: answer["label"] for label, answer in answers.items()} == {label: label for label in KNOWN}
+    assert answers["llama"]["model"] == {"name": "animals", "version": bundle.newest(SHIPPED_STORE, "animals").name}
+    assert f"http://localhost:{project.port}/predict" in service.logs().decode(), "the log's example would not work"
+
+
+def test_every_setting_of_an_operator_is_passed_through(project: Project) -> None:
+    """Compose hands over every setting but two that the image decides: where its store is, and what engine it has."""
+    config = json.loads(project.compose("config", "--format", "json"))
+    passed = {name for name in config["services"]["serve"]["environment"] if name.startswith(PREFIX)}
+    assert passed == {PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "engine"}}
+
+
+def test_processes_have_no_privileges(service: Container) -> None:
+    """Master and workers run as a numbered user without a capability, and nothing they start can gain one."""
+    found = processes(service)
+    assert [process["Name"] for process in found].count("gunicorn") == 1 + WORKERS
+    for process in found:
+        assert process["Uid"].split() == ["10001"] * 4
+        assert {process[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
+        assert process["NoNewPrivs"] == "1"
+
+
+@pytest.mark.parametrize("path", ["/app", "/app/service", "/opt/venv", "/etc", "/home", STORE])
+def test_nothing_can_be_written(service: Container, path: str) -> None:
+    """Not even the owner of a folder can write to it: the root and the store are mounted read-only."""
+    _, owner = run(service, "stat", "--format=%u", path)
+    code, output = run(service, "touch", f"{path}/trace", user=owner.strip())
+    assert code != 0
+    assert "Read-only file system" in output
+
+
+def test_resources_are_limited(service: Container) -> None:
+    """Memory and processes have an upper bound, and the service comes back by itself after a crash."""
+    host = service.attrs["HostConfig"]
+    assert 0 < host["Memory"] <= 2**30
+    assert 0 < host["PidsLimit"] <= 1024
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_image_holds_nothing_but_the_service(service: Container) -> None:
+    """No installer, no compiler, no tests, no training code and no TensorFlow to attack, to scan or to download."""
+    tools = ["pip", "pip3", "gcc", "cc", "g++", "clang", "ld", "make", "cmake", "git", "curl", "wget", "pytest"]
+    modules = ["pip", "tensorflow", "keras", "sklearn", "matplotlib", "pytest", "models.train"]
+    find = "import importlib.util, shutil"
+    find += f"; print(*filter(shutil.which, {tools}), *filter(importlib.util.find_spec, {modules}))"
+    assert run(service, "python", "-c", find) == (0, "\n")
+    assert run(service, "ls", "/app", "/app/models")[1].split() == (
+        ["/app:", "models", "service", "/app/models:", "__init__.py", "__pycache__", "bundle.py", "store"]
+    )
+    assert run(service, "find", "/app", "/opt", "-type", "d", "-name", "tests") == (0, "")
+
+
+def test_image_adds_little_to_its_base(project: Project, service: Container) -> None:
+    """What a registry keeps for us is at most 180 MB beyond the base that it keeps anyway."""
+    images, base = project.engine.images, f"{project.name}-base"
+    subprocess.run(
+        ["docker", "build", "--target", "base", "--tag", base, "."], cwd=ROOT, capture_output=True, check=True
+    )
+    added = images.get(service.attrs["Image"]).attrs["Size"] - images.get(base).attrs["Size"]
+    images.remove(base)
+    assert 0 < added <= 180e6
+
+
+def test_image_says_what_it_is(service: Container) -> None:
+    """The labels tell the version that the service tells."""
+    labels = service.labels
+    assert labels["org.opencontainers.image.version"] == VERSION
+    assert labels["org.opencontainers.image.title"] == "Menagerie"
+    assert labels["org.opencontainers.image.licenses"] == "MIT"
+
+
+def test_image_is_compiled(service: Container) -> None:
+    """Every module comes as bytecode: on a read-only root it would be compiled anew at each start and each check."""
+    code, output = run(service, "python", "-v", "-c", "import service.app, gunicorn.workers.gthread")
+    assert code == 0
+    assert re.findall(r"^# code object from (?!.*\.pyc).*", output, re.MULTILINE) == []
+    assert "service/__pycache__/app.cpython" in output
+
+
+def test_unanswered_checks_make_it_unhealthy(project: Project, service: Container) -> None:
+    """A service that accepts connections but answers none is unhealthy, and healthy once it answers again."""
+    assert run(service, "sh", "-c", "kill -STOP -1")[0] == 0  # all but process 1 and this shell
+    await_health(service, "unhealthy")
+    assert run(service, "sh", "-c", "kill -CONT -1")[0] == 0
+    await_health(service, "healthy")
+    assert project.predict(LLAMA)["label"] == "llama"
+
+
+def test_broken_model_is_refused(project: Project, service: Container) -> None:
+    """With one bit of the network flipped the container says so in one line and ends; it was never healthy."""
+    model = f"{STORE}/animals/1/{bundle.MODEL_LITERT}"
+    flip = f"path = '{model}'; data = bytearray(open(path, 'rb').read()); data[99] ^= 1; open(path, 'wb').write(data)"
+    image, name = service.attrs["Image"], f"{project.name}-broken"
+    volume = project.engine.volumes.create(name)
+    try:
+        writable = {name: {"bind": STORE, "mode": "rw"}}
+        project.engine.containers.run(image, ["python", "-c", flip], volumes=writable, remove=True)
+        container = project.engine.containers.run(
+            image, name=name, detach=True, volumes=writable, read_only=True, healthcheck={"interval": 100_000_000}
+        )
+        try:
+            assert container.wait(timeout=60)["StatusCode"] == 1
+            container.reload()
+            assert container.attrs["State"]["Health"]["Status"] != "healthy"
+            (line,) = container.logs().decode().splitlines()
+            assert line.startswith(f"menagerie: {model} is not the file that")
+        finally:
+            container.remove(force=True)
+    finally:
+        volume.remove()
+
+
+def test_stop_answers_the_request_in_flight(project: Project, service: Container) -> None:
+    """A stop lets a half-sent request finish, is not held up by an idle connection, and ends with exit code 0."""
+    body = json.dumps({"features": named(LLAMA)}).encode()
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    address = ("127.0.0.1", project.port)
+    with (
+        requests.Session() as idle,
+        socket.create_connection(address, timeout=GRACE) as half,
+        ThreadPoolExecutor() as pool,
+    ):
+        assert idle.get(f"{project.url}/livez", timeout=10).ok
+        half.sendall(head.encode() + body[:10])
+        time.sleep(0.5)  # until a worker reads it
+        began = time.monotonic()
+        stop = pool.submit(project.compose, "stop", "serve")
+        time.sleep(1)  # until all workers know
+        half.sendall(body[10:])
+        with half.makefile("rb") as answer:
+            assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+        stop.result()
+        assert time.monotonic() - began < GRACE / 2
+    service.reload()
+    assert service.attrs["State"]["ExitCode"] == 0
