@@ -59,9 +59,10 @@ def test_the_edges_of_the_training_rows_are_not_beyond_them(model: Model) -> Non
     most = np.array([[reference[name][-1] for name in NAMES]], np.float32)
     assert model.warnings(least) == [[]]
     assert model.warnings(most) == [[]]
-    beyond = model.warnings(np.vstack([np.array([GREAT_DANE], np.float32), most * 1.01]))
-    assert beyond[0] == []
-    assert [sentence.split()[0] for sentence in beyond[1]] == list(NAMES)
+    below, usual, beyond = model.warnings(np.vstack([least - 0.001, np.array([GREAT_DANE], np.float32), most + 0.01]))
+    assert usual == []
+    assert [sentence.split()[0] for sentence in below] == list(NAMES)
+    assert [sentence.split()[0] for sentence in beyond] == list(NAMES)
 
 
 def test_an_answer_that_is_no_number_is_an_error(model: Model) -> None:

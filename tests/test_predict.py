@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
 from bad_input import BODIES, GOOD, Bad
@@ -41,6 +42,14 @@ def test_an_answer_has_the_shape_of_the_contract(send: Send) -> None:
     assert list(answer["probabilities"]) == ["cat", "dog", "llama", "lizard"]
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-6)
     assert answer["confidence"] == answer["probabilities"][answer["label"]] == max(answer["probabilities"].values())
+
+
+def test_numbers_are_the_shortest_that_mean_the_float32(send: Send) -> None:
+    """A probability reads as 0.97, not 0.9700000286102295, and still gives the network's very bits."""
+    answer = ask(send, {"instances": list(KNOWN.values())})
+    for prediction in answer["predictions"]:
+        for value in prediction["probabilities"].values():
+            assert repr(value) == repr(float(str(np.float32(value))))
 
 
 def test_the_order_of_names_means_nothing(send: Send) -> None:
