@@ -29,6 +29,8 @@ STORE = "/app/models/store"
 WORKERS = 3
 GRACE = 30  # seconds until an engine kills; docker-compose.yml says so
 
+QUICK = ["--rows", "400", "--epochs", "2", "--candidates", "1", "--no-report"]
+
 # The image's own check, asked more often, and with a proxy that an engine may set for all its containers.
 IMPATIENT = {"interval": "1s", "retries": 2}
 OVERRIDE = {"services": {"serve": {"healthcheck": IMPATIENT, "environment": {"http_proxy": "http://127.0.0.1:9"}}}}
@@ -42,7 +44,7 @@ class Project:
         self.name = f"menagerie-test-{uuid.uuid4().hex[:8]}"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = ["docker", "compose", "--project-name", self.name, "--env-file", "/dev/null"]
+        self._command = ["docker", "compose", "--ansi", "never", "--project-name", self.name, "--env-file", "/dev/null"]
         self._command += ["--file", "docker-compose.yml", "--file", str(override)]
         self._environment = environment(PORT=str(self.port), WEB_CONCURRENCY=str(WORKERS))
 
@@ -65,7 +67,8 @@ class Project:
 
     def up(self) -> Container:
         """The container of the service, healthy."""
-        self.compose("up", "--detach", "--wait", "serve")
+        done = self.attempt("up", "--detach", "--wait", "serve")
+        assert done.returncode == 0, done.stderr + self.compose("logs", "--no-log-prefix", "serve")
         return self.container()
 
     def container(self) -> Container:
@@ -217,7 +220,7 @@ def test_image_says_what_it_is(service: Container) -> None:
 
 def test_image_is_compiled(service: Container) -> None:
     """Every module comes as bytecode: on a read-only root it would be compiled anew at each start and each check."""
-    code, output = run(service, "python", "-v", "-c", "import service.app, gunicorn.workers.gthread")
+    code, output = run(service, "python", "-v", "-c", "import gunicorn.arbiter, service.app")
     assert code == 0
     assert re.findall(r"^# code object from (?!.*\.pyc).*", output, re.MULTILINE) == []
     assert "service/__pycache__/app.cpython" in output
@@ -282,3 +285,19 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
         assert time.monotonic() - began < GRACE / 2
     service.reload()
     assert service.attrs["State"]["ExitCode"] == 0
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("first", ["serve", "train"])
+def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Path, first: str) -> None:
+    """Without a network, training adds a version to the store; a restarted service serves it. Either may come first."""
+    version = int(bundle.newest(SHIPPED_STORE, "animals").name)
+    with fresh_project(engine, tmp_path) as project:
+        if first == "serve":
+            project.up()
+        project.compose("run", "--rm", "train", *QUICK)
+        if first == "serve":
+            assert project.predict(LLAMA)["model"]["version"] == str(version)
+            project.compose("restart", "serve")
+        project.up()
+        assert project.predict(LLAMA)["model"]["version"] == str(version + 1)
