@@ -3,6 +3,8 @@
 import time
 from functools import partial
 
+from service.errors import NotReadyError
+from service.gate import Gate
 from service.messages import Handler, Reply, Request, json_reply
 from service.model import Model
 from service.version import VERSION
@@ -11,14 +13,14 @@ from service.version import VERSION
 _PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
 
 
-def handlers(model: Model) -> dict[str, Handler]:
+def handlers(model: Model, gate: Gate) -> dict[str, Handler]:
     """Every route answered here, by path; all of them are ``GET``."""
     public = json_reply(model.manifest.model_dump(mode="json", include=_PUBLIC)).body
     return {
         "/": _index,
         "/livez": _alive,
-        "/readyz": _ready,
-        "/health": partial(_health, model, time.monotonic()),
+        "/readyz": partial(_ready, gate),
+        "/health": partial(_health, model, gate, time.monotonic()),
         "/model": lambda _: Reply(200, public),
     }
 
@@ -32,18 +34,19 @@ def _alive(_: Request) -> Reply:
     return json_reply({"status": "alive"})
 
 
-def _ready(_: Request) -> Reply:
-    """A model is loaded and passed its self-test before the first request is accepted, or the process ended."""
+def _ready(gate: Gate, _: Request) -> Reply:
+    """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end."""
+    if gate.draining:
+        raise NotReadyError("the service is shutting down")
     return json_reply({"status": "ready"})
 
 
-def _health(model: Model, started: float, _: Request) -> Reply:
-    return json_reply(
-        {
-            "live": True,
-            "ready": True,
-            "version": VERSION,
-            "uptime_seconds": round(time.monotonic() - started, 3),
-            "model": model.identity,
-        }
-    )
+def _health(model: Model, gate: Gate, started: float, _: Request) -> Reply:
+    document = {
+        "live": True,
+        "ready": not gate.draining,
+        "version": VERSION,
+        "uptime_seconds": round(time.monotonic() - started, 3),
+        "model": model.identity,
+    }
+    return json_reply(document, 503 if gate.draining else 200)

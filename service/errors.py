@@ -66,6 +66,10 @@ class TooLargeError(RequestError):
     problem = "too-large"
     title = "The body is too large"
 
+    @classmethod
+    def beyond(cls, limit: int) -> "TooLargeError":
+        return cls(f"the body must not be longer than {limit} bytes: send fewer rows at a time")
+
 
 class UnsupportedMediaError(RequestError):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE

@@ -14,9 +14,13 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class Gate:
-    """Identifies, times and logs each request, and turns every failure into an answer."""
+    """Identifies, times and logs each request, and turns every failure into an answer.
+
+    ``draining`` is set once the process is to end; until then it goes on answering, but is not ready.
+    """
 
     def __init__(self, *, log_requests: bool) -> None:
+        self.draining = False
         self._log_requests = log_requests
 
     def answer(self, request: Request, handler: Handler) -> Reply:

@@ -5,14 +5,16 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 
 import json
 import os
+import signal
 import socket
 import sys
 
-wsgi_app = "service.app:serve()"
-worker_class = "gthread"
+wsgi_app = "service.asgi:serve()"
+worker_class = "asgi"
+asgi_lifespan = "off"
+http_parser = "python"  # the C parser that `auto` prefers leaks memory with every connection in the releases to be had
 if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2  # while one is replaced, the other answers
-threads = 8
 keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
 
 # The model is loaded once and shared by all workers: less memory, and what is wrong with it is said once.
@@ -37,6 +39,20 @@ def on_starting(server):
                 probe.bind((host, port))
             except OSError as error:
                 sys.exit(f"menagerie: cannot listen on {host}:{port} ({error.strerror}): set PORT to a free one")
+
+
+def post_worker_init(worker):
+    """End a worker as the service means it: gunicorn's own way drops new connections and waits for idle ones."""
+    if worker.cfg.worker_class_str != "asgi":
+        return
+    from service.settings import Settings
+
+    async def end():
+        await worker.asgi.drain(Settings.load().drain_seconds)
+        worker.handle_quit_signal()
+
+    ending = []
+    worker.loop.add_signal_handler(signal.SIGTERM, lambda: ending or ending.append(worker.loop.create_task(end())))
 
 
 def when_ready(server):

@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     max_rows: Annotated[int, Field(ge=1, description="rows in one `instances` request")] = 10_000
     max_body_bytes: Annotated[int, Field(ge=1, description="bytes in one request's body; beyond: 413")] = 4_194_304
     max_errors: Annotated[int, Field(ge=1, description="faults told in one answer; the rest is left out")] = 100
+    inline_bytes: Annotated[int, Field(ge=0, description="longer bodies are worked on beside the event loop")] = 16_384
+    threads: Annotated[int, Field(ge=1, description="threads of a worker for those, and for what Flask answers")] = 4
+    drain_seconds: Annotated[float, Field(ge=0, le=20, description="between not ready and the end, on SIGTERM")] = 3
     log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
 
     @classmethod

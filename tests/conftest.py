@@ -6,10 +6,12 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 import requests
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
 from serving import Server, serving
 from werkzeug.datastructures import Headers
 
@@ -17,6 +19,10 @@ from service.app import create_app
 from service.model import Model
 from service.settings import SHIPPED_STORE, Settings
 from service.validation import Validator
+
+# How long an example takes says more of the machine, which may be busy, than of the code.
+hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis.settings.load_profile("menagerie")
 
 
 class Answer(NamedTuple):

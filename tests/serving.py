@@ -67,6 +67,6 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
         try:
             if requests.get(f"{server.url}/readyz", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.05)
     raise AssertionError(f"not ready after {seconds} s")

@@ -64,4 +64,3 @@ def test_smaller_locks_are_parts_of_the_larger() -> None:
         for name in ("serve", "train", "dev")
     ]
     assert pins[0] <= pins[1] <= pins[2]
-

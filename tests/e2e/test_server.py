@@ -141,8 +141,8 @@ def test_limits_are_settings() -> None:
 
 
 def test_sigterm_answers_what_is_in_flight() -> None:
-    """A request half received when the end is announced is still answered; the exit code is 0."""
-    with serving() as server:
+    """A request half received when the end is announced is still answered, however late; the exit code is 0."""
+    with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
         with socket.create_connection(("127.0.0.1", server.port)) as caller:
             head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(GOOD)}"
             caller.sendall(head.encode() + b"\r\n\r\n" + GOOD[:10])
@@ -151,8 +151,26 @@ def test_sigterm_answers_what_is_in_flight() -> None:
             time.sleep(0.5)
             caller.sendall(GOOD[10:])
             caller.settimeout(10)
-            assert caller.recv(65536).startswith(b"HTTP/1.1 200")
+            answer = caller.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
         assert server.process.wait(30) == 0
+
+
+def test_sigterm_is_announced_before_the_end() -> None:
+    """For some seconds the service says that it is not ready and goes on answering; an idle caller holds up nothing."""
+    with serving(MENAGERIE_DRAIN_SECONDS="2") as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        ready, health = (requests.get(f"{server.url}{path}", timeout=5) for path in ("/readyz", "/health"))
+        assert (ready.status_code, ready.json()["detail"]) == (503, "the service is shutting down")
+        assert ready.headers["Retry-After"] == "1"
+        assert (health.status_code, health.json()["ready"]) == (503, False)
+        answer = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
+        assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+        assert server.process.wait(10) == 0
 
 
 def test_a_killed_worker_is_replaced(server: Server) -> None:

@@ -1,0 +1,195 @@
+"""What gunicorn runs: the hot routes answered on the event loop, every other request handed to Flask.
+
+A second, thinner adapter over the same handlers and the same gate as `app.py`; a test sends the same requests through
+both and compares the answers byte for byte. Flask behind a thread costs three times the whole of a hot answer.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
+from typing import Any, NamedTuple, TypeVar
+
+from flask import Flask
+from werkzeug.wrappers import Response
+
+from models.bundle import BundleError
+from service.app import carry
+from service.errors import StartupError, TooLargeError
+from service.messages import Reply, Request
+from service.routes import Service
+from service.settings import Settings
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_LINGER_SECONDS = 2
+_T = TypeVar("_T")
+_HOT = {("POST", "/predict"), ("GET", "/livez"), ("GET", "/readyz")}
+
+
+def serve() -> "Application":
+    """The application for gunicorn, or one line on stderr and exit code 1."""
+    try:
+        return Application(Service.open(Settings.load()))
+    except (StartupError, BundleError) as error:
+        sys.exit(f"menagerie: {error}")
+
+
+class Application:
+    """ASGI 3.0 over a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._gate = service.gate
+        self._in_flight = 0
+        self._hot = {route: handler for route, handler in service.routes.items() if route in _HOT}
+        self._flask = carry(service)
+        self._limit = service.settings.max_body_bytes
+        self._inline = service.settings.inline_bytes
+        self._pool = ThreadPoolExecutor(service.settings.threads, "menagerie")
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request; a WebSocket is refused."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
+        self._in_flight += 1
+        try:
+            headers = Headers(scope["headers"])
+            body = await self._body(headers, receive)
+            answer = await self._answer(scope, headers, body)
+            if self._gate.draining:  # a caller that hears so comes back by a new connection, to another process
+                answer.headers.append((b"connection", b"close"))
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+            if body is None:
+                await self._linger(receive)
+        except ConnectionError:
+            pass  # the caller left; there is nobody to answer
+        finally:
+            self._in_flight -= 1
+
+    async def drain(self, seconds: float) -> None:
+        """Say not ready, go on answering for some seconds, then return once nothing is in flight."""
+        self._gate.draining = True
+        await asyncio.sleep(seconds)
+        while self._in_flight:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # an event would cost every request what this costs one shutdown
+
+    async def _answer(self, scope: Message, headers: "Headers", body: bytes | None) -> "_Answer":
+        handler = self._hot.get((scope["method"], scope["path"]))
+        if not handler:
+            return await self._beside(_through_flask, self._flask, scope, headers, body, self._limit)
+        request = Request(scope["method"], scope["path"], headers, partial(_bounded, body, self._limit))
+        if body and len(body) > self._inline:  # one large batch must not hold up the many small requests
+            return _answer_of(await self._beside(self._gate.answer, request, handler))
+        return _answer_of(self._gate.answer(request, handler))
+
+    async def _beside(self, work: Callable[..., _T], *arguments: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    async def _body(self, headers: "Headers", receive: Receive) -> bytes | None:
+        """The request's body, or None as soon as it is known to be longer than allowed.
+
+        Raises:
+            ConnectionError: the client left before the end of it.
+        """
+        length = headers.get("content-length", "")
+        if not length and not headers.get("transfer-encoding", ""):
+            return b""
+        if length and int(length) > self._limit:
+            return None
+        chunks = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionError
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._limit:
+                return None
+            more = message.get("more_body", False)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def _linger(self, receive: Receive) -> None:
+        """Throw away more of a body that is too long: closing on a caller who still sends could cost him the answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                size, more = 0, True
+                while more and size <= self._limit:
+                    message = await receive()
+                    size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+
+
+class Headers:
+    """A request's headers as ASGI gives them; searched rather than indexed, since few are ever asked for."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
+        self._pairs = pairs
+
+    def get(self, name: str, default: str, /) -> str:
+        """The value under a name in lower case; values of one name are joined as in WSGI."""
+        wanted = name.encode()
+        found = [value for key, value in self._pairs if key == wanted]
+        return b",".join(found).decode("latin-1") if found else default
+
+    def environ(self) -> dict[str, str]:
+        """The same as WSGI has them (PEP 3333)."""
+        names = {name.decode("latin-1") for name, _ in self._pairs}
+        names -= {"content-length", "content-type", "transfer-encoding"}  # the body is read; these are told anew
+        return {f"HTTP_{name.upper().replace('-', '_')}": self.get(name, "") for name in names}
+
+
+class _Answer(NamedTuple):
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def _answer_of(reply: Reply) -> _Answer:
+    headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
+    return _Answer(reply.status, headers + _encoded(reply.headers.items()), reply.body)
+
+
+def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _bounded(body: bytes | None, limit: int) -> bytes:
+    if body is None:
+        raise TooLargeError.beyond(limit)
+    return body
+
+
+def _through_flask(app: Flask, scope: Message, headers: Headers, body: bytes | None, limit: int) -> _Answer:
+    """What Flask answers to a request whose body has been read; one that was too long only keeps its length."""
+    (server, port), (client, _) = scope["server"] or ("", 0), scope["client"] or ("", 0)
+    environ = {
+        **headers.environ(),
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope["path"].encode().decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "CONTENT_TYPE": headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(limit + 2 if body is None else len(body)),
+        "SERVER_NAME": server,
+        "SERVER_PORT": str(port),
+        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
+        "REMOTE_ADDR": client,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.input": BytesIO(body or b""),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    response = Response.from_app(app, environ, buffered=True)
+    return _Answer(response.status_code, _encoded(response.headers.items()), response.get_data())
