@@ -1,6 +1,7 @@
 """JSON as RFC 8259 means it between strangers: UTF-8, no byte order mark, no NaN, no key twice."""
 
 import json
+from collections import Counter
 from typing import Any, NoReturn
 
 from service.errors import Fault, NotJsonError, UnacceptableError
@@ -8,6 +9,7 @@ from service.errors import Fault, NotJsonError, UnacceptableError
 _DIGITS = (
     300  # int() takes quadratic time; a longer integer is read as the float, perhaps infinite, that it is closest to
 )
+_TOLD = 10
 
 
 def loads(body: bytes) -> Any:
@@ -17,13 +19,12 @@ def loads(body: bytes) -> Any:
         NotJsonError: with the line and column where reading ended, never with what stood there.
         UnacceptableError: an object has a key twice.
     """
-    twice: list[str] = []
+    twice: list[str] = []  # of the first object that has any: one is enough to refuse the whole
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         document = dict(pairs)
-        if len(document) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice.extend(key for key in document if keys.count(key) > 1)
+        if len(document) != len(pairs) and not twice:
+            twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         return document
 
     try:
@@ -41,7 +42,11 @@ def loads(body: bytes) -> Any:
         raise NotJsonError("the body is nested too deeply: a request is three levels deep at most") from None
     if twice:
         raise UnacceptableError(
-            [Fault(shown(key), "duplicate", f"{shown(key)} stands twice in one object: give it once") for key in twice]
+            [
+                Fault(shown(key), "duplicate", f"{shown(key)} stands twice in one object: give it once")
+                for key in twice[:_TOLD]
+            ],
+            more=len(twice) > _TOLD,
         )
     return document
 

@@ -101,6 +101,13 @@ BODIES = [
     Bad("a feature twice", _features()[:-2] + b', "ear_length_cm": 1}}', 422, "duplicate"),
     Bad("a feature twice, once escaped", _features()[:-2] + b', "\\u0065ar_length_cm": 1}}', 422, "duplicate"),
     Bad("features twice", GOOD[:-1] + b", " + GOOD[1:], 422, "duplicate", "features"),
+    Bad(
+        "100,000 keys, one of them twice",
+        b'{"a":1,' + b",".join(b'"%d":1' % i for i in range(100_000)) + b',"a":1}',
+        422,
+        "duplicate",
+        "a",
+    ),
     # a list of features
     Bad("an empty list", _listed(), 422, "length", "features"),
     Bad("one number too few", _listed(*MAINE_COON[:7]), 422, "length", "features"),
@@ -122,6 +129,8 @@ BODIES = [
     Bad("instances a flat list", _json({"instances": MAINE_COON}), 422, "type", "instances[0]"),
     Bad("an instance within features", _json({"instances": [{"features": MAINE_COON}]}), 422, "missing"),
     Bad("10,001 instances", _json({"instances": [[1] * 8] * 10_001}), 422, "count", "instances"),
+    Bad("a million empty rows", b'{"instances": [' + b"{}," * 999_999 + b"{}]}", 422, "count", "instances"),
+    Bad("10,000 empty rows", _json({"instances": [{}] * 10_000}), 422, "missing", "instances[0].body_mass_kg"),
     Bad("a short second row", _json({"instances": [MAINE_COON, [1]]}), 422, "length", "instances[1]"),
     Bad("a fault in the third", _json({"instances": [MAINE_COON, MAINE_COON, [0] * 8]}), 422, "out_of_bounds"),
     # not sent as JSON

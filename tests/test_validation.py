@@ -1,6 +1,7 @@
 """From bytes to rows: whatever is sent, rows in bounds come out or a problem does."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -114,3 +115,24 @@ def test_nothing_of_a_body_is_repeated(validator: Validator) -> None:
     told = str(refused.value.faults)
     assert "confidential" not in told
     assert "12345" not in told
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"instances": [' + b"{}," * 1_300_000 + b"{}]}",
+        b'{"instances": [' + b"[[[]]]," * 550_000 + b"[]]}",
+        b'{"features": {' + b",".join(b'"%07d":1' % number for number in range(340_000)) + b"}}",
+        b'{"features": [' + b"1," * 1_900_000 + b"1]}",
+    ],
+    ids=["objects", "lists", "keys", "numbers"],
+)
+def test_a_body_of_millions_of_faults_stays_small(validator: Validator, body: bytes) -> None:
+    """Refusing 4 MB of anything takes some 100 MB for the moment, not a gigabyte."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnacceptableError):
+            validator.read(body)
+        assert tracemalloc.get_traced_memory()[1] < 300e6
+    finally:
+        tracemalloc.stop()
