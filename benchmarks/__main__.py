@@ -1,0 +1,102 @@
+"""``python -m benchmarks``: measure, tell, draw. See benchmarks/README.md."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from benchmarks import alone, chart, comparison, load, peers, tree
+from benchmarks.bench import Bench
+from benchmarks.results import FIGURES, Results, number
+from models import bundle
+from service.settings import Settings
+
+MEASUREMENTS = {
+    "closed loop": comparison.closed_loop,
+    "open loop": comparison.open_loop,
+    "start": alone.start,
+    "memory": alone.memory,
+    "workers": alone.workers,
+    "batches": alone.batches,
+    "idle connections": alone.idle,
+    "mixed load": alone.mixed,
+}
+KEYS = {name.split()[0]: name for name in MEASUREMENTS}
+RESULTS = Path(__file__).resolve().parent / "results"
+console = Console()
+
+
+def main() -> None:
+    options = _parse()
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    if len(cores) == 1:
+        sys.exit("two processor cores are needed: one for the server, one for the load generator")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that `finally` ends the servers
+    try:
+        load.find_wrk()
+        tree.adopt_orphans()
+        settings = Settings.load()
+        shipped = bundle.read(bundle.newest(settings.model_store, settings.model_name))
+    except (load.NoLoadGeneratorError, tree.NoSubreaperError, bundle.BundleError) as error:
+        sys.exit(f"benchmarks: {error}")
+    chosen = tuple(peers.read(name) for name in peers.every() if name in {peers.OURS, *options.peers})
+    bench = Bench(shipped, cores, chosen, options.rounds, options.seconds, options.open_seconds)
+    results = Results({"rounds": options.rounds, "seconds": options.seconds, "open_seconds": options.open_seconds})
+    try:
+        for key in options.only:
+            _measure(bench, KEYS[key], results)
+    except KeyboardInterrupt:
+        sys.exit("benchmarks: interrupted; nothing is written, every server is ended")
+    console.print(Markdown(results.markdown()))
+    _write(results, options.output)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Side by side with other model servers.")
+    every = peers.every()
+    parser.add_argument("--peers", nargs="*", choices=every, default=every, help="beside ours; all unless told")
+    parser.add_argument(
+        "--only", nargs="+", choices=list(KEYS), default=list(KEYS), help="measurements; all unless told"
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5, help="of full load each time (5)")
+    parser.add_argument("--open-seconds", type=float, default=60, help="of the open loop each time (60)")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for latest.json, latest.md and the charts")
+    return parser.parse_args()
+
+
+def _measure(bench: Bench, name: str, results: Results) -> None:
+    """One measurement; a sample is told as it comes."""
+    with console.status(f"{name}: {bench.rounds} rounds"):
+        try:
+            for subject, figures in MEASUREMENTS[name](bench):
+                results.add(name, subject, figures)
+                told = ", ".join(
+                    f"{FIGURES[key].heading} {number(value)} {FIGURES[key].unit}".rstrip()
+                    for key, value in figures.items()
+                    if key in FIGURES
+                )
+                console.print(f"[bold]{name}[/bold], {subject}: {told}", highlight=False)
+        except peers.PeerError as error:
+            bench.failures[name] = str(error)
+    for subject in bench.failures.keys() - results.failures.keys():
+        console.print(f"[bold]{name}[/bold], {subject}: given up: {bench.failures[subject]}", style="red")
+    results.failures.update(bench.failures)
+
+
+def _write(results: Results, folder: Path) -> None:
+    results.write(folder)
+    ours = peers.read(peers.OURS).title
+    if ours in results.measured.get("closed loop", {}):
+        chart.bars(results.measured["closed loop"], ours, folder / "comparison.svg")
+    if "batches" in results.measured:
+        chart.curve(results.measured["batches"], folder / "batches.svg")
+    console.print(f"written to {folder}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What asks: wrk as fast as answers come (closed loop), our own client on a schedule (open loop)."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.peers import ROOT
+from benchmarks.results import Figures
+from benchmarks.server import Server
+
+CONNECTIONS = 16
+RATE = 1000  # requests a second in the open loop
+
+
+class NoLoadGeneratorError(Exception):
+    """wrk is not here; the message says how to get it."""
+
+
+def find_wrk() -> None:
+    """Raises NoLoadGeneratorError if there is no wrk."""
+    if shutil.which("wrk") is None:
+        raise NoLoadGeneratorError("wrk is not installed: `apt-get install wrk`, or build it from its sources")
+
+
+def closed(server: Server, body: bytes, core: int, seconds: float, connections: int = CONNECTIONS) -> Figures:
+    """Each connection asks again as soon as it is answered: ``requests, seconds, failures, p50_ms, p99_ms``."""
+    with _closed(server, body, core, seconds, connections) as process:
+        output, _ = process.communicate(timeout=seconds + 60)
+    return _last_line(output)
+
+
+@contextmanager
+def beside(server: Server, body: bytes, core: int, seconds: float) -> Iterator[None]:
+    """One connection asks without pause while something else is measured, for at most ``seconds``."""
+    with _closed(server, body, core, seconds, 1):
+        yield
+
+
+def scheduled(server: Server, body: bytes, core: int, seconds: float, rate: float = RATE) -> Figures:
+    """``rate`` requests a second whatever the answers do; see `benchmarks.openloop` for the figures."""
+    command = [sys.executable, "-m", "benchmarks.openloop", "--port", server.port, "--path", server.peer.path]
+    command += ["--rate", rate, "--seconds", seconds, "--connections", CONNECTIONS]
+    result = subprocess.run(
+        _on(core, command), input=body, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=seconds + 60
+    )
+    return _last_line(result.stdout)
+
+
+@contextmanager
+def _closed(
+    server: Server, body: bytes, core: int, seconds: float, connections: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        script = Path(__file__).with_suffix(".lua")
+        url = f"http://127.0.0.1:{server.port}{server.peer.path}"
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "30s",
+            "-s",
+            script,
+            url,
+        ]
+        environment = os.environ | {"BENCH_BODY": file.name}
+        with subprocess.Popen(_on(core, command), env=environment, stdout=subprocess.PIPE) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+
+def _on(core: int, command: Sequence[object]) -> list[str]:
+    return ["taskset", "--cpu-list", str(core), *map(str, command)]
+
+
+def _last_line(output: bytes) -> Figures:
+    figures: Figures = json.loads(output.splitlines()[-1])
+    return figures
