@@ -20,6 +20,7 @@ from models.dataset import Floats, Sample
 HIDDEN_UNITS = 6
 BATCH = 512
 RATE = 0.02
+WEIGHT_DECAY = 0.02  # keeps the network calm where no animal is: better under stress, and engines agree to 1e-5
 
 
 def build(labels: int, rows: Floats) -> keras.Sequential:
@@ -47,7 +48,8 @@ def fit(
 ) -> list[float]:
     """Train on a sample in its given, random order and return the loss of each epoch.
 
-    Adam with a learning rate that falls from 0.02 to 0 as a cosine (Loshchilov and Hutter 2017, without restarts).
+    AdamW (Loshchilov and Hutter 2019) with a learning rate that falls from 0.02 to 0 as a cosine (the same, 2017,
+    without restarts).
     ``weights`` is how much an individual of each label counts in the loss; ``advance`` is called after every epoch.
     """
     steps = max(1, len(sample.rows) // BATCH)
@@ -60,7 +62,7 @@ def fit(
     batches = tf.data.Dataset.from_tensor_slices(tuple(arrays)).cache().shuffle(steps, seed=0).repeat()
     schedule = keras.optimizers.schedules.CosineDecay(RATE, epochs * steps)
     network.compile(
-        keras.optimizers.Adam(schedule),
+        keras.optimizers.AdamW(schedule, WEIGHT_DECAY),
         "sparse_categorical_crossentropy",
         steps_per_execution=steps,
         jit_compile=False,  # compiling takes longer than it saves on a network of this size

@@ -44,7 +44,7 @@ def test_the_report_reads_on_a_phone_and_a_laptop(browser: Browser, width: int, 
         assert page.locator("h1").is_visible()
         assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        assert "sampled from published means" in page.inner_text("body")
+        assert "sampled from the published means" in page.inner_text("body")
 
 
 def test_the_report_shows_its_figures_without_a_script(browser: Browser) -> None:
