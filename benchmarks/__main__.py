@@ -40,13 +40,15 @@ def main() -> None:
         load.find_wrk()
         tree.adopt_orphans()
         settings = Settings.load()
-        shipped = bundle.read(bundle.newest(settings.model_store, settings.model_name))
+        shipped = bundle.read(bundle.newest(settings.model_store.resolve(), settings.model_name))
     except (load.NoLoadGeneratorError, tree.NoSubreaperError, bundle.BundleError) as error:
         sys.exit(f"benchmarks: {error}")
     chosen = tuple(peers.read(name) for name in peers.every() if name in {peers.OURS, *options.peers})
     bench = Bench(shipped, cores, chosen, options.rounds, options.seconds, options.open_seconds)
-    results = Results({"rounds": options.rounds, "seconds": options.seconds, "open_seconds": options.open_seconds})
+    told = {"rounds": options.rounds, "seconds": options.seconds, "open_seconds": options.open_seconds}
+    results = Results(told, failures=bench.failures)
     try:
+        _install(bench)
         for key in options.only:
             _measure(bench, KEYS[key], results)
     except KeyboardInterrupt:
@@ -69,8 +71,20 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _install(bench: Bench) -> None:
+    """Every peer's environment, made if need be; a peer that cannot be had is given up here."""
+    for peer in bench.peers:
+        with console.status(f"setting up {peer.title} (once)"):
+            try:
+                peers.install(peer)
+            except peers.PeerError as error:
+                bench.failures[peer.title] = str(error)
+                console.print(f"{peer.title}: given up: {error}", style="red")
+
+
 def _measure(bench: Bench, name: str, results: Results) -> None:
     """One measurement; a sample is told as it comes."""
+    known = set(bench.failures)
     with console.status(f"{name}: {bench.rounds} rounds"):
         try:
             for subject, figures in MEASUREMENTS[name](bench):
@@ -83,9 +97,8 @@ def _measure(bench: Bench, name: str, results: Results) -> None:
                 console.print(f"[bold]{name}[/bold], {subject}: {told}", highlight=False)
         except peers.PeerError as error:
             bench.failures[name] = str(error)
-    for subject in bench.failures.keys() - results.failures.keys():
-        console.print(f"[bold]{name}[/bold], {subject}: given up: {bench.failures[subject]}", style="red")
-    results.failures.update(bench.failures)
+    for subject in bench.failures.keys() - known:
+        console.print(f"{subject}: given up: {bench.failures[subject]}", style="red")
 
 
 def _write(results: Results, folder: Path) -> None:

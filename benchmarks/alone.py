@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 from benchmarks import load, tree
 from benchmarks.bench import Bench
-from benchmarks.comparison import Samples, busy
+from benchmarks.comparison import Samples, busy, warm
 from benchmarks.peers import PeerError, read
 from benchmarks.server import Server, on
 
@@ -39,7 +39,7 @@ def memory(bench: Bench) -> Samples:
     for _ in range(bench.rounds):
         for workers in (1, 2, 3):
             with bench.ours(workers) as server:
-                load.closed(server, bench.row(server.peer), bench.load_core, 1)
+                warm(bench, server, bench.row(server.peer))
                 yield _count(workers), {"memory_mb": tree.memory_mb()}
 
 
@@ -93,7 +93,7 @@ def mixed(bench: Bench) -> Samples:
     for _ in range(bench.rounds):
         with bench.ours() as server:
             body = bench.row(server.peer)
-            load.closed(server, body, bench.load_core, 1)
+            warm(bench, server, body)
             yield "alone", load.scheduled(server, body, bench.load_core, bench.seconds, MIXED_RATE)
             with load.beside(server, batch, bench.load_core, bench.seconds + 10):
                 figures = load.scheduled(server, body, bench.load_core, bench.seconds, MIXED_RATE)

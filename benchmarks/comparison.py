@@ -22,15 +22,22 @@ def open_loop(bench: Bench) -> Samples:
     return _each(bench, _open)
 
 
+def warm(bench: Bench, server: Server, body: bytes, connections: int = load.CONNECTIONS) -> None:
+    """Load that is not counted, until the server has done with all of it."""
+    load.closed(server, body, bench.load_core, WARM_UP, connections)
+    tree.await_idle()
+
+
 def busy(bench: Bench, server: Server, body: bytes, connections: int = load.CONNECTIONS) -> Figures:
     """What a second of full load costs a warm server, and what its callers see of it."""
-    load.closed(server, body, bench.load_core, WARM_UP, connections)
+    warm(bench, server, body, connections)
     before = tree.cpu_seconds()
     seen = load.closed(server, body, bench.load_core, bench.seconds, connections)
     spent = tree.cpu_seconds() - before
-    answered = max(seen["requests"], 1)
+    if not seen["requests"]:
+        raise PeerError(f"answered nothing in {bench.seconds} s: it needs more of them")
     return {
-        "cpu_us": spent / answered * 1e6,
+        "cpu_us": spent / seen["requests"] * 1e6,
         "requests_s": seen["requests"] / seen["seconds"],
         "p50_ms": seen["p50_ms"],
         "p99_ms": seen["p99_ms"],
@@ -56,5 +63,5 @@ def _closed(bench: Bench, server: Server) -> Figures:
 
 def _open(bench: Bench, server: Server) -> Figures:
     body = bench.row(server.peer)
-    load.closed(server, body, bench.load_core, WARM_UP)
+    warm(bench, server, body)
     return load.scheduled(server, body, bench.load_core, bench.open_seconds)

@@ -94,7 +94,8 @@ def _await(process: subprocess.Popen[bytes], peer: Peer, port: int, body: bytes,
         time.sleep(0.005)
     said = Path(log).read_text(errors="replace").strip().splitlines()
     fate = f"not ready after {START_SECONDS} s" if process.poll() is None else f"ended with {process.returncode}"
-    raise PeerError(f"{fate}; its last words: {' / '.join(said[-3:])[:300]}")
+    telling = [line for line in said if "error" in line.lower()] or said or ["none"]
+    raise PeerError(f"{fate}; its last words: {telling[-1].strip()[:300]}")
 
 
 def _check(server: Server, bundle: Bundle) -> None:

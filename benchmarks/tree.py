@@ -6,11 +6,13 @@ this process, also what it daemonized: orphans are adopted here (`adopt_orphans`
 
 import ctypes
 import os
+import time
 from contextlib import suppress
 
 import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_GLANCE = 0.2  # seconds
 
 
 class NoSubreaperError(Exception):
@@ -44,6 +46,20 @@ def memory_mb() -> float:
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return total / 1e6
+
+
+def await_idle(limit: float = 10) -> None:
+    """Return once the server uses less than a quarter of a core, or after ``limit`` seconds.
+
+    A load generator that stops leaves requests behind, which a server answers to nobody.
+    """
+    deadline, before = time.monotonic() + limit, cpu_seconds()
+    while time.monotonic() < deadline:
+        time.sleep(_GLANCE)
+        now = cpu_seconds()
+        if now - before < _GLANCE / 4:
+            return
+        before = now
 
 
 def end(grace: float = 10) -> None:
