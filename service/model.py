@@ -59,7 +59,7 @@ class Model:
         """For each row a sentence for each feature that lies outside what the training rows covered."""
         outside = (rows < self._least) | (rows > self._most)
         said: list[list[str]] = [[] for _ in rows]
-        for row, column in np.argwhere(outside).tolist():
+        for row, column in np.argwhere(outside).tolist() if outside.any() else ():  # there are hardly ever any
             feature, unit = self.features[column], f" {self.features[column].unit}".rstrip()
             said[row].append(
                 f"{feature.name} is {rows[row, column]:g}{unit}, outside the {self._least[column]:g} to "
