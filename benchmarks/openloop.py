@@ -62,7 +62,7 @@ def summarize(callers: Sequence[Caller]) -> dict[str, float]:
     p50, p99, p999 = np.percentile(waited, (50, 99, 99.9)).tolist()
     return {
         "planned": planned,
-        "answered": len(answered),
+        "unsent": planned - len(answered),
         "failures": sum(caller.failures for caller in callers),
         "p50_ms": p50,
         "p99_ms": p99,

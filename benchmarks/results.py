@@ -37,7 +37,7 @@ FIGURES = {
     "memory_mb": Figure("memory", "MB"),
     "cores": Figure("cores busy", ratio=False),
     "held": Figure("still open", ratio=False),
-    "answered": Figure("answered", ratio=False),
+    "unsent": Figure("never sent", ratio=False),
     "failures": Figure("failures", ratio=False),
 }
 

@@ -23,7 +23,7 @@ def test_a_request_that_was_never_sent_counts_as_waiting() -> None:
 
     told = openloop.summarize([caller])
 
-    assert (told["planned"], told["answered"]) == (100, 50)
+    assert (told["planned"], told["unsent"]) == (100, 50)
     assert told["p99_ms"] == told["max_ms"] == openloop.GIVE_UP * 1e3
 
 
