@@ -74,7 +74,7 @@ SIZE_VARIETY = 0.20
 SHAPE_VARIETY = 0.06
 BOBTAIL_SHARE = 0.20
 SHORTEST_BOBTAIL = 0.05
-LABEL_WEIGHTS = (1.0, 2.0, 1.0, 1.0)
+LABEL_WEIGHTS = (1.0, 4.0, 1.0, 1.0)
 
 STRESS = 0.08
 DERIVED = frozenset({"a", "t", "u", "e", "m/a"})

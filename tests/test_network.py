@@ -69,6 +69,14 @@ def test_weights_say_how_much_a_label_counts() -> None:
     assert network.probabilities(made, sample.rows)[:, 1].mean() == pytest.approx(0.75, abs=0.03)
 
 
+def test_it_takes_raw_units() -> None:
+    """The normalization has the rows' own mean and variance, so that what leaves it has 0 and 1."""
+    rows = np.random.default_rng(0).normal((5, 500), (2, 80), (1000, 2)).astype(np.float32)
+    normalized = network.outputs(network.build(3, rows), rows)["normalization"]
+    assert normalized.mean(axis=0) == pytest.approx([0, 0], abs=1e-4)
+    assert normalized.std(axis=0) == pytest.approx([1, 1], abs=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 under NumPy 2.4
 def test_what_is_saved_loads_in_safe_mode_and_answers_alike(made: Any, tmp_path: Path) -> None:
     """Keras needs no code of ours for it; LiteRT has every layer by name; all agree to 1e-5."""
