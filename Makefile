@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test train check format lock clean
+.PHONY: run test train bench check format lock clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
@@ -16,6 +16,9 @@ test: $(VENV)/dev
 
 train: $(VENV)/train
 	$(BIN)/python -m models.train $(ARGS)
+
+bench: $(VENV)/dev
+	$(BIN)/python -m benchmarks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check
@@ -41,11 +44,11 @@ $(VENV)/pyvenv.cfg:
 # The locks: universal (any platform, any Python from 3.11) and, on purpose, without a download address.
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
-	for set in 'serve' 'train --extra train' 'dev --extra train --extra test --extra check'; do \
+	for set in 'serve' 'train --extra train' 'dev --extra train --extra bench --extra test --extra check'; do \
 		set -- $$set; name=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
 	done
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
