@@ -29,7 +29,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _LINGER_SECONDS = 2
 _T = TypeVar("_T")
-_HOT = {("POST", "/predict"), ("GET", "/livez"), ("GET", "/readyz")}
+_PREDICT = ("POST", "/predict")
+_HOT = {_PREDICT, ("GET", "/livez"), ("GET", "/readyz")}
 
 
 def serve() -> "Application":
@@ -45,11 +46,11 @@ class Application:
 
     def __init__(self, service: Service) -> None:
         self._gate = service.gate
-        self._in_flight = 0
+        self.in_flight = 0
         self._hot = {route: handler for route, handler in service.routes.items() if route in _HOT}
         self._flask = carry(service)
         self._limit = service.settings.max_body_bytes
-        self._inline = service.settings.inline_bytes
+        self.inline_bytes = service.settings.inline_bytes
         self._pool = ThreadPoolExecutor(service.settings.threads, "menagerie")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -57,13 +58,11 @@ class Application:
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
-        self._in_flight += 1
+        self.in_flight += 1
         try:
             headers = Headers(scope["headers"])
             body = await self._body(headers, receive)
-            answer = await self._answer(scope, headers, body)
-            if self._gate.draining:  # a caller that hears so comes back by a new connection, to another process
-                answer.headers.append((b"connection", b"close"))
+            answer = self._told(await self._answer(scope, headers, body))
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
             if body is None:
@@ -71,23 +70,37 @@ class Application:
         except ConnectionError:
             pass  # the caller left; there is nobody to answer
         finally:
-            self._in_flight -= 1
+            self.in_flight -= 1
+
+    def predict(self, headers: "Headers", body: bytes) -> "Answer":
+        """Answer a ``POST /predict`` whose body is all here and short."""
+        return self._told(_answer_of(self._gate.answer(Request(*_PREDICT, headers, lambda: body), self._hot[_PREDICT])))
+
+    @property
+    def draining(self) -> bool:
+        return self._gate.draining
 
     async def drain(self, seconds: float) -> None:
         """Say not ready, go on answering for some seconds, then return once nothing is in flight."""
         self._gate.draining = True
         await asyncio.sleep(seconds)
-        while self._in_flight:  # noqa: ASYNC110
+        while self.in_flight:  # noqa: ASYNC110
             await asyncio.sleep(0.05)  # an event would cost every request what this costs one shutdown
 
-    async def _answer(self, scope: Message, headers: "Headers", body: bytes | None) -> "_Answer":
+    async def _answer(self, scope: Message, headers: "Headers", body: bytes | None) -> "Answer":
         handler = self._hot.get((scope["method"], scope["path"]))
         if not handler:
             return await self._beside(_through_flask, self._flask, scope, headers, body, self._limit)
         request = Request(scope["method"], scope["path"], headers, partial(_bounded, body, self._limit))
-        if body and len(body) > self._inline:  # one large batch must not hold up the many small requests
+        if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
             return _answer_of(await self._beside(self._gate.answer, request, handler))
         return _answer_of(self._gate.answer(request, handler))
+
+    def _told(self, answer: "Answer") -> "Answer":
+        """The answer, which while draining asks the caller to come back by a new connection, to another process."""
+        if self._gate.draining:
+            answer.headers.append((b"connection", b"close"))
+        return answer
 
     async def _beside(self, work: Callable[..., _T], *arguments: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
@@ -147,15 +160,15 @@ class Headers:
         return {f"HTTP_{name.upper().replace('-', '_')}": self.get(name, "") for name in names}
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
 
 
-def _answer_of(reply: Reply) -> _Answer:
+def _answer_of(reply: Reply) -> Answer:
     headers = [(b"content-type", reply.content_type.encode()), (b"content-length", b"%d" % len(reply.body))]
-    return _Answer(reply.status, headers + _encoded(reply.headers.items()), reply.body)
+    return Answer(reply.status, headers + _encoded(reply.headers.items()), reply.body)
 
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
@@ -168,7 +181,7 @@ def _bounded(body: bytes | None, limit: int) -> bytes:
     return body
 
 
-def _through_flask(app: Flask, scope: Message, headers: Headers, body: bytes | None, limit: int) -> _Answer:
+def _through_flask(app: Flask, scope: Message, headers: Headers, body: bytes | None, limit: int) -> Answer:
     """What Flask answers to a request whose body has been read; one that was too long only keeps its length."""
     (server, port), (client, _) = scope["server"] or ("", 0), scope["client"] or ("", 0)
     environ = {
@@ -192,4 +205,4 @@ def _through_flask(app: Flask, scope: Message, headers: Headers, body: bytes | N
         "wsgi.run_once": False,
     }
     response = Response.from_app(app, environ, buffered=True)
-    return _Answer(response.status_code, _encoded(response.headers.items()), response.get_data())
+    return Answer(response.status_code, _encoded(response.headers.items()), response.get_data())

@@ -45,7 +45,10 @@ def post_worker_init(worker):
     """End a worker as the service means it: gunicorn's own way drops new connections and waits for idle ones."""
     if worker.cfg.worker_class_str != "asgi":
         return
+    from service import lane
     from service.settings import Settings
+
+    lane.install()
 
     async def end():
         await worker.asgi.drain(Settings.load().drain_seconds)

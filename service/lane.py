@@ -1,0 +1,152 @@
+"""A short way for the one request that matters: a whole, simple ``POST /predict``, answered as its bytes come in.
+
+gunicorn's asgi protocol makes a task, events and a scope for every request, which costs more than twice what the answer
+itself does. This is that protocol, but it looks at the bytes first: what is plainly one complete prediction, with
+nothing in it to interpret, is answered on the spot. Everything else goes to gunicorn, and so does all that follows on
+that connection. A test sends the same requests both ways and compares the bytes.
+
+The names from `gunicorn.asgi.protocol` and `gunicorn.workers.gasgi` are private; pyproject.toml pins the one release of
+gunicorn that this was read against.
+"""
+
+import re
+from asyncio import Transport
+from typing import NamedTuple
+
+from gunicorn.asgi.protocol import (
+    _CACHED_SERVER_HEADER,
+    ASGIProtocol,
+    _get_cached_date_header,
+    _get_cached_status_line,
+)
+from gunicorn.workers import gasgi
+
+from service.asgi import Headers
+
+_START = b"POST /predict HTTP/1.1\r\n"
+_HEAD = re.compile(re.escape(_START) + rb"(?:[A-Za-z0-9-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){1,50}\r\n")
+_ONCE = {b"host", b"content-type", b"content-length"}
+# What changes how a message is framed or how its connection is used is gunicorn's to judge.
+_NOT_HERE = {b"connection", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}
+_SCHEME = {b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-ssl"}  # gunicorn looks for contradictions
+_LONGEST_HEAD = 4096
+_MOST_HEADS = 512
+
+
+class _Head(NamedTuple):
+    """What the head of a request says: its size, the size of the whole request, the headers."""
+
+    size: int
+    whole: int
+    headers: Headers
+
+
+def install() -> None:
+    """Make gunicorn's asgi workers speak this protocol."""
+    gasgi.ASGIProtocol = Lane
+
+
+class Lane(ASGIProtocol):  # type: ignore[misc]
+    """gunicorn's protocol with the short way before it."""
+
+    _heads: dict[bytes, _Head | None] = {}  # noqa: RUF012 (shared on purpose: callers repeat their heads to the byte)
+
+    def connection_made(self, transport: Transport) -> None:
+        """Begin on the short way, unless something is set up that only gunicorn's own way has."""
+        self._held = b""
+        super().connection_made(transport)
+        self._short = bool(self._callback_parser) and not (
+            self._pre_request or self._post_request or self.log.access_log_enabled
+        )
+        self._since = self.worker.loop.time()
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a complete, simple prediction; keep the beginning of one; leave everything else to gunicorn."""
+        if self._short:
+            data = self._held + data
+            head = self._head(data)
+            if head and len(data) == head.whole and not self._flow_control.write_paused:
+                self._hold(b"")
+                self._answer(head, data[head.size :])
+                return
+            if len(data) < head.whole if head else _may_begin(data):
+                self._hold(data)
+                return
+            self._short = False
+            self._hold(b"")
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was held."""
+        self._short = False
+        self._hold(b"")
+        super().connection_lost(exc)
+
+    def _head(self, data: bytes) -> _Head | None:
+        end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
+        if end < 4:  # noqa: PLR2004 (not found)
+            return None
+        raw = data[:end]
+        if raw not in self._heads:
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            self._heads[raw] = _parsed(raw, self.app.inline_bytes)
+        return self._heads[raw]
+
+    def _answer(self, head: _Head, body: bytes) -> None:
+        worker = self.worker
+        worker.nr += 1
+        last = worker.nr >= worker.max_requests or not worker.alive
+        answer = self.app.predict(head.headers, body)
+        lines = [name + b": " + value + b"\r\n" for name, value in answer.headers]
+        if last and not self.app.draining:
+            lines.append(b"connection: close\r\n")
+        status = _get_cached_status_line((1, 1), answer.status)
+        self._safe_write(
+            b"".join((status, *lines, _CACHED_SERVER_HEADER, _get_cached_date_header(), b"\r\n", answer.body))
+        )
+        self._since = worker.loop.time()
+        if last:
+            worker.alive = False
+            self._keepalive_timeout()
+
+    def _hold(self, data: bytes) -> None:
+        self.app.in_flight += bool(data) - bool(self._held)
+        self._held = data
+
+    def _watch(self) -> None:
+        """Close a connection that has not sent a whole request for as long as gunicorn keeps an idle one."""
+        if self._short and self._keepalive:
+            left = self._since + self._keepalive - self.worker.loop.time()
+            if left > 0:
+                self.worker.loop.call_later(left, self._watch)
+            else:
+                self._keepalive_timeout()
+
+
+def _may_begin(data: bytes) -> bool:
+    """Whether this is the beginning of a simple prediction whose head is not complete."""
+    if b"\r\n\r\n" in data or len(data) > _LONGEST_HEAD:
+        return False
+    return data.startswith(_START) or _START.startswith(data)
+
+
+def _parsed(raw: bytes, longest_body: int) -> _Head | None:
+    """A head, if there is but one way to read it (RFC 9112) and the body is short enough for the event loop."""
+    if not _HEAD.fullmatch(raw):
+        return None
+    pairs = [line.split(b":", 1) for line in raw[len(_START) : -4].split(b"\r\n")]
+    headers = [(name.lower(), value.strip(b" ")) for name, value in pairs]
+    names = [name for name, _ in headers]
+    length = dict(headers).get(b"content-length", b"")
+    if (
+        any(names.count(name) != 1 for name in _ONCE)
+        or not _NOT_HERE.isdisjoint(names)
+        or sum(name in _SCHEME for name in names) > 1
+        or not length.isdigit()
+        or len(length) > 10  # noqa: PLR2004 (int() of more digits is for nobody)
+        or int(length) > longest_body
+    ):
+        return None
+    return _Head(len(raw), len(raw) + int(length), Headers(headers))
