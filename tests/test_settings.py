@@ -1,12 +1,19 @@
 """Settings: read once, frozen, and no misspelling passes."""
 
+import os
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from service.errors import StartupError
-from service.settings import Settings
+from service.settings import PREFIX, Settings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
 
 
 def test_the_environment_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
