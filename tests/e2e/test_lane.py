@@ -1,0 +1,166 @@
+"""The short way for simple predictions: it answers what gunicorn's own way answers, however the bytes come in."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from itertools import pairwise
+
+import pytest
+from bad_input import GOOD
+from hypothesis import given
+from hypothesis import strategies as st
+from serving import Server, serving
+
+from service.lane import Lane
+
+SAME = b"X-Request-ID: same\r\n"
+
+
+@pytest.fixture(scope="module")
+def longer() -> Iterator[Server]:
+    """The same service on gunicorn's own way only, which an access log asks for."""
+    with serving("--access-logfile", "/dev/null") as ready:
+        yield ready
+
+
+def request(  # noqa: PLR0913, PLR0917 (each is one part of a request)
+    body: bytes = GOOD,
+    start: bytes = b"POST /predict HTTP/1.1",
+    host: bytes = b"Host: x\r\n",
+    content_type: bytes = b"Content-Type: application/json\r\n",
+    length: bytes | None = None,
+    more: bytes = b"",
+) -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body) if length is None else length
+    return start + b"\r\n" + host + SAME + content_type + more + length + b"\r\n" + body
+
+
+SIMPLE = [
+    request(),
+    request(b"{"),
+    request(b""),
+    request(content_type=b""),
+    request(content_type=b"content-type: application/json;charset=utf-8\r\n"),
+    request(content_type=b"Content-Type:application/json\r\n"),
+    request(more=b"Accept: */*\r\nUser-Agent: a (b; c) d/1.0\r\n"),
+    request(b" " * 20_000 + GOOD),
+]
+ODD = [
+    request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b""),
+    request(start=b"POST /predict HTTP/1.0"),
+    request(start=b"POST /predict?a=b HTTP/1.1"),
+    request(start=b"POST http://x/predict HTTP/1.1"),
+    request(start=b"POST  /predict HTTP/1.1"),
+    request(start=b"post /predict HTTP/1.1"),
+    request(start=b"POST /predict HTTP/1.1 "),
+    request(start=b"POST /predict HTTP/2.0"),
+    request(start=b"\r\nPOST /predict HTTP/1.1"),
+    request(host=b""),
+    request(host=b"Host: x\r\nHost: y\r\n"),
+    request(host=b"Host:\r\n"),
+    request(content_type=b"Content-Type: text/plain\r\nContent-Type: application/json\r\n"),
+    request(length=b""),
+    request(length=b"Content-Length: +%d\r\n" % len(GOOD)),
+    request(length=b"Content-Length: %d, %d\r\n" % (len(GOOD), len(GOOD))),
+    request(length=b"Content-Length: %d\r\nContent-Length: 3\r\n" % len(GOOD)),
+    request(length=b"Content-Length: 0x10\r\n"),
+    request(length=b"Content-Length: -1\r\n"),
+    request(length=b"Content-Length : %d\r\n" % len(GOOD)),
+    request(length=b"Transfer-Encoding: chunked\r\n", body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)),
+    request(more=b"Transfer-Encoding: chunked\r\n", body=b"0\r\n\r\n"),
+    request(more=b"Connection: close\r\n"),
+    request(more=b"Connection: keep-alive\r\n"),
+    request(more=b"Expect: something\r\n"),
+    request(more=b"Upgrade: websocket\r\nConnection: Upgrade\r\n"),
+    request(more=b"A: b\r\n c\r\n"),
+    request(more=b"A: b\x00c\r\n"),
+    request(more=b"A: b\nContent-Length: 3\r\n"),
+    request(more=b"A: b\x7f\r\n"),
+    request(more=b"A: \xff\r\n"),
+    request(more=b"A_B: c\r\n"),
+    request(more=b"A B: c\r\n"),
+    request(more=b": c\r\n"),
+    request(more=b"no colon\r\n"),
+    request(more=b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n"),
+    request(more=b"A: b\r\n" * 120),
+    request(more=b"A: " + b"b" * 9000 + b"\r\n"),
+]
+
+
+def exchange(server: Server, segments: Sequence[bytes], answers: int) -> list[tuple[bytes, bytes]]:
+    """Send segment by segment; (status, body) of each answer until there are so many or the server closes."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
+        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for segment in segments:
+                caller.sendall(segment)
+                time.sleep(0.001 if len(segments) > 1 else 0)
+            while len(found := parse(received)) < answers and (more := caller.recv(65536)):
+                received += more
+        except (ConnectionResetError, BrokenPipeError):  # closed on us while we sent
+            found = parse(received)
+    return found
+
+
+def parse(received: bytes) -> list[tuple[bytes, bytes]]:
+    found = []
+    while (end := received.find(b"\r\n\r\n") + 4) > 3:
+        head = received[:end]
+        length = int((re.search(rb"(?i)content-length: (\d+)", head) or [b"", b"0"])[1])
+        if len(received) < end + length:
+            break
+        found.append((head.split(b" ")[1], received[end : end + length]))
+        received = received[end + length :]
+    return found
+
+
+def cut(whole: bytes, at: Sequence[int]) -> list[bytes]:
+    places = [0, *sorted({place % len(whole) for place in at} - {0}), len(whole)]
+    return [whole[start:end] for start, end in pairwise(places)]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_an_odd_request_gets_what_gunicorn_gives(server: Server, longer: Server, odd: bytes) -> None:
+    """Before, after and between simple ones: the same answers, and the same end of the connection."""
+    for requests_ in ([odd], [SIMPLE[0], odd], [odd, SIMPLE[0]], [SIMPLE[0], odd, SIMPLE[0]]):
+        expected = exchange(longer, requests_, len(requests_))
+        assert exchange(server, requests_, len(requests_)) == expected
+    assert expected[0][0] == b"200"
+
+
+@given(st.lists(st.sampled_from(SIMPLE), min_size=1, max_size=4), st.lists(st.integers(0, 10**6), max_size=5))
+def test_segments_mean_nothing(server: Server, longer: Server, requests_: list[bytes], at: list[int]) -> None:
+    """However a stream of simple requests is cut into segments, pipelined or not, it gets the same answers."""
+    expected = exchange(longer, requests_, len(requests_))
+    assert len(expected) == len(requests_)
+    assert exchange(server, cut(b"".join(requests_), at), len(requests_)) == expected
+    assert exchange(server, requests_, len(requests_)) == expected
+
+
+def test_a_caller_who_leaves_holds_up_nothing() -> None:
+    """Requests that never came to their end are forgotten with their connections: the service ends at once."""
+    with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
+        for place in (1, 30, 100, -1):
+            with socket.create_connection(("127.0.0.1", server.port)) as caller:
+                caller.sendall(request()[:place])
+                time.sleep(0.1)
+        server.process.terminate()
+        assert server.process.wait(5) == 0
+
+
+def test_a_silent_caller_is_let_go() -> None:
+    """A connection that does not come to a whole request is closed after the time of an idle one."""
+    with serving("--keep-alive", "1") as server:
+        for beginning in (b"", request()[:20], request()[:-1]):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as caller:
+                caller.sendall(beginning)
+                assert caller.recv(100) == b""
+
+
+def test_the_short_way_belongs_to_one_release_of_gunicorn() -> None:
+    """It uses private names, which another release may not have or mean otherwise."""
+    assert version("gunicorn") == "27.0.1"
+    assert Lane.__mro__[1].__module__ == "gunicorn.asgi.protocol"
