@@ -191,7 +191,14 @@ def _reference(population: Population, trained: recipe.Trained, plain: Sample) -
         probabilities=PROBABILITIES,
         features={feature.name: _values(quantiles[:, i]) for i, feature in enumerate(population.features)},
         labels={label: float(given[i] / given.sum()) for i, label in enumerate(population.labels)},
+        ranges={label: _ranges(population, plain.rows[plain.labels == i]) for i, label in enumerate(population.labels)},
     )
+
+
+def _ranges(population: Population, rows: Floats) -> dict[str, tuple[float, float]]:
+    """The least and the greatest value of each feature in rows [n, features]."""
+    least, most = _values(rows.min(axis=0)), _values(rows.max(axis=0))
+    return {feature.name: (least[i], most[i]) for i, feature in enumerate(population.features)}
 
 
 def _golden(population: Population, trained: Any, plain: Sample) -> tuple[Golden, ...]:

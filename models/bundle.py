@@ -75,12 +75,14 @@ class Reference(_Record):
     """What the training rows looked like, for warnings and drift.
 
     ``features[name][i]`` is the quantile at ``probabilities[i]``, which run from 0 (the smallest training value)
-    to 1 (the largest); ``labels`` gives the share of the training rows that the network gives each label.
+    to 1 (the largest). ``labels`` gives the share of the training rows that the network gives each label, and
+    ``ranges[label][name]`` the least and the greatest value of a feature among the training rows of a label.
     """
 
     probabilities: Row
     features: dict[str, Row]
     labels: dict[str, FiniteFloat]
+    ranges: dict[str, dict[str, tuple[FiniteFloat, FiniteFloat]]]
 
 
 class Golden(_Record):
@@ -130,8 +132,11 @@ class Manifest(_Record):
         widths = {layer.name: layer.units for layer in self.layers}
         if any({name: len(out) for name, out in golden.outputs.items()} != widths for golden in self.golden):
             raise ValueError("a golden row does not have every layer's output at its width")
-        if set(self.reference.features) != set(self.names) or set(self.reference.labels) != set(self.labels):
-            raise ValueError("the reference statistics are not of these features and labels")
+        reference = self.reference
+        if any(names != set(self.names) for names in (set(reference.features), *map(set, reference.ranges.values()))):
+            raise ValueError("the reference statistics are not of these features")
+        if not set(reference.labels) == set(reference.ranges) == set(self.labels):
+            raise ValueError("the reference statistics are not of these labels")
         if any(len(row) != len(self.reference.probabilities) for row in self.reference.features.values()):
             raise ValueError("a feature has not one reference quantile for each probability")
         return self

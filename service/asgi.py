@@ -50,7 +50,7 @@ class Application:
         self._hot = {route: handler for route, handler in service.routes.items() if route in _HOT}
         self._flask = carry(service)
         self._limit = service.settings.max_body_bytes
-        self.inline_bytes = service.settings.inline_bytes
+        self.inline_bytes = min(service.settings.inline_bytes, self._limit)
         self._pool = ThreadPoolExecutor(service.settings.threads, "menagerie")
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

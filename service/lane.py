@@ -10,7 +10,7 @@ gunicorn that this was read against.
 """
 
 import re
-from asyncio import Transport
+from asyncio import TimerHandle, Transport
 from typing import NamedTuple
 
 from gunicorn.asgi.protocol import (
@@ -18,18 +18,23 @@ from gunicorn.asgi.protocol import (
     ASGIProtocol,
     _get_cached_date_header,
     _get_cached_status_line,
+    _post_request_hook,
+    _pre_request_hook,
 )
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
 from service.asgi import Headers
 
 _START = b"POST /predict HTTP/1.1\r\n"
-_HEAD = re.compile(re.escape(_START) + rb"(?:[A-Za-z0-9-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){1,50}\r\n")
+_MOST_FIELDS = 50
+_LONGEST_HEAD = 4096
+_HEAD = re.compile(re.escape(_START) + rb"(?:[A-Za-z0-9-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){1,%d}\r\n" % _MOST_FIELDS)
 _ONCE = {b"host", b"content-type", b"content-length"}
 # What changes how a message is framed or how its connection is used is gunicorn's to judge.
 _NOT_HERE = {b"connection", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}
 _SCHEME = {b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-ssl"}  # gunicorn looks for contradictions
-_LONGEST_HEAD = 4096
 _MOST_HEADS = 512
 
 
@@ -53,12 +58,11 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
 
     def connection_made(self, transport: Transport) -> None:
         """Begin on the short way, unless something is set up that only gunicorn's own way has."""
-        self._held = b""
+        self._held, self._counted = b"", False
         super().connection_made(transport)
-        self._short = bool(self._callback_parser) and not (
-            self._pre_request or self._post_request or self.log.access_log_enabled
-        )
+        self._short = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
         self._since = self.worker.loop.time()
+        self._timer: TimerHandle | None = None
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -71,17 +75,21 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
                 self._answer(head, data[head.size :])
                 return
             if len(data) < head.whole if head else _may_begin(data):
-                self._hold(data)
+                self._hold(data, counted=head is not None)
                 return
-            self._short = False
-            self._hold(b"")
+            self._leave()
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was held."""
+        """Forget the connection."""
+        self._leave()
+        super().connection_lost(exc)
+
+    def _leave(self) -> None:
         self._short = False
         self._hold(b"")
-        super().connection_lost(exc)
+        if self._timer:
+            self._timer.cancel()
 
     def _head(self, data: bytes) -> _Head | None:
         end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
@@ -107,22 +115,32 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
             b"".join((status, *lines, _CACHED_SERVER_HEADER, _get_cached_date_header(), b"\r\n", answer.body))
         )
         self._since = worker.loop.time()
-        if last:
-            worker.alive = False
+        worker.alive = worker.alive and not last
+        if last or self.app.draining:
             self._keepalive_timeout()
 
-    def _hold(self, data: bytes) -> None:
-        self.app.in_flight += bool(data) - bool(self._held)
-        self._held = data
+    def _hold(self, data: bytes, *, counted: bool = False) -> None:
+        """Keep the beginning of a request; one whose head is complete is in flight, and the end waits for it."""
+        if data and not self._held:
+            self._since = self.worker.loop.time()
+        self.app.in_flight += counted - self._counted
+        self._held, self._counted = data, counted
 
     def _watch(self) -> None:
-        """Close a connection that has not sent a whole request for as long as gunicorn keeps an idle one."""
-        if self._short and self._keepalive:
+        """Close a connection that is idle, or within one request, for longer than gunicorn keeps an idle one."""
+        if self._short:
             left = self._since + self._keepalive - self.worker.loop.time()
             if left > 0:
-                self.worker.loop.call_later(left, self._watch)
+                self._timer = self.worker.loop.call_later(left, self._watch)
             else:
                 self._keepalive_timeout()
+
+
+def _is_plain(cfg: Config, log: Logger) -> bool:
+    """Whether nothing is set up that only gunicorn's own way heeds."""
+    hooked = _pre_request_hook(cfg, log) or _post_request_hook(cfg) or log.access_log_enabled
+    limited = cfg.limit_request_fields < _MOST_FIELDS or 0 < cfg.limit_request_field_size < _LONGEST_HEAD
+    return cfg.keepalive > 0 and cfg.proxy_protocol == "off" and not hooked and not limited
 
 
 def _may_begin(data: bytes) -> bool:
@@ -138,7 +156,8 @@ def _parsed(raw: bytes, longest_body: int) -> _Head | None:
         return None
     pairs = [line.split(b":", 1) for line in raw[len(_START) : -4].split(b"\r\n")]
     headers = [(name.lower(), value.strip(b" ")) for name, value in pairs]
-    names = [name for name, _ in headers]
+    # Many clients say what HTTP/1.1 means anyway.
+    names = [name for name, value in headers if (name, value.lower()) != (b"connection", b"keep-alive")]
     length = dict(headers).get(b"content-length", b"")
     if (
         any(names.count(name) != 1 for name in _ONCE)

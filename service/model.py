@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle, BundleError
 from service import engine
 from service.engine import Array, Engine
+
+Integers = NDArray[np.intp]
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
 
@@ -22,9 +25,9 @@ class Model:
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self._engine = engine
         self._answer = bundle.manifest.layers[-1].name
-        seen = [bundle.manifest.reference.features[name] for name in bundle.manifest.names]
-        self._least = np.array([quantiles[0] for quantiles in seen], np.float32)
-        self._most = np.array([quantiles[-1] for quantiles in seen], np.float32)
+        ranges = bundle.manifest.reference.ranges
+        seen = np.array([[ranges[label][name] for name in bundle.manifest.names] for label in self.labels], np.float32)
+        self._least, self._most = seen[:, :, 0], seen[:, :, 1]
 
     @classmethod
     def open(cls, store: Path, name: str, engine_name: str) -> "Model":
@@ -55,15 +58,20 @@ class Model:
             raise ArithmeticError("the network's answer is not finite")
         return answer
 
-    def warnings(self, rows: Array) -> list[list[str]]:
-        """For each row a sentence for each feature that lies outside what the training rows covered."""
-        outside = (rows < self._least) | (rows > self._most)
+    def warnings(self, rows: Array, answers: Integers) -> list[list[str]]:
+        """For each row a sentence for each value that no training row of its answer had.
+
+        ``answers`` are the labels' indices, [rows].
+        """
+        least, most = self._least[answers], self._most[answers]
+        outside = (rows < least) | (rows > most)
         said: list[list[str]] = [[] for _ in rows]
         for row, column in np.argwhere(outside).tolist() if outside.any() else ():  # there are hardly ever any
             feature, unit = self.features[column], f" {self.features[column].unit}".rstrip()
             said[row].append(
-                f"{feature.name} is {rows[row, column]:g}{unit}, outside the {self._least[column]:g} to "
-                f"{self._most[column]:g}{unit} of the training rows: the answer is a guess"
+                f"{feature.name} is {rows[row, column]:g}{unit}, but {least[row, column]:g} to "
+                f"{most[row, column]:g}{unit} in every {self.labels[answers[row]]} of the training rows: "
+                "the answer is a guess"
             )
         return said
 

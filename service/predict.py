@@ -47,7 +47,8 @@ def require_json(request: Request) -> None:
 
 def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
     probabilities = model.probabilities(rows)
-    best = probabilities.argmax(axis=1).tolist()
+    best = probabilities.argmax(axis=1)
+    told = zip(_shortest(probabilities), best.tolist(), model.warnings(rows, best), strict=True)
     return [
         {
             "label": model.labels[index],
@@ -55,7 +56,7 @@ def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
             "probabilities": dict(zip(model.labels, row, strict=True)),
             "warnings": warnings,
         }
-        for row, index, warnings in zip(_shortest(probabilities), best, model.warnings(rows), strict=True)
+        for row, index, warnings in told
     ]
 
 

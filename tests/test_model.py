@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from animals import GREAT_DANE, NAMES
+from animals import NAMES
 
 from models.bundle import MANIFEST, BundleError
 from service.model import Model
@@ -52,15 +52,14 @@ def test_a_network_without_a_layer_of_the_manifest_is_not_served(store: Path) ->
         Model.open(store, "animals", "litert")
 
 
-def test_the_edges_of_the_training_rows_are_not_beyond_them(model: Model) -> None:
-    """The least and the greatest value seen in training warn of nothing; a step further does, each for itself."""
-    reference = model.manifest.reference.features
-    least = np.array([[reference[name][0] for name in NAMES]], np.float32)
-    most = np.array([[reference[name][-1] for name in NAMES]], np.float32)
-    assert model.warnings(least) == [[]]
-    assert model.warnings(most) == [[]]
-    below, usual, beyond = model.warnings(np.vstack([least - 0.001, np.array([GREAT_DANE], np.float32), most + 0.01]))
-    assert usual == []
+@pytest.mark.parametrize("label", range(4))
+def test_the_edges_of_a_labels_rows_are_not_beyond_them(model: Model, label: int) -> None:
+    """The least and the greatest value of a label's training rows warn of nothing; a step further each does."""
+    ranges = model.manifest.reference.ranges[model.labels[label]]
+    least, most = np.array([ranges[name] for name in NAMES], np.float32).T
+    rows = np.vstack([least, most, least - 0.001, most + 0.01])
+    at_least, at_most, below, beyond = model.warnings(rows, np.full(4, label))
+    assert at_least == at_most == []
     assert [sentence.split()[0] for sentence in below] == list(NAMES)
     assert [sentence.split()[0] for sentence in beyond] == list(NAMES)
 

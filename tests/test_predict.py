@@ -58,11 +58,14 @@ def test_the_order_of_names_means_nothing(send: Send) -> None:
     assert ask(send, {"features": backwards}) == ask(send, {"features": GREAT_DANE})
 
 
-def test_a_value_beyond_the_training_rows_is_warned_of(send: Send) -> None:
-    """What is in bounds but was never trained on is answered, with a warning that gives value and range."""
-    answer = ask(send, {"features": named(GREAT_DANE) | {"body_mass_kg": 290.5}})
-    assert len(answer["warnings"]) == 1
-    assert answer["warnings"][0].startswith("body_mass_kg is 290.5 kg, outside the ")
+def test_what_no_training_row_had_is_warned_of(send: Send) -> None:
+    """What is in bounds but was never seen with the answer is told, with value and range: a dog without ears, say."""
+    komodo = ask(send, {"features": [70, 35, 80, 140, 22, 12, 0, 36]})
+    assert komodo["label"] == "dog"  # what the model cannot know
+    told = {sentence.split()[0]: sentence for sentence in komodo["warnings"]}
+    assert told.keys() >= {"tail_length_cm", "ear_length_cm"}
+    assert told["tail_length_cm"].startswith("tail_length_cm is 140 cm, but ")
+    assert " in every dog of the training rows: " in told["ear_length_cm"]
     assert ask(send, {"features": GREAT_DANE})["warnings"] == []
 
 

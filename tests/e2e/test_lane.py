@@ -1,14 +1,18 @@
 """The short way for simple predictions: it answers what gunicorn's own way answers, however the bytes come in."""
 
+import inspect
 import re
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from bad_input import GOOD
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers.gasgi import ASGIWorker
 from hypothesis import given
 from hypothesis import strategies as st
 from serving import Server, serving
@@ -151,16 +155,62 @@ def test_a_caller_who_leaves_holds_up_nothing() -> None:
         assert server.process.wait(5) == 0
 
 
-def test_a_silent_caller_is_let_go() -> None:
-    """A connection that does not come to a whole request is closed after the time of an idle one."""
+def test_a_head_that_never_ends_holds_up_nothing() -> None:
+    """What is no request yet is nothing to wait for."""
+    with serving(MENAGERIE_DRAIN_SECONDS="0") as server, socket.create_connection(("127.0.0.1", server.port)) as caller:
+        caller.sendall(b"P")
+        time.sleep(0.1)
+        server.process.terminate()
+        assert server.process.wait(5) == 0
+
+
+def test_a_silent_caller_is_let_go_and_a_slow_one_is_not() -> None:
+    """A connection without a whole request is closed after the time of an idle one, which a new request begins anew."""
     with serving("--keep-alive", "1") as server:
         for beginning in (b"", request()[:20], request()[:-1]):
             with socket.create_connection(("127.0.0.1", server.port), timeout=5) as caller:
                 caller.sendall(beginning)
                 assert caller.recv(100) == b""
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as caller:
+            caller.sendall(request())
+            assert parse(caller.recv(65536))
+            time.sleep(0.7)
+            caller.sendall(request()[:-5])
+            time.sleep(0.6)
+            caller.sendall(request()[-5:])
+            assert parse(caller.recv(65536))
+
+
+@pytest.mark.parametrize("argument", ["--keep-alive=0", "--limit-request-fields=5", "--access-logfile=/dev/null"])
+def test_what_only_gunicorn_heeds_is_heeded(argument: str) -> None:
+    """With such a setting every request goes gunicorn's own way."""
+    with serving(argument) as server:
+        asked = request(more=b"A: b\r\nC: d\r\n")
+        statuses = [status for status, _ in exchange(server, [asked, asked], 2)]
+        expected = {"--keep-alive=0": [b"200"], "--limit-request-fields=5": [b"431"]}
+        assert statuses == expected.get(argument, [b"200", b"200"])
+
+
+def test_the_short_way_keeps_the_limits() -> None:
+    """A body longer than allowed is refused, however short it is."""
+    with serving(MENAGERIE_MAX_BODY_BYTES="20") as server:
+        assert exchange(server, [request()], 1)[0][0] == b"413"
+
+
+def test_a_closed_connection_is_forgotten() -> None:
+    """Thousands of short connections leave nothing behind."""
+    with serving(WEB_CONCURRENCY="1") as server:
+        worker = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().strip()
+        grown = []
+        for _ in range(4):
+            for _ in range(1500):
+                exchange(server, [request()], 1)
+            grown.append(int((re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{worker}/status").read_text()) or [0, 0])[1]))
+        assert grown[-1] - grown[1] < 5_000  # kB; it was 7 a connection
 
 
 def test_the_short_way_belongs_to_one_release_of_gunicorn() -> None:
     """It uses private names, which another release may not have or mean otherwise."""
     assert version("gunicorn") == "27.0.1"
-    assert Lane.__mro__[1].__module__ == "gunicorn.asgi.protocol"
+    assert inspect.getsource(ASGIWorker).count("ASGIProtocol(self)") == 1  # the name that is replaced
+    assert issubclass(Lane, ASGIProtocol)
