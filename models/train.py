@@ -61,7 +61,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 def main(given: list[str] | None = None) -> int:
     """Train as the command line says and return the exit code."""
-    signal.signal(signal.SIGTERM, _stop)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, _stop)
     chosen = arguments(given)
     try:
         return _train(chosen)
@@ -129,7 +130,13 @@ def _progress() -> Iterator[Callable[[str, int], Callable[[str], None]]]:
             if not console.is_terminal:
                 _say(what)
             task = progress.add_task(what, total=total)
-            return lambda detail: progress.update(task, advance=1, description=f"{what}: {detail}" if detail else what)
+
+            def advance(detail: str) -> None:
+                if _stopped:
+                    raise _stopped[0]
+                progress.update(task, advance=1, description=f"{what}: {detail}" if detail else what)
+
+            return advance
 
         yield step
 
@@ -164,8 +171,13 @@ def _say(what: object) -> None:
     sys.stderr.flush()
 
 
-def _stop(_signal: int, _frame: Any) -> NoReturn:
-    sys.exit(143)
+# What a signal raised, for the next epoch to raise again: TensorFlow may swallow it where it comes at a bad moment.
+_stopped: list[BaseException] = []
+
+
+def _stop(sent: int, _frame: Any) -> NoReturn:
+    _stopped.append(KeyboardInterrupt() if sent == signal.SIGINT else SystemExit(143))
+    raise _stopped[0]
 
 
 if __name__ == "__main__":

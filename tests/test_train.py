@@ -169,8 +169,11 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path, sent: signal.Signals,
         assert list((tmp_path / "new" / "store" / "animals").iterdir())
         time.sleep(1)
         process.send_signal(sent)
-        said = process.stderr.read()
-        assert process.wait(timeout=60) == code
+        try:
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+        assert process.returncode == code
     assert said in ("", "stopped; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
