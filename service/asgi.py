@@ -1,7 +1,7 @@
 """What gunicorn runs: the hot routes answered on the event loop, every other request handed to Flask.
 
 A second, thinner adapter over the same handlers and the same gate as `app.py`; a test sends the same requests through
-both and compares the answers byte for byte. Flask behind a thread costs three times the whole of a hot answer.
+both and compares the answers byte for byte.
 """
 
 import asyncio

@@ -6,9 +6,7 @@ from typing import Any, NoReturn
 
 from service.errors import Fault, NotJsonError, UnacceptableError
 
-_DIGITS = (
-    300  # int() takes quadratic time; a longer integer is read as the float, perhaps infinite, that it is closest to
-)
+_DIGITS = 300  # int() takes quadratic time; a longer integer is read as the float nearest to it, perhaps infinite
 _TOLD = 10
 
 
