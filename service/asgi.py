@@ -30,6 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 _LINGER_SECONDS = 2
 _T = TypeVar("_T")
 _PREDICT = ("POST", "/predict")
+_OF_THE_BODY = {b"content-length", b"content-type", b"transfer-encoding"}  # it is read by then; WSGI is told anew
 _HOT = {_PREDICT, ("GET", "/livez"), ("GET", "/readyz")}
 
 
@@ -72,9 +73,9 @@ class Application:
         finally:
             self.in_flight -= 1
 
-    def predict(self, headers: "Headers", body: bytes) -> "Answer":
+    def predict(self, headers: "Headers", body: bytes) -> Reply:
         """Answer a ``POST /predict`` whose body is all here and short."""
-        return self._told(_answer_of(self._gate.answer(Request(*_PREDICT, headers, lambda: body), self._hot[_PREDICT])))
+        return self._gate.answer(Request(*_PREDICT, headers, lambda: body), self._hot[_PREDICT])
 
     @property
     def draining(self) -> bool:
@@ -140,24 +141,27 @@ class Application:
 
 
 class Headers:
-    """A request's headers as ASGI gives them; searched rather than indexed, since few are ever asked for."""
+    """A request's headers as ASGI gives them; values of one name are joined as in WSGI."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_values",)
 
     def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._pairs = pairs
+        self._values: dict[bytes, bytes] = {}
+        for name, value in pairs:
+            self._values[name] = self._values[name] + b"," + value if name in self._values else value
 
     def get(self, name: str, default: str, /) -> str:
-        """The value under a name in lower case; values of one name are joined as in WSGI."""
-        wanted = name.encode()
-        found = [value for key, value in self._pairs if key == wanted]
-        return b",".join(found).decode("latin-1") if found else default
+        """The value under a name in lower case."""
+        value = self._values.get(name.encode())
+        return default if value is None else value.decode("latin-1")
 
     def environ(self) -> dict[str, str]:
         """The same as WSGI has them (PEP 3333)."""
-        names = {name.decode("latin-1") for name, _ in self._pairs}
-        names -= {"content-length", "content-type", "transfer-encoding"}  # the body is read; these are told anew
-        return {f"HTTP_{name.upper().replace('-', '_')}": self.get(name, "") for name in names}
+        return {
+            f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1")
+            for name, value in self._values.items()
+            if name not in _OF_THE_BODY
+        }
 
 
 class Answer(NamedTuple):

@@ -2,7 +2,7 @@
 
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +19,10 @@ Array = NDArray[np.float32]
 class Engine(Protocol):
     """Safe to call from any thread."""
 
-    def run(self, rows: Array) -> Mapping[str, Array]:
-        """Every layer's output, [rows, units] by layer name, for ``rows`` of shape [rows, features]."""
+    layers: Collection[str]  # the names of those whose outputs can be had
+
+    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
+        """The outputs of these layers, [rows, units] by name, for ``rows`` of shape [rows, features]."""
 
 
 def load(name: str, bundle: Bundle) -> Engine:
@@ -45,11 +47,11 @@ class LiteRTEngine:
         self._network = bundle.content(MODEL_LITERT)
         self._own = threading.local()
         try:
-            self._interpreter()
+            self.layers: Collection[str] = tuple(self._interpreter().outputs)
         except (ValueError, RuntimeError, KeyError) as error:
             raise StartupError(f"LiteRT cannot read {bundle.folder / MODEL_LITERT} ({error}): train again") from None
 
-    def run(self, rows: Array) -> dict[str, Array]:
+    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
         own = self._own if hasattr(self._own, "interpreter") else self._interpreter()
         if own.rows != len(rows):
             own.interpreter.resize_tensor_input(own.input, rows.shape)
@@ -57,7 +59,7 @@ class LiteRTEngine:
             own.rows = len(rows)
         own.interpreter.set_tensor(own.input, rows)
         own.interpreter.invoke()
-        return {name: own.interpreter.get_tensor(tensor) for name, tensor in own.outputs.items()}
+        return {name: own.interpreter.get_tensor(own.outputs[name]) for name in layers}
 
     def _interpreter(self) -> threading.local:
         interpreter = Interpreter(model_content=self._network, num_threads=1)
@@ -84,10 +86,12 @@ class KerasEngine:
             path = Path(folder) / MODEL_KERAS
             path.write_bytes(bundle.content(MODEL_KERAS))  # what was verified is what is loaded
             model = keras.saving.load_model(path, compile=False)
-        outputs = {layer.name: model.get_layer(layer.name).output for layer in bundle.manifest.layers}
+        self.layers: Collection[str] = [layer.name for layer in model.layers]
+        outputs = {name: model.get_layer(name).output for name in self.layers}
         layers = keras.Model(model.inputs, outputs)
         signature = [tf.TensorSpec((None, len(bundle.manifest.features)), tf.float32)]
         self._run: Any = tf.function(lambda rows: layers(rows, training=False), input_signature=signature)
 
-    def run(self, rows: Array) -> dict[str, Array]:
-        return {name: output.numpy() for name, output in self._run(rows).items()}
+    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
+        outputs = self._run(rows)
+        return {name: outputs[name].numpy() for name in layers}

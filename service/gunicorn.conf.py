@@ -10,6 +10,8 @@ import signal
 import socket
 import sys
 
+gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
+
 wsgi_app = "service.asgi:serve()"
 worker_class = "asgi"
 asgi_lifespan = "off"
@@ -75,6 +77,7 @@ def post_worker_init(worker):
 
 def when_ready(server):
     """Tell whoever started the service what to try, with a row that the model is known to answer."""
+    gc.enable()
     from models import bundle
     from service.settings import Settings
 

@@ -106,17 +106,20 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
         worker = self.worker
         worker.nr += 1
         last = worker.nr >= worker.max_requests or not worker.alive
-        answer = self.app.predict(head.headers, body)
-        lines = [name + b": " + value + b"\r\n" for name, value in answer.headers]
-        if last and not self.app.draining:
-            lines.append(b"connection: close\r\n")
-        status = _get_cached_status_line((1, 1), answer.status)
+        closing = last or self.app.draining
+        reply = self.app.predict(head.headers, body)
+        fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
+        fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
+        if closing:
+            fields.append("Connection: close\r\n")
+        status = _get_cached_status_line((1, 1), reply.status)
+        told = "".join(fields).encode("latin-1")
         self._safe_write(
-            b"".join((status, *lines, _CACHED_SERVER_HEADER, _get_cached_date_header(), b"\r\n", answer.body))
+            b"".join((status, told, _CACHED_SERVER_HEADER, _get_cached_date_header(), b"\r\n", reply.body))
         )
         self._since = worker.loop.time()
         worker.alive = worker.alive and not last
-        if last or self.app.draining:
+        if closing:
             self._keepalive_timeout()
 
     def _hold(self, data: bytes, *, counted: bool = False) -> None:

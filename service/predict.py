@@ -46,9 +46,9 @@ def require_json(request: Request) -> None:
 
 
 def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
-    probabilities = model.probabilities(rows)
-    best = probabilities.argmax(axis=1)
-    told = zip(_shortest(probabilities), best.tolist(), model.warnings(rows, best), strict=True)
+    probabilities = _shortest(model.probabilities(rows))
+    best = [row.index(max(row)) for row in probabilities]
+    told = zip(probabilities, best, model.warnings(rows, best), strict=True)
     return [
         {
             "label": model.labels[index],

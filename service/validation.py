@@ -61,11 +61,12 @@ class Validator:
         try:
             document = orjson.loads(body)
             rows, single = self._asked(document)
-            numbers, named = self._numbers(rows)
+            numbers = self._numbers(rows)
         except ValueError:  # of orjson, of pydantic, or of an outer form that is neither
             raise self._refusal(body) from None
         # orjson keeps the last of two equal keys. A valid body has quotes around its keys only, so counting them shows
         # for 0.1 us whether one stands twice; only then is the body read again to say which.
+        named = [type(row) for row in rows].count(dict)
         if body.count(b'"') != 2 + self._quotes * named:
             strictjson.loads(body)
         return Submission(numbers, single)
@@ -79,18 +80,17 @@ class Validator:
                 return rows, False
         raise ValueError
 
-    def _numbers(self, rows: list[Any]) -> tuple[NDArray[np.float32], int]:
-        """The rows' numbers, [rows, features] in schema order, and how many rows were given by name."""
-        numbers = np.empty((len(rows), len(self._names)), np.float32)
-        named = 0
+    def _numbers(self, rows: list[Any]) -> NDArray[np.float32]:
+        """The rows' numbers, [rows, features] in schema order."""
         # By and by, because pydantic lets no other thread run before it has done.
-        for start in range(0, len(rows), _AT_ONCE):
-            part = self._rows.validate_python(rows[start : start + _AT_ONCE])
-            named += sum(type(row) is dict for row in part)
-            # pydantic gives a TypedDict back in the order of its fields, which is the schema's.
-            values = chain.from_iterable(row.values() if type(row) is dict else row for row in part)
-            numbers[start : start + len(part)] = np.fromiter(values, np.float32).reshape(len(part), -1)
-        return numbers, named
+        parts = [self._part(rows[start : start + _AT_ONCE]) for start in range(0, len(rows), _AT_ONCE)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _part(self, rows: list[Any]) -> NDArray[np.float32]:
+        valid = self._rows.validate_python(rows)
+        # pydantic gives a TypedDict back in the order of its fields, which is the schema's.
+        values = chain.from_iterable([row.values() if type(row) is dict else row for row in valid])
+        return np.fromiter(values, np.float32).reshape(-1, len(self._names))
 
     def _refusal(self, body: bytes) -> NotJsonError | UnacceptableError:
         """Why a body was refused, told in the words of the schema rather than in those of two failed types."""

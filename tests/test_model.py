@@ -58,7 +58,8 @@ def test_the_edges_of_a_labels_rows_are_not_beyond_them(model: Model, label: int
     ranges = model.manifest.reference.ranges[model.labels[label]]
     least, most = np.array([ranges[name] for name in NAMES], np.float32).T
     rows = np.vstack([least, most, least - 0.001, most + 0.01])
-    at_least, at_most, below, beyond = model.warnings(rows, np.full(4, label))
+    at_least, at_most, below, beyond = together = model.warnings(rows, [label] * 4)
+    assert [model.warnings(row[np.newaxis], [label])[0] for row in rows] == together
     assert at_least == at_most == []
     assert [sentence.split()[0] for sentence in below] == list(NAMES)
     assert [sentence.split()[0] for sentence in beyond] == list(NAMES)
@@ -66,5 +67,6 @@ def test_the_edges_of_a_labels_rows_are_not_beyond_them(model: Model, label: int
 
 def test_an_answer_that_is_no_number_is_an_error(model: Model) -> None:
     """An overflow is told as our failure, never as a prediction."""
-    with pytest.raises(ArithmeticError):
-        model.probabilities(np.full((1, len(NAMES)), np.inf, np.float32))
+    for rows in (1, 2):
+        with pytest.raises(ArithmeticError):
+            model.probabilities(np.full((rows, len(NAMES)), np.inf, np.float32))

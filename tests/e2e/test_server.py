@@ -202,6 +202,37 @@ def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
     assert wrong == []
 
 
+def test_a_long_batch_holds_up_no_single_row() -> None:
+    """While one worker computes batches of 10,000 rows, single rows are asked and answered many times over."""
+    batch = json.dumps({"instances": [GREAT_DANE] * 10_000}).encode()
+    with serving(WEB_CONCURRENCY="1") as server, requests.Session() as single:
+        url = f"{server.url}/predict"
+        single.post(url, GOOD, headers=JSON, timeout=5)
+        answered: list[int] = []
+
+        def ask() -> None:
+            answered.extend(requests.post(url, batch, headers=JSON, timeout=30).status_code for _ in range(5))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        meanwhile = 0
+        while asking.is_alive():
+            before = len(answered)
+            assert single.post(url, GOOD, headers=JSON, timeout=30).json()["label"] == "cat"
+            meanwhile += len(answered) == before
+        asking.join()
+    assert answered == [200] * 5
+    assert meanwhile > 2 * len(answered)  # each waited for a batch, there could not be more than one to each
+
+
+def test_workers_do_not_give_the_same_ids() -> None:
+    """Workers are copies of one process, but do not count their requests alike."""
+    with serving(WEB_CONCURRENCY="3") as server:
+        await_workers(server, lambda now: len(now) == 3)
+        ids = [requests.get(f"{server.url}/livez", timeout=5).headers["X-Request-ID"] for _ in range(60)]
+    assert len(set(ids)) == 60
+
+
 def test_flask_runs_it_for_development() -> None:
     """`flask --app service.app run` is the same application."""
     port = str(free_port())
