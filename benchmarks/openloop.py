@@ -98,7 +98,7 @@ class Caller:
 
 
 def schedules(start: float, rate: float, seconds: float, connections: int) -> list[list[float]]:
-    """When each connection's requests are due, the same in every run: ``rate`` a second on average, dealt out in turn."""
+    """When each connection's requests are due, the same in every run: ``rate`` a second, dealt out in turn."""
     gaps = np.random.default_rng(1).exponential(1 / rate, round(rate * seconds))
     due = (start + gaps.cumsum()).tolist()
     return [due[first::connections] for first in range(connections)]
