@@ -3,9 +3,8 @@
 import time
 from functools import partial
 
-from service.errors import NotReadyError
 from service.gate import Gate
-from service.messages import Handler, Reply, Request, json_reply
+from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
 from service.version import VERSION
 
@@ -13,16 +12,16 @@ from service.version import VERSION
 _PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
 
 
-def handlers(model: Model, gate: Gate) -> dict[str, Handler]:
-    """Every route answered here, by path; all of them are ``GET``."""
+def routes(model: Model, gate: Gate) -> list[Route]:
+    """Every route answered here."""
     public = json_reply(model.manifest.model_dump(mode="json", include=_PUBLIC)).body
-    return {
-        "/": _index,
-        "/livez": _alive,
-        "/readyz": partial(_ready, gate),
-        "/health": partial(_health, model, gate, time.monotonic()),
-        "/model": lambda _: Reply(200, public),
-    }
+    return [
+        Route("GET", "/", _index),
+        Route("GET", "/livez", _alive, hot=True),
+        Route("GET", "/readyz", partial(_ready, gate), hot=True),
+        Route("GET", "/health", partial(_health, model, gate, time.monotonic())),
+        Route("GET", "/model", lambda _: Reply(200, public)),
+    ]
 
 
 def _index(_: Request) -> Reply:
@@ -35,9 +34,7 @@ def _alive(_: Request) -> Reply:
 
 
 def _ready(gate: Gate, _: Request) -> Reply:
-    """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end."""
-    if gate.draining:
-        raise NotReadyError("the service is shutting down")
+    gate.require_ready()
     return json_reply({"status": "ready"})
 
 

@@ -1,5 +1,6 @@
 """The Flask application: every route, each answered by a handler that knows nothing of Flask."""
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -7,10 +8,11 @@ import flask
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
+from werkzeug.routing import BaseConverter
 
 from service.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
 from service.gate import Gate
-from service.messages import Handler, Reply, Request
+from service.messages import Handler, Reply, Request, Route
 from service.routes import Service
 from service.settings import Settings
 
@@ -31,16 +33,29 @@ def carry(service: Service) -> Flask:
     # One byte more than is taken: of a chunked body that is too long, Werkzeug gives the part below its own limit.
     app.config["MAX_CONTENT_LENGTH"] = limit + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.converters["name"] = _Name
     answer = partial(_answer, service.gate, partial(_read_body, limit))
-    for (method, path), handler in service.routes.items():
-        app.add_url_rule(path, endpoint=f"{method} {path}", view_func=partial(answer, handler), methods=[method])
+    for route in service.routes:
+        rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
+        app.add_url_rule(rule, endpoint_of(route), partial(answer, route.handler), methods=[route.method])
     app.register_error_handler(HTTPException, lambda error: answer(_raising(_translate(error))))
     return app
 
 
-def _answer(gate: Gate, read: Callable[[], bytes], handler: Handler) -> Response:
+def endpoint_of(route: Route) -> str:
+    """What a route is called in the application's ``url_map``."""
+    return f"{route.method} {route.path}"
+
+
+class _Name(BaseConverter):
+    """A part of a path: no slash, and no colon, which sets a verb apart (``…/models/animals:predict``)."""
+
+    regex = "[^/:]+"
+
+
+def _answer(gate: Gate, read: Callable[[], bytes], handler: Handler, **parameters: str) -> Response:
     asked = flask.request
-    reply = gate.answer(Request(asked.method, asked.path, asked.headers, read), handler)
+    reply = gate.answer(Request(asked.method, asked.path, asked.headers, read, parameters), handler)
     return Response(reply.body, reply.status, reply.headers, content_type=reply.content_type)
 
 

@@ -6,20 +6,21 @@ both and compares the answers byte for byte.
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, NamedTuple, TypeVar
 
 from flask import Flask
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
-from service.app import carry
+from service.app import carry, endpoint_of
 from service.errors import StartupError, TooLargeError
-from service.messages import Reply, Request
+from service.messages import Handler, Reply, Request
 from service.routes import Service
 from service.settings import Settings
 
@@ -29,9 +30,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _LINGER_SECONDS = 2
 _T = TypeVar("_T")
-_PREDICT = ("POST", "/predict")
 _OF_THE_BODY = {b"content-length", b"content-type", b"transfer-encoding"}  # it is read by then; WSGI is told anew
-_HOT = {_PREDICT, ("GET", "/livez"), ("GET", "/readyz")}
+_MOST_PATHS = 512  # whose routes are remembered
 
 
 def serve() -> "Application":
@@ -48,8 +48,10 @@ class Application:
     def __init__(self, service: Service) -> None:
         self._gate = service.gate
         self.in_flight = 0
-        self._hot = {route: handler for route, handler in service.routes.items() if route in _HOT}
+        self._hot = {endpoint_of(route): route for route in service.routes if route.hot}
         self._flask = carry(service)
+        self._urls = self._flask.url_map.bind("")
+        self.find = lru_cache(_MOST_PATHS)(self._find)
         self._limit = service.settings.max_body_bytes
         self.inline_bytes = min(service.settings.inline_bytes, self._limit)
         self._pool = ThreadPoolExecutor(service.settings.threads, "menagerie")
@@ -73,9 +75,10 @@ class Application:
         finally:
             self.in_flight -= 1
 
-    def predict(self, headers: "Headers", body: bytes) -> Reply:
-        """Answer a ``POST /predict`` whose body is all here and short."""
-        return self._gate.answer(Request(*_PREDICT, headers, lambda: body), self._hot[_PREDICT])
+    def answer(self, found: "Found", headers: "Headers", body: bytes) -> Reply:
+        """Answer a request to a hot route, whose body is all here and short."""
+        request = Request(found.method, found.path, headers, lambda: body, found.parameters)
+        return self._gate.answer(request, found.handler)
 
     @property
     def draining(self) -> bool:
@@ -89,13 +92,23 @@ class Application:
             await asyncio.sleep(0.05)  # an event would cost every request what this costs one shutdown
 
     async def _answer(self, scope: Message, headers: "Headers", body: bytes | None) -> "Answer":
-        handler = self._hot.get((scope["method"], scope["path"]))
-        if not handler:
+        found = self.find(scope["method"], scope["path"])
+        if not found:
             return await self._beside(_through_flask, self._flask, scope, headers, body, self._limit)
-        request = Request(scope["method"], scope["path"], headers, partial(_bounded, body, self._limit))
+        read = partial(_bounded, body, self._limit)
+        request = Request(found.method, found.path, headers, read, found.parameters)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
-            return _answer_of(await self._beside(self._gate.answer, request, handler))
-        return _answer_of(self._gate.answer(request, handler))
+            return _answer_of(await self._beside(self._gate.answer, request, found.handler))
+        return _answer_of(self._gate.answer(request, found.handler))
+
+    def _find(self, method: str, path: str) -> "Found | None":
+        """The hot route that Flask would take, if it is one."""
+        try:
+            endpoint, parameters = self._urls.match(path, method)
+        except HTTPException:
+            return None
+        route = self._hot.get(endpoint)
+        return Found(method, path, route.handler, parameters) if route and route.method == method else None
 
     def _told(self, answer: "Answer") -> "Answer":
         """The answer, which while draining asks the caller to come back by a new connection, to another process."""
@@ -138,6 +151,15 @@ class Application:
                 while more and size <= self._limit:
                     message = await receive()
                     size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+
+
+class Found(NamedTuple):
+    """A hot route as a path names it."""
+
+    method: str
+    path: str
+    handler: Handler
+    parameters: Mapping[str, str]
 
 
 class Headers:

@@ -3,7 +3,10 @@
 StartupError                   the service cannot start; one line for the operator
 RequestError                   a request cannot be answered; a problem for the client (RFC 9457)
 ├── NotJsonError            400
-├── NotFoundError           404
+├── BadTensorError          400  JSON and bytes that are no inference of the Open Inference Protocol
+├── BadInstancesError       400  JSON that is no request of TensorFlow Serving's
+├── NotFoundError           404  no such path
+│   └── NoModelError        404  the path is right, but no such model or version is served
 ├── MethodNotAllowedError   405
 ├── TooLargeError           413
 ├── UnsupportedMediaError   415
@@ -12,6 +15,7 @@ RequestError                   a request cannot be answered; a problem for the c
 └── NotReadyError           503
 """
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -49,10 +53,25 @@ class NotJsonError(RequestError):
     title = "The body is not JSON"
 
 
+class BadTensorError(RequestError):
+    problem = "bad-tensor"
+    title = "The tensors are not what they say"
+
+
+class BadInstancesError(RequestError):
+    problem = "bad-instances"
+    title = "The instances are not what they should be"
+
+
 class NotFoundError(RequestError):
     status = HTTPStatus.NOT_FOUND
     problem = "not-found"
     title = "There is nothing at this path"
+
+
+class NoModelError(NotFoundError):
+    problem = "no-model"
+    title = "No such model is served"
 
 
 class MethodNotAllowedError(RequestError):
@@ -103,6 +122,30 @@ class NotReadyError(RequestError):
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+_PLAIN = re.compile(r"/v[12](/|$)")
+_TOLD = 10  # faults in one sentence
+
+
+def render(error: RequestError, path: str, request_id: str) -> Reply:
+    """The error as the protocol that the path belongs to tells it."""
+    return _plain(error, path) if _PLAIN.match(path) else problem(error, request_id)
+
+
+def _plain(error: RequestError, path: str) -> Reply:
+    """``{"error": …}``, as the Open Inference Protocol and TensorFlow Serving have it; neither knows a 422.
+
+    TensorFlow Serving takes a path that it does not know for a malformed request.
+    """
+    detail, status = error.detail, error.status
+    if isinstance(error, UnacceptableError):
+        detail, status = "; ".join(fault.message for fault in error.faults[:_TOLD]), HTTPStatus.BAD_REQUEST
+    elif type(error) is NotFoundError and path.startswith("/v1"):
+        detail, status = "malformed request: there is nothing at this path", HTTPStatus.BAD_REQUEST
+    reply = json_reply({"error": detail}, status.value)
+    reply.headers.update(error.headers)
+    return reply
 
 
 def problem(error: RequestError, request_id: str) -> Reply:

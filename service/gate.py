@@ -6,7 +6,7 @@ import time
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
 from service import errors
-from service.errors import InternalError, RequestError
+from service.errors import InternalError, NotReadyError, RequestError
 from service.messages import Handler, Reply, Request
 
 _log = logging.getLogger("menagerie")
@@ -23,6 +23,15 @@ class Gate:
         self.draining = False
         self._log_requests = log_requests
 
+    def require_ready(self) -> None:
+        """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end.
+
+        Raises:
+            NotReadyError: the service is about to end.
+        """
+        if self.draining:
+            raise NotReadyError("the service is shutting down")
+
     def answer(self, request: Request, handler: Handler) -> Reply:
         """What ``handler`` replies, or the problem that it met; never raises."""
         started = time.perf_counter()
@@ -30,10 +39,11 @@ class Gate:
         try:
             reply = handler(request)
         except RequestError as error:
-            reply = errors.problem(error, request_id)
+            reply = errors.render(error, request.path, request_id)
         except Exception:  # noqa: BLE001 (this is the one place that must let nothing through)
             _log.exception("request %s failed", request_id)
-            reply = errors.problem(InternalError("look for the request id in the service's log"), request_id)
+            failure = InternalError("look for the request id in the service's log")
+            reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
         reply.headers["Cache-Control"] = "no-store"
         if self._log_requests:

@@ -1,4 +1,4 @@
-"""A short way for the one request that matters: a whole, simple ``POST /predict``, answered as its bytes come in.
+"""A short way for the requests that matter: a whole, simple prediction, answered as its bytes come in.
 
 gunicorn's asgi protocol makes a task, events and a scope for every request, which costs more than twice what the answer
 itself does. This is that protocol, but it looks at the bytes first: what is plainly one complete prediction, with
@@ -25,13 +25,17 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
-from service.asgi import Headers
+from service.asgi import Application, Found, Headers
 
-_START = b"POST /predict HTTP/1.1\r\n"
+_START = b"POST /"
 _MOST_FIELDS = 50
 _LONGEST_HEAD = 4096
-_HEAD = re.compile(re.escape(_START) + rb"(?:[A-Za-z0-9-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){1,%d}\r\n" % _MOST_FIELDS)
-_ONCE = {b"host", b"content-type", b"content-length"}
+_PATH = rb"/[A-Za-z0-9._:/-]*"  # nothing that could be spelt in another way, and no query
+_HEAD = re.compile(
+    rb"POST (?P<path>%b) HTTP/1\.1\r\n(?P<fields>(?:[A-Za-z0-9-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){1,%d})\r\n"
+    % (_PATH, _MOST_FIELDS)
+)
+_ONCE = (b"host", b"content-length")
 # What changes how a message is framed or how its connection is used is gunicorn's to judge.
 _NOT_HERE = {b"connection", b"expect", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"http2-settings"}
 _SCHEME = {b"x-forwarded-proto", b"x-forwarded-protocol", b"x-forwarded-ssl"}  # gunicorn looks for contradictions
@@ -39,10 +43,11 @@ _MOST_HEADS = 512
 
 
 class _Head(NamedTuple):
-    """What the head of a request says: its size, the size of the whole request, the headers."""
+    """What the head of a request says: its size, the size of the whole request, who answers it, the headers."""
 
     size: int
     whole: int
+    found: Found
     headers: Headers
 
 
@@ -99,7 +104,7 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
         if raw not in self._heads:
             if len(self._heads) >= _MOST_HEADS:
                 self._heads.clear()
-            self._heads[raw] = _parsed(raw, self.app.inline_bytes)
+            self._heads[raw] = _parsed(raw, self.app)
         return self._heads[raw]
 
     def _answer(self, head: _Head, body: bytes) -> None:
@@ -107,7 +112,7 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
         worker.nr += 1
         last = worker.nr >= worker.max_requests or not worker.alive
         closing = last or self.app.draining
-        reply = self.app.predict(head.headers, body)
+        reply = self.app.answer(head.found, head.headers, body)
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
         if closing:
@@ -153,22 +158,25 @@ def _may_begin(data: bytes) -> bool:
     return data.startswith(_START) or _START.startswith(data)
 
 
-def _parsed(raw: bytes, longest_body: int) -> _Head | None:
-    """A head, if there is but one way to read it (RFC 9112) and the body is short enough for the event loop."""
-    if not _HEAD.fullmatch(raw):
+def _parsed(raw: bytes, app: Application) -> _Head | None:
+    """A head, if there is but one way to read it (RFC 9112) and the event loop is to answer it."""
+    match = _HEAD.fullmatch(raw)
+    found = match and app.find("POST", match["path"].decode())
+    if not match or not found:
         return None
-    pairs = [line.split(b":", 1) for line in raw[len(_START) : -4].split(b"\r\n")]
+    pairs = [line.split(b":", 1) for line in match["fields"][:-2].split(b"\r\n")]
     headers = [(name.lower(), value.strip(b" ")) for name, value in pairs]
     # Many clients say what HTTP/1.1 means anyway.
     names = [name for name, value in headers if (name, value.lower()) != (b"connection", b"keep-alive")]
     length = dict(headers).get(b"content-length", b"")
     if (
         any(names.count(name) != 1 for name in _ONCE)
+        or names.count(b"content-type") > 1
         or not _NOT_HERE.isdisjoint(names)
         or sum(name in _SCHEME for name in names) > 1
         or not length.isdigit()
         or len(length) > 10  # noqa: PLR2004 (int() of more digits is for nobody)
-        or int(length) > longest_body
+        or int(length) > app.inline_bytes
     ):
         return None
-    return _Head(len(raw), len(raw) + int(length), Headers(headers))
+    return _Head(len(raw), len(raw) + int(length), found, Headers(headers))

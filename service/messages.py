@@ -1,8 +1,8 @@
 """What passes between an adapter and a handler: one request in, one reply out. Neither knows a framework."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -18,13 +18,15 @@ class Request:
     """One HTTP request.
 
     ``read`` gives the body's bytes, at most ``MENAGERIE_MAX_BODY_BYTES`` of them; it raises `errors.TooLargeError`
-    beyond. It is a call, so that a body that no handler wants is never read.
+    beyond. It is a call, so that a body that no handler wants is never read. ``parameters`` are the parts of the path
+    that its route names.
     """
 
     method: str
     path: str
     headers: Headers
     read: Callable[[], bytes]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -38,6 +40,18 @@ class Reply:
 
 
 Handler = Callable[[Request], Reply]
+
+
+class Route(NamedTuple):
+    """Who answers what. A part of ``path`` in braces, ``{model}``, stands for any name without a slash or a colon.
+
+    ``hot`` routes are asked so often and answered so fast that the event loop does it itself.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    hot: bool = False
 
 
 def json_reply(document: Any, status: int = 200, content_type: str = "application/json") -> Reply:

@@ -1,6 +1,7 @@
 """One loaded bundle: its schema, its engine, and what it can say about rows."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from models import bundle
 from models.bundle import Bundle, BundleError
 from service import engine
 from service.engine import Array, Engine
+from service.errors import NoModelError
+from service.statistics import Statistics
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
 
@@ -22,8 +25,9 @@ class Model:
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
+        self.statistics = Statistics()
         self._engine = engine
-        self._answer = bundle.manifest.layers[-1].name
+        self.answer = bundle.manifest.layers[-1].name
         ranges = bundle.manifest.reference.ranges
         seen = np.array([[ranges[label][name] for name in bundle.manifest.names] for label in self.labels], np.float32)
         self._least, self._most = seen[:, :, 0], seen[:, :, 1]
@@ -42,20 +46,42 @@ class Model:
         _self_test(found, loaded)
         return cls(found, loaded)
 
+    def require(self, parameters: Mapping[str, str]) -> None:
+        """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.
+
+        Raises:
+            NoModelError: naming what is served.
+        """
+        name, version = self.identity["name"], self.identity["version"]
+        if parameters["model"] != name:
+            raise NoModelError(f"no model of that name is served here: {name} is")
+        if parameters.get("version", version) != version:
+            raise NoModelError(f"no such version of {name} is served here: {version} is")
+
     def layers(self, rows: Array) -> dict[str, Array]:
         """Every layer's output, [rows, units] by layer name, input to output."""
         return self._engine.run(rows, [layer.name for layer in self.manifest.layers])
+
+    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
+        """One counted run of the network: the outputs of these layers and of the last, [rows, units] by name.
+
+        Raises:
+            ArithmeticError: the network overflowed; no number of its answer means anything.
+        """
+        started = time.perf_counter_ns()
+        outputs = self._engine.run(rows, (self.answer, *layers))
+        self.statistics.ran(len(rows), time.perf_counter_ns() - started)
+        if not _finite(outputs[self.answer]):
+            raise ArithmeticError("the network's answer is not finite")
+        return outputs
 
     def probabilities(self, rows: Array) -> Array:
         """The labels' probabilities, [rows, labels] in the order of ``labels``.
 
         Raises:
-            ArithmeticError: the network overflowed; no number of its answer means anything.
+            ArithmeticError: the network overflowed.
         """
-        answer = self._engine.run(rows, (self._answer,))[self._answer]
-        if not _finite(answer):
-            raise ArithmeticError("the network's answer is not finite")
-        return answer
+        return self.run(rows, ())[self.answer]
 
     def warnings(self, rows: Array, answers: Sequence[int]) -> list[list[str]]:
         """For each row a sentence for each value that no training row of its answer had.

@@ -3,19 +3,16 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
-import orjson
-
+from service import media, strictjson
 from service.engine import Array
-from service.errors import UnsupportedMediaError
-from service.messages import Handler, Reply, Request, json_reply
+from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
 from service.validation import Validator
 
 
-def handler(model: Model, validator: Validator) -> Handler:
+def routes(model: Model, validator: Validator) -> list[Route]:
     """``POST /predict`` for one model."""
-    return partial(predict, model, validator)
+    return [Route("POST", "/predict", model.statistics.counted(partial(predict, model, validator)), hot=True)]
 
 
 def predict(model: Model, validator: Validator, request: Request) -> Reply:
@@ -24,29 +21,15 @@ def predict(model: Model, validator: Validator, request: Request) -> Reply:
     Raises:
         RequestError: the request is not one that this model can answer.
     """
-    require_json(request)
+    media.require(request, media.JSON)
     submission = validator.read(request.read())
     answers = _answers(model, submission.rows)
     document = answers[0] if submission.single else {"predictions": answers}
     return json_reply({**document, "model": model.identity})
 
 
-def require_json(request: Request) -> None:
-    """Refuse a body that says it is anything but plain JSON in UTF-8.
-
-    Raises:
-        UnsupportedMediaError: naming what to send instead.
-    """
-    media, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    charset = parameters.strip().removeprefix("charset=").strip('"')
-    if media.strip() != "application/json" or charset not in ("", "utf-8"):
-        raise UnsupportedMediaError("send the body as `Content-Type: application/json`, in UTF-8")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaError("send the body as it is, without Content-Encoding")
-
-
 def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
-    probabilities = _shortest(model.probabilities(rows))
+    probabilities = strictjson.shortest(model.probabilities(rows))
     best = [row.index(max(row)) for row in probabilities]
     told = zip(probabilities, best, model.warnings(rows, best), strict=True)
     return [
@@ -58,8 +41,3 @@ def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
         }
         for row, index, warnings in told
     ]
-
-
-def _shortest(values: Array) -> list[list[float]]:
-    """The values as Python floats that print as the shortest decimal of the float32: 0.97, not 0.9700000286102295."""
-    return orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]

@@ -1,12 +1,12 @@
 """Every route and who answers it: the service as a whole, before any adapter carries it."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service import about, predict
+from service import about, oip, predict, tfserving
 from service.gate import Gate
-from service.messages import Handler
+from service.messages import Route
 from service.model import Model
 from service.settings import Settings
 from service.validation import Validator
@@ -14,11 +14,11 @@ from service.validation import Validator
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that every adapter needs; ``routes`` are by method and path."""
+    """The parts that every adapter needs."""
 
     settings: Settings
     gate: Gate
-    routes: Mapping[tuple[str, str], Handler]
+    routes: Sequence[Route]
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -30,6 +30,10 @@ class Service:
         model = Model.open(settings.model_store, settings.model_name, settings.engine)
         validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         gate = Gate(log_requests=settings.log_requests)
-        routes = {("GET", path): handler for path, handler in about.handlers(model, gate).items()}
-        routes["POST", "/predict"] = predict.handler(model, validator)
+        routes = [
+            *about.routes(model, gate),
+            *predict.routes(model, validator),
+            *oip.routes(model, validator, gate),
+            *tfserving.routes(model, validator),
+        ]
         return cls(settings, gate, routes)

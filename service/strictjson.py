@@ -4,6 +4,10 @@ import json
 from collections import Counter
 from typing import Any, NoReturn
 
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
 from service.errors import Fault, NotJsonError, UnacceptableError
 
 _DIGITS = 300  # int() takes quadratic time; a longer integer is read as the float nearest to it, perhaps infinite
@@ -47,6 +51,50 @@ def loads(body: bytes) -> Any:
             more=len(twice) > _TOLD,
         )
     return document
+
+
+def read(body: bytes) -> Any:
+    """The document in ``body``, by a reader ten times as fast that keeps the last of two equal keys: `require_unique`.
+
+    Raises:
+        NotJsonError, UnacceptableError: as `loads`, which has the last word on what the fast one refuses.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return loads(body)
+
+
+def require_unique(body: bytes, strings: int) -> None:
+    """Refuse a body in which a key stands twice, if its document has so many strings, keys among them.
+
+    Counting quotes takes 0.1 us; only where there are more than the strings account for is the body read again.
+
+    Raises:
+        UnacceptableError: an object has a key twice.
+    """
+    if body.count(b'"') != 2 * strings:
+        loads(body)
+
+
+def strings(document: Any, *, but: str = "") -> int:
+    """How many strings a document has, keys among them; what stands under one key is passed over."""
+    count, left = 0, [document]
+    while left:  # rather than call itself: a document may be deeper than Python's stack
+        value = left.pop()
+        if isinstance(value, dict):
+            count += len(value)
+            left.extend(inner for key, inner in value.items() if key != but)
+        elif isinstance(value, list):
+            left.extend(value)
+        else:
+            count += isinstance(value, str)
+    return count
+
+
+def shortest(values: NDArray[np.float32]) -> list[list[float]]:
+    """The values as Python floats that print as the shortest decimal of the float32: 0.97, not 0.9700000286102295."""
+    return orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]
 
 
 def shown(key: str) -> str:

@@ -16,6 +16,8 @@ from models.bundle import Feature
 from service import strictjson
 from service.errors import Fault, NotJsonError, UnacceptableError
 
+Array = NDArray[np.float32]
+
 _AT_ONCE = 256  # rows
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
@@ -24,7 +26,7 @@ _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a bool
 class Submission:
     """What a caller asks about: ``rows`` is float32 of shape [rows, features], in schema order."""
 
-    rows: NDArray[np.float32]
+    rows: Array
     single: bool
 
 
@@ -39,7 +41,7 @@ class Validator:
     def __init__(self, features: Sequence[Feature], *, max_rows: int, max_errors: int) -> None:
         self._features = features
         self._names = [feature.name for feature in features]
-        self._quotes = sum(2 + name.count('"') for name in self._names)
+        self._bounds = np.array([[feature.minimum for feature in features], [feature.maximum for feature in features]])
         self._max_rows = max_rows
         self._max_errors = max_errors
         fields = {feature.name: _number(feature) for feature in features}
@@ -52,7 +54,7 @@ class Validator:
         self._rows: TypeAdapter[list[Any]] = TypeAdapter(Annotated[list[row], Field(fail_fast=True)])
 
     def read(self, body: bytes) -> Submission:
-        """The rows that a request body asks about.
+        """The rows that a native request body asks about.
 
         Raises:
             NotJsonError: the body is not strict JSON.
@@ -64,12 +66,39 @@ class Validator:
             numbers = self._numbers(rows)
         except ValueError:  # of orjson, of pydantic, or of an outer form that is neither
             raise self._refusal(body) from None
-        # orjson keeps the last of two equal keys. A valid body has quotes around its keys only, so counting them shows
-        # for 0.1 us whether one stands twice; only then is the body read again to say which.
-        named = [type(row) for row in rows].count(dict)
-        if body.count(b'"') != 2 + self._quotes * named:
-            strictjson.loads(body)
+        strictjson.require_unique(body, 1 + self.strings(rows))
         return Submission(numbers, single)
+
+    def rows(self, rows: list[Any], place: str) -> Array:
+        """The numbers of rows that were read from JSON, [rows, features]: each named or listed, within bounds.
+
+        ``place`` says where they stood, for a fault to name.
+
+        Raises:
+            UnacceptableError: something about them is not what the schema allows.
+        """
+        self._require_count(len(rows), place)
+        try:
+            return self._numbers(rows)
+        except ValueError:
+            raise self._refused(self._faults_of_rows(rows, place)) from None
+
+    def array(self, rows: NDArray[Any], place: str) -> Array:
+        """The same for numbers of any type that came as such, [rows, features]: within bounds, as float32.
+
+        Raises:
+            UnacceptableError: as `rows`.
+        """
+        self._require_count(len(rows), place)
+        # A bound counts in the caller's own precision: the float32 nearest to a maximum is not beyond it.
+        least, most = self._bounds if rows.dtype != np.float32 else self._bounds.astype(np.float32)
+        if not ((rows >= least) & (rows <= most)).all():
+            raise self._refused(self._faults_of_rows(rows.tolist(), place))
+        return rows.astype(np.float32, copy=False)
+
+    def strings(self, rows: list[Any]) -> int:
+        """How many strings there are in valid rows: the names of those that were named."""
+        return len(self._names) * [type(row) for row in rows].count(dict)
 
     def _asked(self, document: Any) -> tuple[list[Any], bool]:
         if isinstance(document, dict) and len(document) == 1:
@@ -80,13 +109,13 @@ class Validator:
                 return rows, False
         raise ValueError
 
-    def _numbers(self, rows: list[Any]) -> NDArray[np.float32]:
+    def _numbers(self, rows: list[Any]) -> Array:
         """The rows' numbers, [rows, features] in schema order."""
         # By and by, because pydantic lets no other thread run before it has done.
         parts = [self._part(rows[start : start + _AT_ONCE]) for start in range(0, len(rows), _AT_ONCE)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _part(self, rows: list[Any]) -> NDArray[np.float32]:
+    def _part(self, rows: list[Any]) -> Array:
         valid = self._rows.validate_python(rows)
         # pydantic gives a TypedDict back in the order of its fields, which is the schema's.
         values = chain.from_iterable([row.values() if type(row) is dict else row for row in valid])
@@ -94,11 +123,20 @@ class Validator:
 
     def _refusal(self, body: bytes) -> NotJsonError | UnacceptableError:
         """Why a body was refused, told in the words of the schema rather than in those of two failed types."""
-        document = strictjson.loads(body)
-        faults = list(islice(self._faults(document), self._max_errors + 1))
-        if not faults:  # the strict reader takes a little more than orjson: some more levels
+        return self._refused(self._faults(strictjson.loads(body)))
+
+    def _refused(self, faults: Iterator[Fault]) -> NotJsonError | UnacceptableError:
+        told = list(islice(faults, self._max_errors + 1))
+        if not told:  # the strict reader takes a little more than orjson: some more levels
             return NotJsonError("the body is nested too deeply: a request is three levels deep at most")
-        return UnacceptableError(faults[: self._max_errors], more=len(faults) > self._max_errors)
+        return UnacceptableError(told[: self._max_errors], more=len(told) > self._max_errors)
+
+    def _require_count(self, count: int, place: str) -> None:
+        if not 1 <= count <= self._max_rows:
+            raise UnacceptableError([self._count(count, place)])
+
+    def _count(self, count: int, place: str) -> Fault:
+        return Fault(place, "count", f"{place} must hold 1 to {self._max_rows} rows, not {count}")
 
     def _faults(self, document: Any) -> Iterator[Fault]:
         if not isinstance(document, dict):
@@ -113,11 +151,13 @@ class Validator:
         elif not isinstance(document["instances"], list):
             yield Fault("instances", "type", f"instances must be a list of rows, not {_kind(document['instances'])}")
         elif not 1 <= len(document["instances"]) <= self._max_rows:
-            count = len(document["instances"])
-            yield Fault("instances", "count", f"instances must hold 1 to {self._max_rows} rows, not {count}")
+            yield self._count(len(document["instances"]), "instances")
         else:
-            for index, row in enumerate(document["instances"]):
-                yield from self._faults_of_row(row, f"instances[{index}]")
+            yield from self._faults_of_rows(document["instances"], "instances")
+
+    def _faults_of_rows(self, rows: list[Any], place: str) -> Iterator[Fault]:
+        for index, row in enumerate(rows):
+            yield from self._faults_of_row(row, f"{place}[{index}]")
 
     def _faults_of_row(self, row: Any, place: str) -> Iterator[Fault]:
         width = len(self._names)

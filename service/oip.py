@@ -1,0 +1,126 @@
+"""The Open Inference Protocol over REST (KServe's V2), under ``/v2``: its routes, and what it tells of itself.
+
+Sources: the protocol's specification (github.com/kserve/open-inference-protocol) and, in Triton's documentation, its
+extensions for statistics and for the model repository. `infer` answers the inference itself.
+"""
+
+from typing import Any
+
+from service.errors import NotReadyError
+from service.gate import Gate
+from service.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
+from service.messages import Reply, Request, Route, json_reply
+from service.model import Model
+from service.validation import Validator
+from service.version import VERSION
+
+_EXTENSIONS = ["binary_tensor_data", "classification", "statistics", "model_repository(index)"]
+
+
+def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
+    """Every route under ``/v2``."""
+    infer = model.statistics.counted(Inferring(model, validator).answer)
+    about = About(model, gate)
+    found: list[Route] = [
+        Route("GET", "/v2", about.server),
+        Route("GET", "/v2/health/live", about.live),
+        Route("GET", "/v2/health/ready", about.ready, hot=True),
+        Route("GET", "/v2/models/stats", about.statistics),
+        Route("POST", "/v2/repository/index", about.index),
+    ]
+    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
+        found += [
+            Route("GET", path, about.model),
+            Route("GET", f"{path}/ready", about.model_ready, hot=True),
+            Route("GET", f"{path}/stats", about.statistics),
+            Route("POST", f"{path}/infer", infer, hot=True),
+        ]
+    return found
+
+
+class About:
+    """What the protocol tells of the server and of its model."""
+
+    def __init__(self, model: Model, gate: Gate) -> None:
+        self._model = model
+        self._gate = gate
+        self._name, self._version = model.identity["name"], model.identity["version"]
+
+    def server(self, _: Request) -> Reply:
+        return json_reply({"name": "menagerie", "version": VERSION, "extensions": _EXTENSIONS})
+
+    def live(self, _: Request) -> Reply:
+        return json_reply({"live": True})
+
+    def ready(self, _: Request) -> Reply:
+        """``live`` beside ``ready``: both readings of the specification find what they look for."""
+        return self._ready({"live": True})
+
+    def model_ready(self, request: Request) -> Reply:
+        self._model.require(request.parameters)
+        return self._ready({"name": self._name})
+
+    def model(self, request: Request) -> Reply:
+        """The model's tensors; -1 stands for the number of rows."""
+        self._model.require(request.parameters)
+        document = {
+            "name": self._name,
+            "versions": [self._version],
+            "platform": "keras_litert",
+            "inputs": [_told(INPUT, "FP32", len(self._model.features))],
+            "outputs": [
+                _told(PROBABILITIES, "FP32", len(self._model.labels)),
+                _told(LABEL, "BYTES"),
+                _told(WARNINGS, "BYTES"),
+                *(_told(layer.name, "FP32", layer.units) for layer in self._model.manifest.layers[:-1]),
+            ],
+        }
+        return json_reply(document)
+
+    def index(self, _: Request) -> Reply:
+        state = {"name": self._name, "version": self._version, "state": "READY", "reason": ""}
+        return json_reply([state])
+
+    def statistics(self, request: Request) -> Reply:
+        """Over all workers and protocols since the start; requests that name this model wait in no queue."""
+        if request.parameters:
+            self._model.require(request.parameters)
+        totals = self._model.statistics.totals()
+        ran = _duration(totals["runs"], totals["run_ns"])
+        none = _duration(0, 0)
+        document = {
+            "name": self._name,
+            "version": self._version,
+            "last_inference": totals["last_ms"],
+            "inference_count": totals["rows"],
+            "execution_count": totals["runs"],
+            "inference_stats": {
+                "success": _duration(totals["successes"], totals["success_ns"]),
+                "fail": _duration(totals["failures"], totals["failure_ns"]),
+                "queue": none,
+                "compute_input": none,
+                "compute_infer": ran,
+                "compute_output": none,
+                "cache_hit": none,
+                "cache_miss": none,
+            },
+            "batch_stats": [],
+        }
+        return json_reply({"model_stats": [document]})
+
+    def _ready(self, document: dict[str, Any]) -> Reply:
+        try:
+            self._gate.require_ready()
+        except NotReadyError as error:
+            reply = json_reply({**document, "ready": False, "error": error.detail}, error.status.value)
+            reply.headers.update(error.headers)
+            return reply
+        return json_reply({**document, "ready": True})
+
+
+def _told(name: str, datatype: str, *widths: int) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": [-1, *widths]}
+
+
+def _duration(count: int, nanoseconds: int) -> dict[str, int]:
+    return {"count": count, "ns": nanoseconds}
