@@ -80,15 +80,15 @@ def require_unique(body: bytes, strings: int) -> None:
 def strings(document: Any, *, but: str = "") -> int:
     """How many strings a document has, keys among them; what stands under one key is passed over."""
     count, left = 0, [document]
-    while left:  # rather than call itself: a document may be deeper than Python's stack
-        value = left.pop()
-        if isinstance(value, dict):
+    for value in left:  # which grows: to call itself, a document may be deeper than Python's stack
+        kind = type(value)
+        if kind is dict:
             count += len(value)
-            left.extend(inner for key, inner in value.items() if key != but)
-        elif isinstance(value, list):
-            left.extend(value)
+            left += [inner for key, inner in value.items() if key != but]
+        elif kind is list:
+            left += value
         else:
-            count += isinstance(value, str)
+            count += kind is str
     return count
 
 

@@ -4,6 +4,7 @@ Source: the protocol's specification, and Triton's binary tensor data extension:
 between elements; an element of BYTES is its length as a uint32 and then itself.
 """
 
+import math
 import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 
 from service.errors import BadTensorError
 
-_NUMBERS = {
-    "FP32": "<f4",
-    "FP64": "<f8",
-    **{f"INT{bits}": f"<i{bits // 8}" for bits in (8, 16, 32, 64)},
-    **{f"UINT{bits}": f"<u{bits // 8}" for bits in (8, 16, 32, 64)},
+_FLOAT = np.dtype("<f4")
+_NUMBERS: dict[str, np.dtype[Any]] = {
+    "FP32": _FLOAT,
+    "FP64": np.dtype("<f8"),
+    **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }
 DATATYPES = tuple(_NUMBERS)
 
@@ -43,7 +45,7 @@ class Tensor(NamedTuple):
     def as_bytes(self) -> bytes:
         """Every element, row by row."""
         if isinstance(self.values, np.ndarray):
-            return self.values.astype("<f4", copy=False).tobytes()
+            return self.values.astype(_FLOAT, copy=False).tobytes()
         encoded = {value: _element(value) for value in set(self.values)}  # labels repeat
         return b"".join([encoded[value] for value in self.values])
 
@@ -55,7 +57,7 @@ def from_bytes(content: bytes, datatype: str, shape: Sequence[int], place: str) 
         BadTensorError: there are not as many bytes as datatype and shape say, or the datatype is not one of numbers.
     """
     kind = _kind(datatype, place)
-    expected = kind.itemsize * int(np.prod(shape, dtype=object))
+    expected = kind.itemsize * math.prod(shape)
     if len(content) != expected:
         raise BadTensorError(
             f"{place} has {len(content)} bytes of data where {datatype} of shape {list(shape)} has {expected}"
@@ -95,7 +97,7 @@ def _require_integers(rows: Iterable[list[Any]], kind: np.dtype[Any], datatype: 
 def _kind(datatype: str, place: str) -> np.dtype[Any]:
     if datatype not in _NUMBERS:
         raise BadTensorError(f"{place} must be of {', '.join(DATATYPES)}")
-    return np.dtype(_NUMBERS[datatype])
+    return _NUMBERS[datatype]
 
 
 def _element(value: str) -> bytes:

@@ -1,6 +1,7 @@
 """From a request's bytes to rows of numbers: the native request, as strict as the model's schema."""
 
 import difflib
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -42,6 +43,7 @@ class Validator:
         self._features = features
         self._names = [feature.name for feature in features]
         self._bounds = np.array([[feature.minimum for feature in features], [feature.maximum for feature in features]])
+        self._bounds32 = self._bounds.astype(np.float32)
         self._max_rows = max_rows
         self._max_errors = max_errors
         fields = {feature.name: _number(feature) for feature in features}
@@ -90,15 +92,21 @@ class Validator:
             UnacceptableError: as `rows`.
         """
         self._require_count(len(rows), place)
-        # A bound counts in the caller's own precision: the float32 nearest to a maximum is not beyond it.
-        least, most = self._bounds if rows.dtype != np.float32 else self._bounds.astype(np.float32)
-        if not ((rows >= least) & (rows <= most)).all():
+        if not self._within(rows):
             raise self._refused(self._faults_of_rows(rows.tolist(), place))
         return rows.astype(np.float32, copy=False)
 
     def strings(self, rows: list[Any]) -> int:
         """How many strings there are in valid rows: the names of those that were named."""
         return len(self._names) * [type(row) for row in rows].count(dict)
+
+    def _within(self, rows: NDArray[Any]) -> bool:
+        # A bound counts in the caller's own precision: the float32 nearest to a maximum is not beyond it.
+        bounds = self._bounds32 if rows.dtype == np.float32 else self._bounds
+        if len(rows) == 1:  # faster one by one, as in `model._finite`
+            least, most = bounds.tolist()
+            return all(map(operator.le, least, row := rows[0].tolist())) and all(map(operator.le, row, most))
+        return bool(((rows >= bounds[0]) & (rows <= bounds[1])).all())
 
     def _asked(self, document: Any) -> tuple[list[Any], bool]:
         if isinstance(document, dict) and len(document) == 1:
