@@ -34,6 +34,11 @@ class Fault(NamedTuple):
     code: str
     message: str
 
+    @property
+    def sentence(self) -> str:
+        """Where and what for a person, for protocols that have but one string to say it in."""
+        return self.message if self.message.startswith(self.field) else f"{self.field}: {self.message}"
+
 
 class RequestError(Exception):
     """A request that gets an error for an answer; the message tells the client what to do about it."""
@@ -140,7 +145,7 @@ def _plain(error: RequestError, path: str) -> Reply:
     """
     detail, status = error.detail, error.status
     if isinstance(error, UnacceptableError):
-        detail, status = "; ".join(fault.message for fault in error.faults[:_TOLD]), HTTPStatus.BAD_REQUEST
+        detail, status = "; ".join(fault.sentence for fault in error.faults[:_TOLD]), HTTPStatus.BAD_REQUEST
     elif type(error) is NotFoundError and path.startswith("/v1"):
         detail, status = "malformed request: there is nothing at this path", HTTPStatus.BAD_REQUEST
     reply = json_reply({"error": detail}, status.value)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 from animals import KNOWN, NAMES, named
 from bad_input import BODIES, GOOD, Bad
@@ -57,14 +58,45 @@ bodies = (
     )
     | st.binary(max_size=40)
 )
+TENSOR_PARTS = {
+    "name": st.sampled_from(["features"] * 4 + ["x"]),
+    "shape": st.sampled_from([[1, 8]] * 4 + [[2, 8], [8], [0, 8]]),
+    "datatype": st.sampled_from(["FP32"] * 4 + ["INT32", "FP64", "BYTES"]),
+    "data": features,
+}
+WISHES: list[dict[str, Any]] = [
+    {"name": "label"},
+    {"name": "probabilities", "parameters": {"binary_data": True}},
+    {"name": "probabilities", "parameters": {"classification": 2}},
+    {"name": "hidden_1"},
+    {"name": "x"},
+]
+PLACES = [f"/{root}/{rest}" for root in ("v1", "v2") for rest in ("models/animals", "models/animals/versions/1", "x")]
+protocol_bodies = (
+    bodies
+    | st.fixed_dictionaries(
+        {"inputs": st.lists(st.fixed_dictionaries(TENSOR_PARTS), max_size=2)},
+        optional={
+            "id": st.sampled_from(["a", 1]),
+            "parameters": st.sampled_from([{}, {"binary_data_output": True}, None]),
+            "outputs": st.lists(st.sampled_from(WISHES), max_size=3),
+        },
+    ).map(lambda document: json.dumps(document).encode())
+    | st.sampled_from(["instances", "inputs", "examples"]).flatmap(
+        lambda form: st.lists(features, max_size=400).map(lambda rows: json.dumps({form: rows}).encode())
+    )
+    | st.just(np.array([*KNOWN.values()], "<f4").tobytes())
+)
 requests_ = st.tuples(
     st.sampled_from(["POST"] * 6 + ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"]),
     st.sampled_from(
         ["/predict"] * 6
+        + [place + verb for place in PLACES for verb in ("", "/infer", ":predict", ":classify", "/ready", "/metadata")]
+        + ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index", "/v1", "/v1/models/plants:predict"]
         + ["/", "/livez", "/readyz", "/health", "/model", "/predict/", "//predict", "/predict?a=b", "/pr%65dict"]
         + ["/%00", "/%ff", "/a%2fb", "/nowhere", "/../x", "/predict;a", "/%C3%A9"]
     ),
-    st.none() | bodies,
+    st.none() | protocol_bodies,
     st.fixed_dictionaries(
         {},
         optional={
@@ -75,6 +107,7 @@ requests_ = st.tuples(
             "X-Request-ID": st.sampled_from(["mine", "a b", "", "x" * 200]),
             "Accept": st.sampled_from(["*/*", "text/html"]),
             "Expect": st.just("100-continue"),
+            "Inference-Header-Content-Length": st.sampled_from(["0", "10", "-1", "x", ""]),
         },
     ),
 )

@@ -1,6 +1,7 @@
 """The short way for simple predictions: it answers what gunicorn's own way answers, however the bytes come in."""
 
 import inspect
+import json
 import re
 import socket
 import time
@@ -10,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from animals import LLAMA, MAINE_COON
 from bad_input import GOOD
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
@@ -20,6 +22,10 @@ from serving import Server, serving
 from service.lane import Lane
 
 SAME = b"X-Request-ID: same\r\n"
+ROWS = json.dumps({"instances": [LLAMA, MAINE_COON]}).encode()
+TENSOR = json.dumps(
+    {"inputs": [{"name": "features", "shape": [1, 8], "datatype": "FP32", "data": LLAMA}]},
+).encode()
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +56,26 @@ SIMPLE = [
     request(content_type=b"Content-Type:application/json\r\n"),
     request(more=b"Accept: */*\r\nUser-Agent: a (b; c) d/1.0\r\n"),
     request(b" " * 20_000 + GOOD),
+    request(ROWS, start=b"POST /v1/models/animals:predict HTTP/1.1"),
+    request(ROWS, start=b"POST /v1/models/animals/versions/1:predict HTTP/1.1", content_type=b""),
+    request(TENSOR, start=b"POST /v2/models/animals/infer HTTP/1.1"),
+    request(
+        b"\0" * 32, start=b"POST /v2/models/animals/infer HTTP/1.1", more=b"Inference-Header-Content-Length: 0\r\n"
+    ),
+    request(TENSOR, start=b"POST /v2/models/plants/infer HTTP/1.1"),
 ]
 ODD = [
     request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b""),
     request(start=b"POST /predict HTTP/1.0"),
+    request(start=b"POST /nowhere HTTP/1.1"),
+    request(start=b"POST //predict HTTP/1.1"),
+    request(start=b"POST /./predict HTTP/1.1"),
+    request(start=b"POST /v2/../predict HTTP/1.1"),
+    request(start=b"POST /pr%65dict HTTP/1.1"),
+    request(start=b"POST /livez HTTP/1.1"),
+    request(start=b"POST /v2/models/animals/infer?a HTTP/1.1"),
+    request(start=b"POST * HTTP/1.1"),
+    request(start=b"POST / HTTP/1.1"),
     request(start=b"POST /predict?a=b HTTP/1.1"),
     request(start=b"POST http://x/predict HTTP/1.1"),
     request(start=b"POST  /predict HTTP/1.1"),
