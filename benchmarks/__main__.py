@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import alone, chart, comparison, load, peers, tree
+from benchmarks import alone, chart, comparison, load, peers, protocols, tree
 from benchmarks.bench import Bench
 from benchmarks.results import FIGURES, Results, number
 from models import bundle
@@ -22,6 +22,7 @@ MEASUREMENTS = {
     "memory": alone.memory,
     "workers": alone.workers,
     "batches": alone.batches,
+    "protocols": protocols.protocols,
     "idle connections": alone.idle,
     "mixed load": alone.mixed,
 }

@@ -46,10 +46,14 @@ class Bench:
         """One row, as this peer wants to be asked."""
         return peer.question(self.bundle.manifest, self.bundle.manifest.golden[0].features)
 
-    def batch(self, rows: int) -> bytes:
-        """Many usual rows as ours takes them: numbers in the schema's order, to four digits.
+    def usual(self, count: int) -> list[list[float]]:
+        """So many usual rows: numbers in the schema's order, to four digits.
 
         Not the golden ones, of which half are corners of the schema and answered with a warning for every feature.
         """
-        usual = [[float(f"{value:.4g}") for value in row] for row in self.bundle.manifest.background]
-        return json.dumps({"instances": [usual[number % len(usual)] for number in range(rows)]}).encode()
+        rows = [[float(f"{value:.4g}") for value in row] for row in self.bundle.manifest.background]
+        return [rows[number % len(rows)] for number in range(count)]
+
+    def batch(self, rows: int) -> bytes:
+        """Many usual rows as ours takes them."""
+        return json.dumps({"instances": self.usual(rows)}).encode()

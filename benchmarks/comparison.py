@@ -1,6 +1,6 @@
 """Side by side with other servers: each on one core with one worker, one row a request."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks import load, tree
 from benchmarks.bench import Bench
@@ -22,17 +22,29 @@ def open_loop(bench: Bench) -> Samples:
     return _each(bench, _open)
 
 
-def warm(bench: Bench, server: Server, body: bytes, connections: int = load.CONNECTIONS) -> None:
+def warm(
+    bench: Bench,
+    server: Server,
+    body: bytes,
+    connections: int = load.CONNECTIONS,
+    headers: Mapping[str, str] = load.NO_HEADERS,
+) -> None:
     """Load that is not counted, until the server has done with all of it."""
-    load.closed(server, body, bench.load_core, WARM_UP, connections)
+    load.closed(server, body, bench.load_core, WARM_UP, connections, headers)
     tree.await_idle()
 
 
-def busy(bench: Bench, server: Server, body: bytes, connections: int = load.CONNECTIONS) -> Figures:
+def busy(
+    bench: Bench,
+    server: Server,
+    body: bytes,
+    connections: int = load.CONNECTIONS,
+    headers: Mapping[str, str] = load.NO_HEADERS,
+) -> Figures:
     """What a second of full load costs a warm server, and what its callers see of it."""
-    warm(bench, server, body, connections)
+    warm(bench, server, body, connections, headers)
     before = tree.cpu_seconds()
-    seen = load.closed(server, body, bench.load_core, bench.seconds, connections)
+    seen = load.closed(server, body, bench.load_core, bench.seconds, connections, headers)
     spent = tree.cpu_seconds() - before
     if not seen["requests"]:
         raise PeerError(f"answered nothing in {bench.seconds} s: it needs more of them")

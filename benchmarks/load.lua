@@ -1,9 +1,17 @@
--- POSTs the file in BENCH_BODY without pause; the last line of the output is what wrk saw, as JSON.
+-- POSTs the file in BENCH_BODY without pause, with the headers given as arguments ("Name: value") beside its own; the
+-- last line of the output is what wrk saw, as JSON.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.body = file:read("*a")
 file:close()
+
+function init(args)
+  for _, header in ipairs(args) do
+    local name, value = header:match("^(.-): (.*)$")
+    if name then wrk.headers[name] = value end
+  end
+end
 
 function done(summary, latency)
   local errors = summary.errors

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from benchmarks.server import Server
 
 CONNECTIONS = 16
 RATE = 1000  # requests a second in the open loop
+NO_HEADERS: Mapping[str, str] = {}
 
 
 class NoLoadGeneratorError(Exception):
@@ -28,9 +29,16 @@ def find_wrk() -> None:
         raise NoLoadGeneratorError("wrk is not installed: `apt-get install wrk`, or build it from its sources")
 
 
-def closed(server: Server, body: bytes, core: int, seconds: float, connections: int = CONNECTIONS) -> Figures:
+def closed(  # noqa: PLR0913, PLR0917 (what to ask, and how hard)
+    server: Server,
+    body: bytes,
+    core: int,
+    seconds: float,
+    connections: int = CONNECTIONS,
+    headers: Mapping[str, str] = NO_HEADERS,
+) -> Figures:
     """Each connection asks again as soon as it is answered: ``requests, seconds, failures, p50_ms, p99_ms``."""
-    with _closed(server, body, core, seconds, connections) as process:
+    with _closed(server, body, core, seconds, connections, headers) as process:
         output, _ = process.communicate(timeout=seconds + 60)
     return _last_line(output)
 
@@ -53,8 +61,13 @@ def scheduled(server: Server, body: bytes, core: int, seconds: float, rate: floa
 
 
 @contextmanager
-def _closed(
-    server: Server, body: bytes, core: int, seconds: float, connections: int
+def _closed(  # noqa: PLR0913, PLR0917 (as `closed`)
+    server: Server,
+    body: bytes,
+    core: int,
+    seconds: float,
+    connections: int,
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> Iterator[subprocess.Popen[bytes]]:
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
@@ -71,6 +84,8 @@ def _closed(
             "-s",
             script,
             url,
+            "--",
+            *(f"{name}: {value}" for name, value in headers.items()),
         ]
         environment = os.environ | {"BENCH_BODY": file.name}
         with subprocess.Popen(_on(core, command), env=environment, stdout=subprocess.PIPE) as process:

@@ -28,6 +28,7 @@ FIGURES = {
     "requests_s": Figure("throughput", "/s"),
     "capacity": Figure("capacity", "/s"),
     "rows_s": Figure("rows", "/s"),
+    "rows_cpu_s": Figure("rows a second of server CPU time", "/s"),
     "row_us": Figure("server CPU time a row", "µs"),
     "p50_ms": Figure("p50", "ms"),
     "p99_ms": Figure("p99", "ms"),
