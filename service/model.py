@@ -18,6 +18,7 @@ class Model:
     """A network that passed its self-test, ready to predict."""
 
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        self.bundle = bundle
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from service import about, predict
+from service import about, explain, predict
 from service.gate import Gate
 from service.messages import Handler
 from service.model import Model
@@ -32,4 +32,5 @@ class Service:
         gate = Gate(log_requests=settings.log_requests)
         routes = {("GET", path): handler for path, handler in about.handlers(model, gate).items()}
         routes["POST", "/predict"] = predict.handler(model, validator)
+        routes["POST", "/explain"] = explain.handler(model, validator)
         return cls(settings, gate, routes)
