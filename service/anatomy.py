@@ -80,11 +80,11 @@ def read(bundle: Bundle) -> tuple[Part, ...]:
     manifest = bundle.manifest
     try:
         parts = tuple(_parts(bundle.content(MODEL_LITERT), manifest.layers))
+        _check(parts, manifest.golden)
     except BundleError:
         raise NotExplainableError(f"{MODEL_LITERT} is not what it was when the service started: restart it") from None
     except (StructError, AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise NotExplainableError(f"the layout of {MODEL_LITERT} is not known here: train the model again") from None
-    _check(parts, manifest.golden)
     return parts
 
 
@@ -100,7 +100,7 @@ def _parts(content: bytes, layers: Iterable[Layer]) -> Iterator[Part]:
 def _part(layer: Layer, steps: "list[_Step]") -> Part:
     match steps:
         case [("SUB", [mean]), ("MUL", [factor])]:  # the converter turns the division round
-            return Normalization(layer.name, mean.ravel(), 1 / factor.ravel())
+            return Normalization(layer.name, mean.ravel(), np.reciprocal(factor.ravel()))
         case [("SUB", [mean]), ("DIV", [deviation])]:
             return Normalization(layer.name, mean.ravel(), deviation.ravel())
         case [("FULLY_CONNECTED", [weights, *bias]), *_] if layer.activation in _ACTIVATIONS:
