@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import Bundle, Feature, Golden, Layer, Manifest, Reference, Training
+from models.bundle import Bundle, Dense, Feature, Golden, Layer, Manifest, Normalization, Reference, Training, Weights
 
 Doubles = NDArray[np.float64]
 
@@ -33,16 +33,12 @@ _FUNCTIONS: dict[str, Any] = {
 
 @dataclass
 class Network:
-    """Layers' ``weights`` [units, inputs] and ``biases`` [units] or None; the features' mean and factor, if any.
-
-    With ``told`` the manifest says other activations than there are.
-    """
+    """Layers' ``weights`` [units, inputs] and ``biases`` [units]; the features' mean and deviation, if any."""
 
     weights: list[Doubles]
-    biases: list[Doubles | None]
+    biases: list[Doubles]
     activations: list[str]
     normal: tuple[Doubles, Doubles] | None = None
-    told: list[str] | None = None
 
     @classmethod
     def random(cls, widths: Sequence[int], seed: int = 0, hidden: str = "relu") -> "Network":
@@ -64,22 +60,32 @@ class Network:
     @property
     def layers(self) -> tuple[Layer, ...]:
         units = [len(weights) for weights in self.weights]
-        told = self.told or self.activations
+        activations = self.activations
         if self.normal:
-            units, told = [len(self.normal[0]), *units], ["linear", *told]
+            units, activations = [len(self.normal[0]), *units], ["linear", *activations]
         return tuple(
             Layer(name=name, units=width, activation=activation)
-            for name, width, activation in zip(self.names, units, told, strict=True)
+            for name, width, activation in zip(self.names, units, activations, strict=True)
         )
+
+    @property
+    def numbers(self) -> Weights:
+        layers = zip(self.weights, self.biases, strict=True)
+        dense = [Dense(weights=weights.tolist(), bias=bias.tolist()) for weights, bias in layers]
+        if not self.normal:
+            return Weights(layers=dict(zip(self.names, dense, strict=True)))
+        mean, deviation = self.normal
+        normalization = Normalization(mean=mean.tolist(), standard_deviation=deviation.tolist())
+        return Weights(layers=dict(zip(self.names, [normalization, *dense], strict=True)))
 
     def outputs(self, rows: Doubles) -> dict[str, Doubles]:
         """Every layer's output by name, [rows, units]."""
         told = []
         if self.normal:
-            rows = (rows - self.normal[0]) * self.normal[1]
+            rows = (rows - self.normal[0]) / self.normal[1]
             told.append(rows)
         for weights, bias, activation in zip(self.weights, self.biases, self.activations, strict=True):
-            rows = _FUNCTIONS[activation](rows @ weights.T + (0 if bias is None else bias))
+            rows = _FUNCTIONS[activation](rows @ weights.T + bias)
             told.append(rows)
         return dict(zip(self.names, told, strict=True))
 
@@ -119,6 +125,7 @@ def make(store: Path, network: Network, *, background: int = 20, alike: int = 1)
     )
     with bundle.draft(store / "handmade") as folder:
         (folder / bundle.MODEL_LITERT).write_bytes(_file(network))
+        (folder / bundle.WEIGHTS).write_text(network.numbers.model_dump_json())
         return bundle.read(bundle.publish(folder, manifest))
 
 
@@ -126,14 +133,13 @@ def _file(network: Network) -> bytes:
     """The network in LiteRT's format, as the converter lays it out."""
     file = _File(network.weights[0].shape[1])
     if network.normal:
-        mean, factor = network.normal
+        mean, deviation = network.normal
         file.add(schema.BuiltinOperator.SUB, len(mean), [mean[np.newaxis]])
-        file.add(schema.BuiltinOperator.MUL, len(mean), [factor[np.newaxis]])
+        file.add(schema.BuiltinOperator.MUL, len(mean), [1 / deviation[np.newaxis]])
         file.tell()
     for weights, bias, activation in zip(network.weights, network.biases, network.activations, strict=True):
         options = schema.FullyConnectedOptionsT(int(activation == "relu"))
-        constants = [weights] if bias is None else [weights, bias]
-        file.add(schema.BuiltinOperator.FULLY_CONNECTED, len(weights), constants, options)
+        file.add(schema.BuiltinOperator.FULLY_CONNECTED, len(weights), [weights, bias], options)
         if activation in _OF_ITS_OWN:
             options = schema.SoftmaxOptionsT(1.0) if activation == "softmax" else None
             file.add(_OF_ITS_OWN[activation], len(weights), [], options)
