@@ -23,9 +23,15 @@ def predict(model: Model, validator: Validator, request: Request) -> Reply:
     """
     media.require(request, media.JSON)
     submission = validator.read(request.read())
+    if submission.single:
+        return json_reply(document(model, submission.rows))
     answers = _answers(model, submission.rows)
-    document = answers[0] if submission.single else {"predictions": answers}
-    return json_reply({**document, "model": model.identity})
+    return json_reply({"predictions": answers, "model": model.identity})
+
+
+def document(model: Model, row: Array) -> dict[str, Any]:
+    """The answer to one ``row`` [1, features]."""
+    return {**_answers(model, row)[0], "model": model.identity}
 
 
 def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:

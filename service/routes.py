@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service import about, oip, predict, tfserving
+from service import about, explain, oip, predict, tfserving
 from service.gate import Gate
 from service.messages import Route
 from service.model import Model
@@ -33,6 +33,7 @@ class Service:
         routes = [
             *about.routes(model, gate),
             *predict.routes(model, validator),
+            *explain.routes(model, validator),
             *oip.routes(model, validator, gate),
             *tfserving.routes(model, validator),
         ]

@@ -103,7 +103,7 @@ class Validator:
     def _within(self, rows: NDArray[Any]) -> bool:
         # A bound counts in the caller's own precision: the float32 nearest to a maximum is not beyond it.
         bounds = self._bounds32 if rows.dtype == np.float32 else self._bounds
-        if len(rows) == 1:  # faster one by one, as in `model._finite`
+        if len(rows) == 1:  # faster one by one, as in `model._require_finite`
             least, most = bounds.tolist()
             return all(map(operator.le, least, row := rows[0].tolist())) and all(map(operator.le, row, most))
         return bool(((rows >= bounds[0]) & (rows <= bounds[1])).all())
