@@ -1,7 +1,7 @@
 """The Open Inference Protocol over REST (KServe's V2), under ``/v2``: its routes, and what it tells of itself.
 
 Sources: the protocol's specification (github.com/kserve/open-inference-protocol) and, in Triton's documentation, its
-extensions for statistics and for the model repository. `infer` answers the inference itself.
+extensions for statistics, for a model's configuration and for the model repository. `infer` answers inferences.
 """
 
 from typing import Any
@@ -14,13 +14,15 @@ from service.model import Model
 from service.validation import Validator
 from service.version import VERSION
 
-_EXTENSIONS = ["binary_tensor_data", "classification", "statistics", "model_repository(index)"]
+_EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
+_PLATFORM = "keras_litert"
+_CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # what Triton's configurations call them
 
 
 def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
     """Every route under ``/v2``."""
     infer = model.statistics.counted(Inferring(model, validator).answer)
-    about = About(model, gate)
+    about = About(model, gate, validator.max_rows)
     found: list[Route] = [
         Route("GET", "/v2", about.server),
         Route("GET", "/v2/health/live", about.live),
@@ -32,6 +34,7 @@ def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
         found += [
             Route("GET", path, about.model),
             Route("GET", f"{path}/ready", about.model_ready, hot=True),
+            Route("GET", f"{path}/config", about.config),
             Route("GET", f"{path}/stats", about.statistics),
             Route("POST", f"{path}/infer", infer, hot=True),
         ]
@@ -41,10 +44,18 @@ def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
 class About:
     """What the protocol tells of the server and of its model."""
 
-    def __init__(self, model: Model, gate: Gate) -> None:
+    def __init__(self, model: Model, gate: Gate, max_rows: int) -> None:
         self._model = model
         self._gate = gate
+        self._max_rows = max_rows
         self._name, self._version = model.identity["name"], model.identity["version"]
+        self._inputs = [_told(INPUT, "FP32", len(model.features))]
+        self._outputs = [
+            _told(PROBABILITIES, "FP32", len(model.labels)),
+            _told(LABEL, "BYTES"),
+            _told(WARNINGS, "BYTES"),
+            *(_told(layer.name, "FP32", layer.units) for layer in model.manifest.layers[:-1]),
+        ]
 
     def server(self, _: Request) -> Reply:
         return json_reply({"name": "menagerie", "version": VERSION, "extensions": _EXTENSIONS})
@@ -66,14 +77,22 @@ class About:
         document = {
             "name": self._name,
             "versions": [self._version],
-            "platform": "keras_litert",
-            "inputs": [_told(INPUT, "FP32", len(self._model.features))],
-            "outputs": [
-                _told(PROBABILITIES, "FP32", len(self._model.labels)),
-                _told(LABEL, "BYTES"),
-                _told(WARNINGS, "BYTES"),
-                *(_told(layer.name, "FP32", layer.units) for layer in self._model.manifest.layers[:-1]),
-            ],
+            "platform": _PLATFORM,
+            "inputs": self._inputs,
+            "outputs": self._outputs,
+        }
+        return json_reply(document)
+
+    def config(self, request: Request) -> Reply:
+        """The same as Triton configures a model, for tools that ask before they load it; a batch is rows."""
+        self._model.require(request.parameters)
+        document = {
+            "name": self._name,
+            "platform": _PLATFORM,
+            "version_policy": {"latest": {"num_versions": 1}},
+            "max_batch_size": self._max_rows,
+            "input": [_configured(tensor) for tensor in self._inputs],
+            "output": [_configured(tensor) for tensor in self._outputs],
         }
         return json_reply(document)
 
@@ -120,6 +139,11 @@ class About:
 
 def _told(name: str, datatype: str, *widths: int) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": [-1, *widths]}
+
+
+def _configured(tensor: dict[str, Any]) -> dict[str, Any]:
+    """A tensor of the metadata; ``dims`` leave out the rows."""
+    return {"name": tensor["name"], "data_type": _CONFIG_TYPES[tensor["datatype"]], "dims": tensor["shape"][1:]}
 
 
 def _duration(count: int, nanoseconds: int) -> dict[str, int]:

@@ -44,7 +44,7 @@ class Validator:
         self._names = [feature.name for feature in features]
         self._bounds = np.array([[feature.minimum for feature in features], [feature.maximum for feature in features]])
         self._bounds32 = self._bounds.astype(np.float32)
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         self._max_errors = max_errors
         fields = {feature.name: _number(feature) for feature in features}
         named = with_config(ConfigDict(extra="forbid"))(TypedDict("Features", fields))  # type: ignore[operator]
@@ -113,7 +113,7 @@ class Validator:
             if "features" in document:
                 return [document["features"]], True
             rows = document.get("instances")
-            if isinstance(rows, list) and 1 <= len(rows) <= self._max_rows:
+            if isinstance(rows, list) and 1 <= len(rows) <= self.max_rows:
                 return rows, False
         raise ValueError
 
@@ -140,11 +140,11 @@ class Validator:
         return UnacceptableError(told[: self._max_errors], more=len(told) > self._max_errors)
 
     def _require_count(self, count: int, place: str) -> None:
-        if not 1 <= count <= self._max_rows:
+        if not 1 <= count <= self.max_rows:
             raise UnacceptableError([self._count(count, place)])
 
     def _count(self, count: int, place: str) -> Fault:
-        return Fault(place, "count", f"{place} must hold 1 to {self._max_rows} rows, not {count}")
+        return Fault(place, "count", f"{place} must hold 1 to {self.max_rows} rows, not {count}")
 
     def _faults(self, document: Any) -> Iterator[Fault]:
         if not isinstance(document, dict):
@@ -158,7 +158,7 @@ class Validator:
             yield from self._faults_of_row(document["features"], "features")
         elif not isinstance(document["instances"], list):
             yield Fault("instances", "type", f"instances must be a list of rows, not {_kind(document['instances'])}")
-        elif not 1 <= len(document["instances"]) <= self._max_rows:
+        elif not 1 <= len(document["instances"]) <= self.max_rows:
             yield self._count(len(document["instances"]), "instances")
         else:
             yield from self._faults_of_rows(document["instances"], "instances")

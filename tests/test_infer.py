@@ -289,6 +289,17 @@ def test_metadata_describes_the_tensors(send: Send) -> None:
     assert index == [{"name": "animals", "version": "1", "state": "READY", "reason": ""}]
 
 
+def test_configuration_is_the_metadata_in_the_words_of_triton(send: Send) -> None:
+    """The same tensors, each without its rows; how many of them there may be is the batch size."""
+    metadata, config = (json.loads(send("GET", f"/v2/models/animals{path}").body) for path in ("", "/config"))
+    assert config == json.loads(send("GET", "/v2/models/animals/versions/1/config").body)
+    assert (config["name"], config["platform"], config["max_batch_size"]) == ("animals", metadata["platform"], 10_000)
+    assert config["input"] == [{"name": "features", "data_type": "TYPE_FP32", "dims": [8]}]
+    for told, output in zip(config["output"], metadata["outputs"], strict=True):
+        assert (told["name"], told["dims"]) == (output["name"], output["shape"][1:])
+        assert told["data_type"] == {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}[output["datatype"]]
+
+
 def test_statistics_count_rows_and_requests(send: Send) -> None:
     """Successes and failures by request, inferences by row, over every protocol and worker."""
 
