@@ -26,7 +26,8 @@ def routes(model: Model, gate: Gate) -> list[Route]:
 
 def _index(_: Request) -> Reply:
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
-    return json_reply({"service": "menagerie", "version": VERSION, "paths": paths})
+    # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
+    return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})
 
 
 def _alive(_: Request) -> Reply:

@@ -35,6 +35,6 @@ class Service:
             *predict.routes(model, validator),
             *explain.routes(model, validator),
             *oip.routes(model, validator, gate),
-            *tfserving.routes(model, validator),
+            *tfserving.routes(model, validator, gate),
         ]
         return cls(settings, gate, routes)

@@ -1,6 +1,7 @@
 """The REST interface of TensorFlow Serving, under ``/v1``, for a model with one input and one output.
 
-Source: tensorflow.org/tfx/serving/api_rest. What differs, and why, stands in docs/protocols.md.
+Source: tensorflow.org/tfx/serving/api_rest. What differs, and why, stands in docs/protocols.md. KServe calls its own
+subset of this V1, and asks the same path for its model's readiness.
 """
 
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any
 
 from service import media, strictjson
 from service.errors import BadInstancesError
+from service.gate import Gate
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
 from service.validation import Validator
@@ -15,13 +17,13 @@ from service.validation import Validator
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 
 
-def routes(model: Model, validator: Validator) -> list[Route]:
+def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
     """Every route under ``/v1``."""
     count = model.statistics.counted
     found: list[Route] = []
     for path in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}"):
         found += [
-            Route("GET", path, partial(_status, model), hot=True),
+            Route("GET", path, partial(_status, model, gate), hot=True),
             Route("GET", f"{path}/metadata", partial(_metadata, model)),
             Route("POST", f"{path}:predict", count(partial(predict, model, validator)), hot=True),
             Route("POST", f"{path}:classify", count(partial(classify, model, validator)), hot=True),
@@ -110,11 +112,13 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _status(model: Model, request: Request) -> Reply:
+def _status(model: Model, gate: Gate, request: Request) -> Reply:
+    """What TensorFlow Serving says of a model's versions, and beside it what KServe does of a model."""
     model.require(request.parameters)
     status = {"error_code": "OK", "error_message": ""}
     version = {"version": model.identity["version"], "state": "AVAILABLE", "status": status}
-    return json_reply({"model_version_status": [version]})
+    ready = {"name": model.identity["name"], "ready": not gate.draining}
+    return json_reply({"model_version_status": [version], **ready})
 
 
 def _metadata(model: Model, request: Request) -> Reply:

@@ -170,6 +170,9 @@ def test_sigterm_is_announced_before_the_end() -> None:
         assert (ready.status_code, ready.json()["detail"]) == (503, "the service is shutting down")
         assert ready.headers["Retry-After"] == "1"
         assert (health.status_code, health.json()["ready"]) == (503, False)
+        for path, status in (("/v2/health/ready", 503), ("/v2/models/animals/ready", 503), ("/v1/models/animals", 200)):
+            said = requests.get(server.url + path, timeout=5)
+            assert (said.status_code, said.json()["ready"]) == (status, False)
         answer = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
         assert server.process.wait(10) == 0
