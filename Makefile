@@ -51,4 +51,4 @@ lock: $(VENV)/pyvenv.cfg
 	done
 
 clean:
-	rm -rf $(VENV) .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

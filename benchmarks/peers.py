@@ -2,15 +2,14 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import tomllib
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.environments import Environment, InstallError
 from models.bundle import Manifest
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -92,24 +91,7 @@ def install(peer: Peer) -> Path:
     requirements = peer.folder / "requirements.txt"
     if not requirements.exists():
         return Path(sys.executable)
-    home = ENVIRONMENTS / peer.name
-    python, installed = home / "bin" / "python", home / "installed.txt"
-    if installed.exists() and installed.read_text() == requirements.read_text():
-        return python
-    ENVIRONMENTS.mkdir(exist_ok=True)
-    (ENVIRONMENTS / ".gitignore").write_text("*\n")
-    venv.create(home, with_pip=True, clear=True)
-    _pip(python, requirements)
-    shutil.copy(requirements, installed)
-    return python
-
-
-def _pip(python: Path, requirements: Path) -> None:
-    command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise PeerError(f"not installed after {INSTALL_SECONDS} s") from None
-    except subprocess.CalledProcessError as error:
-        faults = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
-        raise PeerError(f"cannot be installed: {' '.join(faults[-1:])[:200]}") from None
+        return Environment(ENVIRONMENTS / peer.name, requirements).make(INSTALL_SECONDS)
+    except InstallError as error:
+        raise PeerError(str(error)) from None
