@@ -1,20 +1,17 @@
 """The README's commands, as a reader would type them."""
 
-import json
 import os
-import re
-import shlex
 import signal
 import subprocess
 from pathlib import Path
 
+import pages
 import pytest
 import requests
 from serving import ROOT, Server, await_ready, environment, free_port
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```sh\n(.*?)```(?:\n\n```json\n(.*?)```)?", README, re.DOTALL)
-CURLS = [(command.strip(), answer) for command, answer in BLOCKS if command.startswith("curl")]
+README = ROOT / "README.md"
+CURLS = pages.curls(README)
 # Commands that a test of another file runs for real, or that CI itself runs.
 ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
@@ -29,16 +26,14 @@ ELSEWHERE = {
 
 def test_every_command_is_run_by_some_test() -> None:
     """No command stands in the README that nothing ever ran."""
-    commands = {line for block, _ in BLOCKS for line in block.strip().splitlines()}
+    commands = {line for block, _ in pages.blocks(README) for line in block.splitlines()}
     assert commands == set(ELSEWHERE) | {command for command, _ in CURLS}
 
 
 @pytest.mark.parametrize(("command", "shown"), CURLS)
 def test_a_curl_of_the_readme_answers_what_it_shows(server: Server, command: str, shown: str) -> None:
     """The answer in the README is the answer of the shipped model, but for the request's own id."""
-    arguments = shlex.split(command.replace("localhost:8000", f"127.0.0.1:{server.port}"))
-    answer = subprocess.run([*arguments, "--silent"], capture_output=True, check=True).stdout
-    assert {**json.loads(answer), "request_id": ""} == {**json.loads(shown), "request_id": ""}
+    pages.require_answer(server, command, shown)
 
 
 def test_a_fresh_clone_runs(tmp_path: Path) -> None:
