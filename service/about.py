@@ -16,10 +16,10 @@ def routes(model: Model, gate: Gate) -> list[Route]:
     """Every route answered here."""
     public = json_reply(model.manifest.model_dump(mode="json", include=_PUBLIC)).body
     return [
-        Route("GET", "/", _index),
-        Route("GET", "/livez", _alive, hot=True),
-        Route("GET", "/readyz", partial(_ready, gate), hot=True),
-        Route("GET", "/health", partial(_health, model, gate, time.monotonic())),
+        Route("GET", "/", _index, open=True),
+        Route("GET", "/livez", _alive, hot=True, open=True),
+        Route("GET", "/readyz", partial(_ready, gate), hot=True, open=True),
+        Route("GET", "/health", partial(_health, model, gate, time.monotonic()), open=True),
         Route("GET", "/model", lambda _: Reply(200, public)),
     ]
 

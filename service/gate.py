@@ -7,6 +7,7 @@ from random import getrandbits  # seeded anew in every worker; asking the kernel
 
 from service import errors
 from service.errors import InternalError, NotReadyError, RequestError
+from service.keys import Keys
 from service.messages import Handler, Reply, Request
 
 _log = logging.getLogger("menagerie")
@@ -16,12 +17,15 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 class Gate:
     """Identifies, times and logs each request, and turns every failure into an answer.
 
-    ``draining`` is set once the process is to end; until then it goes on answering, but is not ready.
+    ``draining`` is set once the process is to end; until then it goes on answering, but is not ready. With ``keys`` a
+    request needs one of them, unless its handler is among those that are ``open``: what is no route is not.
     """
 
-    def __init__(self, *, log_requests: bool) -> None:
+    def __init__(self, *, log_requests: bool, keys: Keys | None = None) -> None:
         self.draining = False
+        self.open: frozenset[Handler] = frozenset()
         self._log_requests = log_requests
+        self._keys = keys
 
     def require_ready(self) -> None:
         """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end.
@@ -37,6 +41,8 @@ class Gate:
         started = time.perf_counter()
         request_id = _identify(request)
         try:
+            if self._keys and handler not in self.open:
+                self._keys.require(request)
             reply = handler(request)
         except RequestError as error:
             reply = errors.render(error, request.path, request_id)

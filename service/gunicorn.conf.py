@@ -82,6 +82,8 @@ def when_ready(server):
     from service.settings import Settings
 
     settings = Settings.load()
+    if not (settings.api_keys or settings.api_keys_file):
+        server.log.info("no API keys are set: whoever reaches this port may ask (MENAGERIE_API_KEYS)")
     manifest = bundle.read(bundle.newest(settings.model_store, settings.model_name)).manifest
     features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
     host, port = server.address[0]

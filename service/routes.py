@@ -6,6 +6,7 @@ from typing import Self
 
 from service import about, explain, oip, predict, tfserving
 from service.gate import Gate
+from service.keys import Keys
 from service.messages import Route
 from service.model import Model
 from service.settings import Settings
@@ -29,7 +30,9 @@ class Service:
         """
         model = Model.open(settings.model_store, settings.model_name, settings.engine)
         validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
-        gate = Gate(log_requests=settings.log_requests)
+        guarded = settings.api_keys or settings.api_keys_file
+        keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
+        gate = Gate(log_requests=settings.log_requests, keys=keys)
         routes = [
             *about.routes(model, gate),
             *predict.routes(model, validator),
@@ -37,4 +40,5 @@ class Service:
             *oip.routes(model, validator, gate),
             *tfserving.routes(model, validator, gate),
         ]
+        gate.open = frozenset(route.handler for route in routes if route.open)
         return cls(settings, gate, routes)
