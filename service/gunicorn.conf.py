@@ -5,6 +5,7 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 
 import gc
 import json
+import logging
 import os
 import signal
 import socket
@@ -33,6 +34,9 @@ control_socket_disable = True  # it would need a home folder to write to
 
 def on_starting(server):
     """Say in one line what cannot work, where gunicorn would retry for five seconds, or wait for ever."""
+    ours = logging.getLogger("menagerie")
+    ours.handlers = server.log.error_log.handlers  # Python's own would drop what is no warning
+    ours.setLevel(logging.INFO)
     if server.cfg.workers < 1:
         sys.exit("menagerie: without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
