@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test train bench check format lock clean
+.PHONY: run test train bench check fuzz format lock clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
@@ -26,6 +26,18 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_docs.py
+
+# Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
+SECONDS ?= 60
+FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id path manifest keys
+
+fuzz: $(VENV)/dev .fuzz/atheris
+	for target in $(FUZZED); do PYTHONPATH=.fuzz/atheris $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
+	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m mutants 10000
+
+# Its wheels are for Linux and some releases of Python only, so that it is in no lock.
+.fuzz/atheris: | $(VENV)/dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target $@ atheris==3.0.0
 
 format: $(VENV)/dev
 	$(BIN)/ruff format
@@ -51,4 +63,4 @@ lock: $(VENV)/pyvenv.cfg
 	done
 
 clean:
-	rm -rf $(VENV) .bench .clients .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

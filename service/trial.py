@@ -6,6 +6,7 @@ process does not end the service. `stand` starts a new Python, for a bundle that
 `stand_first` forks, for the start, when there are none: it costs the time to load a network, not that to start Python.
 """
 
+import faulthandler
 import os
 import resource
 import subprocess
@@ -134,6 +135,7 @@ def bound(seconds: float, *, memory: bool = True) -> None:
 
 def _try(folder: Path, engine_name: str, seconds: float) -> NoReturn:
     """Try it in this process, which is for nothing else, and end."""
+    faulthandler.disable()  # a crash is told in one line, by who asked for the trial
     bound(seconds, memory=engine_name == "litert")  # TensorFlow reserves more than it ever uses
     reason, code = "", 0
     try:
