@@ -6,6 +6,7 @@ import time
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
 from service import errors
+from service.cors import Origins
 from service.errors import InternalError, NotReadyError, RequestError
 from service.keys import Keys
 from service.messages import Handler, Reply, Request
@@ -21,11 +22,12 @@ class Gate:
     request needs one of them, unless its handler is among those that are ``open``: what is no route is not.
     """
 
-    def __init__(self, *, log_requests: bool, keys: Keys | None = None) -> None:
+    def __init__(self, *, log_requests: bool, keys: Keys | None = None, origins: Origins | None = None) -> None:
         self.draining = False
         self.open: frozenset[Handler] = frozenset()
         self._log_requests = log_requests
         self._keys = keys
+        self._origins = origins
 
     def require_ready(self) -> None:
         """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end.
@@ -52,6 +54,9 @@ class Gate:
             reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
         reply.headers["Cache-Control"] = "no-store"
+        reply.headers["X-Content-Type-Options"] = "nosniff"
+        if self._origins:
+            self._origins.tell(request, reply)
         if self._log_requests:
             spent = (time.perf_counter() - started) * 1e3
             _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, request_id)

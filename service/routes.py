@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from service import about, explain, oip, predict, tfserving
+from service.cors import Origins
 from service.gate import Gate
 from service.keys import Keys
 from service.messages import Route
@@ -32,7 +33,8 @@ class Service:
         validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
-        gate = Gate(log_requests=settings.log_requests, keys=keys)
+        origins = Origins(settings.cors_origins) if settings.cors_origins else None
+        gate = Gate(log_requests=settings.log_requests, keys=keys, origins=origins)
         routes = [
             *about.routes(model, gate),
             *predict.routes(model, validator),
@@ -40,5 +42,6 @@ class Service:
             *oip.routes(model, validator, gate),
             *tfserving.routes(model, validator, gate),
         ]
+        routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
         return cls(settings, gate, routes)

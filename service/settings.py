@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[float, Field(ge=0, le=20, description="between not ready and the end, on SIGTERM")] = 3
     api_keys: Annotated[str, Field(description="SHA-256 of each API key that may ask, commas between")] = ""
     api_keys_file: Annotated[Path | None, Field(description="file with one a line, read again when it changes")] = None
+    cors_origins: Annotated[
+        str, Field(description="origins whose pages may ask, commas between: `https://example.org`")
+    ] = ""
     log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
 
     @classmethod
