@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test train bench check fuzz format lock clean
+.PHONY: run test train bench check sbom fuzz format lock clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
@@ -26,6 +26,11 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_docs.py
+	$(BIN)/python -m supply.audit
+
+# What the image installs, in CycloneDX.
+sbom: $(VENV)/dev
+	$(BIN)/python -m supply.sbom sbom.json
 
 # Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
 SECONDS ?= 60
@@ -63,4 +68,4 @@ lock: $(VENV)/pyvenv.cfg
 	done
 
 clean:
-	rm -rf $(VENV) .bench .clients .fuzz .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ import orjson
 from animals import MAINE_COON, named
 from bad_input import GOOD
 from gunicorn.asgi.parser import PythonProtocol
-from hostile import PATHS, PROTOCOLS, STREAMS
+from hostile import PATHS, PROTOCOLS, STREAMS, post
 from pydantic import ValidationError
 
 from models import bundle
@@ -131,6 +131,7 @@ def _inferred(sent: bytes) -> None:
 
 def _head(raw: bytes) -> None:
     """What the short way takes for a head, gunicorn's parser takes for the same."""
+    raw = raw[: raw.find(b"\r\n\r\n") + 4]
     taken = lane._parsed(raw, _application())  # noqa: SLF001
     if not taken:
         return
@@ -201,7 +202,9 @@ TARGETS = {
     "tfpredict": Target(partial(_posted, tfserving.predict, "/v1/models/animals:predict"), _BODIES[3:5]),
     "tfclassify": Target(partial(_posted, tfserving.classify, "/v1/models/animals:classify"), [_BODIES[5]]),
     "infer": Target(_inferred, [*_BODIES[6:], b"0\0" + _ROWS, b"%d\0" % len(_BINARY) + _BINARY + _ROWS]),
-    "head": Target(_head, [row.sent for row in STREAMS if len(row.sent) < 1000]),
+    "head": Target(
+        _head, [post(b"Content-Length: 9\r\nA: b\r\n"), *(row.sent for row in STREAMS if len(row.sent) < 1000)]
+    ),
     "id": Target(_identified, [b"abc", b"0f-9_A.b:c/d+e=@", b"a\r\nb", b"\xff"]),
     "path": Target(_found, [b"/predict", *(row.sent.split(b" ")[1] for row in PATHS if len(row.sent) < 1000)]),
     "manifest": Target(_manifest, [(SHIPPED_STORE / "animals" / "1" / bundle.MANIFEST).read_bytes()]),
