@@ -30,6 +30,7 @@ def carry(service: Service) -> Flask:
     """A Flask application that carries a service's routes."""
     limit = service.settings.max_body_bytes
     app = Flask("menagerie", static_folder=None)
+    app.extensions["menagerie"] = service
     # One byte more than is taken: of a chunked body that is too long, Werkzeug gives the part below its own limit.
     app.config["MAX_CONTENT_LENGTH"] = limit + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False

@@ -46,6 +46,7 @@ class Application:
     """ASGI 3.0 over a service."""
 
     def __init__(self, service: Service) -> None:
+        self.service = service
         self._gate = service.gate
         self.in_flight = 0
         self._hot = {endpoint_of(route): route for route in service.routes if route.hot}

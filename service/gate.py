@@ -21,6 +21,7 @@ class Gate:
 
     def __init__(self, *, log_requests: bool) -> None:
         self.draining = False
+        self.started = time.monotonic()
         self._log_requests = log_requests
 
     def require_ready(self) -> None:

@@ -18,6 +18,7 @@ from werkzeug.datastructures import Headers
 from service.app import create_app
 from service.model import Model
 from service.settings import SHIPPED_STORE, Settings
+from service.statistics import Ledger
 from service.validation import Validator
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
@@ -53,7 +54,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def model(settings: Settings) -> Model:
-    return Model.open(settings.model_store, settings.model_name, settings.engine)
+    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger())
 
 
 @pytest.fixture(scope="session")
