@@ -21,6 +21,8 @@ class Model:
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
+        self.files = tuple(bundle.manifest.files)
+        self.content = bundle.content
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self._engine = engine
         self._answer = bundle.manifest.layers[-1].name

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from service import about, predict
+from service import about, page, predict
 from service.gate import Gate
 from service.messages import Handler
 from service.model import Model
@@ -30,6 +30,8 @@ class Service:
         model = Model.open(settings.model_store, settings.model_name, settings.engine)
         validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         gate = Gate(log_requests=settings.log_requests)
-        routes = {("GET", path): handler for path, handler in about.handlers(model, gate).items()}
+        told = about.handlers(model, gate)
+        told |= page.handlers(model, index=told["/"])
+        routes = {("GET", path): handler for path, handler in told.items()}
         routes["POST", "/predict"] = predict.handler(model, validator)
         return cls(settings, gate, routes)
