@@ -9,6 +9,7 @@ RequestError                   a request cannot be answered; a problem for the c
 ├── UnsupportedMediaError   415
 ├── UnacceptableError       422  JSON, but not an input of this model: one `Fault` for each thing wrong
 ├── InternalError           500  our fault; says nothing of what happened inside
+├── NotExplainableError     501
 └── NotReadyError           503
 """
 
@@ -94,6 +95,12 @@ class InternalError(RequestError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     problem = "internal"
     title = "The service failed to answer"
+
+
+class NotExplainableError(RequestError):
+    status = HTTPStatus.NOT_IMPLEMENTED
+    problem = "not-explainable"
+    title = "This model's answers cannot be explained"
 
 
 class NotReadyError(RequestError):

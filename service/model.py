@@ -18,11 +18,10 @@ class Model:
     """A network that passed its self-test, ready to predict."""
 
     def __init__(self, bundle: Bundle, engine: Engine) -> None:
+        self.bundle = bundle
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
-        self.files = tuple(bundle.manifest.files)
-        self.content = bundle.content
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self._engine = engine
         self._answer = bundle.manifest.layers[-1].name

@@ -68,13 +68,13 @@ class Static:
 def handlers(model: Model, index: Handler) -> dict[str, Handler]:
     """Every route answered here, by path; all of them are ``GET``. ``index`` answers ``/`` to whoever is no browser."""
     names = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in _TYPES)
-    report = [name for name in model.files if name.startswith(REPORT) and PurePosixPath(name).suffix in _TYPES]
+    report = [name for name in model.manifest.files if name.startswith(REPORT) and PurePosixPath(name).suffix in _TYPES]
     front = Static("index.html", (FOLDER / "index.html").read_bytes, _PAGE)
     return {
         "/": partial(_front, front, index),
         "/page/report": partial(_listing, report),
         **{f"/page/{name}": Static(name, (FOLDER / name).read_bytes, _PAGE) for name in names},
-        **{f"/page/{name}": Static(name, partial(model.content, name), _REPORT) for name in report},
+        **{f"/page/{name}": Static(name, partial(model.bundle.content, name), _REPORT) for name in report},
     }
 
 

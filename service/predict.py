@@ -26,9 +26,15 @@ def predict(model: Model, validator: Validator, request: Request) -> Reply:
     """
     require_json(request)
     submission = validator.read(request.read())
+    if submission.single:
+        return json_reply(document(model, submission.rows))
     answers = _answers(model, submission.rows)
-    document = answers[0] if submission.single else {"predictions": answers}
-    return json_reply({**document, "model": model.identity})
+    return json_reply({"predictions": answers, "model": model.identity})
+
+
+def document(model: Model, row: Array) -> dict[str, Any]:
+    """The answer to one ``row`` [1, features]."""
+    return {**_answers(model, row)[0], "model": model.identity}
 
 
 def require_json(request: Request) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from service import about, page, predict
+from service import about, explain, page, predict
 from service.gate import Gate
 from service.messages import Handler
 from service.model import Model
@@ -34,4 +34,5 @@ class Service:
         told |= page.handlers(model, index=told["/"])
         routes = {("GET", path): handler for path, handler in told.items()}
         routes["POST", "/predict"] = predict.handler(model, validator)
+        routes["POST", "/explain"] = explain.handler(model, validator)
         return cls(settings, gate, routes)
