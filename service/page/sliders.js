@@ -1,0 +1,204 @@
+/** The measurements: a slider and a field for each, its track coloured by what the network would answer along it. */
+
+import { h } from "./dom.js";
+import { measure, number, settle, title, track, typed } from "./figures.js";
+
+const STEPS = 1000; // places on a track
+const GROOVE = 9; // px, the coloured part of a track; the line below it shows what training covered
+
+export class Sliders extends EventTarget {
+  #rows;
+  #labels;
+
+  /** Emits `measure` with `{name, value}` as detail whenever a person sets a value, and `point` with a name or null. */
+  constructor(container, model) {
+    super();
+    this.#labels = model.labels;
+    this.#rows = model.features.map((feature, place) => this.#row(feature, place, model));
+    container.append(...this.#rows.map((row) => row.element));
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+  }
+
+  #row(feature, place, model) {
+    const id = `feature-${place}`;
+    const row = { feature, scale: track(feature), ranges: model.reference.ranges, answer: null, open: false };
+    row.field = h("input", { id, type: "text", inputMode: "decimal", autocomplete: "off", size: 7 });
+    row.field.setAttribute("aria-describedby", `${id}-hint ${id}-how`);
+    row.slider = h("input", { type: "range", min: 0, max: STEPS, step: 1 });
+    row.slider.setAttribute("aria-label", `${title(feature)}, slider`);
+    row.slider.setAttribute("aria-describedby", `${id}-hint`);
+    row.canvas = h("canvas", { "aria-hidden": "true" });
+    row.hint = h("p", { className: "hint", id: `${id}-hint` });
+    row.how = h("p", { className: "how", id: `${id}-how`, hidden: true }, howTo(feature));
+    row.ask = h("button", { type: "button", className: "ask", onclick: () => this.#toggle(row) }, "?");
+    row.ask.setAttribute("aria-label", `How to measure: ${title(feature)}`);
+    row.ask.setAttribute("aria-expanded", "false");
+    row.slider.addEventListener("input", () => this.#slid(row));
+    row.field.addEventListener("input", () => this.#typed(row));
+    row.field.addEventListener("change", () => this.#left(row));
+    row.element = h(
+      "div",
+      { className: "row", onpointerenter: () => this.#point(feature), onpointerleave: () => this.#point(null) },
+      h(
+        "div",
+        { className: "row-head" },
+        h("label", { htmlFor: id }, title(feature)),
+        row.ask,
+        row.field,
+        h("span", { className: "unit" }, feature.unit),
+      ),
+      h("div", { className: "track" }, row.canvas, row.slider),
+      row.hint,
+      row.how,
+    );
+    return row;
+  }
+
+  #point(feature) {
+    this.dispatchEvent(new CustomEvent("point", { detail: feature?.name ?? null }));
+  }
+
+  #toggle(row) {
+    row.open = !row.open;
+    row.how.hidden = !row.open;
+    row.ask.setAttribute("aria-expanded", row.open);
+  }
+
+  #slid(row) {
+    const value = settle(row.feature, row.scale.invert(row.slider.value / STEPS));
+    row.field.value = number(value);
+    this.#emit(row, value);
+  }
+
+  #typed(row) {
+    const value = typed(row.field.value);
+    const { minimum, maximum } = row.feature;
+    const empty = row.field.value.trim() === "";
+    if (empty || (value >= minimum && value <= maximum)) {
+      this.#emit(row, empty ? null : value);
+    } else {
+      row.wrong = `${Number.isNaN(value) ? "Not a number: give" : "Give"} ${bounds(row.feature)}.`;
+      this.#hint(row);
+    }
+  }
+
+  /** A field that is left with what cannot be used goes back to what is shown. */
+  #left(row) {
+    row.wrong = null;
+    row.field.value = row.value === null ? "" : number(row.value, 6);
+    this.#hint(row);
+  }
+
+  #emit(row, value) {
+    row.wrong = null;
+    this.dispatchEvent(new CustomEvent("measure", { detail: { name: row.feature.name, value } }));
+  }
+
+  /** Shows values that came from elsewhere; what a person is just typing is left alone. */
+  set(values) {
+    for (const row of this.#rows) {
+      row.value = values[row.feature.name];
+      row.element.classList.toggle("empty", row.value === null);
+      if (row.field !== document.activeElement) row.field.value = row.value === null ? "" : number(row.value, 6);
+      if (row.slider !== document.activeElement || row.slider.value === undefined) this.#place(row);
+      row.slider.setAttribute("aria-valuetext", row.value === null ? "not measured" : measure(row.feature, row.value));
+    }
+  }
+
+  #place(row) {
+    row.slider.value = row.value === null ? STEPS / 2 : Math.round(STEPS * row.scale(row.value));
+  }
+
+  /** Shows the sweeps of an answer, or with null none. */
+  show(answer) {
+    for (const row of this.#rows) {
+      const { name } = row.feature;
+      row.sweep = answer?.sweeps?.[name] ?? null;
+      row.answer = answer?.prediction.label ?? null;
+      row.warned = answer?.prediction.warnings.some((warning) => warning.startsWith(`${name} is `)) ?? false;
+      this.#hint(row);
+    }
+    this.paint();
+  }
+
+  /** The heights of the rows' tracks, in px below `top`. */
+  heights(top) {
+    return this.#rows.map(({ element }) => {
+      const box = element.querySelector(".track").getBoundingClientRect();
+      return box.top + box.height / 2 - top - 2;
+    });
+  }
+
+  #hint(row) {
+    const { hint, feature, sweep, answer } = row;
+    row.element.classList.toggle("warned", row.warned && !row.wrong);
+    row.element.classList.toggle("wrong", Boolean(row.wrong));
+    row.field.setAttribute("aria-invalid", Boolean(row.wrong));
+    if (row.wrong) return hint.replaceChildren(row.wrong);
+    if (row.value === null) return hint.replaceChildren(howTo(feature));
+    if (row.warned) {
+      const [least, most] = row.ranges[answer][feature.name];
+      return hint.replaceChildren(`Every ${answer} it was trained on: ${number(least)} to ${measure(feature, most)}`);
+    }
+    const { below, above } = sweep?.changes ?? {};
+    hint.replaceChildren(
+      below ? h("span", {}, this.#chip(below.label), ` below ${number(below.at)}`) : "",
+      above ? h("span", { className: "above" }, this.#chip(above.label), ` above ${number(above.at)}`) : "",
+    );
+  }
+
+  #chip(label) {
+    return h("span", { className: "chip", "data-label": this.#labels.indexOf(label) % 8 }, label);
+  }
+
+  /** Paints the tracks anew. */
+  paint() {
+    const styles = getComputedStyle(document.documentElement);
+    const colours = this.#labels.map((_, place) => styles.getPropertyValue(`--label-${place % 8}`));
+    for (const row of this.#rows) paint(row, this.#labels, colours, styles);
+  }
+}
+
+function paint({ canvas, scale, sweep, ranges, answer, feature }, labels, colours, styles) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const dense = devicePixelRatio;
+  if (canvas.width !== Math.round(width * dense)) [canvas.width, canvas.height] = [width * dense, height * dense];
+  const pen = canvas.getContext("2d");
+  pen.setTransform(dense, 0, 0, dense, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  pen.save();
+  pen.beginPath();
+  pen.roundRect(0, 0, width, GROOVE, GROOVE / 2);
+  pen.clip();
+  pen.fillStyle = styles.getPropertyValue("--groove");
+  pen.fillRect(0, 0, width, GROOVE);
+  if (sweep) stripes(pen, sweep, (value) => width * scale(value), width, labels, colours);
+  pen.restore();
+  if (!answer) return;
+  const [least, most] = ranges[answer][feature.name];
+  pen.fillStyle = styles.getPropertyValue("--soft");
+  pen.fillRect(width * scale(least), GROOVE + 3, Math.max(2, width * (scale(most) - scale(least))), 1.5);
+}
+
+/** One stripe for each value that was tried, to half way to its neighbours, the paler the less sure. */
+function stripes(pen, { values, labels: answers, probabilities }, x, width, labels, colours) {
+  const places = values.map(x);
+  for (let i = 0; i < places.length; i++) {
+    const from = i === 0 ? 0 : (places[i - 1] + places[i]) / 2;
+    const to = i === places.length - 1 ? width : (places[i] + places[i + 1]) / 2;
+    const floor = 1 / labels.length;
+    pen.globalAlpha = 0.2 + (0.8 * (probabilities[answers[i]][i] - floor)) / (1 - floor);
+    pen.fillStyle = colours[labels.indexOf(answers[i])];
+    pen.fillRect(from, 0, to - from + 0.4, GROOVE);
+  }
+  pen.globalAlpha = 1;
+}
+
+function bounds(feature) {
+  return `a number from ${number(feature.minimum)} to ${measure(feature, feature.maximum)}`;
+}
+
+function howTo(feature) {
+  const said = feature.how || bounds(feature);
+  return said.charAt(0).toUpperCase() + said.slice(1);
+}
