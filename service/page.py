@@ -1,4 +1,4 @@
-"""The page at ``GET /``, its files, and the report that it shows: static files, told to browsers with strict headers."""
+"""The page at ``GET /``, its files, and the report that it shows, sent to browsers under strict rules."""
 
 import gzip
 import hashlib
