@@ -11,6 +11,7 @@ export class Answer extends EventTarget {
   #verdict;
   #buttons;
   #why;
+  #open = false; // whether a person wants to read the warnings
 
   constructor(verdict, probabilities, why, model) {
     super();
@@ -71,7 +72,7 @@ export class Answer extends EventTarget {
     return [
       h(
         "details",
-        { className: "warnings" },
+        { className: "warnings", open: this.#open, ontoggle: ({ target }) => (this.#open = target.open) },
         h("summary", {}, `A guess: ${count} unlike every ${prediction.label} it was trained on`),
         h("ul", {}, prediction.warnings.map((warning) => h("li", {}, warning))),
       ),

@@ -34,10 +34,9 @@ async function send(path, options) {
   }
   if (response.ok) return response.json();
   const problem = await response.json().catch(() => ({}));
-  if (response.status === 422) throw new Trouble(problem.detail, { lasting: true });
   if (response.status === 503) throw new Trouble(`The service is not ready: ${problem.detail ?? "no reason given"}.`);
   const detail = problem.detail ? `: ${problem.detail}` : "";
-  throw new Trouble(`The service could not answer (${response.status}${detail}).`);
+  throw new Trouble(`The service could not answer (${response.status}${detail}).`, { lasting: response.status < 500 || response.status === 501 });
 }
 
 /** Calls until it works; tells each failure, and null once it works. */

@@ -22,7 +22,7 @@ export function fixed(value, decimals = 2) {
 /** A signed number: +0.31, −0.20. */
 export function signed(value, decimals = 2) {
   const said = fixed(value, decimals);
-  return said.startsWith("−") ? said : `+${said}`;
+  return said.startsWith("−") || Number(said) === 0 ? said : `+${said}`;
 }
 
 /** A probability in per cent, never rounded up to certainty. */
@@ -34,9 +34,9 @@ export function percent(share) {
 
 /** The same where there is little room. */
 export function shortPercent(share) {
-  if (share > 0.995 && share < 1) return "> 99 %";
-  if (share < 0.005 && share > 0) return "< 1 %";
-  return `${Math.round(100 * share)} %`;
+  if (share > 0.995 && share < 1) return ">99%";
+  if (share < 0.005 && share > 0) return "<1%";
+  return `${Math.round(100 * share)}%`;
 }
 
 /** A value with its unit, unbroken. */

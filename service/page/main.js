@@ -16,6 +16,9 @@ import { h } from "./dom.js";
 const BESIDE = matchMedia("(min-width: 68rem)"); // the sliders stand left of the network, each before its node
 const SETTLED = 800; // ms without change before an answer is read out
 
+const HINT = "Point at a node, or tap it, to see the sum behind its number. The thicker a line the more it carries: grey lines push "
+  + "the node up, red lines pull it down.";
+
 const part = (id) => document.getElementById(id);
 
 function trouble(error) {
@@ -28,8 +31,10 @@ async function begin() {
   const [model, report] = await insist(() => Promise.all([get("model"), get("page/report")]), trouble);
   const has = (name) => report.files.includes(name);
   const presets = has("presets.json") ? await insist(() => get("page/report/presets.json"), trouble) : null;
-  new Page(model, presets).start();
+  const page = new Page(model, presets);
+  page.start();
   const figures = has("report.json") ? await insist(() => get("page/report/report.json"), trouble) : null;
+  if (figures) page.learn(figures);
   card(part("card"), model, report.files, figures);
 }
 
@@ -51,8 +56,8 @@ class Page {
     this.presets = new Presets(part("presets"), model, presets);
     this.share = new Share(part("share"), part("copy-link"), this.state);
     this.asker = new Asker((answer) => this.#arrived(answer), trouble);
-    part("lead").textContent = `A small neural network, drawn whole: ${model.features.length} measurements in, one of `
-      + `${model.labels.length} answers out. Move one and follow it.`;
+    part("lead").textContent = `A small neural network, drawn whole: ${model.features.length} measurements in, `
+      + `one of ${model.labels.length} answers out.`;
   }
 
   start() {
@@ -74,6 +79,12 @@ class Page {
     new ResizeObserver(lay).observe(part("sliders"));
     if (!this.state.load(location.hash)) this.state.set({ values: this.#first() });
     lay();
+  }
+
+  /** Takes over what the report says. */
+  learn(report) {
+    this.presets.learn(report);
+    this.#draw();
   }
 
   #first() {
@@ -132,17 +143,13 @@ class Page {
   }
 
   #caption() {
-    const answer = this.#answer;
     const shown = this.#looked ?? (this.#told ? null : this.state.node);
-    const box = part("caption");
-    if (this.#told && !shown) {
-      box.replaceChildren(h("p", { className: "sum-head" }, h("strong", {}, this.#told.head)), h("p", { className: "says" }, this.#told.says));
-    } else if (answer) {
-      const key = this.network.has(shown) ? shown : this.network.keyOf(answer.prediction.label);
-      box.replaceChildren(...sum(answer, this.model, key));
-    } else {
-      box.replaceChildren(h("p", { className: "says" }, "The network waits for its inputs."));
-    }
+    const written = this.#answer && this.network.has(shown);
+    part("sum").hidden = !written;
+    part("why").classList.toggle("behind", Boolean(written));
+    if (written) part("sum").replaceChildren(...sum(this.#answer, this.model, shown));
+    const { head, says } = this.#told ?? { says: this.#answer ? HINT : "The network waits for its inputs." };
+    part("caption").replaceChildren(h("p", {}, head ? h("strong", {}, `${head}: `) : null, says));
   }
 
   #pick(preset) {

@@ -17,7 +17,6 @@ export class Network extends EventTarget {
   #layers;
   #nodes;
   #links;
-  #looked = null;
   #answered = false;
 
   constructor(container, model) {
@@ -29,17 +28,17 @@ export class Network extends EventTarget {
     this.#links = this.#layers
       .slice(1)
       .flatMap((layer) => column(layer.index).flatMap((to) => column(layer.index - 1).map((from) => ({ from, to }))));
-    this.#draw(model);
+    this.#draw();
     this.lay();
   }
 
-  #draw(model) {
+  #draw() {
     this.#svg = select(this.#container).append("svg").attr("role", "group");
     this.#svg.attr("aria-label", `Network of ${this.#nodes.length} nodes: ${this.#layers.map(said).join(", ")}. `
       + "Arrow keys go from node to node, Enter keeps one, Escape lets go.");
     const heads = this.#svg.append("g").attr("class", "heads").attr("aria-hidden", "true");
     const head = heads.selectAll("g").data(this.#layers).join("g").attr("class", "head");
-    head.append("text").attr("class", "head-name").text((layer) => layer.title);
+    head.append("text").attr("class", "head-name");
     head.append("text").attr("class", "head-more").attr("dy", "1.25em").text((layer) => layer.more);
     this.#svg.append("g").attr("class", "links").attr("aria-hidden", "true")
       .selectAll("path").data(this.#links).join("path").attr("class", "link");
@@ -60,8 +59,7 @@ export class Network extends EventTarget {
     nodes.filter(".out").append("circle").attr("class", "share").attr("pathLength", 1);
     nodes.append("text").attr("class", "value").attr("dy", ".35em");
     const named = nodes.filter((node) => node.kind !== "hidden");
-    named.append("text").attr("class", "name").text((node) => node.said);
-    this.unlit();
+    named.append("text").attr("class", "name");
   }
 
   /**
@@ -69,30 +67,33 @@ export class Network extends EventTarget {
    * @param {number[]} [rows] the heights of what stands to the left, which the first layer continues
    */
   lay(rows) {
-    const width = Math.max(300, this.#container.clientWidth);
+    const width = Math.max(280, this.#container.clientWidth);
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    const beside = Boolean(rows);
-    const radius = Math.min(1.45 * rem, width / 17);
-    const top = 3.3 * rem;
+    const narrow = width < 30 * rem;
+    const radius = narrow ? 1.08 * rem : 1.45 * rem;
+    const top = 2.7 * rem;
     const tallest = Math.max(...this.#layers.map((layer) => layer.units));
-    const height = beside ? Math.max(...rows) + 2 * rem : top + tallest * (2 * radius + 0.95 * rem);
-    const left = beside ? radius + 0.25 * rem : Math.min(6.6 * rem, 0.24 * width) + radius;
-    const right = width - Math.min(5.2 * rem, 0.19 * width) - radius;
-    const x = scaleLinear([0, this.#layers.length - 1], [left, right]);
+    const height = rows ? Math.max(...rows) + 2 * rem : top + tallest * (2 * radius + 0.8 * rem);
+    const left = rows ? 0.25 * rem : narrow ? 5 * rem : 8.5 * rem;
+    const right = narrow ? 0.3 * rem : 4.2 * rem;
+    const x = scaleLinear([0, this.#layers.length - 1], [left + radius, width - right - radius]);
     for (const node of this.#nodes) {
       node.x = x(node.layer.index);
-      node.y = beside && node.kind === "in" ? rows[node.place] : level(node, beside ? rows : null, top, height);
+      node.y = rows && node.kind === "in" ? rows[node.place] : level(node, rows, top, height);
     }
     this.#svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
-    this.#svg.classed("beside", beside);
-    this.#svg.selectAll(".head").attr("transform", (layer) => `translate(${x(layer.index)},${1.1 * rem})`)
-      .attr("text-anchor", (layer) => (beside && layer.index === 0 ? "start" : "middle"));
+    this.#svg.classed("beside", Boolean(rows)).classed("narrow", narrow);
+    this.#svg.selectAll(".head")
+      .attr("transform", ({ index }) => `translate(${x(index) - (index === 0 ? radius : 0)},${1.1 * rem})`)
+      .attr("text-anchor", ({ index }) => (index === 0 ? "start" : narrow && index === this.#layers.length - 1 ? "end" : "middle"))
+      .filter(({ index }) => narrow && index === this.#layers.length - 1)
+      .attr("transform", `translate(${width},${1.1 * rem})`);
+    this.#svg.selectAll(".head-name").text(({ title }) => (narrow ? title.replace(" layer", "") : title));
     const nodes = this.#svg.selectAll(".node").attr("transform", ({ x, y }) => `translate(${x},${y})`);
-    nodes.selectAll(".body").attr("r", radius);
-    nodes.selectAll(".share").attr("r", radius);
-    nodes.selectAll(".name").attr("dy", ".35em")
-      .attr("x", (node) => (node.kind === "in" ? -1 : 1) * (radius + 0.5 * rem))
-      .attr("text-anchor", (node) => (node.kind === "in" ? "end" : "start"));
+    nodes.selectAll(".body, .share").attr("r", radius);
+    nodes.selectAll(".name").each(function (node) {
+      name(select(this), node, radius, rem, narrow);
+    });
     this.#svg.selectAll(".link").attr("d", ({ from, to }) =>
       curve({ source: [from.x + radius, from.y], target: [to.x - radius, to.y] }));
   }
@@ -135,19 +136,16 @@ export class Network extends EventTarget {
     nodes.select(".share").style("stroke-dasharray", ({ output }) => `${output} 1`);
   }
 
-  /** Lights a node and what comes into it; null lights all. */
+  /** Lights a node and what comes into it, or of the first layer what goes out of it; null lights all. */
   light(key) {
     const lit = this.#nodes.find((node) => node.key === key) ?? null;
-    this.#looked = lit;
+    const first = lit?.layer.index === 0;
+    const beside = lit && lit.layer.index + (first ? 1 : -1);
     this.#svg.classed("lit", Boolean(lit));
-    this.#svg.selectAll(".link").classed("on", ({ to }) => to === lit);
+    this.#svg.selectAll(".link").classed("on", ({ from, to }) => (first ? from : to) === lit);
     this.#svg.selectAll(".node")
       .classed("on", (node) => node === lit)
-      .classed("feeds", (node) => Boolean(lit) && node.layer.index === lit.layer.index - 1);
-  }
-
-  unlit() {
-    this.light(null);
+      .classed("feeds", (node) => node.layer.index === beside);
   }
 
   /** Marks which node is kept, or null. */
@@ -234,10 +232,21 @@ function greatest(nodes) {
   return Math.max(0, ...nodes.flatMap((node) => (node.connections ?? []).map(({ contribution }) => Math.abs(contribution))));
 }
 
+/** Writes a node's name: before the first layer, behind the last or, where there is no room, below it. */
+function name(text, { kind, said }, radius, rem, narrow) {
+  const below = narrow && kind === "out";
+  const lines = narrow && kind === "in" ? said.split(/ (?=\S+$)/) : [said];
+  text.attr("text-anchor", below ? "middle" : kind === "in" ? "end" : "start").attr("dy", below ? "1em" : ".35em").text(null)
+    .selectAll("tspan").data(lines).join("tspan")
+    .attr("x", below ? 0 : (kind === "in" ? -1 : 1) * (radius + 0.45 * rem))
+    .attr("y", (_, line) => (below ? radius + 0.15 * rem : 0.85 * rem * (line - (lines.length - 1) / 2)))
+    .attr("dy", below ? "1em" : ".35em")
+    .text((line) => line);
+}
+
 /** The height of a node, the layers centred on each other. */
 function level({ layer, place }, rows, top, height) {
-  const [first, last] = rows ? [Math.min(...rows), Math.max(...rows)] : [top + 24, height - 24];
-  const share = (place + 0.5) / layer.units;
-  const slack = rows ? (last - first) / (2 * rows.length) : 0;
-  return first - slack + (last - first + 2 * slack) * share;
+  const slack = rows ? (Math.max(...rows) - Math.min(...rows)) / (2 * rows.length) : 0;
+  const [first, last] = rows ? [Math.min(...rows) - slack, Math.max(...rows) + slack] : [top, height];
+  return first + ((last - first) * (place + 0.5)) / layer.units;
 }

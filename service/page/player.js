@@ -19,7 +19,7 @@ export class Player extends EventTarget {
     super();
     this.#network = network;
     this.#model = model;
-    this.play = h("button", { type: "button", className: "play", onclick: () => this.#toggle() }, "Play the forward pass");
+    this.play = h("button", { type: "button", className: "play", onclick: () => this.#toggle() });
     this.back = h("button", { type: "button", className: "step", onclick: () => this.#step(-1) }, "‹");
     this.next = h("button", { type: "button", className: "step", onclick: () => this.#step(1) }, "›");
     this.back.setAttribute("aria-label", "One step back");
@@ -27,6 +27,7 @@ export class Player extends EventTarget {
     this.pace = h("select", {}, ...Object.keys(PACES).map((pace) => h("option", { value: pace }, pace)));
     this.pace.value = "normal";
     this.pace.setAttribute("aria-label", "Pace");
+    this.#named();
     container.append(
       h("div", { className: "playing" }, this.play, this.back, this.next, this.pace),
       h("ul", { className: "words", "aria-label": "The words" }, ...words(model).map((word) => h("li", {}, this.#button(word)))),
@@ -110,7 +111,8 @@ export class Player extends EventTarget {
   }
 
   #named() {
-    this.play.textContent = this.#timer ? "Pause" : "Play the forward pass";
+    this.play.textContent = this.#timer ? "Pause" : "Play";
+    this.play.setAttribute("aria-label", `${this.play.textContent} the forward pass`);
     this.play.classList.toggle("on", Boolean(this.#timer));
   }
 
@@ -133,7 +135,7 @@ export class Player extends EventTarget {
     const last = index === this.#answer.layers.length - 1;
     const where = last ? "the output layer" : spaced(layer.name);
     return `Every node of ${where} hears all ${before} nodes before it. What comes along a connection is multiplied by the `
-      + "connection’s weight: the product is what the line carries, up if it is solid, down if it is dashed and red.";
+      + "connection’s weight: the product is what the line carries, up if it is grey, down if it is red.";
   }
 
   #arrived(index) {

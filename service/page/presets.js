@@ -1,7 +1,7 @@
 /** Animals to try: the familiar ones at hand, all others in a list, one by chance, and an empty form for one's own. */
 
 import { away, h } from "./dom.js";
-import { spaced } from "./figures.js";
+import { percent, spaced } from "./figures.js";
 
 /** Emits `pick` with a preset, or with null for the empty form. */
 export class Presets extends EventTarget {
@@ -11,6 +11,7 @@ export class Presets extends EventTarget {
   #list;
   #about;
   #own;
+  #recalls = new Map();
 
   /** @param {{presets: object[], sources: object}|null} document of the model's report, if it has one */
   constructor(container, model, document) {
@@ -32,6 +33,11 @@ export class Presets extends EventTarget {
   /** The first one, to begin with. */
   get first() {
     return this.#presets[0] ?? null;
+  }
+
+  /** Takes over how well the report says that each group is recognised. */
+  learn(report) {
+    this.#recalls = new Map(report.recall_by_group.map(({ group, recall }) => [group, recall]));
   }
 
   #pressed(text, onclick) {
@@ -78,7 +84,9 @@ export class Presets extends EventTarget {
   #told({ name, label, sources }, answer) {
     const right = answer && answer.prediction.label === label;
     const verdict = !answer ? "" : right ? `, and the network says so too` : `, but the network says ${answer.prediction.label}`;
-    return [h("b", {}, name), ` is a ${label} in the facts${verdict}. Figures: `, ...sources.flatMap((key, i) => [i ? "; " : "", this.#source(key)]), "."];
+    const recall = this.#recalls.get(name);
+    const unseen = recall === undefined ? "" : ` Trained without them, it recognised ${percent(recall)}.`;
+    return [h("b", {}, name), ` is a ${label} in the facts${verdict}.${unseen} Figures: `, ...sources.flatMap((key, i) => [i ? "; " : "", this.#source(key)]), "."];
   }
 
   #untold(missing) {

@@ -65,8 +65,8 @@ export class Sliders extends EventTarget {
   }
 
   #slid(row) {
-    const value = settle(row.feature, row.scale.invert(row.slider.value / STEPS));
-    row.field.value = number(value);
+    const value = this.#placed(row);
+    row.field.value = shown(value);
     this.#emit(row, value);
   }
 
@@ -85,7 +85,7 @@ export class Sliders extends EventTarget {
   /** A field that is left with what cannot be used goes back to what is shown. */
   #left(row) {
     row.wrong = null;
-    row.field.value = row.value === null ? "" : number(row.value, 6);
+    row.field.value = shown(row.value);
     this.#hint(row);
   }
 
@@ -99,10 +99,15 @@ export class Sliders extends EventTarget {
     for (const row of this.#rows) {
       row.value = values[row.feature.name];
       row.element.classList.toggle("empty", row.value === null);
-      if (row.field !== document.activeElement) row.field.value = row.value === null ? "" : number(row.value, 6);
-      if (row.slider !== document.activeElement || row.slider.value === undefined) this.#place(row);
+      if (!says(row.field.value, row.value)) row.field.value = shown(row.value);
+      if (this.#placed(row) !== row.value) this.#place(row);
       row.slider.setAttribute("aria-valuetext", row.value === null ? "not measured" : measure(row.feature, row.value));
     }
+  }
+
+  /** The value at which the slider stands. */
+  #placed({ feature, scale, slider }) {
+    return settle(feature, scale.invert(slider.value / STEPS));
   }
 
   #place(row) {
@@ -183,15 +188,25 @@ function paint({ canvas, scale, sweep, ranges, answer, feature }, labels, colour
 /** One stripe for each value that was tried, to half way to its neighbours, the paler the less sure. */
 function stripes(pen, { values, labels: answers, probabilities }, x, width, labels, colours) {
   const places = values.map(x);
-  for (let i = 0; i < places.length; i++) {
-    const from = i === 0 ? 0 : (places[i - 1] + places[i]) / 2;
-    const to = i === places.length - 1 ? width : (places[i] + places[i + 1]) / 2;
-    const floor = 1 / labels.length;
+  const floor = 1 / labels.length;
+  for (let i = 0, from = 0; i < places.length; i++) {
+    const to = i === places.length - 1 ? width : Math.round((places[i] + places[i + 1]) / 2); // whole pixels have no seams
     pen.globalAlpha = 0.2 + (0.8 * (probabilities[answers[i]][i] - floor)) / (1 - floor);
     pen.fillStyle = colours[labels.indexOf(answers[i])];
-    pen.fillRect(from, 0, to - from + 0.4, GROOVE);
+    pen.fillRect(from, 0, to - from, GROOVE);
+    from = to;
   }
   pen.globalAlpha = 1;
+}
+
+/** A value as it stands in a field that can be typed in. */
+function shown(value) {
+  return value === null ? "" : number(value, 6);
+}
+
+/** Whether a field, as typed so far, already means the value. */
+function says(text, value) {
+  return text.trim() === "" ? value === null : typed(text) === value;
 }
 
 function bounds(feature) {

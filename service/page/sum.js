@@ -14,9 +14,11 @@ export function sum(answer, model, key) {
   const names = sources(answer, model, index);
   const whole = index === answer.layers.length - 1 ? node.name : `${spaced(layer.name)}, node ${place + 1}`;
   return [
-    h("p", { className: "sum-head" }, h("strong", {}, whole), ` = ${layer.activation}(weighted sum of its inputs)`),
-    h("ul", { className: "terms", "aria-label": "Input times weight, for each connection" }, terms(node, names)),
-    h("p", { className: "sum-foot" }, activated(layer, node)),
+    h("h3", {}, whole),
+    h("p", { className: "formula" }, `output = ${layer.activation}(weighted sum of the inputs)`),
+    h("ul", { className: "terms", "aria-label": "Input times weight, for each connection" }, ...terms(node, names)),
+    h("p", { className: "total" }, "weighted sum ", h("b", {}, fixed(node.weighted_sum))),
+    h("p", { className: "output" }, ...activated(layer, node)),
   ];
 }
 
@@ -42,43 +44,34 @@ function term(value, said, name) {
   return h(
     "li",
     { className: `term ${sign}` },
+    h("span", { className: "term-name" }, name),
     h("span", { className: "term-sum" }, said),
     h("span", { className: "term-value" }, signed(value)),
-    h("span", { className: "term-name" }, name),
   );
 }
 
 function activated({ activation, nodes }, node) {
   const z = fixed(node.weighted_sum);
-  const start = ["Weighted sum ", h("b", {}, z)];
   if (activation === "softmax") {
     const powers = nodes.map(({ weighted_sum: other }) => h("span", {}, "e", h("sup", {}, fixed(other, 1))));
-    const below = nodes.length > FEW ? ["the sum of all nodes’ powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
-    return [...start, " → softmax: e", h("sup", {}, fixed(node.weighted_sum, 1)), " ÷ (", ...below, ") = ", h("b", {}, percent(node.output))];
+    const all = nodes.length > FEW ? ["all such powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
+    return ["output = e", h("sup", {}, fixed(node.weighted_sum, 1)), " ÷ (", ...all, ") = ", h("b", {}, percent(node.output))];
   }
-  if (activation === "relu") {
-    const why = node.weighted_sum > 0 ? "positive, so it is passed on as it is" : "not positive, so the node stays silent";
-    return [...start, ` → relu(${z}) = `, h("b", {}, fixed(node.output)), ` (${why})`];
-  }
-  return [...start, ` → ${activation}(${z}) = `, h("b", {}, fixed(node.output))];
+  const end = [`output = ${activation}(${z}) = `, h("b", {}, fixed(node.output))];
+  if (activation !== "relu") return end;
+  const why = node.weighted_sum > 0 ? "positive, so passed on as it is" : "not positive, so the node stays silent";
+  return [...end, h("span", { className: "soft" }, `, ${why}`)];
 }
 
 function rescaled({ value, mean, standard_deviation: deviation, output }, feature) {
   const way = output >= 0 ? "above" : "below";
   return [
-    h("p", { className: "sum-head" }, h("strong", {}, title(feature)), " = (measured − mean) ÷ standard deviation"),
-    h(
-      "p",
-      { className: "sum-line" },
-      `(${measure(feature, value)} − ${measure(feature, mean)}) ÷ ${measure(feature, deviation)} = `,
-      h("b", {}, fixed(output)),
-    ),
-    h(
-      "p",
-      { className: "sum-foot" },
-      `${fixed(Math.abs(output))} standard deviations ${way} the mean of the training rows: `
-        + "rescaled like this, kilograms and degrees can be added up.",
-    ),
+    h("h3", {}, title(feature)),
+    h("p", { className: "formula" }, "output = (measured − mean) ÷ standard deviation"),
+    h("p", { className: "output" }, `(${measure(feature, value)} − ${measure(feature, mean)}) ÷ ${measure(feature, deviation)} = `,
+      h("b", {}, fixed(output))),
+    h("p", { className: "soft" }, `${fixed(Math.abs(output))} standard deviations ${way} the mean of the training rows. `
+      + "Rescaled like this, measurements of any unit can be added up."),
   ];
 }
 

@@ -29,7 +29,7 @@ export function words(model) {
       word: "connection",
       part: "links",
       means: `A line that hands one node’s output to a node of the next layer. There are ${links}. A thick line carries much; `
-        + "a solid one pushes the sum up, a dashed red one pulls it down.",
+        + "a grey one pushes the sum up, a red one pulls it down.",
     },
     {
       word: "weight",

@@ -89,17 +89,19 @@ def test_a_node_shows_its_sum(page: Page, server: Server) -> None:
     """Input times weight for each connection, the bias, the sum and the activation: the model's own numbers."""
     node = explained(server, values(page))["layers"][1]["nodes"][2]  # type: ignore[index]
     page.hover('[data-key="hidden_1.3"] .body')
-    expect(page.locator("#caption .sum-head")).to_have_text("hidden 1, node 3 = relu(weighted sum of its inputs)")
-    said = page.locator("#caption .term-sum").all_inner_texts()
+    expect(page.locator("#sum h3")).to_have_text("hidden 1, node 3")
+    expect(page.locator("#sum .formula")).to_have_text("output = relu(weighted sum of the inputs)")
+    said = page.locator("#sum .term-sum").all_inner_texts()
     factors = [tuple(map(number, term.split(f" {TIMES} "))) for term in said[:-1]]
     assert factors == [
         pytest.approx((connection["input"], connection["weight"]), abs=0.006) for connection in node["connections"]
     ]
     assert number(said[-1]) == pytest.approx(node["bias"], abs=0.006)
-    parts = [number(part) for part in page.locator("#caption .term-value").all_inner_texts()]
+    parts = [number(part) for part in page.locator("#sum .term-value").all_inner_texts()]
     assert sum(parts) == pytest.approx(node["weighted_sum"], abs=0.05)
-    foot = page.inner_text("#caption .sum-foot")
-    assert number(re.search(r"Weighted sum (\S+)", foot)[1]) == pytest.approx(node["weighted_sum"], abs=0.006)  # type: ignore[index]
+    total = number(page.inner_text("#sum .total b"))
+    assert total == pytest.approx(node["weighted_sum"], abs=0.006)
+    assert number(page.inner_text("#sum .output b")) == max(0, total)
     assert page.locator(".link.on").count() == 8
     page.mouse.move(5, 5)
     expect(page.locator(".link.on")).to_have_count(0)
@@ -215,8 +217,8 @@ def test_the_forward_pass_is_played(page: Page) -> None:
 def test_the_words_are_explained_where_they_appear(page: Page, word: str) -> None:
     """Each of the tutorial's words has a sentence of its own under the drawing."""
     page.get_by_role("button", name=word, exact=True).click()
-    expect(page.locator("#caption .sum-head")).to_have_text(word)
-    assert len(page.inner_text("#caption .says")) > 80
+    expect(page.locator("#caption strong")).to_have_text(f"{word}:")
+    assert len(page.inner_text("#caption")) > 80
 
 
 def test_a_finding_can_be_shared(browser: Browser, server: Server, page: Page) -> None:
@@ -309,7 +311,7 @@ def test_a_tap_shows_a_node_on_a_phone(browser: Browser, server: Server) -> None
     """There is no pointer to hover with."""
     with opened(browser, server, size=PHONE, has_touch=True, is_mobile=True) as page:
         page.tap('[data-key="hidden_2.4"] .body')
-        expect(page.locator("#caption .sum-head")).to_contain_text("hidden 2, node 4")
+        expect(page.locator("#sum h3")).to_have_text("hidden 2, node 4")
         expect(page.locator(".link.on")).to_have_count(6)
 
 
