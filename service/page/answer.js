@@ -68,7 +68,7 @@ export class Answer extends EventTarget {
 
   #warnings({ prediction }) {
     if (!prediction.warnings.length) return [];
-    const count = prediction.warnings.length === 1 ? "One value is" : `${prediction.warnings.length} values are`;
+    const count = prediction.warnings.length === 1 ? "one value is" : `${prediction.warnings.length} values are`;
     return [
       h(
         "details",

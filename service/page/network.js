@@ -102,11 +102,7 @@ export class Network extends EventTarget {
   show(answer) {
     this.#answered = Boolean(answer);
     this.#svg.classed("waiting", !answer);
-    if (!answer) {
-      this.#svg.selectAll(".value").text("");
-      this.#svg.selectAll(".link").attr("class", "link").style("stroke-width", `${THIN}px`);
-      return;
-    }
+    if (!answer) return this.#clear();
     for (const node of this.#nodes) Object.assign(node, answer.layers[node.layer.index].nodes[node.place]);
     const most = this.#layers.map((layer) => greatest(answer.layers[layer.index].nodes));
     for (const link of this.#links) {
@@ -119,6 +115,16 @@ export class Network extends EventTarget {
       .style("stroke-width", ({ share }) => `${THIN + (THICK - THIN) * share}px`)
       .style("--share", ({ share }) => share);
     this.#values(answer);
+  }
+
+  #clear() {
+    this.#svg.selectAll(".link").attr("class", "link").style("stroke-width", `${THIN}px`);
+    this.#svg.selectAll(".node")
+      .attr("class", ({ kind }) => `node ${kind}`)
+      .attr("aria-label", ({ long }) => `${long}: waits`)
+      .style("--fill", "0%");
+    this.#svg.selectAll(".value").text("");
+    this.#svg.selectAll(".share").style("stroke-dasharray", "0 1");
   }
 
   #values(answer) {

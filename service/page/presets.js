@@ -12,6 +12,7 @@ export class Presets extends EventTarget {
   #about;
   #own;
   #recalls = new Map();
+  #said;
 
   /** @param {{presets: object[], sources: object}|null} document of the model's report, if it has one */
   constructor(container, model, document) {
@@ -75,6 +76,9 @@ export class Presets extends EventTarget {
   /** Tells which animal the values are of, if they are of one, beside what the network answers. */
   show(values, answer, missing) {
     const shown = this.#presets.find(({ features }) => Object.entries(features).every(([name, value]) => values[name] === value));
+    const said = JSON.stringify([shown?.name, answer?.prediction.label, missing > 0, this.#recalls.size]);
+    if (said === this.#said) return;
+    this.#said = said;
     for (const [name, chip] of this.#chips) chip.setAttribute("aria-pressed", name === shown?.name);
     this.#own.setAttribute("aria-pressed", missing > 0);
     this.#list.value = shown?.name ?? "";
@@ -85,7 +89,7 @@ export class Presets extends EventTarget {
     const right = answer && answer.prediction.label === label;
     const verdict = !answer ? "" : right ? `, and the network says so too` : `, but the network says ${answer.prediction.label}`;
     const recall = this.#recalls.get(name);
-    const unseen = recall === undefined ? "" : ` Trained without them, it recognised ${percent(recall)}.`;
+    const unseen = recall === undefined ? "" : ` Trained without them it recognises ${percent(recall)} of them.`;
     return [h("b", {}, name), ` is a ${label} in the facts${verdict}.${unseen} Figures: `, ...sources.flatMap((key, i) => [i ? "; " : "", this.#source(key)]), "."];
   }
 

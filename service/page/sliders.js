@@ -21,7 +21,7 @@ export class Sliders extends EventTarget {
 
   #row(feature, place, model) {
     const id = `feature-${place}`;
-    const row = { feature, scale: track(feature), ranges: model.reference.ranges, answer: null, open: false };
+    const row = { feature, scale: track(feature), ranges: model.reference.ranges, answer: null, value: null, warned: false, wrong: null, open: false };
     row.field = h("input", { id, type: "text", inputMode: "decimal", autocomplete: "off", size: 7 });
     row.field.setAttribute("aria-describedby", `${id}-hint ${id}-how`);
     row.slider = h("input", { type: "range", min: 0, max: STEPS, step: 1 });
@@ -135,21 +135,22 @@ export class Sliders extends EventTarget {
   }
 
   #hint(row) {
-    const { hint, feature, sweep, answer } = row;
-    row.element.classList.toggle("warned", row.warned && !row.wrong);
-    row.element.classList.toggle("wrong", Boolean(row.wrong));
-    row.field.setAttribute("aria-invalid", Boolean(row.wrong));
-    if (row.wrong) return hint.replaceChildren(row.wrong);
-    if (row.value === null) return hint.replaceChildren(howTo(feature));
-    if (row.warned) {
-      const [least, most] = row.ranges[answer][feature.name];
-      return hint.replaceChildren(`Every ${answer} it was trained on: ${number(least)} to ${measure(feature, most)}`);
-    }
+    const { hint, feature, value, sweep, answer, warned, wrong } = row;
     const { below, above } = sweep?.changes ?? {};
-    hint.replaceChildren(
-      below ? h("span", {}, this.#chip(below.label), ` below ${number(below.at)}`) : "",
-      above ? h("span", { className: "above" }, this.#chip(above.label), ` above ${number(above.at)}`) : "",
-    );
+    const said = JSON.stringify([wrong, value === null, warned && answer, below, above]);
+    if (said === row.said) return; // a slider moves through many values that change nothing here
+    row.said = said;
+    row.element.classList.toggle("warned", warned && !wrong);
+    row.element.classList.toggle("wrong", Boolean(wrong));
+    row.field.setAttribute("aria-invalid", Boolean(wrong));
+    if (wrong) hint.replaceChildren(wrong);
+    else if (value === null) hint.replaceChildren(howTo(feature));
+    else if (warned) hint.replaceChildren(`Every ${answer} it was trained on: ${covered(row.ranges[answer][feature.name], feature)}`);
+    else hint.replaceChildren(this.#change(below, "below"), this.#change(above, "above"));
+  }
+
+  #change(change, way) {
+    return change ? h("span", { className: way }, this.#chip(change.label), ` ${way} ${number(change.at)}`) : "";
   }
 
   #chip(label) {
@@ -210,7 +211,11 @@ function says(text, value) {
 }
 
 function bounds(feature) {
-  return `a number from ${number(feature.minimum)} to ${measure(feature, feature.maximum)}`;
+  return `a number from ${covered([feature.minimum, feature.maximum], feature)}`;
+}
+
+function covered([least, most], feature) {
+  return `${number(least)} to ${measure(feature, most)}`;
 }
 
 function howTo(feature) {
