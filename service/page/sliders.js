@@ -178,7 +178,7 @@ function paint({ canvas, scale, sweep, ranges, answer, feature }, labels, colour
   pen.clip();
   pen.fillStyle = styles.getPropertyValue("--groove");
   pen.fillRect(0, 0, width, GROOVE);
-  if (sweep) stripes(pen, sweep, (value) => width * scale(value), width, labels, colours);
+  if (sweep) stripes(pen, sweep, (value) => width * scale(value), width, dense, labels, colours);
   pen.restore();
   if (!answer) return;
   const [least, most] = ranges[answer][feature.name];
@@ -187,11 +187,11 @@ function paint({ canvas, scale, sweep, ranges, answer, feature }, labels, colour
 }
 
 /** One stripe for each value that was tried, to half way to its neighbours, the paler the less sure. */
-function stripes(pen, { values, labels: answers, probabilities }, x, width, labels, colours) {
+function stripes(pen, { values, labels: answers, probabilities }, x, width, dense, labels, colours) {
   const places = values.map(x);
   const floor = 1 / labels.length;
   for (let i = 0, from = 0; i < places.length; i++) {
-    const to = i === places.length - 1 ? width : Math.round((places[i] + places[i + 1]) / 2); // whole pixels have no seams
+    const to = i === places.length - 1 ? width : Math.round((dense * (places[i] + places[i + 1])) / 2) / dense; // whole pixels have no seams
     pen.globalAlpha = 0.2 + (0.8 * (probabilities[answers[i]][i] - floor)) / (1 - floor);
     pen.fillStyle = colours[labels.indexOf(answers[i])];
     pen.fillRect(from, 0, to - from, GROOVE);
