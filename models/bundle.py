@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 MANIFEST = "manifest.json"
 MODEL_KERAS = "model.keras"
 MODEL_LITERT = "model.tflite"
+WEIGHTS = "weights.json"
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
@@ -140,6 +141,26 @@ class Manifest(_Record):
         if any(len(row) != len(self.reference.probabilities) for row in self.reference.features.values()):
             raise ValueError("a feature has not one reference quantile for each probability")
         return self
+
+
+class Normalization(_Record):
+    """``(input - mean) / standard_deviation``; one number of each for every input."""
+
+    mean: Row
+    standard_deviation: Row
+
+
+class Dense(_Record):
+    """``activation(weights * input + bias)``: a row of weights and a bias for every unit, a column for every input."""
+
+    weights: tuple[Row, ...]
+    bias: Row
+
+
+class Weights(_Record):
+    """The network once more, for whoever explains it: what each layer of the manifest computes with, by its name."""
+
+    layers: dict[str, Normalization | Dense]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.bundle import MODEL_KERAS, MODEL_LITERT
+from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS, Dense, Normalization, Weights
 from models.dataset import Floats, Sample
 
 HIDDEN_UNITS = 6
@@ -88,9 +88,24 @@ def probabilities(network: keras.Sequential, rows: Floats) -> Floats:
 
 
 def export(network: keras.Sequential, folder: Path) -> None:
-    """Save the network into a folder, for Keras and, with every layer's output, for LiteRT."""
+    """Save the network into a folder, for Keras and, with every layer's output, for LiteRT; and its bare numbers."""
     network.save(folder / MODEL_KERAS)
     layers(network).export(folder / MODEL_LITERT, format="litert", verbose=False)
+    (folder / WEIGHTS).write_text(weights(network).model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def weights(network: keras.Sequential) -> Weights:
+    """What each layer computes with, as Keras has it."""
+    return Weights(layers={layer.name: _weights(layer) for layer in network.layers})
+
+
+def _weights(layer: Any) -> Normalization | Dense:
+    if isinstance(layer, keras.layers.Normalization):
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance)), keras.backend.epsilon())  # Keras divides by it so
+        return Normalization(mean=np.ravel(layer.mean).tolist(), standard_deviation=deviation.ravel().tolist())
+    kernel = np.asarray(layer.kernel)
+    bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(layer.units)
+    return Dense(weights=kernel.T.tolist(), bias=bias.tolist())
 
 
 def load(path: Path) -> Any:

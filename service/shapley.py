@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from service.engine import Array
 
 Doubles = NDArray[np.float64]
+Members = NDArray[np.bool_]
 
 MOST_FEATURES = 12  # twice the work with each: 410,000 rows for 12 and a background of 100
 _BATCH = 8_192  # rows at a time: 12 features are 400 kB
@@ -37,15 +38,16 @@ def attribute(answer: Callable[[Array], Array], row: Array, background: Array) -
 def values(worth: Doubles) -> Doubles:
     """The players' Shapley values, [players, games], for the ``worth`` of each coalition, [2 ** players, games].
 
-    Coalitions are in the order of `coalitions`. Formula: Shapley 1953, "A Value for n-Person Games", (13).
+    Coalitions are in the order of `coalitions`. Formula: Shapley 1953, "A Value for n-Person Games".
     """
     return _weights(len(worth).bit_length() - 1) @ worth
 
 
 @cache
-def coalitions(players: int) -> NDArray[np.bool_]:
+def coalitions(players: int) -> Members:
     """Who is in each coalition, [2 ** players, players]: player i if bit i of the coalition's number is set."""
-    return (np.arange(2**players)[:, np.newaxis] >> np.arange(players)) & 1 == 1
+    members: Members = (np.arange(2**players)[:, np.newaxis] >> np.arange(players)) & 1 == 1
+    return members
 
 
 @cache
@@ -58,10 +60,12 @@ def _weights(players: int) -> Doubles:
     share = np.array([1 / (players * comb(players - 1, others)) for others in range(players)])
     sizes = members.sum(axis=1)
     joined, apart = share[np.maximum(sizes - 1, 0)], -share[np.minimum(sizes, players - 1)]
-    return np.where(members.T, joined, apart)
+    weights: Doubles = np.where(members.T, joined, apart)
+    return weights
 
 
-def _worth(answer: Callable[[Array], Array], row: Array, background: Array, members: NDArray[np.bool_]) -> Doubles:
+def _worth(answer: Callable[[Array], Array], row: Array, background: Array, members: Members) -> Doubles:
     mixed = np.where(members[:, np.newaxis], row, background)
     answers = answer(mixed.reshape(-1, len(row)))
-    return answers.reshape(len(members), len(background), -1).mean(axis=1, dtype=np.float64)
+    worth: Doubles = answers.reshape(len(members), len(background), -1).mean(axis=1, dtype=np.float64)
+    return worth

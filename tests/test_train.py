@@ -13,6 +13,7 @@ from sklearn.datasets import load_iris
 
 from models import bundle
 from models.bundle import Bundle
+from service import anatomy
 from service.model import Model
 from service.settings import SHIPPED_STORE
 
@@ -137,7 +138,7 @@ def test_the_summary_says_how_good_it_is_and_how_to_serve_it(tmp_path: Path) -> 
 
 @pytest.mark.tensorflow
 def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: Path, iris: Path) -> None:
-    """Other features, other labels, no change in code: the self-test passes and typical flowers get their names."""
+    """Other features and labels, same code: the self-test passes, typical flowers get their names, the weights fit."""
     schema = tmp_path / "iris.toml"
     schema.write_text(
         'labels = ["virginica", "setosa", "versicolor"]\n[features.petal_width]\nunit = "cm"\nmaximum = 5\n'
@@ -156,6 +157,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     model = Model.open(store, "Iris-flowers", "litert")
     answers = model.probabilities(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
+    assert [part.name for part in anatomy.read(made)] == [layer.name for layer in manifest.layers]
 
 
 @pytest.mark.tensorflow
