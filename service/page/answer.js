@@ -1,7 +1,7 @@
 /** The answer: the label, how sure, the probabilities, and what speaks for and against it. */
 
 import { h } from "./dom.js";
-import { measure, percent, title } from "./figures.js";
+import { longest, measure, percent, title } from "./figures.js";
 
 const SILENT = 0.005; // a smaller part of a probability is not worth a word
 
@@ -20,6 +20,7 @@ export class Answer extends EventTarget {
     this.#why = why;
     this.#buttons = model.labels.map((label, place) => this.#button(label, place));
     probabilities.append(...this.#buttons.map(({ element }) => element));
+    probabilities.style.setProperty("--name", `${Math.min(14, longest(model.labels))}ch`);
     probabilities.setAttribute("role", "group");
     probabilities.setAttribute("aria-label", "Probabilities; choose one to explain");
   }
@@ -74,7 +75,11 @@ export class Answer extends EventTarget {
         "details",
         { className: "warnings", open: this.#open, ontoggle: ({ target }) => (this.#open = target.open) },
         h("summary", {}, `A guess: ${count} unlike every ${prediction.label} it was trained on`),
-        h("ul", {}, prediction.warnings.map((warning) => h("li", {}, warning))),
+        h(
+          "ul",
+          {},
+          prediction.warnings.map((warning) => h("li", {}, warning)),
+        ),
       ),
     ];
   }
@@ -83,7 +88,11 @@ export class Answer extends EventTarget {
     const { attributions, prediction } = answer;
     if (!attributions) return [h("p", { className: "soft" }, `Not explained: ${answer.attributions_reason}.`)];
     const parts = this.#model.features
-      .map((feature, place) => ({ feature, value: answer.layers[0].nodes[place].value, adds: attributions.values[feature.name][label] }))
+      .map((feature, place) => ({
+        feature,
+        value: answer.layers[0].nodes[place].value,
+        adds: attributions.values[feature.name][label],
+      }))
       .sort((a, b) => Math.abs(b.adds) - Math.abs(a.adds));
     return [
       h("h3", {}, label === prediction.label ? `Why ${label}?` : `Why not ${label}?`),
@@ -97,16 +106,26 @@ export class Answer extends EventTarget {
 function sentence(parts, label, base, probability) {
   const loud = (sign) => parts.filter(({ adds }) => sign * adds > SILENT).slice(0, 2);
   const [up, down] = [loud(1), loud(-1)];
-  const named = (some) => some.flatMap(({ feature, value }, i) => [i ? " and " : "", h("b", {}, `${title(feature)} `), `(${measure(feature, value)})`]);
+  const named = (some) =>
+    some.flatMap(({ feature, value }, i) => [
+      i ? " and " : "",
+      h("b", {}, `${title(feature)} `),
+      `(${measure(feature, value)})`,
+    ]);
   const speaks = (some) => (some.length === 1 ? "speaks" : "speak");
   if (!up.length && !down.length) return h("p", {}, `Nothing speaks clearly for or against ${label}.`);
-  const first = up.length && (probability >= base || !down.length) ? [up, "for", down, "against it"] : [down, "against", up, "for it"];
+  const first =
+    up.length && (probability >= base || !down.length)
+      ? [up, "for", down, "against it"]
+      : [down, "against", up, "for it"];
   const [most, way, rest, other] = first;
-  const end = rest.length ? ["; ", ...named(rest), ` ${speaks(rest)} ${other}.`] : [`; nothing speaks clearly ${other}.`];
+  const end = rest.length
+    ? ["; ", ...named(rest), ` ${speaks(rest)} ${other}.`]
+    : [`; nothing speaks clearly ${other}.`];
   return h("p", { className: "sentence" }, ...named(most), ` ${speaks(most)} most ${way} ${label}`, ...end);
 }
 
-/** From the average animal to this one: what each measurement adds to the label's probability or takes from it. */
+/** From the average of the background rows to this one: what each measurement adds to the label's probability or takes from it. */
 function waterfall(parts, base, probability, place) {
   let at = base;
   const steps = parts.map(({ feature, value, adds }) => {
@@ -116,10 +135,10 @@ function waterfall(parts, base, probability, place) {
   });
   return h(
     "ol",
-    { className: "waterfall", "data-label": place % 8, "aria-label": "From the average animal to this one" },
-    step("Average animal", "", 0, base, percent(base), "whole"),
+    { className: "waterfall", "data-label": place % 8, "aria-label": "From the average to this answer" },
+    step("Average", "", 0, base, percent(base), "whole"),
     ...steps,
-    step("This animal", "", 0, probability, percent(probability), "whole"),
+    step("This one", "", 0, probability, percent(probability), "whole"),
   );
 }
 

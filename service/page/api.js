@@ -36,7 +36,9 @@ async function send(path, options) {
   const problem = await response.json().catch(() => ({}));
   if (response.status === 503) throw new Trouble(`The service is not ready: ${problem.detail ?? "no reason given"}.`);
   const detail = problem.detail ? `: ${problem.detail}` : "";
-  throw new Trouble(`The service could not answer (${response.status}${detail}).`, { lasting: response.status < 500 || response.status === 501 });
+  throw new Trouble(`The service could not answer (${response.status}${detail}).`, {
+    lasting: response.status < 500 || response.status === 501,
+  });
 }
 
 /** Calls until it works; tells each failure, and null once it works. */
@@ -81,7 +83,7 @@ export class Asker {
 
   async #work() {
     this.#busy = true;
-    for (let tries = 0; this.#waiting; ) {
+    for (let tries = 0; this.#waiting;) {
       const [features, round] = [this.#waiting, this.#round];
       this.#waiting = null;
       try {

@@ -19,13 +19,30 @@ export function card(container, model, files, report) {
   const network = model.metrics.cross_validation?.network;
   const figures = network ?? model.metrics.validation;
   container.append(
-    h("p", { className: "soft" }, `${model.name}, version ${model.version}. Trained on ${training.rows.toLocaleString("en")} `
-      + `${training.about}, on ${training.created.slice(0, 10)}.`),
+    h(
+      "p",
+      { className: "soft" },
+      `${model.name}, version ${model.version}. Trained on ${training.created.slice(0, 10)} on ` +
+        `${training.rows.toLocaleString("en")} rows: ${training.about}.`,
+    ),
     h("div", { className: "facts" }, ...scores(figures, network)),
-    h("div", { className: "pictures" }, ...Object.entries(PICTURES).filter(([name]) => files.includes(name)).map(picture)),
+    h(
+      "div",
+      { className: "pictures" },
+      ...Object.entries(PICTURES)
+        .filter(([name]) => files.includes(name))
+        .map(picture),
+    ),
     h("div", { className: "columns" }, groups(report), unknown(model, report)),
     files.includes("index.html")
-      ? h("p", {}, h("a", { href: "page/report/index.html" }, "The whole evaluation"), ", ", h("a", { href: "model" }, "the schema and every figure as JSON"), ".")
+      ? h(
+          "p",
+          {},
+          h("a", { href: "page/report/index.html" }, "The whole evaluation"),
+          ", ",
+          h("a", { href: "model" }, "the schema and every figure as JSON"),
+          ".",
+        )
       : h("p", {}, h("a", { href: "model" }, "The schema and every figure as JSON"), "."),
   );
 }
@@ -33,7 +50,7 @@ export function card(container, model, files, report) {
 function scores(figures, crossed) {
   if (!figures) return [];
   const told = [
-    ["right, of animals of groups it had not seen", figures.accuracy],
+    ["right, of groups that it had not seen", figures.accuracy],
     ...Object.entries(figures.recall ?? {}).map(([label, recall]) => [`of every ${label} recognised`, recall]),
   ];
   if (crossed?.stress) told.push(["right if every derived figure is 8 % off", crossed.stress.accuracy]);
@@ -41,7 +58,11 @@ function scores(figures, crossed) {
 }
 
 function picture([name, says]) {
-  const image = h("img", { src: `page/report/${name}`, alt: `${says} The numbers are in the whole evaluation.`, loading: "lazy" });
+  const image = h("img", {
+    src: `page/report/${name}`,
+    alt: `${says} The numbers are in the whole evaluation.`,
+    loading: "lazy",
+  });
   return h("figure", {}, image, h("figcaption", {}, says));
 }
 
@@ -55,8 +76,11 @@ function groups(report) {
   const list = () => {
     const asked = search.value.trim().toLowerCase();
     const found = all.filter(({ group, label }) => `${group} ${label}`.toLowerCase().includes(asked));
-    body.replaceChildren(...found.map(({ group, label, recall }) =>
-      h("tr", {}, h("td", {}, group), h("td", {}, label), h("td", { className: "figure" }, percent(recall)))));
+    body.replaceChildren(
+      ...found.map(({ group, label, recall }) =>
+        h("tr", {}, h("td", {}, group), h("td", {}, label), h("td", { className: "figure" }, percent(recall))),
+      ),
+    );
   };
   list();
   const head = ["group", "label", "recognised"].map((name) => h("th", { scope: "col" }, name));
@@ -66,8 +90,11 @@ function groups(report) {
     h("h3", {}, "Group by group"),
     h("p", { className: "soft" }, "Recognised when the network had been trained without them, the worst first."),
     search,
-    h("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Recognised, group by group" },
-      h("table", {}, h("thead", {}, h("tr", {}, head)), body)),
+    h(
+      "div",
+      { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Recognised, group by group" },
+      h("table", {}, h("thead", {}, h("tr", {}, head)), body),
+    ),
   );
 }
 
@@ -77,13 +104,17 @@ function unknown(model, report) {
   const total = basis ? Object.values(basis).reduce((sum, count) => sum + count, 0) : 0;
   const items = [
     `It knows ${names}, and nothing else: whatever you measure, it answers one of these.`,
-    "Its probabilities are fair for animals like those it was trained on. Far from them it can be sure and wrong; the page "
-      + "warns where a value is unlike every training row of the answer.",
+    "Its probabilities are fair for what is like the rows it was trained on. Far from them it can be sure and wrong; the page " +
+      "warns where a value is unlike every training row of the answer.",
     `Nobody measured an animal for it: it was trained on ${model.training.about}.`,
   ];
   if (!/sampled/.test(model.training.about)) items.pop();
-  if (basis) items.push(`Of the ${total} figures behind it ${percent((basis.m ?? 0) / total)} were measured for that very row; most of the others are derived.`);
-  items.push("A measurement explains nothing by itself: the bars tell what moves this network, not what makes an animal what it is.");
+  if (basis)
+    items.push(
+      `Of the ${total} figures behind it ${percent((basis.m ?? 0) / total)} were measured for that very row; most of the others are derived.`,
+    );
+  items.push(
+    "What speaks for a label here is what moves this network, which need not be what makes a thing what it is.",
+  );
   return h("div", {}, h("h3", {}, "What it does not know"), h("ul", {}, ...items.map((item) => h("li", {}, item))));
 }
-

@@ -58,6 +58,11 @@ export function spaced(name) {
   return name.replaceAll("_", " ");
 }
 
+/** How many characters the longest of some texts has. */
+export function longest(texts) {
+  return Math.max(...texts.map(({ length }) => length));
+}
+
 /** A scale from a feature's bounds to 0..1, logarithmic where they span decades. */
 export function track(feature) {
   const { minimum, maximum } = feature;

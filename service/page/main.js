@@ -3,7 +3,7 @@
 import { Answer } from "./answer.js";
 import { Asker, get, insist } from "./api.js";
 import { card } from "./card.js";
-import { percent } from "./figures.js";
+import { percent, settle } from "./figures.js";
 import { Network } from "./network.js";
 import { Player } from "./player.js";
 import { Presets } from "./presets.js";
@@ -16,8 +16,9 @@ import { h } from "./dom.js";
 const BESIDE = matchMedia("(min-width: 68rem)"); // the sliders stand left of the network, each before its node
 const SETTLED = 800; // ms without change before an answer is read out
 
-const HINT = "Point at a node, or tap it, to see the sum behind its number. The thicker a line the more it carries: grey lines push "
-  + "the node up, red lines pull it down.";
+const HINT =
+  "Point at a node, or tap it, to see the sum behind its number. The thicker a line the more it carries: grey lines push " +
+  "the node up, red lines pull it down.";
 
 const part = (id) => document.getElementById(id);
 
@@ -56,8 +57,9 @@ class Page {
     this.presets = new Presets(part("presets"), model, presets);
     this.share = new Share(part("share"), part("copy-link"), this.state);
     this.asker = new Asker((answer) => this.#arrived(answer), trouble);
-    part("lead").textContent = `A small neural network, drawn whole: ${model.features.length} measurements in, `
-      + `one of ${model.labels.length} answers out.`;
+    part("lead").textContent =
+      `A small neural network, drawn whole: ${model.features.length} measurements in, ` +
+      `one of ${model.labels.length} answers out.`;
   }
 
   start() {
@@ -90,8 +92,11 @@ class Page {
   #first() {
     const { features, reference } = this.model;
     const middle = reference.probabilities.indexOf(0.5);
-    const typical = ({ name }) => reference.features[name][middle < 0 ? 0 : middle];
-    return { ...Object.fromEntries(features.map((feature) => [feature.name, typical(feature)])), ...this.presets.first?.features };
+    const typical = (feature) => settle(feature, reference.features[feature.name][middle < 0 ? 0 : middle]);
+    return {
+      ...Object.fromEntries(features.map((feature) => [feature.name, typical(feature)])),
+      ...this.presets.first?.features,
+    };
   }
 
   #changed() {
@@ -122,7 +127,12 @@ class Page {
     if (!this.#answer) return;
     const { label, confidence, warnings } = this.#answer.prediction;
     const guess = warnings.length ? `, a guess: ${warnings.length} unusual` : "";
-    part("announcer").textContent = `${label}, ${percent(confidence)} sure${guess}`;
+    this.#say(`${label}, ${percent(confidence)} sure${guess}`);
+  }
+
+  /** Has it read out, once. */
+  #say(text) {
+    if (part("announcer").textContent !== text) part("announcer").textContent = text;
   }
 
   /** Draws once a frame, however often it is asked. */
@@ -179,7 +189,7 @@ class Page {
   #tell(detail) {
     this.#told = detail;
     if (detail) {
-      part("announcer").textContent = `${detail.head}. ${detail.says}`;
+      this.#say(`${detail.head}. ${detail.says}`);
       if (this.state.node) this.state.set({ node: null });
     }
     this.#caption();

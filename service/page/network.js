@@ -1,11 +1,13 @@
 /** The network drawn whole: every node with its output, every connection as thick as what it carries. */
 
 import { linkHorizontal, scaleLinear, select } from "./vendor/d3.js";
-import { fixed, shortPercent, spaced, title } from "./figures.js";
+import { fixed, longest, shortPercent, spaced, title } from "./figures.js";
 
 const THIN = 0.75; // px, a connection that carries nothing
 const THICK = 7; // px, the one that carries most of its layer
-const curve = linkHorizontal().x(([x]) => x).y(([, y]) => y);
+const curve = linkHorizontal()
+  .x(([x]) => x)
+  .y(([, y]) => y);
 
 /**
  * The nodes' keys are `<layer>.<number from 1>`; the picture emits `look` (pointer or focus, null when it leaves) and
@@ -34,14 +36,27 @@ export class Network extends EventTarget {
 
   #draw() {
     this.#svg = select(this.#container).append("svg").attr("role", "group");
-    this.#svg.attr("aria-label", `Network of ${this.#nodes.length} nodes: ${this.#layers.map(said).join(", ")}. `
-      + "Arrow keys go from node to node, Enter keeps one, Escape lets go.");
+    this.#svg.attr(
+      "aria-label",
+      `Network of ${this.#nodes.length} nodes: ${this.#layers.map(said).join(", ")}. ` +
+        "Arrow keys go from node to node, Enter keeps one, Escape lets go.",
+    );
     const heads = this.#svg.append("g").attr("class", "heads").attr("aria-hidden", "true");
     const head = heads.selectAll("g").data(this.#layers).join("g").attr("class", "head");
     head.append("text").attr("class", "head-name");
-    head.append("text").attr("class", "head-more").attr("dy", "1.25em").text((layer) => layer.more);
-    this.#svg.append("g").attr("class", "links").attr("aria-hidden", "true")
-      .selectAll("path").data(this.#links).join("path").attr("class", "link");
+    head
+      .append("text")
+      .attr("class", "head-more")
+      .attr("dy", "1.25em")
+      .text((layer) => layer.more);
+    this.#svg
+      .append("g")
+      .attr("class", "links")
+      .attr("aria-hidden", "true")
+      .selectAll("path")
+      .data(this.#links)
+      .join("path")
+      .attr("class", "link");
     const nodes = this.#svg.append("g").selectAll("g").data(this.#nodes).join("g");
     nodes
       .attr("class", (node) => `node ${node.kind}`)
@@ -73,19 +88,27 @@ export class Network extends EventTarget {
     const radius = narrow ? 1.08 * rem : 1.45 * rem;
     const top = 2.7 * rem;
     const tallest = Math.max(...this.#layers.map((layer) => layer.units));
-    const height = rows ? Math.max(...rows) + 2 * rem : top + tallest * (2 * radius + 0.8 * rem);
-    const left = rows ? 0.25 * rem : narrow ? 5 * rem : 8.5 * rem;
-    const right = narrow ? 0.3 * rem : 4.2 * rem;
+    const least = tallest * (2 * radius + (rows ? 0.4 : 0.8) * rem);
+    const [first, last] = rows ? spread(rows, least, top) : [top, top + least];
+    const height = Math.max(last, ...(rows ?? []).map((y) => y + 2 * rem));
+    const before = longest(this.#layers[0].names);
+    const after = longest(this.#layers.at(-1).names);
+    const left = rem * (rows ? 0.25 : narrow ? 5 : Math.min(16, 0.55 * before));
+    const right = rem * (narrow ? 0.3 : Math.min(10, Math.max(4.2, 0.6 * after + 0.9)));
     const x = scaleLinear([0, this.#layers.length - 1], [left + radius, width - right - radius]);
     for (const node of this.#nodes) {
       node.x = x(node.layer.index);
-      node.y = rows && node.kind === "in" ? rows[node.place] : level(node, rows, top, height);
+      const level = first + ((last - first) * (node.place + 0.5)) / node.layer.units;
+      node.y = rows && node.kind === "in" ? rows[node.place] : level;
     }
     this.#svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
     this.#svg.classed("beside", Boolean(rows)).classed("narrow", narrow);
-    this.#svg.selectAll(".head")
+    this.#svg
+      .selectAll(".head")
       .attr("transform", ({ index }) => `translate(${x(index) - (index === 0 ? radius : 0)},${1.1 * rem})`)
-      .attr("text-anchor", ({ index }) => (index === 0 ? "start" : narrow && index === this.#layers.length - 1 ? "end" : "middle"))
+      .attr("text-anchor", ({ index }) =>
+        index === 0 ? "start" : narrow && index === this.#layers.length - 1 ? "end" : "middle",
+      )
       .filter(({ index }) => narrow && index === this.#layers.length - 1)
       .attr("transform", `translate(${width},${1.1 * rem})`);
     this.#svg.selectAll(".head-name").text(({ title }) => (narrow ? title.replace(" layer", "") : title));
@@ -94,8 +117,9 @@ export class Network extends EventTarget {
     nodes.selectAll(".name").each(function (node) {
       name(select(this), node, radius, rem, narrow);
     });
-    this.#svg.selectAll(".link").attr("d", ({ from, to }) =>
-      curve({ source: [from.x + radius, from.y], target: [to.x - radius, to.y] }));
+    this.#svg
+      .selectAll(".link")
+      .attr("d", ({ from, to }) => curve({ source: [from.x + radius, from.y], target: [to.x - radius, to.y] }));
   }
 
   /** Shows an explanation; with null, a network that waits. */
@@ -109,7 +133,8 @@ export class Network extends EventTarget {
       link.carries = link.to.connections[link.from.place].contribution;
       link.share = Math.abs(link.carries) / (most[link.to.layer.index] || 1);
     }
-    this.#svg.selectAll(".link")
+    this.#svg
+      .selectAll(".link")
       .classed("adds", ({ carries }) => carries > 0)
       .classed("takes", ({ carries }) => carries < 0)
       .style("stroke-width", ({ share }) => `${THIN + (THICK - THIN) * share}px`)
@@ -119,7 +144,8 @@ export class Network extends EventTarget {
 
   #clear() {
     this.#svg.selectAll(".link").attr("class", "link").style("stroke-width", `${THIN}px`);
-    this.#svg.selectAll(".node")
+    this.#svg
+      .selectAll(".node")
       .attr("class", ({ kind }) => `node ${kind}`)
       .attr("aria-label", ({ long }) => `${long}: waits`)
       .style("--fill", "0%");
@@ -129,9 +155,11 @@ export class Network extends EventTarget {
 
   #values(answer) {
     const most = this.#layers.map((layer) =>
-      Math.max(1e-9, ...answer.layers[layer.index].nodes.map(({ output }) => Math.abs(output))));
+      Math.max(1e-9, ...answer.layers[layer.index].nodes.map(({ output }) => Math.abs(output))),
+    );
     const best = answer.prediction.label;
-    const nodes = this.#svg.selectAll(".node")
+    const nodes = this.#svg
+      .selectAll(".node")
       .classed("positive", ({ output }) => output > 0)
       .classed("negative", ({ output }) => output < 0)
       .classed("silent", ({ output, kind }) => output === 0 && kind === "hidden")
@@ -149,14 +177,16 @@ export class Network extends EventTarget {
     const beside = lit && lit.layer.index + (first ? 1 : -1);
     this.#svg.classed("lit", Boolean(lit));
     this.#svg.selectAll(".link").classed("on", ({ from, to }) => (first ? from : to) === lit);
-    this.#svg.selectAll(".node")
+    this.#svg
+      .selectAll(".node")
       .classed("on", (node) => node === lit)
       .classed("feeds", (node) => node.layer.index === beside);
   }
 
   /** Marks which node is kept, or null. */
   pin(key) {
-    this.#svg.selectAll(".node")
+    this.#svg
+      .selectAll(".node")
       .classed("pinned", (node) => node.key === key)
       .attr("aria-pressed", (node) => node.key === key);
   }
@@ -164,9 +194,12 @@ export class Network extends EventTarget {
   /** How far a forward pass has come: layers from `reached` on are still to come, `flowing` is on its way. */
   pass(reached, flowing) {
     this.#svg.classed("passing", reached < this.#layers.length || flowing !== null);
-    this.#svg.selectAll(".node").classed("ahead", ({ layer }) => layer.index >= reached)
+    this.#svg
+      .selectAll(".node")
+      .classed("ahead", ({ layer }) => layer.index >= reached)
       .classed("now", ({ layer }) => layer.index === reached - 1 && flowing === null);
-    this.#svg.selectAll(".link")
+    this.#svg
+      .selectAll(".link")
       .classed("ahead", ({ to }) => to.layer.index >= reached && to.layer.index !== flowing)
       .classed("flows", ({ to }) => to.layer.index === flowing);
   }
@@ -207,7 +240,12 @@ export class Network extends EventTarget {
     };
     if (event.key === "Enter" || event.key === " ") this.#emit("pin", node.key);
     else if (event.key === "Escape") this.#emit("pin", null);
-    else if (event.key in moves) this.#svg.selectAll(".node").filter((other) => other === moves[event.key]()).node()?.focus();
+    else if (event.key in moves)
+      this.#svg
+        .selectAll(".node")
+        .filter((other) => other === moves[event.key]())
+        .node()
+        ?.focus();
     else return;
     event.preventDefault();
   }
@@ -235,24 +273,33 @@ function told({ kind, output }) {
 }
 
 function greatest(nodes) {
-  return Math.max(0, ...nodes.flatMap((node) => (node.connections ?? []).map(({ contribution }) => Math.abs(contribution))));
+  return Math.max(
+    0,
+    ...nodes.flatMap((node) => (node.connections ?? []).map(({ contribution }) => Math.abs(contribution))),
+  );
 }
 
 /** Writes a node's name: before the first layer, behind the last or, where there is no room, below it. */
 function name(text, { kind, said }, radius, rem, narrow) {
   const below = narrow && kind === "out";
   const lines = narrow && kind === "in" ? said.split(/ (?=\S+$)/) : [said];
-  text.attr("text-anchor", below ? "middle" : kind === "in" ? "end" : "start").attr("dy", below ? "1em" : ".35em").text(null)
-    .selectAll("tspan").data(lines).join("tspan")
+  text
+    .attr("text-anchor", below ? "middle" : kind === "in" ? "end" : "start")
+    .attr("dy", below ? "1em" : ".35em")
+    .text(null)
+    .selectAll("tspan")
+    .data(lines)
+    .join("tspan")
     .attr("x", below ? 0 : (kind === "in" ? -1 : 1) * (radius + 0.45 * rem))
     .attr("y", (_, line) => (below ? radius + 0.15 * rem : 0.85 * rem * (line - (lines.length - 1) / 2)))
     .attr("dy", below ? "1em" : ".35em")
     .text((line) => line);
 }
 
-/** The height of a node, the layers centred on each other. */
-function level({ layer, place }, rows, top, height) {
-  const slack = rows ? (Math.max(...rows) - Math.min(...rows)) / (2 * rows.length) : 0;
-  const [first, last] = rows ? [Math.min(...rows) - slack, Math.max(...rows) + slack] : [top, height];
-  return first + ((last - first) * (place + 0.5)) / layer.units;
+/** From where to where the layers reach: as far as the rows of the first, or further where more nodes need room. */
+function spread(rows, least, top) {
+  const [first, last] = [Math.min(...rows), Math.max(...rows)];
+  const half = Math.max(((last - first) * rows.length) / (rows.length - 1 || 1), least) / 2;
+  const from = Math.max(top, (first + last) / 2 - half);
+  return [from, from + 2 * half];
 }

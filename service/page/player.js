@@ -30,7 +30,11 @@ export class Player extends EventTarget {
     this.#named();
     container.append(
       h("div", { className: "playing" }, this.play, this.back, this.next, this.pace),
-      h("ul", { className: "words", "aria-label": "The words" }, ...words(model).map((word) => h("li", {}, this.#button(word)))),
+      h(
+        "ul",
+        { className: "words", "aria-label": "The words" },
+        ...words(model).map((word) => h("li", {}, this.#button(word))),
+      ),
     );
   }
 
@@ -80,7 +84,12 @@ export class Player extends EventTarget {
   /** The first layer shows at once; every other first flows in, then shows. */
   get #frames() {
     return this.#model.layers.flatMap((_, index) =>
-      index === 0 ? [{ reached: 1, flowing: null }] : [{ reached: index, flowing: index }, { reached: index + 1, flowing: null }],
+      index === 0
+        ? [{ reached: 1, flowing: null }]
+        : [
+            { reached: index, flowing: index },
+            { reached: index + 1, flowing: null },
+          ],
     );
   }
 
@@ -134,15 +143,19 @@ export class Player extends EventTarget {
     const before = this.#answer.layers[index - 1].nodes.length;
     const last = index === this.#answer.layers.length - 1;
     const where = last ? "the output layer" : spaced(layer.name);
-    return `Every node of ${where} hears all ${before} nodes before it. What comes along a connection is multiplied by the `
-      + "connection’s weight: the product is what the line carries, up if it is grey, down if it is red.";
+    return (
+      `Every node of ${where} hears all ${before} nodes before it. What comes along a connection is multiplied by the ` +
+      "connection’s weight: the product is what the line carries, up if it is grey, down if it is red."
+    );
   }
 
   #arrived(index) {
     const layer = this.#answer.layers[index];
     if (index === 0) {
-      return "The measurements enter, one a node. Each is rescaled first: how many standard deviations it lies above (+) or "
-        + "below (−) the mean of the training rows. From here on there are no kilograms and no centimetres, only numbers.";
+      return (
+        "The measurements enter, one a node. Each is rescaled first: how many standard deviations it lies above (+) or " +
+        "below (−) the mean of the training rows. From here on there are no kilograms and no centimetres, only numbers."
+      );
     }
     const said = `Each node has added up what came in and its bias: its weighted sum. ${ACTIVATIONS[layer.activation] ?? ""}`;
     if (index < this.#answer.layers.length - 1) {

@@ -23,10 +23,17 @@ export class Presets extends EventTarget {
     for (const preset of familiar) this.#chips.set(preset.name, this.#chip(preset, model));
     this.#list = this.#menu(model);
     this.#about = h("p", { className: "about" });
-    this.#own = this.#pressed("Measure your own pet", () => this.#pick(null));
+    this.#own = this.#pressed(this.#presets.length ? "Measure your own pet" : "Measure your own", () =>
+      this.#pick(null),
+    );
     container.append(
-      h("div", { className: "chips" }, ...this.#chips.values()),
-      h("div", { className: "picks" }, ...(this.#presets.length ? [this.#list, this.#pressed("Random animal", () => this.#chance())] : []), this.#own),
+      ...(this.#chips.size ? [h("div", { className: "chips" }, ...this.#chips.values())] : []),
+      h(
+        "div",
+        { className: "picks" },
+        ...(this.#presets.length ? [this.#list, this.#pressed("Random animal", () => this.#chance())] : []),
+        this.#own,
+      ),
       this.#about,
     );
   }
@@ -57,11 +64,18 @@ export class Presets extends EventTarget {
     const groups = model.labels.map((label) => {
       const own = this.#presets.filter((preset) => preset.label === label);
       own.sort((a, b) => a.name.localeCompare(b.name));
-      return h("optgroup", { label: `${label} (${own.length})` }, ...own.map(({ name }) => h("option", { value: name }, name)));
+      return h(
+        "optgroup",
+        { label: `${label} (${own.length})` },
+        ...own.map(({ name }) => h("option", { value: name }, name)),
+      );
     });
     const list = h("select", {}, h("option", { value: "" }, `All ${this.#presets.length} animals …`), ...groups);
     list.setAttribute("aria-label", "All animals");
-    list.addEventListener("change", () => list.value && this.#pick(this.#presets.find(({ name }) => name === list.value)));
+    list.addEventListener(
+      "change",
+      () => list.value && this.#pick(this.#presets.find(({ name }) => name === list.value)),
+    );
     return list;
   }
 
@@ -75,7 +89,9 @@ export class Presets extends EventTarget {
 
   /** Tells which animal the values are of, if they are of one, beside what the network answers. */
   show(values, answer, missing) {
-    const shown = this.#presets.find(({ features }) => Object.entries(features).every(([name, value]) => values[name] === value));
+    const shown = this.#presets.find(({ features }) =>
+      Object.entries(features).every(([name, value]) => values[name] === value),
+    );
     const said = JSON.stringify([shown?.name, answer?.prediction.label, missing > 0, this.#recalls.size]);
     if (said === this.#said) return;
     this.#said = said;
@@ -87,15 +103,28 @@ export class Presets extends EventTarget {
 
   #told({ name, label, sources }, answer) {
     const right = answer && answer.prediction.label === label;
-    const verdict = !answer ? "" : right ? `, and the network says so too` : `, but the network says ${answer.prediction.label}`;
+    const verdict = !answer
+      ? ""
+      : right
+        ? `, and the network says so too`
+        : `, but the network says ${answer.prediction.label}`;
     const recall = this.#recalls.get(name);
     const unseen = recall === undefined ? "" : ` Trained without them it recognises ${percent(recall)} of them.`;
-    return [h("b", {}, name), ` is a ${label} in the facts${verdict}.${unseen} Figures: `, ...sources.flatMap((key, i) => [i ? "; " : "", this.#source(key)]), "."];
+    return [
+      h("b", {}, name),
+      ` is a ${label} in the facts${verdict}.${unseen} Figures: `,
+      ...sources.flatMap((key, i) => [i ? "; " : "", this.#source(key)]),
+      ".",
+    ];
   }
 
   #untold(missing) {
     if (!this.#presets.length) return [];
-    return [missing ? "Take a tape measure: below each field it says how." : "An animal of your own: no row of the facts has these measurements."];
+    return [
+      missing
+        ? "Take a tape measure: below each field it says how."
+        : "An animal of your own: no row of the facts has these measurements.",
+    ];
   }
 
   #source(key) {

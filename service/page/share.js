@@ -15,9 +15,21 @@ export class Share {
       return location.href;
     });
     container.append(
-      h("p", { className: "soft" }, "The same answer from a shell; ", h("code", {}, "/explain"), " instead of ",
-        h("code", {}, "/predict"), " gives everything that is drawn here."),
-      h("div", { className: "command" }, h("pre", { tabIndex: 0, "aria-label": "The request for a shell", role: "region" }, this.#code), button),
+      h(
+        "p",
+        { className: "soft" },
+        "The same answer from a shell; ",
+        h("code", {}, "/explain"),
+        " instead of ",
+        h("code", {}, "/predict"),
+        " gives everything that is drawn here.",
+      ),
+      h(
+        "div",
+        { className: "command" },
+        h("pre", { tabIndex: 0, "aria-label": "The request for a shell", role: "region" }, this.#code),
+        button,
+      ),
     );
   }
 

@@ -21,7 +21,16 @@ export class Sliders extends EventTarget {
 
   #row(feature, place, model) {
     const id = `feature-${place}`;
-    const row = { feature, scale: track(feature), ranges: model.reference.ranges, answer: null, value: null, warned: false, wrong: null, open: false };
+    const row = {
+      feature,
+      scale: track(feature),
+      ranges: model.reference.ranges,
+      answer: null,
+      value: null,
+      warned: false,
+      wrong: null,
+      open: false,
+    };
     row.field = h("input", { id, type: "text", inputMode: "decimal", autocomplete: "off", size: 7 });
     row.field.setAttribute("aria-describedby", `${id}-hint ${id}-how`);
     row.slider = h("input", { type: "range", min: 0, max: STEPS, step: 1 });
@@ -145,7 +154,8 @@ export class Sliders extends EventTarget {
     row.field.setAttribute("aria-invalid", Boolean(wrong));
     if (wrong) hint.replaceChildren(wrong);
     else if (value === null) hint.replaceChildren(howTo(feature));
-    else if (warned) hint.replaceChildren(`Every ${answer} it was trained on: ${covered(row.ranges[answer][feature.name], feature)}`);
+    else if (warned)
+      hint.replaceChildren(`Every ${answer} it was trained on: ${covered(row.ranges[answer][feature.name], feature)}`);
     else hint.replaceChildren(this.#change(below, "below"), this.#change(above, "above"));
   }
 

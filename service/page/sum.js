@@ -23,7 +23,9 @@ export function sum(answer, model, key) {
 }
 
 function find(answer, key) {
-  const layer = answer.layers.find(({ name }) => key.startsWith(`${name}.`) && /^\d+$/.test(key.slice(name.length + 1)));
+  const layer = answer.layers.find(
+    ({ name }) => key.startsWith(`${name}.`) && /^\d+$/.test(key.slice(name.length + 1)),
+  );
   return [layer, Number(key.slice(layer.name.length + 1)) - 1];
 }
 
@@ -55,7 +57,14 @@ function activated({ activation, nodes }, node) {
   if (activation === "softmax") {
     const powers = nodes.map(({ weighted_sum: other }) => h("span", {}, "e", h("sup", {}, fixed(other, 1))));
     const all = nodes.length > FEW ? ["all such powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
-    return ["output = e", h("sup", {}, fixed(node.weighted_sum, 1)), " ÷ (", ...all, ") = ", h("b", {}, percent(node.output))];
+    return [
+      "output = e",
+      h("sup", {}, fixed(node.weighted_sum, 1)),
+      " ÷ (",
+      ...all,
+      ") = ",
+      h("b", {}, percent(node.output)),
+    ];
   }
   const end = [`output = ${activation}(${z}) = `, h("b", {}, fixed(node.output))];
   if (activation !== "relu") return end;
@@ -68,10 +77,18 @@ function rescaled({ value, mean, standard_deviation: deviation, output }, featur
   return [
     h("h3", {}, title(feature)),
     h("p", { className: "formula" }, "output = (measured − mean) ÷ standard deviation"),
-    h("p", { className: "output" }, `(${measure(feature, value)} − ${measure(feature, mean)}) ÷ ${measure(feature, deviation)} = `,
-      h("b", {}, fixed(output))),
-    h("p", { className: "soft" }, `${fixed(Math.abs(output))} standard deviations ${way} the mean of the training rows. `
-      + "Rescaled like this, measurements of any unit can be added up."),
+    h(
+      "p",
+      { className: "output" },
+      `(${measure(feature, value)} − ${measure(feature, mean)}) ÷ ${measure(feature, deviation)} = `,
+      h("b", {}, fixed(output)),
+    ),
+    h(
+      "p",
+      { className: "soft" },
+      `${fixed(Math.abs(output))} standard deviations ${way} the mean of the training rows. ` +
+        "Rescaled like this, measurements of any unit can be added up.",
+    ),
   ];
 }
 
