@@ -16,7 +16,6 @@ _PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metri
 def routes(shelf: Shelf, gate: Gate) -> list[Route]:
     """What the service as a whole says of itself."""
     return [
-        Route("GET", "/", _index),
         Route("GET", "/livez", _alive, hot=True),
         Route("GET", "/readyz", partial(_ready, gate), hot=True),
         Route("GET", "/health", partial(_health, shelf, gate)),
@@ -29,7 +28,8 @@ def model_routes(model: Model) -> list[Route]:
     return [Route("GET", "/model", lambda _: Reply(200, public))]
 
 
-def _index(_: Request) -> Reply:
+def index(_: Request) -> Reply:
+    """The paths that there are, for whoever asks for ``/`` and is no browser."""
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
     # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
     return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})

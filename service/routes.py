@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from service import about, explain, oip, predict, tfserving
+from service import about, explain, oip, page, predict, tfserving
 from service.gate import Gate
 from service.messages import Route
 from service.model import Model
@@ -32,7 +32,7 @@ class Service:
         """
         gate = Gate(log_requests=settings.log_requests)
         shelf = Shelf.open(settings, partial(_equip, settings, gate))
-        return cls(settings, gate, shelf, [*about.routes(shelf, gate), *shelf.routes])
+        return cls(settings, gate, shelf, [*about.routes(shelf, gate), *page.routes(about.index), *shelf.routes])
 
 
 def _equip(settings: Settings, gate: Gate, shelf: Shelf, model: Model) -> list[Route]:
@@ -40,6 +40,7 @@ def _equip(settings: Settings, gate: Gate, shelf: Shelf, model: Model) -> list[R
     validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
     return [
         *about.model_routes(model),
+        *page.model_routes(model),
         *predict.routes(model, validator),
         *explain.routes(model, validator),
         *oip.routes(model, validator, shelf, gate),

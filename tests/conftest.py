@@ -12,6 +12,7 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
+from playwright.sync_api import Browser, sync_playwright
 from serving import Server, serving
 from werkzeug.datastructures import Headers
 
@@ -76,6 +77,18 @@ def client(app: Flask) -> FlaskClient:
 def server() -> Iterator[Server]:
     with serving() as ready:
         yield ready
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no Chromium here: install Debian's package, or set CHROMIUM")
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,
+    ):
+        yield browser
 
 
 @pytest.fixture(params=["in process", "gunicorn"])

@@ -93,8 +93,8 @@ class Network:
 def make(store: Path, network: Network, *, background: int = 20, alike: int = 1, version: int = 1) -> Bundle:
     """A published bundle of that network, the next version from ``version`` on.
 
-    Features are f1, f2, ... from -3 to 3, labels l1, l2, ... There are that many ``background`` rows, in which the first
-    ``alike`` features have the same values.
+    Features are f1, f2, ... from -3 to 3, labels l1, l2, ... There are that many ``background`` rows, in which the
+    first ``alike`` features have the same values.
     """
     count, labels = network.weights[0].shape[1], [f"l{i + 1}" for i in range(len(network.weights[-1]))]
     names = [f"f{i + 1}" for i in range(count)]
