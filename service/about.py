@@ -9,12 +9,12 @@ from service.model import Model
 from service.version import VERSION
 
 # Whoever may ask the service may see these; golden and background rows and hashes are of no use to a caller.
-_PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
+PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
 
 
 def routes(model: Model, gate: Gate) -> list[Route]:
     """Every route answered here."""
-    public = json_reply(model.manifest.model_dump(mode="json", include=_PUBLIC)).body
+    public = json_reply(model.manifest.model_dump(mode="json", include=PUBLIC)).body
     return [
         Route("GET", "/", _index),
         Route("GET", "/livez", _alive, hot=True),
@@ -26,6 +26,7 @@ def routes(model: Model, gate: Gate) -> list[Route]:
 
 def _index(_: Request) -> Reply:
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
+    paths |= {"docs": "/docs", "openapi": "/openapi.json"}
     return json_reply({"service": "menagerie", "version": VERSION, "paths": paths})
 
 

@@ -45,7 +45,7 @@ class Gate:
             failure = InternalError("look for the request id in the service's log")
             reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
-        reply.headers["Cache-Control"] = "no-store"
+        reply.headers.setdefault("Cache-Control", "no-store")
         if self._log_requests:
             spent = (time.perf_counter() - started) * 1e3
             _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, request_id)
