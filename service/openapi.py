@@ -8,7 +8,6 @@ from typing import Any
 
 from models.bundle import Manifest
 from service import operations, schemas, schemas_explain, schemas_v1, schemas_v2, vocabulary
-from service.docs import FILES
 from service.errors import (
     InternalError,
     MethodNotAllowedError,
@@ -24,6 +23,7 @@ from service.errors import (
 from service.messages import Reply, Request, Route, json_reply
 from service.operations import PROBLEM, Content, Operation, content
 from service.version import VERSION
+from service.viewer import FILES
 from service.vocabulary import Vocabulary
 
 _ABOUT = """

@@ -121,7 +121,11 @@ def _inferences(words: Vocabulary) -> dict[str, Any]:
     tensor = {"name": INPUT, "shape": [1, len(listed)], "datatype": "FP32", "data": listed}
     several = tensor | {"shape": [2, len(listed)], "data": [listed, listed]}
     wanted = [{"name": "label"}, {"name": "probabilities", "parameters": {"classification": 2}}]
-    return {"one row": {"inputs": [tensor]}, "two rows": {"id": "7", "inputs": [several], "outputs": wanted}}
+    return {
+        "one row": {"inputs": [tensor]},
+        "two rows": {"id": "7", "inputs": [several], "outputs": wanted},
+        "an answer in bytes": {"inputs": [tensor], "parameters": {"binary_data_output": True}},
+    }
 
 
 def _serving(words: Vocabulary) -> dict[tuple[str, str], Operation]:
@@ -131,7 +135,7 @@ def _serving(words: Vocabulary) -> dict[tuple[str, str], Operation]:
         "columns": {"inputs": {name: [value] for name, value in row.items()}},
     }
     predict = content("ServingRows", "ServingByColumn", examples=rows)
-    classify = content("ServingExamples", examples={"one": {"examples": [row]}})
+    classify = content("ServingExamples", "ServingParts", examples={"one": {"examples": [row]}})
     errors = [NotJsonError, BadInstancesError, Unacceptable]
     found: dict[tuple[str, str], Operation] = {}
     for path, name, of in _both("/v1/models", "v1_model"):

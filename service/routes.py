@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from service import about, docs, oip, openapi, predict, tfserving
+from service import about, oip, openapi, predict, tfserving, viewer
 from service.gate import Gate
 from service.messages import Route
 from service.model import Model
@@ -35,7 +35,7 @@ class Service:
             *predict.routes(model, validator),
             *oip.routes(model, validator, gate),
             *tfserving.routes(model, validator),
-            *docs.routes(),
+            *viewer.routes(),
         ]
         routes += openapi.routes(model.manifest, settings.max_rows, routes)
         return cls(settings, gate, routes)

@@ -73,16 +73,15 @@ def _asked(words: Vocabulary) -> list[Any]:
     wrapped = words.row | record("ServingInstance", {INPUT: words.row})
     columns = record("ServingColumns", {name: words.many(number) for name, number in words.numbers.items()})
     inputs = words.many(words.row) | columns
-    example = record("ServingExample", {name: _alone_or_listed(number) for name, number in words.numbers.items()})
+    whole = {name: number | tuple[number] for name, number in words.numbers.items()}  # type: ignore[valid-type]
+    part = record("ServingPart", {name: NotRequired[kind] for name, kind in whole.items()})
+    examples = words.many(record("ServingExample", whole))
     return [
         _request("ServingRows", {"instances": words.many(wrapped)}, unlike="inputs"),
         _request("ServingByColumn", {"inputs": inputs | record("ServingInput", {INPUT: inputs})}, unlike="instances"),
-        _request("ServingExamples", {"context": NotRequired[example], "examples": words.many(example)}),
+        _request("ServingExamples", {"examples": examples}, unlike="context"),
+        _request("ServingParts", {"context": part, "examples": words.many(part)}),
     ]
-
-
-def _alone_or_listed(number: Any) -> Any:
-    return NotRequired[number | tuple[number]]
 
 
 def _request(name: str, fields: dict[str, Any], *, unlike: str = "") -> Any:
