@@ -6,9 +6,12 @@ from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
+import orjson
+
 from models.bundle import Manifest
 from service import operations, schemas, schemas_explain, schemas_v1, schemas_v2, vocabulary
 from service.errors import (
+    Fault,
     InternalError,
     MethodNotAllowedError,
     NoModelError,
@@ -18,6 +21,7 @@ from service.errors import (
     UnacceptableError,
     UnsupportedMediaError,
     is_plain,
+    render,
     status_at,
 )
 from service.messages import Reply, Request, Route, json_reply
@@ -34,27 +38,28 @@ infinity, no key twice.
 Errors are `application/problem+json` (RFC 9457), but under `/v1` and `/v2` `{{"error": "…"}}`. Every `GET` answers
 `HEAD`, too.
 """
-_TAGS = {
-    "/v1": "TensorFlow Serving",
-    "/v2": "Open Inference Protocol",
+_TAGS = {  # by the beginning of a path, in the order in which they are shown
     "/predict": "Prediction",
     "/explain": "Prediction",
+    "/v2": "Open Inference Protocol",
+    "/v1": "TensorFlow Serving",
+    "": "Service",
 }
 _TEXT = {"schema": {"type": "string"}}
 _LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "How many bytes of the body are JSON"}
+_ALWAYS = ("X-Request-ID", "Cache-Control")
+_MAYBE = {405: ("Allow",), 503: ("Retry-After",)}
 _HEADERS = {
-    "RequestId": {
-        **_TEXT,
-        "required": True,
-        "description": "The request's `X-Request-ID` if it is a sane one, else a new one",
-    },
-    "CacheControl": {**_TEXT, "required": True, "description": "`no-store`, but for the files of `/docs`"},
+    "X-Request-ID": {**_TEXT, "required": True, "description": "The request's, if it is a sane one, else a new one"},
+    "Cache-Control": {**_TEXT, "required": True, "description": "`no-store`, but for the files of `/docs`"},
     "Allow": {**_TEXT, "required": True, "description": "The methods that this path answers"},
-    "RetryAfter": {"schema": {"type": "integer"}, "description": "When to come back, in seconds"},
-    "InferenceHeaderContentLength": _LENGTH,
+    "Retry-After": {"schema": {"type": "integer"}, "description": "When to come back, in seconds"},
+    "Inference-Header-Content-Length": _LENGTH,
 }
-_ALWAYS = {"X-Request-ID": "RequestId", "Cache-Control": "CacheControl"}
-_MAYBE = {405: {"Allow": "Allow"}, 503: {"Retry-After": "RetryAfter"}}
+_ASKED = {
+    "X-Request-ID": {**_TEXT, "description": "Comes back if it is sane: 1 to 128 letters, digits and `._:/+=@-`"},
+    "Inference-Header-Content-Length": _LENGTH,
+}
 
 
 def routes(manifest: Manifest, max_rows: int, others: Sequence[Route]) -> list[Route]:
@@ -89,6 +94,7 @@ def document(words: Vocabulary, routes: Sequence[Route]) -> dict[str, Any]:
             "description": _ABOUT.format(name=manifest.name, version=manifest.version).strip(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "tags": [{"name": name} for name in dict.fromkeys(_TAGS.values())],
         "paths": paths,
         "components": {"schemas": _schemas(words), "parameters": _parameters(manifest), "headers": _HEADERS},
     }
@@ -107,17 +113,15 @@ def _parameters(manifest: Manifest) -> dict[str, Any]:
         name: {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
         for name, values in in_path.items()
     }
-    found["RequestId"] = {"name": "X-Request-ID", "in": "header", **_TEXT, "description": "Comes back if it is sane"}
-    found["InferenceHeaderContentLength"] = {"name": "Inference-Header-Content-Length", "in": "header", **_LENGTH}
-    return found
+    return found | {name: {"name": name, "in": "header", **told} for name, told in _ASKED.items()}
 
 
 def _operation(path: str, told: Operation) -> dict[str, Any]:
     in_path = re.findall(r"{(\w+)}", path)
-    parameters = [*in_path, *told.parameters, "RequestId"]
+    parameters = [*in_path, *told.parameters, "X-Request-ID"]
     found = {
         "operationId": told.name,
-        "tags": [_TAGS.get(re.match(r"/\w*", path)[0], "Service")],  # type: ignore[index]
+        "tags": [next(tag for start, tag in _TAGS.items() if path.startswith(start))],
         "summary": told.summary,
         "description": told.description.strip(),
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in parameters],
@@ -128,36 +132,41 @@ def _operation(path: str, told: Operation) -> dict[str, Any]:
 
 
 def _responses(path: str, told: Operation, in_path: Sequence[str]) -> dict[str, Any]:
-    found = {status: _response(status, content, HTTPStatus(status).phrase) for status, content in told.answers.items()}
-    for status, titles in _failures(path, told, in_path).items():
-        found.setdefault(status, _response(status, _failure(path, status), "; or: ".join(titles)))
-    for header in told.headers:
-        found[200]["headers"]["-".join(re.findall("[A-Z][a-z]+", header))] = _header(header)
+    found = {
+        status: _response(content, HTTPStatus(status).phrase, [*_MAYBE.get(status, ()), *told.headers])
+        for status, content in told.answers.items()
+    }
+    for status, kinds in _failures(path, told, in_path).items():
+        titles = "; or: ".join(kind.title for kind in kinds)
+        found.setdefault(status, _response(_failure(path, kinds), titles, _MAYBE.get(status, ())))
     return {str(status): found[status] for status in sorted(found)}
 
 
-def _failures(path: str, told: Operation, in_path: Sequence[str]) -> dict[int, list[str]]:
+def _failures(path: str, told: Operation, in_path: Sequence[str]) -> dict[int, list[type[RequestError]]]:
     """What can go wrong, by the status that it gets there."""
     kinds: list[type[RequestError]] = [*told.errors, MethodNotAllowedError, InternalError]
     kinds += [NoModelError, NotFoundError] if "model" in in_path else []
     kinds += [TooLargeError, UnsupportedMediaError] if told.asked else []
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[type[RequestError]]] = {}
     for kind in kinds:
-        found.setdefault(status_at(kind, path).value, []).append(kind.title)
+        found.setdefault(status_at(kind, path).value, []).append(kind)
     return found
 
 
-def _failure(path: str, status: int) -> Content:
+def _failure(path: str, kinds: Sequence[type[RequestError]]) -> Content:
+    """How the protocol tells these, with an example of each."""
+    examples = {kind.title: orjson.loads(render(_sample(kind), path, "0" * 32).body) for kind in kinds}
     if is_plain(path):
-        return content("Error")
-    faults = status == UnacceptableError.status
-    return content("InputProblem" if faults else "Problem", media=PROBLEM)
+        return content("Error", examples=examples)
+    return content("InputProblem" if UnacceptableError in kinds else "Problem", media=PROBLEM, examples=examples)
 
 
-def _response(status: int, content: Content, description: str) -> dict[str, Any]:
-    headers = {name: _header(component) for name, component in {**_ALWAYS, **_MAYBE.get(status, {})}.items()}
-    return {"description": description, "headers": headers, "content": content}
+def _sample(kind: type[RequestError]) -> RequestError:
+    if issubclass(kind, UnacceptableError):
+        return kind([Fault("features", "form", "what is wrong there, in a sentence")])
+    return kind("what to do about it, in a sentence")
 
 
-def _header(component: str) -> dict[str, str]:
-    return {"$ref": f"#/components/headers/{component}"}
+def _response(content: Content, description: str, headers: Sequence[str]) -> dict[str, Any]:
+    told = {name: {"$ref": f"#/components/headers/{name}"} for name in (*_ALWAYS, *headers)}
+    return {"description": description, "headers": told, "content": content}

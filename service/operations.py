@@ -24,7 +24,7 @@ it, and the answer's header says how long its JSON is.
 class Operation(NamedTuple):
     """One route. ``answers`` has the content by status, but for ``errors``, whose shape the protocol gives.
 
-    ``headers`` are the components of those that the first answer may have beside what every answer has.
+    ``parameters`` and ``headers`` name those that the request and the good answer may have beside what all have.
     """
 
     name: str
@@ -94,7 +94,7 @@ def _inference(words: Vocabulary) -> dict[tuple[str, str], Operation]:
         ),
     }
     infer = content("InferenceRequest", examples=_inferences(words)) | BYTES
-    length, errors = "InferenceHeaderContentLength", [NotJsonError, BadTensorError, Unacceptable]
+    length, errors = "Inference-Header-Content-Length", [NotJsonError, BadTensorError, Unacceptable]
     for path, name, of in _both("/v2/models", "v2_model"):
         found |= {
             ("GET", path): Operation(name, f"The tensors of {of}", {200: content("ModelMetadata")}),

@@ -55,7 +55,7 @@ class Fault(TypedDict):
 class Problem(TypedDict):
     """An error as RFC 9457 has it; ``request_id`` is what the service's log has it under."""
 
-    type: Annotated[str, Field(pattern="^urn:menagerie:problem:[a-z-]+$")]
+    type: Annotated[str, Field(pattern="^urn:menagerie:problem:[a-z-]+$", examples=["urn:menagerie:problem:not-json"])]
     title: str
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str

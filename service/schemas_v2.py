@@ -148,7 +148,7 @@ def _request(words: Vocabulary) -> Any:
     flat = Annotated[list[float], Field(min_length=width, max_length=width * words.max_rows)]
     tensor = {
         "name": Literal[INPUT],
-        "shape": tuple[Annotated[int, Field(ge=1, le=words.max_rows)], Literal[width]],  # type: ignore[valid-type]
+        "shape": tuple[Annotated[int, Field(ge=1, le=words.max_rows)], Annotated[int, Field(ge=width, le=width)]],
         "datatype": Literal[DATATYPES],
         "parameters": NotRequired[Annotated[dict[str, Any], no_bytes]],
         "data": flat | words.many(words.listed),
