@@ -10,7 +10,7 @@ from service.shelf import Shelf
 from service.version import VERSION
 
 # Whoever may ask the service may see these; golden and background rows and hashes are of no use to a caller.
-_PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
+PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
 
 
 def routes(shelf: Shelf, gate: Gate) -> list[Route]:
@@ -24,13 +24,14 @@ def routes(shelf: Shelf, gate: Gate) -> list[Route]:
 
 def model_routes(model: Model) -> list[Route]:
     """What one version of the model says of itself."""
-    public = json_reply(model.manifest.model_dump(mode="json", include=_PUBLIC)).body
+    public = json_reply(model.manifest.model_dump(mode="json", include=PUBLIC)).body
     return [Route("GET", "/model", lambda _: Reply(200, public))]
 
 
 def index(_: Request) -> Reply:
     """The paths that there are, for whoever asks for ``/`` and is no browser."""
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
+    paths |= {"explain": "/explain", "docs": "/docs", "openapi": "/openapi.json"}
     # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
     return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})
 

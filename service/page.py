@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
+from models.bundle import Manifest
 from service.errors import NotFoundError
 from service.messages import Handler, Reply, Request, Route, json_reply
 from service.model import Model
@@ -68,25 +69,33 @@ class Static:
 
 def routes(index: Handler) -> list[Route]:
     """The page and its files; ``index`` answers ``/`` to whoever is no browser."""
-    names = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in _TYPES)
     front = Static("index.html", (FOLDER / "index.html").read_bytes, _PAGE)
     return [
         Route("GET", "/", partial(_front, front, index)),
-        *(Route("GET", f"/page/{name}", Static(name, (FOLDER / name).read_bytes, _PAGE)) for name in names),
+        *(Route("GET", f"/page/{name}", Static(name, (FOLDER / name).read_bytes, _PAGE)) for name in names()),
     ]
 
 
 def model_routes(model: Model) -> list[Route]:
     """The report of one version; another may have been trained without, or with other files."""
-    report = {
-        name.removeprefix(REPORT): Static(name, partial(model.bundle.content, name), _REPORT)
-        for name in model.manifest.files
-        if name.startswith(REPORT) and PurePosixPath(name).suffix in _TYPES
+    files = {
+        name: Static(name, partial(model.bundle.content, REPORT + name), _REPORT) for name in report(model.manifest)
     }
     return [
-        Route("GET", "/page/report", lambda _: json_reply({"files": list(report)})),
-        Route("GET", "/page/report/{file}", partial(_of_report, report)),
+        Route("GET", "/page/report", lambda _: json_reply({"files": list(files)})),
+        Route("GET", "/page/report/{report}", partial(_of_report, files)),
     ]
+
+
+def names() -> list[str]:
+    """The page's own files."""
+    return sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.suffix in _TYPES)
+
+
+def report(manifest: Manifest) -> list[str]:
+    """The files of a model's report that can be shown."""
+    names = [name.removeprefix(REPORT) for name in manifest.files if name.startswith(REPORT)]
+    return [name for name in names if PurePosixPath(name).suffix in _TYPES]
 
 
 def _front(page: Static, index: Handler, request: Request) -> Reply:
@@ -96,10 +105,11 @@ def _front(page: Static, index: Handler, request: Request) -> Reply:
     return reply
 
 
-def _of_report(report: Mapping[str, Handler], request: Request) -> Reply:
-    if request.parameters["file"] not in report:
+def _of_report(files: Mapping[str, Handler], request: Request) -> Reply:
+    name = request.parameters["report"]
+    if name not in files:
         raise NotFoundError("see /page/report for the files that there are")
-    return report[request.parameters["file"]](request)
+    return files[name](request)
 
 
 def _reads_html(accept: str) -> bool:

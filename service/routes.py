@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from service import about, explain, oip, page, predict, tfserving
+from service import about, explain, oip, openapi, page, predict, tfserving, viewer
 from service.gate import Gate
 from service.messages import Route
 from service.model import Model
@@ -31,14 +31,15 @@ class Service:
             StartupError, BundleError: it cannot start; the message says why in one line.
         """
         gate = Gate(log_requests=settings.log_requests)
-        shelf = Shelf.open(settings, partial(_equip, settings, gate))
-        return cls(settings, gate, shelf, [*about.routes(shelf, gate), *page.routes(about.index), *shelf.routes])
+        whole = [*page.routes(about.index), *viewer.routes()]
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole))
+        return cls(settings, gate, shelf, [*whole, *about.routes(shelf, gate), *shelf.routes])
 
 
-def _equip(settings: Settings, gate: Gate, shelf: Shelf, model: Model) -> list[Route]:
-    """Every route that one version of the model answers."""
+def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
+    """Every route that one version of the model answers; ``whole`` are those that all versions share."""
     validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
-    return [
+    routes = [
         *about.model_routes(model),
         *page.model_routes(model),
         *predict.routes(model, validator),
@@ -46,3 +47,5 @@ def _equip(settings: Settings, gate: Gate, shelf: Shelf, model: Model) -> list[R
         *oip.routes(model, validator, shelf, gate),
         *tfserving.routes(model, validator, shelf, gate),
     ]
+    described = [*whole, *about.routes(shelf, gate), *routes]
+    return [*routes, *openapi.routes(model.manifest, settings.max_rows, described)]

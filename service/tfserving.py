@@ -61,6 +61,8 @@ def classify(model: Model, validator: Validator, request: Request) -> Reply:
         raise BadInstancesError("`examples` must be a list of objects, one a row, and `context` an object")
     rows = [{name: _scalar(value) for name, value in (context | example).items()} for example in examples]
     numbers = validator.rows(rows, "examples")
+    if context:  # what stands there must be right even where every example says otherwise
+        validator.rows([{name: _scalar(value) for name, value in (examples[0] | context).items()}], "context")
     strictjson.require_unique(body, strictjson.strings(asked))
     answers = strictjson.shortest(model.probabilities(numbers))
     return json_reply({"results": [list(zip(model.labels, row, strict=True)) for row in answers]})
