@@ -35,6 +35,7 @@ def carry(service: Service) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = limit + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["name"] = _Name
+    app.url_map.merge_slashes = False  # or Werkzeug would answer `/docs//x` with a redirect in HTML, past the gate
     answer = partial(_answer, service.gate, partial(_read_body, limit))
     for route in service.routes:
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)

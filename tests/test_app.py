@@ -43,6 +43,7 @@ def test_model_shows_the_public_part_of_the_manifest(send: Send, settings: Setti
         ("GET", "/nowhere", 404, None),
         ("POST", "/predict/", 404, None),
         ("GET", "/Predict", 404, None),
+        ("GET", "/docs//initialise.js", 404, None),
         ("GET", "/static/app.js", 404, None),
         ("GET", "/../etc/passwd", 404, None),
         ("GET", "/%2e%2e/etc/passwd", 404, None),
