@@ -13,8 +13,8 @@ def routes(manifest: Manifest, max_rows: int, others: Sequence[Route]) -> list[R
     @cache
     def body() -> bytes:
         # At first use, as 10 ms of imports and 100 ms of work are nothing that a start should wait for.
-        from service.description import document
-        from service.vocabulary import Vocabulary
+        from service.description.document import document
+        from service.description.vocabulary import Vocabulary
 
         return json_reply(document(Vocabulary(manifest, max_rows), described)).body
 

@@ -10,12 +10,12 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from models.bundle import Manifest
-from service.description import document as describe
+from service.description.document import document as describe
+from service.description.operations import operations
+from service.description.vocabulary import Vocabulary
 from service.model import Model
-from service.operations import operations
 from service.routes import Service
 from service.settings import Settings
-from service.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from service.description.vocabulary import Vocabulary, closed, record
 from service.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
 from service.tensors import DATATYPES
-from service.vocabulary import Vocabulary, closed, record
 
 _Size = Annotated[int, Field(ge=0)]
 

@@ -8,7 +8,10 @@ from typing import Any
 import orjson
 
 from models.bundle import Manifest
-from service import operations, page, schemas, schemas_explain, schemas_v1, schemas_v2, vocabulary
+from service import page
+from service.description import explanation, native, operations, v1, v2, vocabulary
+from service.description.operations import PROBLEM, Content, Operation, content
+from service.description.vocabulary import Vocabulary
 from service.errors import (
     Fault,
     InternalError,
@@ -24,10 +27,8 @@ from service.errors import (
     status_at,
 )
 from service.messages import Route
-from service.operations import PROBLEM, Content, Operation, content
 from service.version import VERSION
 from service.viewer import FILES
-from service.vocabulary import Vocabulary
 
 _ABOUT = """
 Serves the model **{name}**, version {version}, by three protocols: its own, the Open Inference Protocol under `/v2`
@@ -88,10 +89,7 @@ def document(words: Vocabulary, routes: Sequence[Route]) -> dict[str, Any]:
 
 
 def _schemas(words: Vocabulary) -> dict[str, Any]:
-    native = schemas.types(words)
-    return vocabulary.schemas(
-        [*native, *schemas_explain.types(words), *schemas_v1.types(words), *schemas_v2.types(words)]
-    )
+    return vocabulary.schemas([kind for room in (native, explanation, v1, v2) for kind in room.types(words)])
 
 
 def _parameters(manifest: Manifest) -> dict[str, Any]:

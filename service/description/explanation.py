@@ -4,8 +4,8 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from service import schemas
-from service.vocabulary import Vocabulary, closed, record
+from service.description import native
+from service.description.vocabulary import Vocabulary, closed, record
 
 
 @closed
@@ -62,7 +62,7 @@ def types(words: Vocabulary) -> list[Any]:
         "changes": record("Changes", {"below": change | None, "above": change | None}),
     }
     explanation = {
-        "prediction": schemas.prediction(words),
+        "prediction": native.prediction(words),
         "layers": list[NormalizationLayer | DenseLayer],
         "attributions": attributions | None,
         "attributions_reason": NotRequired[str],

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from service.description.vocabulary import Share, Vocabulary, closed, record
 from service.tfserving import INPUT, OUTPUT, SIGNATURE
-from service.vocabulary import Share, Vocabulary, closed, record
 
 _Signature = NotRequired[Literal["serving_default", ""]]
 

@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from service import page
+from service.description.vocabulary import REFERENCE, Vocabulary
 from service.errors import BadInstancesError, BadTensorError, NotFoundError, NotJsonError, RequestError
 from service.errors import UnacceptableError as Unacceptable
 from service.infer import INPUT
 from service.media import JSON
-from service.vocabulary import REFERENCE, Vocabulary
 
 Content = dict[str, Any]  # media type -> what OpenAPI calls a media type object
 

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from models.bundle import Manifest
 from service import about
-from service.vocabulary import Share, Vocabulary, closed, record
+from service.description.vocabulary import Share, Vocabulary, closed, record
 
 
 @closed
