@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 
 from service import page
 from service.description.vocabulary import REFERENCE, Vocabulary
-from service.errors import BadInstancesError, BadTensorError, NotFoundError, NotJsonError, RequestError
+from service.errors import (
+    BadInstancesError,
+    BadTensorError,
+    NotExplainableError,
+    NotFoundError,
+    NotJsonError,
+    RequestError,
+)
 from service.errors import UnacceptableError as Unacceptable
 from service.infer import INPUT
 from service.media import JSON
@@ -99,9 +106,9 @@ def _native(words: Vocabulary) -> dict[tuple[str, str], Operation]:
         ("POST", "/explain"): Operation(
             "explain",
             "How the network came to its answer for one row",
-            {200: content("Explanation"), 501: content("Problem", media=PROBLEM)},
+            {200: content("Explanation")},
             asked=content("OneRow", examples=one),
-            errors=[NotJsonError, Unacceptable],
+            errors=[NotJsonError, Unacceptable, NotExplainableError],
         ),
     }
 
