@@ -5,12 +5,20 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 
 import gc
 import json
+import logging
 import os
 import signal
 import socket
 import sys
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
+
+_log = logging.getLogger("menagerie")  # ours look like gunicorn's own
+_log.setLevel(logging.INFO)
+_log.addHandler(logging.StreamHandler())
+_log.handlers[0].setFormatter(
+    logging.Formatter("[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S %z")
+)
 
 wsgi_app = "service.asgi:serve()"
 worker_class = "asgi"

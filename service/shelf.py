@@ -107,7 +107,7 @@ class Shelf:
             BundleError, StartupError: none is any good, and none serves yet.
         """
         there = bundle.versions(self._home.parent, self._home.name)
-        wanted = self._wanted(there)
+        wanted, before = self._wanted(there), self._refused
         self._refused = {number: why for number, why in self._refused.items() if number in {*there, *wanted}}
         found = ((number, self._get(number)) for number in wanted)
         chosen = next(((number, version) for number, version in found if version), None)
@@ -115,6 +115,9 @@ class Shelf:
             self._serve(*chosen, there)
         elif not self._loaded:
             raise BundleError(self._nothing(wanted))
+        for number, refusal in self._refused.items():
+            if before.get(number) != refusal:
+                _log.error("version %d is refused: %s", number, refusal[1])
 
     def _wanted(self, there: Sequence[int]) -> Sequence[int]:
         """The versions that may serve, best first: the one pinned, or pointed at, or else the newest before others."""
@@ -135,7 +138,6 @@ class Shelf:
                 loaded = self._open(number, fingerprint)
             except (BundleError, StartupError) as error:
                 self._refused[number] = fingerprint, str(error)
-                _log.error("version %d is refused: %s", number, error)
                 return loaded
         self._refused.pop(number, None)
         return loaded
