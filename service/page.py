@@ -69,10 +69,11 @@ class Static:
 
 def routes(index: Handler) -> list[Route]:
     """The page and its files; ``index`` answers ``/`` to whoever is no browser."""
-    front = Static("index.html", (FOLDER / "index.html").read_bytes, _PAGE)
+    files = {name: Static(name, (FOLDER / name).read_bytes, _PAGE) for name in names()}
     return [
-        Route("GET", "/", partial(_front, front, index)),
-        *(Route("GET", f"/page/{name}", Static(name, (FOLDER / name).read_bytes, _PAGE)) for name in names()),
+        Route("GET", "/", partial(_front, files["index.html"], index)),
+        Route("GET", "/page/{file}", partial(_one, files, "{file}")),
+        Route("GET", "/page/vendor/{file}", partial(_one, files, "vendor/{file}")),
     ]
 
 
@@ -83,7 +84,7 @@ def model_routes(model: Model) -> list[Route]:
     }
     return [
         Route("GET", "/page/report", lambda _: json_reply({"files": list(files)})),
-        Route("GET", "/page/report/{report}", partial(_of_report, files)),
+        Route("GET", "/page/report/{file}", partial(_one, files, "{file}")),
     ]
 
 
@@ -105,10 +106,10 @@ def _front(page: Static, index: Handler, request: Request) -> Reply:
     return reply
 
 
-def _of_report(files: Mapping[str, Handler], request: Request) -> Reply:
-    name = request.parameters["report"]
+def _one(files: Mapping[str, Handler], name: str, request: Request) -> Reply:
+    name = name.format(**request.parameters)
     if name not in files:
-        raise NotFoundError("see /page/report for the files that there are")
+        raise NotFoundError("there is no such file of the page")
     return files[name](request)
 
 

@@ -31,6 +31,7 @@ class Version(NamedTuple):
     """A loaded version: its model, who answers what with it, and the files that it was loaded from."""
 
     model: Model
+    routes: Sequence[Route]
     handlers: Mapping[_Key, Handler]
     fingerprint: _Fingerprint
 
@@ -71,7 +72,7 @@ class Shelf:
         """Every route, answered by whichever version it concerns."""
         return [
             Route(route.method, route.path, partial(self.answer, (route.method, route.path)), route.hot)
-            for route in self._equip(self, self.current.model)
+            for route in self.current.routes
         ]
 
     @property
@@ -146,8 +147,9 @@ class Shelf:
         model = Model.open(self._home / str(number), self._settings.engine, self._ledger)
         if self._loaded:
             _require_schema(model, self.current.model)
-        handlers = {(route.method, route.path): route.handler for route in self._equip(self, model)}
-        return Version(model, handlers, fingerprint)
+        routes = self._equip(self, model)
+        handlers = {(route.method, route.path): route.handler for route in routes}
+        return Version(model, routes, handlers, fingerprint)
 
     def _serve(self, number: int, version: Version, there: Sequence[int]) -> None:
         """Let a version serve, beside the newest others that are to be kept."""

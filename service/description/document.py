@@ -73,7 +73,7 @@ def document(words: Vocabulary, routes: Sequence[Route]) -> dict[str, Any]:
     described = operations.operations(words)
     paths: dict[str, dict[str, Any]] = {}
     for method, path, *_ in routes:
-        paths.setdefault(path, {})[method.lower()] = _operation(path, described[method, path])
+        paths.setdefault(path, {})[method.lower()] = _operation(path, described[method, path], manifest)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -93,24 +93,42 @@ def _schemas(words: Vocabulary) -> dict[str, Any]:
 
 
 def _parameters(manifest: Manifest) -> dict[str, Any]:
-    in_path = {"model": [manifest.name], "version": [str(manifest.version)], "file": list(FILES)}
-    in_path["report"] = page.report(manifest) or ["index.html"]
-    found: dict[str, Any] = {
-        name: {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
-        for name, values in in_path.items()
-    }
+    found = {name: _one_of(name, [value]) for name, value in _served(manifest).items()}
     return found | {name: {"name": name, "in": "header", **told} for name, told in _ASKED.items()}
 
 
-def _operation(path: str, told: Operation) -> dict[str, Any]:
+def _served(manifest: Manifest) -> dict[str, str]:
+    return {"model": manifest.name, "version": str(manifest.version)}
+
+
+def _files(path: str, manifest: Manifest) -> list[str]:
+    """What ``{file}`` may be at the end of a path."""
+    folder = path.removesuffix("{file}")
+    vendored = [name for name in page.names() if "/" in name]
+    known = {
+        "/docs/": list(FILES),
+        "/page/": [name for name in page.names() if name not in vendored],
+        "/page/vendor/": [name.removeprefix("vendor/") for name in vendored],
+        "/page/report/": page.report(manifest) or ["index.html"],
+    }
+    return known[folder]
+
+
+def _one_of(name: str, values: Sequence[str]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
+
+
+def _operation(path: str, told: Operation, manifest: Manifest) -> dict[str, Any]:
     in_path = re.findall(r"{(\w+)}", path)
-    parameters = [*in_path, *told.parameters, "X-Request-ID"]
+    named = [name for name in (*in_path, *told.parameters, "X-Request-ID") if name != "file"]
+    parameters = [{"$ref": f"#/components/parameters/{name}"} for name in named]
+    parameters += [_one_of("file", _files(path, manifest))] if "file" in in_path else []
     found = {
         "operationId": told.name,
         "tags": [next(tag for start, tag in _TAGS.items() if path.startswith(start))],
         "summary": told.summary,
         "description": told.description.strip(),
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in parameters],
+        "parameters": parameters,
         "requestBody": {"required": True, "content": told.asked} if told.asked else None,
         "responses": _responses(path, told, in_path),
     }

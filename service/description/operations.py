@@ -1,11 +1,8 @@
 """Every route as OpenAPI tells of it: what it is for, what it asks, what it answers. A test holds both together."""
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from service import page
 from service.description.vocabulary import REFERENCE, Vocabulary
 from service.errors import (
     BadInstancesError,
@@ -22,6 +19,7 @@ from service.media import JSON
 Content = dict[str, Any]  # media type -> what OpenAPI calls a media type object
 
 PROBLEM = "application/problem+json"
+_OF_A_PAGE = ("text/css", "text/html", "text/javascript", "text/plain", "image/svg+xml")
 BYTES: Content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _RAW = """
 Numbers may also come as bytes (`application/octet-stream`): `Inference-Header-Content-Length` says how many bytes of
@@ -71,23 +69,13 @@ def _service() -> dict[tuple[str, str], Operation]:
 
 
 def _page() -> dict[tuple[str, str], Operation]:
-    text = {"schema": {"type": "string"}}
-    kinds = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
-    kinds |= {".html": "text/html", ".json": JSON}
-    files = {
-        ("GET", f"/page/{name}"): Operation(
-            f"page_{re.sub(r'[^a-z0-9]+', '_', name)}",
-            f"The page's {name}",
-            {200: {kinds[PurePosixPath(name).suffix]: text}, 304: {}},
-        )
-        for name in page.names()
-    }
-    report = {kinds[suffix]: text for suffix in (".html", ".svg")} | {JSON: {"schema": {"type": "object"}}}
-    return files | {
+    text: Content = {kind: {"schema": {"type": "string"}} for kind in _OF_A_PAGE}
+    files = {200: text | {JSON: {"schema": {"type": "object"}}}, 304: {}}
+    return {
+        ("GET", "/page/{file}"): Operation("page_file", "What the page loads", files, errors=[NotFoundError]),
+        ("GET", "/page/vendor/{file}"): Operation("page_vendor", "What it uses", files, errors=[NotFoundError]),
         ("GET", "/page/report"): Operation("report", "Which files the model's report has", {200: content("Report")}),
-        ("GET", "/page/report/{report}"): Operation(
-            "report_file", "One of them", {200: report, 304: {}}, errors=[NotFoundError]
-        ),
+        ("GET", "/page/report/{file}"): Operation("report_file", "One of them", files, errors=[NotFoundError]),
     }
 
 
