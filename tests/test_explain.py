@@ -20,7 +20,7 @@ from flask.testing import FlaskClient
 from handmade import Network, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import ROOT
+from serving import ROOT, environment
 
 from service.app import create_app
 from service.model import Model
@@ -337,4 +337,4 @@ client = create_app().test_client()
 assert client.post("/explain", json={{"features": {list(GREAT_DANE)}}}).status_code == 200
 assert not {{"keras", "tensorflow", "h5py", "models.network"}} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment(), check=True)
