@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test train bench check format lock vendor clean
+.PHONY: run test train bench check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
@@ -26,6 +26,23 @@ check: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/test_docs.py
+	$(BIN)/python -m supply.audit
+
+# What the image installs, in CycloneDX.
+sbom: $(VENV)/dev
+	$(BIN)/python -m supply.sbom sbom.json
+
+# Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
+SECONDS ?= 60
+FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id path manifest keys
+
+fuzz: $(VENV)/dev .fuzz/atheris
+	for target in $(FUZZED); do PYTHONPATH=.fuzz/atheris $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
+	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m mutants 10000
+
+# Its wheels are for Linux and some releases of Python only, so that it is in no lock.
+.fuzz/atheris: | $(VENV)/dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target $@ atheris==3.0.0
 
 format: $(VENV)/dev
 	$(BIN)/ruff format
@@ -55,4 +72,4 @@ vendor:
 	service/page/vendor/update
 
 clean:
-	rm -rf $(VENV) .bench .clients .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

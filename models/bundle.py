@@ -9,6 +9,7 @@ Flask, so that both halves can share it.
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ CURRENT = "CURRENT"  # a file beside the versions that points at the one to serv
 MODEL_KERAS = "model.keras"
 MODEL_LITERT = "model.tflite"
 WEIGHTS = "weights.json"
+_MOST_OF_MANIFEST = 16_000_000  # bytes; the shipped one has 40,000
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
@@ -97,7 +99,7 @@ class Golden(_Record):
 class File(_Record):
     """What the manifest vouches for: a file's size in bytes and the SHA-256 of its content, in hex."""
 
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0, le=2_000_000_000)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -180,7 +182,7 @@ class Bundle:
         expected = self.manifest.files.get(name)
         if expected is None:
             raise BundleError(f"{self.folder / MANIFEST} does not list {name}: train the model again")
-        content = _content(self.folder, name)
+        content = _content(self.folder, name, expected.size)
         if _vouch(content) != expected:
             raise BundleError(
                 f"{self.folder / name} is not the file that {MANIFEST} vouches for "
@@ -243,7 +245,7 @@ def read(folder: Path) -> Bundle:
     """
     path = folder / MANIFEST
     try:
-        manifest = Manifest.model_validate_json(_content(folder, MANIFEST))
+        manifest = Manifest.model_validate_json(_content(folder, MANIFEST, _MOST_OF_MANIFEST))
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(map(str, fault["loc"])) or "the whole"
@@ -310,17 +312,23 @@ def publish(folder: Path, manifest: Manifest) -> Path:
         raise BundleError(f"cannot write {home / str(version)} ({error.strerror}): choose another folder") from None
 
 
-def _content(folder: Path, name: str) -> bytes:
-    """A file's bytes, which must lie inside the folder and be no link: a manifest cannot point elsewhere."""
+def _content(folder: Path, name: str, most: int) -> bytes:
+    """A file's bytes, which must lie inside the folder and be no link: a manifest cannot point elsewhere.
+
+    Of a file longer than ``most`` it gives one byte more than that. What is no file, a pipe say, is not waited for.
+    """
     relative = PurePosixPath(name)
     path = folder / relative
     try:
         if ".." in relative.parts or path.resolve() != folder.resolve() / relative:
             raise BundleError(f"{path} does not lie in the bundle itself: train the model again")
-        return path.read_bytes()
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise BundleError(f"{path} is no file: copy the bundle again, or train the model again")
+            return file.read(most + 1)
     except OSError as error:
         raise BundleError(
-            f"cannot read {path} ({error.strerror}): copy the bundle again, or train the model again"
+            f"cannot read {path} ({error.strerror or error}): copy the bundle again, or train the model again"
         ) from None
 
 

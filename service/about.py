@@ -16,9 +16,9 @@ PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metric
 def routes(shelf: Shelf, gate: Gate) -> list[Route]:
     """What the service as a whole says of itself."""
     return [
-        Route("GET", "/livez", _alive, hot=True),
-        Route("GET", "/readyz", partial(_ready, gate), hot=True),
-        Route("GET", "/health", partial(_health, shelf, gate)),
+        Route("GET", "/livez", _alive, hot=True, open=True),
+        Route("GET", "/readyz", partial(_ready, gate), hot=True, open=True),
+        Route("GET", "/health", partial(_health, shelf, gate), open=True),
     ]
 
 

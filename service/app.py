@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.routing import BaseConverter
 
+from service import media
 from service.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
 from service.gate import Gate
 from service.messages import Handler, Reply, Request, Route
@@ -35,7 +36,7 @@ def carry(service: Service) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = limit + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["name"] = _Name
-    app.url_map.merge_slashes = False  # or Werkzeug would answer `/docs//x` with a redirect in HTML, past the gate
+    app.url_map.merge_slashes = False  # it would redirect in HTML, past the gate and to whatever Host says
     answer = partial(_answer, service.gate, partial(_read_body, limit))
     for route in service.routes:
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
@@ -62,6 +63,7 @@ def _answer(gate: Gate, read: Callable[[], bytes], handler: Handler, **parameter
 
 
 def _read_body(limit: int) -> bytes:
+    media.require_sent_plain(flask.request.headers)
     try:
         body = flask.request.get_data(cache=False)
     except RequestEntityTooLarge:

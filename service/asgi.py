@@ -18,8 +18,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
+from service import media, trial
 from service.app import carry, endpoint_of
-from service.errors import StartupError, TooLargeError
+from service.errors import RequestError, StartupError, TooLargeError
 from service.messages import Handler, Reply, Request
 from service.routes import Service
 from service.settings import Settings
@@ -37,7 +38,7 @@ _MOST_PATHS = 512  # whose routes are remembered
 def serve() -> "Application":
     """The application for gunicorn, or one line on stderr and exit code 1."""
     try:
-        return Application(Service.open(Settings.load()))
+        return Application(Service.open(Settings.load(), trial.stand_first))
     except (StartupError, BundleError) as error:
         sys.exit(f"menagerie: {error}")
 
@@ -93,10 +94,12 @@ class Application:
             await asyncio.sleep(0.05)  # an event would cost every request what this costs one shutdown
 
     async def _answer(self, scope: Message, headers: "Headers", body: bytes | None) -> "Answer":
+        if scope["http_version"] == "1.1" and not headers.has(b"host"):
+            return _answer_of(self._gate.answer(Request(scope["method"], scope["path"], headers, bytes), _hostless))
         found = self.find(scope["method"], scope["path"])
         if not found:
             return await self._beside(_through_flask, self._flask, scope, headers, body, self._limit)
-        read = partial(_bounded, body, self._limit)
+        read = partial(_bounded, headers, body, self._limit)
         request = Request(found.method, found.path, headers, read, found.parameters)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
             return _answer_of(await self._beside(self._gate.answer, request, found.handler))
@@ -178,12 +181,15 @@ class Headers:
         value = self._values.get(name.encode())
         return default if value is None else value.decode("latin-1")
 
+    def has(self, name: bytes) -> bool:
+        return name in self._values
+
     def environ(self) -> dict[str, str]:
         """The same as WSGI has them (PEP 3333)."""
         return {
             f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1")
             for name, value in self._values.items()
-            if name not in _OF_THE_BODY
+            if name not in _OF_THE_BODY or (name == b"transfer-encoding" and value.lower() != b"chunked")
         }
 
 
@@ -202,7 +208,13 @@ def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def _bounded(body: bytes | None, limit: int) -> bytes:
+def _hostless(_: Request) -> Reply:
+    """RFC 9112, section 3.2, wants this answer; gunicorn leaves it to the application."""
+    raise RequestError("the request does not say which Host it is for")
+
+
+def _bounded(headers: Headers, body: bytes | None, limit: int) -> bytes:
+    media.require_sent_plain(headers)
     if body is None:
         raise TooLargeError.beyond(limit)
     return body

@@ -48,8 +48,9 @@ class LiteRTEngine:
         self._own = threading.local()
         try:
             self.layers: Collection[str] = tuple(self._interpreter().outputs)
-        except (ValueError, RuntimeError, KeyError) as error:
-            raise StartupError(f"LiteRT cannot read {bundle.folder / MODEL_LITERT} ({error}): train again") from None
+        except Exception as error:  # a broken file makes it raise nearly anything
+            reason = " ".join(str(error).split())[:200]
+            raise StartupError(f"LiteRT cannot read {bundle.folder / MODEL_LITERT} ({reason}): train again") from error
 
     def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
         own = self._own if hasattr(self._own, "interpreter") else self._interpreter()

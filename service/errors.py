@@ -5,6 +5,7 @@ RequestError                   a request cannot be answered; a problem for the c
 ├── NotJsonError            400
 ├── BadTensorError          400  JSON and bytes that are no inference of the Open Inference Protocol
 ├── BadInstancesError       400  JSON that is no request of TensorFlow Serving's
+├── UnauthorizedError       401  no API key, or one that is not known
 ├── NotFoundError           404  no such path
 │   └── NoModelError        404  the path is right, but no such model or version is served
 ├── MethodNotAllowedError   405
@@ -67,6 +68,12 @@ class BadTensorError(RequestError):
 class BadInstancesError(RequestError):
     problem = "bad-instances"
     title = "The instances are not what they should be"
+
+
+class UnauthorizedError(RequestError):
+    status = HTTPStatus.UNAUTHORIZED
+    problem = "unauthorized"
+    title = "This service is not open to everyone"
 
 
 class NotFoundError(RequestError):

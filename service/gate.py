@@ -6,7 +6,9 @@ import time
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
 from service import errors
+from service.cors import Origins
 from service.errors import InternalError, NotReadyError, RequestError
+from service.keys import Keys
 from service.messages import Handler, Reply, Request
 
 _log = logging.getLogger("menagerie")
@@ -16,13 +18,22 @@ _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 class Gate:
     """Identifies, times and logs each request, and turns every failure into an answer.
 
-    ``draining`` is set once the process is to end; until then it goes on answering, but is not ready.
+    ``draining`` is set once the process is to end; until then it goes on answering, but is not ready. With ``keys`` a
+    request needs one of them, unless its handler is among those that are ``open``: what is no route is not.
     """
 
-    def __init__(self, *, log_requests: bool) -> None:
+    def __init__(self, *, log_requests: bool, keys: Keys | None = None, origins: Origins | None = None) -> None:
         self.draining = False
         self.started = time.monotonic()
+        self.open: frozenset[Handler] = frozenset()
         self._log_requests = log_requests
+        self._keys = keys
+        self._origins = origins
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a request needs a key."""
+        return self._keys is not None
 
     def require_ready(self) -> None:
         """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end.
@@ -38,6 +49,8 @@ class Gate:
         started = time.perf_counter()
         request_id = _identify(request)
         try:
+            if self._keys and handler not in self.open:
+                self._keys.require(request)
             reply = handler(request)
         except RequestError as error:
             reply = errors.render(error, request.path, request_id)
@@ -47,6 +60,9 @@ class Gate:
             reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
         reply.headers.setdefault("Cache-Control", "no-store")
+        reply.headers["X-Content-Type-Options"] = "nosniff"
+        if self._origins:
+            self._origins.tell(request, reply)
         if self._log_requests:
             spent = (time.perf_counter() - started) * 1e3
             _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, request_id)

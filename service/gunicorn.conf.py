@@ -13,13 +13,6 @@ import sys
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
-_log = logging.getLogger("menagerie")  # ours look like gunicorn's own
-_log.setLevel(logging.INFO)
-_log.addHandler(logging.StreamHandler())
-_log.handlers[0].setFormatter(
-    logging.Formatter("[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s", "%Y-%m-%d %H:%M:%S %z")
-)
-
 wsgi_app = "service.asgi:serve()"
 worker_class = "asgi"
 asgi_lifespan = "off"
@@ -41,6 +34,9 @@ control_socket_disable = True  # it would need a home folder to write to
 
 def on_starting(server):
     """Say in one line what cannot work, where gunicorn would retry for five seconds, or wait for ever."""
+    ours = logging.getLogger("menagerie")
+    ours.handlers = server.log.error_log.handlers  # Python's own would drop what is no warning
+    ours.setLevel(logging.INFO)
     if server.cfg.workers < 1:
         sys.exit("menagerie: without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
@@ -87,6 +83,11 @@ def post_worker_init(worker):
 def when_ready(server):
     """Tell whoever started the service what to try, with a row that the model is known to answer."""
     gc.enable()
+    from service.settings import Settings
+
+    settings = Settings.load()
+    if not (settings.api_keys or settings.api_keys_file):
+        server.log.info("no API keys are set: whoever reaches this port may ask (MENAGERIE_API_KEYS)")
     host, port = server.address[0]
     url = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1', '::') else host}:{port}"
     if not server.cfg.preload_app:

@@ -11,6 +11,8 @@ gunicorn that this was read against.
 
 import re
 from asyncio import TimerHandle, Transport
+from collections.abc import Sequence
+from http import HTTPStatus
 from typing import NamedTuple
 
 from gunicorn.asgi.protocol import (
@@ -90,6 +92,20 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
         self._leave()
         super().connection_lost(exc)
 
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        try:
+            fed: bool = super()._feed_callback_parser(data)
+        except ValueError:  # a length of so many digits that Python makes no number of them
+            self._send_error_response(HTTPStatus.BAD_REQUEST, "")
+            self._close_transport()
+            return False
+        return fed
+
+    def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
+        """What gunicorn refuses by itself, without its message: that one repeats what was sent."""
+        del message
+        super()._send_error_response(status, HTTPStatus(status).phrase, extra_headers)
+
     def _leave(self) -> None:
         self._short = False
         self._hold(b"")
@@ -153,7 +169,7 @@ def _is_plain(cfg: Config, log: Logger) -> bool:
 
 def _may_begin(data: bytes) -> bool:
     """Whether this is the beginning of a simple prediction whose head is not complete."""
-    if b"\r\n\r\n" in data or len(data) > _LONGEST_HEAD:
+    if b"\r\n\r\n" in data or len(data) > _LONGEST_HEAD or data.count(b"\n") != data.count(b"\r\n"):
         return False
     return data.startswith(_START) or _START.startswith(data)
 

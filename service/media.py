@@ -1,7 +1,7 @@
 """What a request says that its body is."""
 
 from service.errors import UnsupportedMediaError
-from service.messages import Request
+from service.messages import Headers, Request
 
 JSON = "application/json"
 
@@ -28,3 +28,13 @@ def require_plain(request: Request) -> None:
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaError("send the body as it is, without Content-Encoding")
+
+
+def require_sent_plain(headers: Headers) -> None:
+    """Refuse a body that was encoded on its way: gunicorn takes it off the wire, but does not decode it.
+
+    Raises:
+        UnsupportedMediaError: it came with a transfer coding other than chunked.
+    """
+    if headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        raise UnsupportedMediaError("send the body as it is, with no Transfer-Encoding but chunked")

@@ -45,13 +45,15 @@ Handler = Callable[[Request], Reply]
 class Route(NamedTuple):
     """Who answers what. A part of ``path`` in braces, ``{model}``, stands for any name without a slash or a colon.
 
-    ``hot`` routes are asked so often and answered so fast that the event loop does it itself.
+    ``hot`` routes are asked so often and answered so fast that the event loop does it itself. ``open`` ones need no API
+    key, whether keys are set or not.
     """
 
     method: str
     path: str
     handler: Handler
     hot: bool = False
+    open: bool = False
 
 
 def json_reply(document: Any, status: int = 200, content_type: str = "application/json") -> Reply:

@@ -7,8 +7,8 @@ from models.bundle import Manifest
 from service.messages import Reply, Request, Route, json_reply
 
 
-def routes(manifest: Manifest, max_rows: int, others: Sequence[Route]) -> list[Route]:
-    """``GET /openapi.json`` for one model and for these routes and itself."""
+def routes(manifest: Manifest, max_rows: int, others: Sequence[Route], *, guarded: bool) -> list[Route]:
+    """``GET /openapi.json`` for one model and for these routes and itself; ``guarded`` if a key is asked for."""
 
     @cache
     def body() -> bytes:
@@ -16,7 +16,7 @@ def routes(manifest: Manifest, max_rows: int, others: Sequence[Route]) -> list[R
         from service.description.document import document
         from service.description.vocabulary import Vocabulary
 
-        return json_reply(document(Vocabulary(manifest, max_rows), described)).body
+        return json_reply(document(Vocabulary(manifest, max_rows), described, guarded=guarded)).body
 
     def answer(_: Request) -> Reply:
         return Reply(200, body())

@@ -71,9 +71,9 @@ def routes(index: Handler) -> list[Route]:
     """The page and its files; ``index`` answers ``/`` to whoever is no browser."""
     files = {name: Static(name, (FOLDER / name).read_bytes, _PAGE) for name in names()}
     return [
-        Route("GET", "/", partial(_front, files["index.html"], index)),
-        Route("GET", "/page/{file}", partial(_one, files, "{file}")),
-        Route("GET", "/page/vendor/{file}", partial(_one, files, "vendor/{file}")),
+        Route("GET", "/", partial(_front, files["index.html"], index), open=True),
+        Route("GET", "/page/{file}", partial(_one, files, "{file}"), open=True),
+        Route("GET", "/page/vendor/{file}", partial(_one, files, "vendor/{file}"), open=True),
     ]
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from service import about, explain, oip, openapi, page, predict, tfserving, viewer
+from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
+from service.cors import Origins
 from service.gate import Gate
+from service.keys import Keys
 from service.messages import Route
 from service.model import Model
 from service.settings import Settings
 from service.shelf import Shelf
+from service.trial import Trial
 from service.validation import Validator
 
 
@@ -24,16 +27,22 @@ class Service:
     routes: Sequence[Route]
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Load the model's versions and build every handler around them.
+    def open(cls, settings: Settings, stand: Trial = trial.pass_over) -> Self:
+        """Load the model's versions, each once it has stood its trial, and build every handler around them.
 
         Raises:
             StartupError, BundleError: it cannot start; the message says why in one line.
         """
-        gate = Gate(log_requests=settings.log_requests)
+        guarded = settings.api_keys or settings.api_keys_file
+        keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
+        origins = Origins(settings.cors_origins) if settings.cors_origins else None
+        gate = Gate(log_requests=settings.log_requests, keys=keys, origins=origins)
         whole = [*page.routes(about.index), *viewer.routes()]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole))
-        return cls(settings, gate, shelf, [*whole, *about.routes(shelf, gate), *shelf.routes])
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand)
+        routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
+        routes += origins.preflights(routes) if origins else []
+        gate.open = frozenset(route.handler for route in routes if route.open)
+        return cls(settings, gate, shelf, routes)
 
 
 def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
@@ -48,4 +57,4 @@ def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf,
         *tfserving.routes(model, validator, shelf, gate),
     ]
     described = [*whole, *about.routes(shelf, gate), *routes]
-    return [*routes, *openapi.routes(model.manifest, settings.max_rows, described)]
+    return [*routes, *openapi.routes(model.manifest, settings.max_rows, described, guarded=gate.guarded)]

@@ -38,6 +38,11 @@ class Settings(BaseSettings):
     inline_bytes: Annotated[int, Field(ge=0, description="longer bodies are worked on beside the event loop")] = 16_384
     threads: Annotated[int, Field(ge=1, description="threads of a worker for those, and for what Flask answers")] = 4
     drain_seconds: Annotated[float, Field(ge=0, le=20, description="between not ready and the end, on SIGTERM")] = 3
+    api_keys: Annotated[str, Field(description="SHA-256 of each API key that may ask, commas between")] = ""
+    api_keys_file: Annotated[Path | None, Field(description="file with one a line, read again when it changes")] = None
+    cors_origins: Annotated[
+        str, Field(description="origins whose pages may ask, commas between: `https://example.org`")
+    ] = ""
     log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
 
     @classmethod

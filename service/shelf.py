@@ -16,11 +16,15 @@ from typing import NamedTuple
 
 from models import bundle
 from models.bundle import BundleError
+from service import trial
 from service.errors import StartupError
 from service.messages import Handler, Reply, Request, Route
 from service.model import Model
 from service.settings import Settings
 from service.statistics import Ledger
+from service.trial import Trial
+
+_TRIAL_SECONDS = 60  # TensorFlow, if it is what computes, takes some to load
 
 _log = logging.getLogger("menagerie")
 _Fingerprint = Sequence[tuple[str, int, int]]
@@ -46,9 +50,10 @@ class Shelf:
     the path names or by the one that serves.
     """
 
-    def __init__(self, settings: Settings, equip: Equip) -> None:
+    def __init__(self, settings: Settings, equip: Equip, stand: Trial) -> None:
         self._settings = settings
         self._equip = equip
+        self._stand = stand
         self._home = settings.model_store / settings.model_name
         self._ledger = Ledger()
         self._loaded: dict[int, Version] = {}
@@ -56,14 +61,14 @@ class Shelf:
         self.current: Version
 
     @classmethod
-    def open(cls, settings: Settings, equip: Equip) -> "Shelf":
-        """A shelf with a version that serves.
+    def open(cls, settings: Settings, equip: Equip, stand: Trial) -> "Shelf":
+        """A shelf with a version that serves; every version must first ``stand`` a trial.
 
         Raises:
             BundleError: no version is any good; the message is of the one that was wanted first.
             StartupError: the engine cannot be had.
         """
-        shelf = cls(settings, equip)
+        shelf = cls(settings, equip, stand)
         shelf.refresh()
         return shelf
 
@@ -71,8 +76,7 @@ class Shelf:
     def routes(self) -> list[Route]:
         """Every route, answered by whichever version it concerns."""
         return [
-            Route(route.method, route.path, partial(self.answer, (route.method, route.path)), route.hot)
-            for route in self.current.routes
+            route._replace(handler=partial(self.answer, (route.method, route.path))) for route in self.current.routes
         ]
 
     @property
@@ -98,6 +102,7 @@ class Shelf:
 
     def watch(self) -> None:
         """Look at the store every ``poll_seconds``, in a thread; call it once in each process that answers."""
+        self._stand = trial.stand  # there are threads from now on
         if self._settings.poll_seconds:
             threading.Thread(target=self._watch, name="shelf", daemon=True).start()
 
@@ -144,7 +149,9 @@ class Shelf:
         return loaded
 
     def _open(self, number: int, fingerprint: _Fingerprint) -> Version:
-        model = Model.open(self._home / str(number), self._settings.engine, self._ledger)
+        folder = self._home / str(number)
+        self._stand(folder, self._settings.engine, _TRIAL_SECONDS)
+        model = Model.open(folder, self._settings.engine, self._ledger)
         if self._loaded:
             _require_schema(model, self.current.model)
         routes = self._equip(self, model)

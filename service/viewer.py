@@ -52,7 +52,7 @@ class _File(NamedTuple):
 
 def routes() -> list[Route]:
     """The page and what it loads; nothing is read before it is asked for."""
-    return [Route("GET", "/docs", _page), Route("GET", "/docs/{file}", _file)]
+    return [Route("GET", "/docs", _page, open=True), Route("GET", "/docs/{file}", _file, open=True)]
 
 
 def _page(_: Request) -> Reply:

@@ -46,7 +46,8 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        server = Server(f"http://127.0.0.1:{port}", port, process)
+        scheme = "https" if "--certfile" in arguments else "http"
+        server = Server(f"{scheme}://127.0.0.1:{port}", port, process)
         try:
             await_ready(server)
             yield server

@@ -62,6 +62,53 @@ def remove(name: str) -> Callable[[Path], None]:
 FILE = {"size": 1, "sha256": "0" * 64}
 
 
+def vouched(name: str, **changes: object) -> Callable[[Path], None]:
+    """Change what the manifest says of a file."""
+
+    def change(folder: Path) -> None:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        edit(files=files | {name: files[name] | changes})(folder)
+
+    return change
+
+
+def pipe(name: str) -> Callable[[Path], None]:
+    """A file that nobody writes to: whoever opens it waits."""
+
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return change
+
+
+def fill(name: str, size: int) -> Callable[[Path], None]:
+    """A file of zeros that takes no space."""
+    return lambda folder: os.truncate(folder / name, size)
+
+
+def link_folder(folder: Path) -> None:
+    (folder / "report").rename(folder.parent / "elsewhere")
+    (folder / "report").symlink_to(folder.parent / "elsewhere")
+
+
+def link_manifest(folder: Path) -> None:
+    (folder / MANIFEST).rename(folder.parent / "elsewhere")
+    (folder / MANIFEST).symlink_to(folder.parent / "elsewhere")
+
+
+def folder_for(name: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return change
+
+
+def nest(folder: Path) -> None:
+    (folder / MANIFEST).write_text("[" * 1_000_000)
+
+
 @pytest.mark.parametrize(
     ("broken", "named"),
     [
@@ -81,6 +128,27 @@ FILE = {"size": 1, "sha256": "0" * 64}
         (edit(golden=[]), MANIFEST),
         (edit(surplus=1), MANIFEST),
         (edit(background=[[1, 2, 3]]), MANIFEST),
+        (link_manifest, MANIFEST),
+        (link_folder, "report/"),
+        (pipe(MODEL_LITERT), MODEL_LITERT),
+        (pipe(MANIFEST), MANIFEST),
+        (folder_for(MODEL_LITERT), MODEL_LITERT),
+        (folder_for(MANIFEST), MANIFEST),
+        (fill(MANIFEST, 1_000_000_000_000), MANIFEST),
+        (fill(MODEL_LITERT, 1_000_000_000_000), MODEL_LITERT),
+        (vouched(MODEL_LITERT, size=0), MODEL_LITERT),
+        (vouched(MODEL_LITERT, size=1_000_000_000), MODEL_LITERT),
+        (vouched(MODEL_LITERT, size=10**30), MANIFEST),
+        (vouched(MODEL_LITERT, size=-1), MANIFEST),
+        (vouched("weights.json", sha256="0" * 64), "weights.json"),
+        (vouched("report/report.json", sha256="0" * 64), "report/report.json"),
+        (flip("weights.json"), "weights.json"),
+        (flip("report/index.html"), "report/index.html"),
+        (nest, MANIFEST),
+        (edit(layers=[{"name": "hidden_1", "units": 10**18, "activation": "relu"}]), MANIFEST),
+        (edit(version=10**400), MANIFEST),
+        (edit(files={"report/\x00": FILE}), MANIFEST),
+        (edit(files={"report\\..\\..": FILE}), MANIFEST),
         (edit(files={"../../secret": FILE}), MANIFEST),
         (edit(files={"/etc/passwd": FILE}), MANIFEST),
         (edit(files={"report/../../../x": FILE}), "report/../../../x"),

@@ -20,7 +20,8 @@ def test_every_setting_is_documented() -> None:
     for name, field in Settings.model_fields.items():
         default = field.default if field.default != SHIPPED_STORE else SHIPPED_STORE.relative_to(ROOT)
         default = str(default).lower() if isinstance(default, bool) else default
-        assert f"| `{PREFIX}{name.upper()}` | `{default}` | {field.description} |" in README
+        shown = "none" if default in {"", None} else f"`{default}`"
+        assert f"| `{PREFIX}{name.upper()}` | {shown} | {field.description} |" in README
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

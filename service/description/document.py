@@ -21,6 +21,7 @@ from service.errors import (
     RequestError,
     TooLargeError,
     UnacceptableError,
+    UnauthorizedError,
     UnsupportedMediaError,
     is_plain,
     render,
@@ -57,14 +58,18 @@ _HEADERS = {
     "Retry-After": {"schema": {"type": "integer"}, "description": "When to come back, in seconds"},
     "Inference-Header-Content-Length": _LENGTH,
 }
+_KEYS = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
 _ASKED = {
     "X-Request-ID": {**_TEXT, "description": "Comes back if it is sane: 1 to 128 letters, digits and `._:/+=@-`"},
     "Inference-Header-Content-Length": _LENGTH,
 }
 
 
-def document(words: Vocabulary, routes: Sequence[Route]) -> dict[str, Any]:
-    """The document (OpenAPI 3.1) of these routes.
+def document(words: Vocabulary, routes: Sequence[Route], *, guarded: bool) -> dict[str, Any]:
+    """The document (OpenAPI 3.1) of these routes; ``guarded`` if those that are not open want a key.
 
     Raises:
         KeyError: one of them has no operation.
@@ -72,8 +77,11 @@ def document(words: Vocabulary, routes: Sequence[Route]) -> dict[str, Any]:
     manifest = words.manifest
     described = operations.operations(words)
     paths: dict[str, dict[str, Any]] = {}
-    for method, path, *_ in routes:
-        paths.setdefault(path, {})[method.lower()] = _operation(path, described[method, path], manifest)
+    for route in routes:
+        told = described[route.method, route.path]
+        if guarded and not route.open:
+            told = told._replace(errors=[*told.errors, UnauthorizedError], guarded=True)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route.path, told, manifest)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -84,7 +92,12 @@ def document(words: Vocabulary, routes: Sequence[Route]) -> dict[str, Any]:
         },
         "tags": [{"name": name} for name in dict.fromkeys(_TAGS.values())],
         "paths": paths,
-        "components": {"schemas": _schemas(words), "parameters": _parameters(manifest), "headers": _HEADERS},
+        "components": {
+            "schemas": _schemas(words),
+            "parameters": _parameters(manifest),
+            "headers": _HEADERS,
+            "securitySchemes": _KEYS if guarded else {},
+        },
     }
 
 
@@ -93,7 +106,7 @@ def _schemas(words: Vocabulary) -> dict[str, Any]:
 
 
 def _parameters(manifest: Manifest) -> dict[str, Any]:
-    found = {name: _one_of(name, [value]) for name, value in _served(manifest).items()}
+    found: dict[str, Any] = {name: _one_of(name, [value]) for name, value in _served(manifest).items()}
     return found | {name: {"name": name, "in": "header", **told} for name, told in _ASKED.items()}
 
 
@@ -129,6 +142,7 @@ def _operation(path: str, told: Operation, manifest: Manifest) -> dict[str, Any]
         "summary": told.summary,
         "description": told.description.strip(),
         "parameters": parameters,
+        "security": [{name: []} for name in _KEYS] if told.guarded else None,
         "requestBody": {"required": True, "content": told.asked} if told.asked else None,
         "responses": _responses(path, told, in_path),
     }

@@ -43,6 +43,7 @@ class Operation(NamedTuple):
     errors: Sequence[type[RequestError]] = ()
     parameters: Sequence[str] = ()
     headers: Sequence[str] = ()
+    guarded: bool = False
 
 
 def operations(words: Vocabulary) -> dict[tuple[str, str], Operation]:

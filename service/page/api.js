@@ -1,5 +1,7 @@
 /** Talking to the service: one request at a time, the newest question next, trouble told in words. */
 
+import { askForKey, keyed } from "./key.js";
+
 const PATIENCE = 10_000; // ms
 const PAUSES = [500, 1000, 2000, 4000]; // ms between tries while the service is away
 
@@ -12,27 +14,37 @@ export class Trouble extends Error {
 }
 
 /** The document at a path. */
-export function get(path) {
-  return send(path, {});
+export async function get(path) {
+  return (await send(path, {})).json();
+}
+
+/** A picture at a path, as an address for an image: one that the browser asks for itself would come without a key. */
+export async function picture(path) {
+  return `data:image/svg+xml,${encodeURIComponent(await (await send(path, {})).text())}`;
 }
 
 /** What the service answers to one row, with everything that led to it. */
-export function explain(features) {
-  return send("explain", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ features }),
-  });
+export async function explain(features) {
+  const headers = { "Content-Type": "application/json" };
+  return (await send("explain", { method: "POST", headers, body: JSON.stringify({ features }) })).json();
 }
 
 async function send(path, options) {
   let response;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE) });
+    response = await fetch(path, {
+      ...options,
+      headers: keyed(options.headers),
+      signal: AbortSignal.timeout(PATIENCE),
+    });
   } catch {
     throw new Trouble("The service does not answer. It may be down, or you are offline.");
   }
-  if (response.ok) return response.json();
+  if (response.ok) return response;
+  if (response.status === 401) {
+    await askForKey();
+    return send(path, options);
+  }
   const problem = await response.json().catch(() => ({}));
   if (response.status === 503) throw new Trouble(`The service is not ready: ${problem.detail ?? "no reason given"}.`);
   const detail = problem.detail ? `: ${problem.detail}` : "";

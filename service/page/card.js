@@ -1,5 +1,6 @@
 /** The model's card: what it was trained on, how well it does, and what it does not know. */
 
+import { picture } from "./api.js";
 import { h } from "./dom.js";
 import { percent } from "./figures.js";
 
@@ -31,7 +32,7 @@ export function card(container, model, files, report) {
       { className: "pictures" },
       ...Object.entries(PICTURES)
         .filter(([name]) => files.includes(name))
-        .map(picture),
+        .map(figure),
     ),
     h("div", { className: "columns" }, groups(report), unknown(model, report)),
     files.includes("index.html")
@@ -57,12 +58,11 @@ function scores(figures, crossed) {
   return told.map(([what, share]) => h("p", { className: "fact" }, h("b", {}, percent(share)), ` ${what}`));
 }
 
-function picture([name, says]) {
+function figure([name, says]) {
   const image = h("img", {
-    src: `page/report/${name}`,
     alt: `${says} The numbers are in the whole evaluation.`,
-    loading: "lazy",
   });
+  picture(`page/report/${name}`).then((address) => (image.src = address), () => image.remove());
   return h("figure", {}, image, h("figcaption", {}, says));
 }
 

@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 from serving import ROOT, Server, serving
 from sklearn.datasets import load_iris
 
+from service import keys
+
 pytestmark = pytest.mark.browser
 
 PHONE, LAPTOP, PROJECTOR = (390, 844), (1280, 800), (1920, 1080)
@@ -384,3 +386,22 @@ def test_a_service_that_is_not_ready_is_told(browser: Browser, server: Server) -
         expect(page.locator("#trouble")).to_contain_text("not ready: the service is shutting down")
         page.unroute("**/explain")
         expect(page.locator("#trouble")).to_be_hidden()
+
+
+def test_a_key_is_asked_for_where_one_is_wanted(browser: Browser) -> None:
+    """The page opens without; a wrong key is told, the right one is kept for this tab, and pictures come with it."""
+    key, known = keys.make()
+    with serving(MENAGERIE_API_KEYS=known) as guarded, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{guarded.url}/")
+        field = page.get_by_label("This service answers with an API key only.")
+        field.fill("wrong")
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator("dialog [role=alert]")).to_have_text("That key is not known here.")
+        field.fill(key)
+        page.get_by_role("button", name="Use this key").click()
+        expect(page.locator("#verdict .said")).to_have_text("dog")
+        expect(page.locator(".pictures img").first).to_have_js_property("complete", value=True)
+        page.reload()
+        expect(page.locator("#verdict .said")).to_have_text("dog")
+        expect(page.locator("dialog")).to_have_count(0)

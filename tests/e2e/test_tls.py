@@ -1,0 +1,55 @@
+"""TLS by gunicorn's own settings, with a certificate made here and a caller who verifies it."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from bad_input import GOOD
+from serving import Server, serving
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tls")
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=menagerie"
+    make += " -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+    subprocess.run(make.split(), cwd=folder, check=True, capture_output=True)
+    return folder / "cert.pem"
+
+
+@pytest.fixture(scope="module", params=["the short way", "gunicorn's own"])
+def secure(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Server]:
+    longer = ["--access-logfile", "/dev/null"] if request.param == "gunicorn's own" else []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        with serving(
+            "--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem")), *longer
+        ) as server:
+            yield server
+
+
+def test_a_caller_who_verifies_is_answered(secure: Server, certificate: Path) -> None:
+    """Hot routes and others, twice by one connection."""
+    with requests.Session() as session:
+        session.verify = str(certificate)
+        for _ in range(2):
+            assert session.post(f"{secure.url}/predict", GOOD, headers=JSON, timeout=10).json()["label"] == "cat"
+            assert session.get(f"{secure.url}/model", timeout=10).json()["name"] == "animals"
+
+
+def test_a_caller_who_trusts_others_is_not(secure: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The certificate is of nobody whom the system knows."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+    with pytest.raises(requests.exceptions.SSLError):
+        requests.get(f"{secure.url}/livez", timeout=10)
+
+
+def test_plain_http_is_not_answered(secure: Server) -> None:
+    """Nor does it end the service."""
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"http://127.0.0.1:{secure.port}/livez", timeout=10)
+    assert requests.get(f"{secure.url}/livez", timeout=10).ok
