@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test train bench check sbom fuzz format lock clean
+.PHONY: run test train bench check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
@@ -66,6 +66,10 @@ lock: $(VENV)/pyvenv.cfg
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
 	done
+
+# The page's libraries, anew from npm; they are kept in the repository, so nothing else needs this.
+vendor:
+	service/page/vendor/update
 
 clean:
 	rm -rf $(VENV) .bench .clients .fuzz .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

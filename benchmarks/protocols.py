@@ -42,7 +42,7 @@ def protocols(bench: Bench) -> Samples:
 
 
 def questions(model: str, rows: Sequence[Sequence[float]]) -> dict[str, Question]:
-    """The rows in each protocol, natively first."""
+    """The rows in each protocol; one row is explained, too."""
     content = np.array(rows, "<f4").tobytes()
     tensor = {"name": "features", "shape": [len(rows), len(rows[0])], "datatype": "FP32"}
     bytes_ = tensor | {"parameters": {"binary_data_size": len(content)}}
@@ -50,8 +50,10 @@ def questions(model: str, rows: Sequence[Sequence[float]]) -> dict[str, Question
     native = {"features": rows[0]} if len(rows) == 1 else {"instances": rows}
     infer = f"/v2/models/{model}/infer"
     octets = {"Content-Type": "application/octet-stream"}
+    explain = {"/explain": Question("/explain", _json(**native), {})} if len(rows) == 1 else {}
     return {
         "/predict": Question("/predict", _json(**native), {}),
+        **explain,
         "/v1 :predict": Question(f"/v1/models/{model}:predict", _json(instances=rows), {}),
         "/v2 infer, JSON": Question(infer, _json(inputs=[tensor | {"data": rows}]), {}),
         "/v2 infer, binary": Question(infer, head + content, octets | {_HEADER: str(len(head))}),

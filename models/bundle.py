@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 MANIFEST = "manifest.json"
+CURRENT = "CURRENT"  # a file beside the versions that points at the one to serve
 MODEL_KERAS = "model.keras"
 MODEL_LITERT = "model.tflite"
 WEIGHTS = "weights.json"
@@ -207,11 +208,33 @@ def newest(store: Path, name: str) -> Path:
     """
     found = versions(store, name)
     if not found:
-        raise BundleError(
-            f"no model in {store / name}: train one with `python -m models.train --out {store} --name {name}`, "
-            "or set MENAGERIE_MODEL_STORE and MENAGERIE_MODEL_NAME to where one is"
-        )
+        raise BundleError(nothing_in(store / name))
     return store / name / str(found[-1])
+
+
+def nothing_in(home: Path) -> str:
+    """What to say of a folder without a version."""
+    return (
+        f"no model in {home}: train one with `python -m models.train --out {home.parent} --name {home.name}`, "
+        "or set MENAGERIE_MODEL_STORE and MENAGERIE_MODEL_NAME to where one is"
+    )
+
+
+def pointed(home: Path) -> int | None:
+    """The version that the file ``CURRENT`` in a model's folder points at; None if there is no such file.
+
+    Raises:
+        BundleError: it holds anything but the number of a version.
+    """
+    try:
+        said = (home / CURRENT).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError):
+        said = ""
+    if not (said.isascii() and said.isdigit() and said[0] != "0" and len(said) < 10):  # noqa: PLR2004 (a billion)
+        raise BundleError(f"{home / CURRENT} must hold the number of a version and nothing else, or not be there")
+    return int(said)
 
 
 def read(folder: Path) -> Bundle:

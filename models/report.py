@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from models import plots
+from models import plots, presets
 from models.animals import DERIVED, Animals
 from models.bundle import Manifest
 from models.dataset import Population
@@ -36,7 +36,7 @@ class Picture:
 def write(
     folder: Path, population: Population, manifest: Manifest, trained: Trained, crossed: CrossValidation | None
 ) -> None:
-    """Write ``report.json``, the pictures and ``index.html`` into a new folder.
+    """Write ``report.json``, the pictures, ``index.html`` and, of animals, presets to try into a new folder.
 
     Without a cross-validation the figures are those of the groups that the candidates were chosen by.
 
@@ -47,11 +47,18 @@ def write(
     judged = together(crossed.plain[NETWORK]) if crossed else trained.choices[trained.chosen]
     data = _data(population, manifest, trained, crossed, judged)
     (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    if isinstance(population, Animals):
+        _write_presets(folder, population)
     pictures = _pictures(population, trained, crossed, judged)
     for picture in pictures:
         (folder / picture.file).write_text(picture.svg, encoding="utf-8")
     page = _page(population, manifest, trained, crossed, pictures)
     (folder / "index.html").write_text(page, encoding="utf-8")
+
+
+def _write_presets(folder: Path, population: Animals) -> None:
+    document = json.dumps(presets.of(population), indent=1, ensure_ascii=False)
+    (folder / presets.FILE).write_text(document + "\n", encoding="utf-8")
 
 
 def _data(

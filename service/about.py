@@ -6,26 +6,32 @@ from functools import partial
 from service.gate import Gate
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
+from service.shelf import Shelf
 from service.version import VERSION
 
 # Whoever may ask the service may see these; golden and background rows and hashes are of no use to a caller.
-_PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
+PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
 
 
-def routes(model: Model, gate: Gate) -> list[Route]:
-    """Every route answered here."""
-    public = json_reply(model.manifest.model_dump(mode="json", include=_PUBLIC)).body
+def routes(shelf: Shelf, gate: Gate) -> list[Route]:
+    """What the service as a whole says of itself."""
     return [
-        Route("GET", "/", _index, open=True),
         Route("GET", "/livez", _alive, hot=True, open=True),
         Route("GET", "/readyz", partial(_ready, gate), hot=True, open=True),
-        Route("GET", "/health", partial(_health, model, gate, time.monotonic()), open=True),
-        Route("GET", "/model", lambda _: Reply(200, public)),
+        Route("GET", "/health", partial(_health, shelf, gate), open=True),
     ]
 
 
-def _index(_: Request) -> Reply:
+def model_routes(model: Model) -> list[Route]:
+    """What one version of the model says of itself."""
+    public = json_reply(model.manifest.model_dump(mode="json", include=PUBLIC)).body
+    return [Route("GET", "/model", lambda _: Reply(200, public))]
+
+
+def index(_: Request) -> Reply:
+    """The paths that there are, for whoever asks for ``/`` and is no browser."""
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
+    paths |= {"explain": "/explain", "docs": "/docs", "openapi": "/openapi.json"}
     # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
     return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})
 
@@ -39,12 +45,14 @@ def _ready(gate: Gate, _: Request) -> Reply:
     return json_reply({"status": "ready"})
 
 
-def _health(model: Model, gate: Gate, started: float, _: Request) -> Reply:
+def _health(shelf: Shelf, gate: Gate, _: Request) -> Reply:
     document = {
         "live": True,
         "ready": not gate.draining,
         "version": VERSION,
-        "uptime_seconds": round(time.monotonic() - started, 3),
-        "model": model.identity,
+        "uptime_seconds": round(time.monotonic() - gate.started, 3),
+        "model": shelf.current.model.identity,
+        "versions": shelf.versions,
+        "refused": shelf.refused,
     }
     return json_reply(document, 503 if gate.draining else 200)

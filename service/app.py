@@ -31,11 +31,12 @@ def carry(service: Service) -> Flask:
     """A Flask application that carries a service's routes."""
     limit = service.settings.max_body_bytes
     app = Flask("menagerie", static_folder=None)
+    app.extensions["menagerie"] = service
     # One byte more than is taken: of a chunked body that is too long, Werkzeug gives the part below its own limit.
     app.config["MAX_CONTENT_LENGTH"] = limit + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.converters["name"] = _Name
-    app.url_map.merge_slashes = False  # it would redirect, past the gate and to whatever Host says
+    app.url_map.merge_slashes = False  # it would redirect in HTML, past the gate and to whatever Host says
     answer = partial(_answer, service.gate, partial(_read_body, limit))
     for route in service.routes:
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)

@@ -17,7 +17,6 @@ from flask import Flask
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from models import bundle
 from models.bundle import BundleError
 from service import media, trial
 from service.app import carry, endpoint_of
@@ -31,7 +30,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _LINGER_SECONDS = 2
-_TRIAL_SECONDS = 10
 _T = TypeVar("_T")
 _OF_THE_BODY = {b"content-length", b"content-type", b"transfer-encoding"}  # it is read by then; WSGI is told anew
 _MOST_PATHS = 512  # whose routes are remembered
@@ -40,10 +38,7 @@ _MOST_PATHS = 512  # whose routes are remembered
 def serve() -> "Application":
     """The application for gunicorn, or one line on stderr and exit code 1."""
     try:
-        settings = Settings.load()
-        if settings.engine == "litert":  # what a bad network crashes must not be what has to tell of it
-            trial.stand_first(bundle.newest(settings.model_store, settings.model_name), settings.engine, _TRIAL_SECONDS)
-        return Application(Service.open(settings))
+        return Application(Service.open(Settings.load(), trial.stand_first))
     except (StartupError, BundleError) as error:
         sys.exit(f"menagerie: {error}")
 
@@ -52,6 +47,7 @@ class Application:
     """ASGI 3.0 over a service."""
 
     def __init__(self, service: Service) -> None:
+        self.service = service
         self._gate = service.gate
         self.in_flight = 0
         self._hot = {endpoint_of(route): route for route in service.routes if route.hot}

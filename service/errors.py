@@ -149,19 +149,30 @@ _TOLD = 10  # faults in one sentence
 
 def render(error: RequestError, path: str, request_id: str) -> Reply:
     """The error as the protocol that the path belongs to tells it."""
-    return _plain(error, path) if _PLAIN.match(path) else problem(error, request_id)
+    return _plain(error, path) if is_plain(path) else problem(error, request_id)
 
 
-def _plain(error: RequestError, path: str) -> Reply:
-    """``{"error": …}``, as the Open Inference Protocol and TensorFlow Serving have it; neither knows a 422.
+def is_plain(path: str) -> bool:
+    """Whether errors are told as ``{"error": …}`` there: in the Open Inference Protocol and in TensorFlow Serving's."""
+    return bool(_PLAIN.match(path))
+
+
+def status_at(kind: type[RequestError], path: str) -> HTTPStatus:
+    """The status of an error in the protocol that the path belongs to: neither of the plain ones knows a 422.
 
     TensorFlow Serving takes a path that it does not know for a malformed request.
     """
-    detail, status = error.detail, error.status
+    unknown = kind is NotFoundError and path.startswith("/v1")
+    malformed = is_plain(path) and (unknown or issubclass(kind, UnacceptableError))
+    return HTTPStatus.BAD_REQUEST if malformed else kind.status
+
+
+def _plain(error: RequestError, path: str) -> Reply:
+    detail, status = error.detail, status_at(type(error), path)
     if isinstance(error, UnacceptableError):
-        detail, status = "; ".join(fault.sentence for fault in error.faults[:_TOLD]), HTTPStatus.BAD_REQUEST
-    elif type(error) is NotFoundError and path.startswith("/v1"):
-        detail, status = "malformed request: there is nothing at this path", HTTPStatus.BAD_REQUEST
+        detail = "; ".join(fault.sentence for fault in error.faults[:_TOLD])
+    elif status != error.status:
+        detail = "malformed request: there is nothing at this path"
     reply = json_reply({"error": detail}, status.value)
     reply.headers.update(error.headers)
     return reply

@@ -24,10 +24,16 @@ class Gate:
 
     def __init__(self, *, log_requests: bool, keys: Keys | None = None, origins: Origins | None = None) -> None:
         self.draining = False
+        self.started = time.monotonic()
         self.open: frozenset[Handler] = frozenset()
         self._log_requests = log_requests
         self._keys = keys
         self._origins = origins
+
+    @property
+    def guarded(self) -> bool:
+        """Whether a request needs a key."""
+        return self._keys is not None
 
     def require_ready(self) -> None:
         """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end.
@@ -53,7 +59,7 @@ class Gate:
             failure = InternalError("look for the request id in the service's log")
             reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
-        reply.headers["Cache-Control"] = "no-store"
+        reply.headers.setdefault("Cache-Control", "no-store")
         reply.headers["X-Content-Type-Options"] = "nosniff"
         if self._origins:
             self._origins.tell(request, reply)

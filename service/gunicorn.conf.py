@@ -64,6 +64,7 @@ def post_worker_init(worker):
     # 207 ms; with these it is 6 to 13 ms.
     gc.set_threshold(100_000, 10, 10)
     sys.setswitchinterval(0.0005)
+    _service(worker.app).shelf.watch()
     if worker.cfg.worker_class_str != "asgi":
         return
     from service import lane
@@ -82,16 +83,24 @@ def post_worker_init(worker):
 def when_ready(server):
     """Tell whoever started the service what to try, with a row that the model is known to answer."""
     gc.enable()
-    from models import bundle
     from service.settings import Settings
 
     settings = Settings.load()
     if not (settings.api_keys or settings.api_keys_file):
         server.log.info("no API keys are set: whoever reaches this port may ask (MENAGERIE_API_KEYS)")
-    manifest = bundle.read(bundle.newest(settings.model_store, settings.model_name)).manifest
-    features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
     host, port = server.address[0]
     url = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1', '::') else host}:{port}"
+    if not server.cfg.preload_app:
+        server.log.info("answers at %s once its workers have loaded the model", url)
+        return
+    manifest = _service(server.app).shelf.current.model.manifest
+    features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
     server.log.info("%s %d answers at %s; try:", manifest.name, manifest.version, url)
     body = json.dumps({"features": features})
     print(f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'", file=sys.stderr)
+
+
+def _service(app):
+    """What either adapter carries."""
+    adapter = app.callable
+    return adapter.extensions["menagerie"] if hasattr(adapter, "extensions") else adapter.service

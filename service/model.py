@@ -12,7 +12,7 @@ from models.bundle import Bundle, BundleError
 from service import engine
 from service.engine import Array, Engine
 from service.errors import NoModelError
-from service.statistics import Statistics
+from service.statistics import Ledger
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
 
@@ -20,13 +20,13 @@ _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this 
 class Model:
     """A network that passed its self-test, ready to predict."""
 
-    def __init__(self, bundle: Bundle, engine: Engine) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine, ledger: Ledger) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
-        self.statistics = Statistics()
+        self.statistics = ledger.of(bundle.manifest.version)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
         ranges = bundle.manifest.reference.ranges
@@ -35,17 +35,17 @@ class Model:
         self._seen = seen.tolist()
 
     @classmethod
-    def open(cls, store: Path, name: str, engine_name: str) -> "Model":
-        """The newest version of a model in a store, verified and self-tested.
+    def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
+        """The model in a bundle's folder, verified and self-tested.
 
         Raises:
-            BundleError: there is none, a file is not what its manifest says, or a golden row has another answer.
+            BundleError: a file is not what its manifest says, or a golden row has another answer.
             StartupError: the engine cannot be had.
         """
-        found = bundle.read(bundle.newest(store, name))
+        found = bundle.read(folder)
         loaded = engine.load(engine_name, found)
         _self_test(found, loaded)
-        return cls(found, loaded)
+        return cls(found, loaded, ledger)
 
     def require(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.

@@ -11,6 +11,7 @@ from service.gate import Gate
 from service.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
+from service.shelf import Shelf
 from service.validation import Validator
 from service.version import VERSION
 
@@ -19,10 +20,10 @@ _PLATFORM = "keras_litert"
 _CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # what Triton's configurations call them
 
 
-def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
+def routes(model: Model, validator: Validator, shelf: Shelf, gate: Gate) -> list[Route]:
     """Every route under ``/v2``."""
     infer = model.statistics.counted(Inferring(model, validator).answer)
-    about = About(model, gate, validator.max_rows)
+    about = About(model, shelf, gate, validator.max_rows)
     found: list[Route] = [
         Route("GET", "/v2", about.server),
         Route("GET", "/v2/health/live", about.live, open=True),
@@ -44,11 +45,12 @@ def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
 class About:
     """What the protocol tells of the server and of its model."""
 
-    def __init__(self, model: Model, gate: Gate, max_rows: int) -> None:
+    def __init__(self, model: Model, shelf: Shelf, gate: Gate, max_rows: int) -> None:
         self._model = model
+        self._shelf = shelf
         self._gate = gate
         self._max_rows = max_rows
-        self._name, self._version = model.identity["name"], model.identity["version"]
+        self._name = model.identity["name"]
         self._inputs = [_told(INPUT, "FP32", len(model.features))]
         self._outputs = [
             _told(PROBABILITIES, "FP32", len(model.labels)),
@@ -76,7 +78,7 @@ class About:
         self._model.require(request.parameters)
         document = {
             "name": self._name,
-            "versions": [self._version],
+            "versions": [str(version) for version in self._shelf.versions],
             "platform": _PLATFORM,
             "inputs": self._inputs,
             "outputs": self._outputs,
@@ -97,35 +99,21 @@ class About:
         return json_reply(document)
 
     def index(self, _: Request) -> Reply:
-        state = {"name": self._name, "version": self._version, "state": "READY", "reason": ""}
-        return json_reply([state])
+        """What is loaded, and why the rest of the store is not."""
+        ready = [(str(version), "READY", "") for version in self._shelf.versions]
+        refused = [(version, "UNAVAILABLE", reason) for version, reason in self._shelf.refused.items()]
+        document = [
+            {"name": self._name, "version": version, "state": state, "reason": reason}
+            for version, state, reason in ready + refused
+        ]
+        return json_reply(document)
 
     def statistics(self, request: Request) -> Reply:
-        """Over all workers and protocols since the start; requests that name this model wait in no queue."""
+        """Of the version that the path names, or of every one that is loaded."""
         if request.parameters:
             self._model.require(request.parameters)
-        totals = self._model.statistics.totals()
-        ran = _duration(totals["runs"], totals["run_ns"])
-        none = _duration(0, 0)
-        document = {
-            "name": self._name,
-            "version": self._version,
-            "last_inference": totals["last_ms"],
-            "inference_count": totals["rows"],
-            "execution_count": totals["runs"],
-            "inference_stats": {
-                "success": _duration(totals["successes"], totals["success_ns"]),
-                "fail": _duration(totals["failures"], totals["failure_ns"]),
-                "queue": none,
-                "compute_input": none,
-                "compute_infer": ran,
-                "compute_output": none,
-                "cache_hit": none,
-                "cache_miss": none,
-            },
-            "batch_stats": [],
-        }
-        return json_reply({"model_stats": [document]})
+        models = [self._model] if "version" in request.parameters else self._shelf.models
+        return json_reply({"model_stats": [_counted(model) for model in models]})
 
     def _ready(self, document: dict[str, Any]) -> Reply:
         try:
@@ -135,6 +123,29 @@ class About:
             reply.headers.update(error.headers)
             return reply
         return json_reply({**document, "ready": True})
+
+
+def _counted(model: Model) -> dict[str, Any]:
+    """Over all workers and protocols since the start; nothing waits in a queue or comes from a cache."""
+    totals = model.statistics.totals()
+    none = _duration(0, 0)
+    return {
+        **model.identity,
+        "last_inference": totals["last_ms"],
+        "inference_count": totals["rows"],
+        "execution_count": totals["runs"],
+        "inference_stats": {
+            "success": _duration(totals["successes"], totals["success_ns"]),
+            "fail": _duration(totals["failures"], totals["failure_ns"]),
+            "queue": none,
+            "compute_input": none,
+            "compute_infer": _duration(totals["runs"], totals["run_ns"]),
+            "compute_output": none,
+            "cache_hit": none,
+            "cache_miss": none,
+        },
+        "batch_stats": [],
+    }
 
 
 def _told(name: str, datatype: str, *widths: int) -> dict[str, Any]:

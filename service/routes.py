@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
-from service import about, explain, oip, predict, tfserving
+from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
 from service.cors import Origins
 from service.gate import Gate
 from service.keys import Keys
 from service.messages import Route
 from service.model import Model
 from service.settings import Settings
+from service.shelf import Shelf
+from service.trial import Trial
 from service.validation import Validator
 
 
@@ -20,28 +23,38 @@ class Service:
 
     settings: Settings
     gate: Gate
+    shelf: Shelf
     routes: Sequence[Route]
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Load the model and build every handler around it.
+    def open(cls, settings: Settings, stand: Trial = trial.pass_over) -> Self:
+        """Load the model's versions, each once it has stood its trial, and build every handler around them.
 
         Raises:
             StartupError, BundleError: it cannot start; the message says why in one line.
         """
-        model = Model.open(settings.model_store, settings.model_name, settings.engine)
-        validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
         gate = Gate(log_requests=settings.log_requests, keys=keys, origins=origins)
-        routes = [
-            *about.routes(model, gate),
-            *predict.routes(model, validator),
-            *explain.routes(model, validator),
-            *oip.routes(model, validator, gate),
-            *tfserving.routes(model, validator, gate),
-        ]
+        whole = [*page.routes(about.index), *viewer.routes()]
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand)
+        routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
-        return cls(settings, gate, routes)
+        return cls(settings, gate, shelf, routes)
+
+
+def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
+    """Every route that one version of the model answers; ``whole`` are those that all versions share."""
+    validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
+    routes = [
+        *about.model_routes(model),
+        *page.model_routes(model),
+        *predict.routes(model, validator),
+        *explain.routes(model, validator),
+        *oip.routes(model, validator, shelf, gate),
+        *tfserving.routes(model, validator, shelf, gate),
+    ]
+    described = [*whole, *about.routes(shelf, gate), *routes]
+    return [*routes, *openapi.routes(model.manifest, settings.max_rows, described, guarded=gate.guarded)]

@@ -20,9 +20,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     model_store: Annotated[Path, Field(description="folder that holds `<name>/<version>/`")] = SHIPPED_STORE
-    model_name: Annotated[str, Field(min_length=1, description="the model to serve; its highest version is")] = (
-        "animals"
-    )
+    model_name: Annotated[str, Field(min_length=1, description="the model to serve")] = "animals"
+    model_version: Annotated[
+        int | None,
+        Field(ge=1, description="serve this version; unless set, the one that `CURRENT` names or the newest"),
+    ] = None
+    keep_versions: Annotated[int, Field(ge=1, description="versions kept loaded, for paths that name one")] = 2
+    poll_seconds: Annotated[
+        float, Field(ge=0, description="between two looks at the store for new versions; 0: none")
+    ] = 5
     engine: Annotated[
         Literal["litert", "keras"], Field(description="what computes the network; `keras` needs the extra of that name")
     ] = "litert"

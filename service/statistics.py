@@ -1,4 +1,4 @@
-"""How often the network was asked and how long it took, summed over all workers."""
+"""How often each version of the network was asked and how long it took, summed over all workers."""
 
 import mmap
 import os
@@ -8,11 +8,12 @@ import time
 from service.messages import Handler, Reply, Request
 
 _WORKERS = 64  # processes that can live at once, before two would have to share a slot
-_FIELDS = ("successes", "success_ns", "failures", "failure_ns", "rows", "runs", "run_ns", "last_ms")
-_SUCCESS, _FAILURE, _RUN, _LAST = 0, 2, 4, 7
+_VERSIONS = 16  # that can be counted at once, before two would have to share a place
+_FIELDS = ("version", "successes", "success_ns", "failures", "failure_ns", "rows", "runs", "run_ns", "last_ms")
+_SUCCESS, _FAILURE, _RUN, _LAST = 1, 3, 5, 8
 
 
-class Statistics:
+class Ledger:
     """Counts in memory that the workers inherit and share.
 
     Each process adds to a slot of its own, which is the next one at every fork, so that none waits for another and no
@@ -20,10 +21,48 @@ class Statistics:
     """
 
     def __init__(self) -> None:
-        self._shared = memoryview(mmap.mmap(-1, _WORKERS * len(_FIELDS) * 8)).cast("q")
+        self._shared = memoryview(mmap.mmap(-1, _WORKERS * _VERSIONS * len(_FIELDS) * 8)).cast("q")
         self._slot = 0
         self._lock = threading.Lock()
         os.register_at_fork(before=self._next_slot)
+
+    def of(self, version: int) -> "Statistics":
+        """The counts of one version."""
+        return Statistics(self, version)
+
+    def add(self, version: int, field: int, *amounts: int) -> None:
+        """Add to neighbouring fields of a version."""
+        start = (self._slot * _VERSIONS + version % _VERSIONS) * len(_FIELDS)
+        with self._lock:  # threads of one worker share its slot
+            if self._shared[start] != version:  # another version had this place
+                self._shared[start : start + len(_FIELDS)] = _empty(version)
+            for place, amount in enumerate(amounts, start + field):
+                self._shared[place] += amount
+
+    def ran(self, version: int, rows: int, nanoseconds: int) -> None:
+        """Count one run of the network, now."""
+        self.add(version, _RUN, rows, 1, nanoseconds)
+        start = (self._slot * _VERSIONS + version % _VERSIONS) * len(_FIELDS)
+        self._shared[start + _LAST] = time.time_ns() // 1_000_000
+
+    def totals(self, version: int) -> dict[str, int]:
+        """All counts of a version over all workers: requests, rows, runs, times in ns, the last run in ms."""
+        size = len(_FIELDS)
+        starts = range(version % _VERSIONS * size, len(self._shared), _VERSIONS * size)
+        slots = [self._shared[start : start + size].tolist() for start in starts if self._shared[start] == version]
+        columns = dict(zip(_FIELDS, zip(*slots, strict=True), strict=True)) if slots else dict.fromkeys(_FIELDS, (0,))
+        return {name: max(values) if name == "last_ms" else sum(values) for name, values in columns.items()}
+
+    def _next_slot(self) -> None:
+        self._slot = (self._slot + 1) % _WORKERS
+
+
+class Statistics:
+    """The counts of one version."""
+
+    def __init__(self, ledger: Ledger, version: int) -> None:
+        self._ledger = ledger
+        self._version = version
 
     def counted(self, handler: Handler) -> Handler:
         """The handler, its successes and failures counted and timed."""
@@ -36,24 +75,18 @@ class Statistics:
                 field = _SUCCESS
                 return reply
             finally:
-                self._add(field, 1, time.perf_counter_ns() - started)
+                self._ledger.add(self._version, field, 1, time.perf_counter_ns() - started)
 
         return answer
 
     def ran(self, rows: int, nanoseconds: int) -> None:
         """Count one run of the network."""
-        self._add(_RUN, rows, 1, nanoseconds)
-        self._shared[self._slot * len(_FIELDS) + _LAST] = time.time_ns() // 1_000_000
+        self._ledger.ran(self._version, rows, nanoseconds)
 
     def totals(self) -> dict[str, int]:
-        """All counts, over all workers that there have been: requests, rows, runs, times in ns, the last run in ms."""
-        by_field = {name: self._shared[place :: len(_FIELDS)].tolist() for place, name in enumerate(_FIELDS)}
-        return {name: sum(values) for name, values in by_field.items()} | {"last_ms": max(by_field["last_ms"])}
+        """As `Ledger.totals`."""
+        return self._ledger.totals(self._version)
 
-    def _add(self, field: int, *amounts: int) -> None:
-        with self._lock:  # threads of one worker share its slot
-            for place, amount in enumerate(amounts, self._slot * len(_FIELDS) + field):
-                self._shared[place] += amount
 
-    def _next_slot(self) -> None:
-        self._slot = (self._slot + 1) % _WORKERS
+def _empty(version: int) -> memoryview:
+    return memoryview(bytearray(version.to_bytes(8, "little") + bytes(8 * (len(_FIELDS) - 1)))).cast("q")

@@ -12,18 +12,19 @@ from service.errors import BadInstancesError
 from service.gate import Gate
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
+from service.shelf import Shelf
 from service.validation import Validator
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 
 
-def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
+def routes(model: Model, validator: Validator, shelf: Shelf, gate: Gate) -> list[Route]:
     """Every route under ``/v1``."""
     count = model.statistics.counted
     found: list[Route] = []
     for path in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}"):
         found += [
-            Route("GET", path, partial(_status, model, gate), hot=True),
+            Route("GET", path, partial(_status, model, shelf, gate), hot=True),
             Route("GET", f"{path}/metadata", partial(_metadata, model)),
             Route("POST", f"{path}:predict", count(partial(predict, model, validator)), hot=True),
             Route("POST", f"{path}:classify", count(partial(classify, model, validator)), hot=True),
@@ -60,6 +61,8 @@ def classify(model: Model, validator: Validator, request: Request) -> Reply:
         raise BadInstancesError("`examples` must be a list of objects, one a row, and `context` an object")
     rows = [{name: _scalar(value) for name, value in (context | example).items()} for example in examples]
     numbers = validator.rows(rows, "examples")
+    if context:  # what stands there must be right even where every example says otherwise
+        validator.rows([{name: _scalar(value) for name, value in (examples[0] | context).items()}], "context")
     strictjson.require_unique(body, strictjson.strings(asked))
     answers = strictjson.shortest(model.probabilities(numbers))
     return json_reply({"results": [list(zip(model.labels, row, strict=True)) for row in answers]})
@@ -112,13 +115,14 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _status(model: Model, gate: Gate, request: Request) -> Reply:
+def _status(model: Model, shelf: Shelf, gate: Gate, request: Request) -> Reply:
     """What TensorFlow Serving says of a model's versions, and beside it what KServe does of a model."""
     model.require(request.parameters)
     status = {"error_code": "OK", "error_message": ""}
-    version = {"version": model.identity["version"], "state": "AVAILABLE", "status": status}
+    models = [model] if "version" in request.parameters else shelf.models
+    versions = [{"version": one.identity["version"], "state": "AVAILABLE", "status": status} for one in models]
     ready = {"name": model.identity["name"], "ready": not gate.draining}
-    return json_reply({"model_version_status": [version], **ready})
+    return json_reply({"model_version_status": versions, **ready})
 
 
 def _metadata(model: Model, request: Request) -> Reply:

@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from math import ceil
 from pathlib import Path
 from signal import SIGKILL, Signals
@@ -25,6 +26,8 @@ from models.bundle import Bundle, BundleError
 from service import anatomy, engine
 from service.engine import Array, Engine
 from service.errors import NotExplainableError, StartupError
+
+Trial = Callable[[Path, str, float], None]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _ROWS = (1, 2, 7, 1000)  # among which the golden rows are asked
@@ -54,11 +57,13 @@ def stand(folder: Path, engine_name: str, seconds: float) -> None:
 
 
 def stand_first(folder: Path, engine_name: str, seconds: float) -> None:
-    """The same by a fork, for a process that has no threads yet.
+    """The same by a fork, for a process that has no threads yet; TensorFlow is not loaded twice for it.
 
     Raises:
         BundleError: as `stand`.
     """
+    if engine_name != "litert":
+        return
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -69,6 +74,10 @@ def stand_first(folder: Path, engine_name: str, seconds: float) -> None:
     with open(reading, "rb") as told:  # noqa: PTH123 (a descriptor has no path)
         code = _await(child, folder, seconds)
         _judge(folder, code, told.read().decode("utf-8", "replace").strip())
+
+
+def pass_over(folder: Path, engine_name: str, seconds: float) -> None:
+    """No trial: for a process that may as well crash."""
 
 
 def require_sound(found: Bundle, engine_name: str) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Annotated, Any, Union
@@ -31,9 +31,15 @@ class Submission:
     single: bool
 
 
-def _number(feature: Feature) -> Any:
+def number(feature: Feature) -> Any:
     """The type of one feature's values."""
     return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)]
+
+
+def row_types(numbers: Mapping[str, Any]) -> tuple[Any, Any]:
+    """A row's two types, by name and as a list in schema order; ``numbers`` gives each feature's own by name."""
+    named = with_config(ConfigDict(extra="forbid"))(TypedDict("Features", numbers))  # type: ignore[operator]
+    return named, tuple[*numbers.values()]  # type: ignore[misc]
 
 
 class Validator:
@@ -46,9 +52,7 @@ class Validator:
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
         self._max_errors = max_errors
-        fields = {feature.name: _number(feature) for feature in features}
-        named = with_config(ConfigDict(extra="forbid"))(TypedDict("Features", fields))  # type: ignore[operator]
-        listed: Any = tuple[*fields.values()]  # type: ignore[misc]
+        named, listed = row_types({feature.name: number(feature) for feature in features})
         # Left to right: the two have no value in common, so the first that fits is the one that was meant.
         row: Any = Annotated[Union[named, listed], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
         self._named: TypeAdapter[Any] = TypeAdapter(named)

@@ -12,12 +12,14 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
+from playwright.sync_api import Browser, sync_playwright
 from serving import Server, serving
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
 from service.model import Model
 from service.settings import SHIPPED_STORE, Settings
+from service.statistics import Ledger
 from service.validation import Validator
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
@@ -53,7 +55,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def model(settings: Settings) -> Model:
-    return Model.open(settings.model_store, settings.model_name, settings.engine)
+    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger())
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +77,18 @@ def client(app: Flask) -> FlaskClient:
 def server() -> Iterator[Server]:
     with serving() as ready:
         yield ready
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no Chromium here: install Debian's package, or set CHROMIUM")
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,
+    ):
+        yield browser
 
 
 @pytest.fixture(params=["in process", "gunicorn"])

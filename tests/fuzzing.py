@@ -28,6 +28,7 @@ from service.messages import Handler, Reply, Request
 from service.model import Model
 from service.routes import Service
 from service.settings import SHIPPED_STORE, Settings
+from service.statistics import Ledger
 from service.validation import Validator
 
 
@@ -41,7 +42,7 @@ class Target(NamedTuple):
 @cache
 def _parts() -> tuple[Model, Validator]:
     settings = Settings()
-    model = Model.open(settings.model_store, settings.model_name, settings.engine)
+    model = Model.open(settings.model_store / settings.model_name / "1", settings.engine, Ledger())
     return model, Validator(model.features, max_rows=100, max_errors=10)
 
 

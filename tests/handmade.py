@@ -90,10 +90,11 @@ class Network:
         return dict(zip(self.names, told, strict=True))
 
 
-def make(store: Path, network: Network, *, background: int = 20, alike: int = 1) -> Bundle:
-    """A published bundle of that network; features are f1, f2, ... from -3 to 3, labels l1, l2, ...
+def make(store: Path, network: Network, *, background: int = 20, alike: int = 1, version: int = 1) -> Bundle:
+    """A published bundle of that network, the next version from ``version`` on.
 
-    There are that many ``background`` rows, in which the first ``alike`` features have the same values.
+    Features are f1, f2, ... from -3 to 3, labels l1, l2, ... There are that many ``background`` rows, in which the
+    first ``alike`` features have the same values.
     """
     count, labels = network.weights[0].shape[1], [f"l{i + 1}" for i in range(len(network.weights[-1]))]
     names = [f"f{i + 1}" for i in range(count)]
@@ -123,6 +124,8 @@ def make(store: Path, network: Network, *, background: int = 20, alike: int = 1)
         ),
         background=tuple(map(tuple, behind.tolist())),
     )
+    if version > 1:
+        (store / "handmade" / str(version - 1)).mkdir(parents=True)
     with bundle.draft(store / "handmade") as folder:
         (folder / bundle.MODEL_LITERT).write_bytes(_file(network))
         (folder / bundle.WEIGHTS).write_text(network.numbers.model_dump_json())

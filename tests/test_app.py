@@ -24,7 +24,8 @@ def test_health_tells_both_and_what_runs(send: Send) -> None:
     """Health says alive and ready, which version of which, and for how long."""
     health = json.loads(send("GET", "/health").body)
     assert health.pop("uptime_seconds") >= 0
-    assert health == {"live": True, "ready": True, "version": VERSION, "model": {"name": "animals", "version": "1"}}
+    assert health.pop("model") == {"name": "animals", "version": "1"}
+    assert health == {"live": True, "ready": True, "version": VERSION, "versions": [1], "refused": {}}
 
 
 def test_model_shows_the_public_part_of_the_manifest(send: Send, settings: Settings) -> None:
@@ -42,6 +43,7 @@ def test_model_shows_the_public_part_of_the_manifest(send: Send, settings: Setti
         ("GET", "/nowhere", 404, None),
         ("POST", "/predict/", 404, None),
         ("GET", "/Predict", 404, None),
+        ("GET", "/docs//initialise.js", 404, None),
         ("GET", "/static/app.js", 404, None),
         ("GET", "/../etc/passwd", 404, None),
         ("GET", "/%2e%2e/etc/passwd", 404, None),

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from math import exp
@@ -14,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
-from bad_input import BODIES, GOOD, Bad
+from bad_input import BODIES, Bad
 from conftest import Send
 from flask.testing import FlaskClient
 from handmade import Network, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from serving import ROOT
+from serving import ROOT, environment
 
 from service.app import create_app
 from service.model import Model
@@ -316,18 +314,6 @@ def test_the_first_answers_may_be_asked_for_at_once(app: Any) -> None:
     assert answers[0] == of(app.test_client(), GREAT_DANE)
 
 
-def test_an_answer_costs_less_than_25_ms(client: FlaskClient) -> None:
-    """Of the processor's time, the whole of it; the least of ten, for a machine has other things to do."""
-
-    def spent() -> Iterator[float]:
-        for _ in range(10):
-            began = time.process_time()
-            assert client.post("/explain", data=GOOD, headers=JSON).status_code == 200
-            yield time.process_time() - began
-
-    assert min(spent()) < 0.025
-
-
 def test_it_needs_no_tensorflow() -> None:
     """Nor anything else of training."""
     program = f"""
@@ -337,4 +323,4 @@ client = create_app().test_client()
 assert client.post("/explain", json={{"features": {list(GREAT_DANE)}}}).status_code == 200
 assert not {{"keras", "tensorflow", "h5py", "models.network"}} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment(), check=True)

@@ -8,10 +8,10 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.model import Model
-from service.settings import Settings
+from models import bundle
+from service.settings import SHIPPED_STORE
 
-FEATURES = Model.open(Settings().model_store, "animals", "litert").features
+FEATURES = bundle.read(bundle.newest(SHIPPED_STORE, "animals")).manifest.features
 rows_ = st.lists(st.tuples(*(st.floats(f.minimum, f.maximum) for f in FEATURES)), min_size=1, max_size=40)
 
 

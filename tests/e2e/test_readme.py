@@ -18,7 +18,6 @@ ELSEWHERE = {
     "make test": ".ci/run",
     "docker compose up": "test_container.py",
     "docker compose run --rm train": "test_container.py",
-    "docker compose restart serve": "test_container.py",
     'make train ARGS="--data my.csv --label species --name mine"': "test_train.py",
     "MENAGERIE_MODEL_NAME=mine make run": "test_train.py",
 }

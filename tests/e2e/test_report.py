@@ -1,29 +1,13 @@
 """The shipped report in a real browser: it stands by itself and reads well anywhere."""
 
-import os
-import shutil
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from service.settings import SHIPPED_STORE
 
 PAGE = SHIPPED_STORE / "animals" / "1" / "report" / "index.html"
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not chromium:
-        pytest.skip("no Chromium here: install Debian's package, or set CHROMIUM")
-    with (
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,
-    ):
-        yield browser
 
 
 @pytest.mark.parametrize("width", [360, 1280])

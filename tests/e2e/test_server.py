@@ -266,3 +266,12 @@ def test_the_keras_engine_serves_the_same_answers(server: Server) -> None:
                 for url in (server.url, keras.url)
             )
             assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_what_is_logged_is_seen() -> None:
+    """With MENAGERIE_LOG_REQUESTS each request is a line on stderr."""
+    with serving(MENAGERIE_LOG_REQUESTS="true", MENAGERIE_DRAIN_SECONDS="0") as server:
+        requests.get(f"{server.url}/nowhere", headers={"X-Request-ID": "seen"}, timeout=5)
+        server.process.terminate()
+        _, said = server.process.communicate(timeout=30)
+    assert "[INFO] GET '/nowhere' 404" in said

@@ -1,0 +1,138 @@
+"""Versions come and go under load, in real workers: no request is lost, and none gets another version's numbers."""
+
+import json
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import requests
+from handmade import Network, make
+from serving import Server, serving
+
+from models.bundle import CURRENT, MODEL_LITERT
+
+ROW = [0.5, -1, 2]
+
+
+def network(version: int) -> Network:
+    return Network.random((3, 4, 2), seed=version)
+
+
+def right(version: str) -> list[float]:
+    (row,) = network(int(version)).outputs([ROW])["probabilities"].tolist()  # type: ignore[arg-type]
+    return list(row)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    make(tmp_path, network(1))
+    return tmp_path / "handmade"
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Server]:
+    settings = {"MENAGERIE_MODEL_STORE": str(home.parent), "MENAGERIE_MODEL_NAME": home.name}
+    with serving(MENAGERIE_POLL_SECONDS="0.2", WEB_CONCURRENCY="2", **settings) as ready:
+        yield ready
+
+
+def await_version(server: Server, version: str, seconds: float = 30) -> None:
+    """Return once thirty new connections in a row, spread over the workers, are answered by that version."""
+    deadline, seen = time.monotonic() + seconds, 0
+    while seen < 30:
+        told = requests.get(f"{server.url}/health", timeout=5).json()["model"]["version"]
+        seen = seen + 1 if told == version else 0
+        assert time.monotonic() < deadline, told
+
+
+class Callers:
+    """Eight of them ask without pause, in three protocols, and see that numbers and version belong together."""
+
+    def __init__(self, server: Server) -> None:
+        self._url = server.url
+        self.seen: Counter[str] = Counter()
+        self.wrong: list[Any] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(8)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        tensor = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": ROW}
+        asks: list[tuple[str, Any, Callable[[Any], tuple[str, list[float]]]]] = [
+            ("/predict", {"features": ROW}, lambda a: (a["model"]["version"], list(a["probabilities"].values()))),
+            (
+                "/predict",
+                {"instances": [ROW] * 500},
+                lambda a: (a["model"]["version"], list(a["predictions"][499]["probabilities"].values())),
+            ),
+            (
+                "/v2/models/handmade/infer",
+                {"inputs": [tensor]},
+                lambda a: (a["model_version"], a["outputs"][0]["data"]),
+            ),
+        ]
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                for path, document, read in asks:
+                    try:
+                        answer = session.post(
+                            self._url + path,
+                            data=json.dumps(document),
+                            headers={"Content-Type": "application/json"},
+                            timeout=30,
+                        )
+                        version, told = read(answer.json())
+                    except Exception as error:  # noqa: BLE001 (whatever it is, a request was lost)
+                        self.wrong.append(error)
+                        continue
+                    if answer.status_code != 200 or told != pytest.approx(right(version), abs=1e-5):
+                        self.wrong.append((answer.status_code, version, told))
+                    self.seen[version] += 1
+
+
+def test_versions_change_without_a_lost_or_wrong_answer(home: Path, server: Server) -> None:
+    """New ones, bad ones, one pointed at, one removed: every answer is right for the version that it names."""
+    with Callers(server) as callers:
+        make(home.parent, network(2))
+        await_version(server, "2")
+        harmed = make(home.parent / "aside", network(3), version=3).folder
+        (harmed / MODEL_LITERT).write_bytes(b"TFL3")
+        harmed.rename(home / "3")
+        time.sleep(1)
+        await_version(server, "2")
+        make(home.parent, network(4))
+        await_version(server, "4")
+        (home / CURRENT).write_text("1")
+        await_version(server, "1")
+        (home / CURRENT).unlink()
+        await_version(server, "4")
+        shutil.rmtree(home / "4")
+        await_version(server, "2")
+    assert callers.wrong == []
+    assert set(callers.seen) == {"1", "2", "4"}
+    assert sum(callers.seen.values()) > 500
+
+
+def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: Server) -> None:
+    """File by file, the manifest first: refused until the last one is there, then served."""
+    made = make(home.parent, network(2)).folder
+    shutil.move(made, home.parent / "kept")
+    made.mkdir()
+    for name in ("manifest.json", "weights.json", "model.tflite"):
+        time.sleep(0.5)
+        shutil.copy(home.parent / "kept" / name, made / name)
+    await_version(server, "2")
