@@ -6,19 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
 
-import handmade
 import mutants
-import numpy as np
 import pytest
-from handmade import Network, make
 from mutants import ALIKE, REFUSED, SHIPPED, place
 from serving import GUNICORN, ROOT, environment, free_port
 
-from models import bundle
 from models.bundle import MANIFEST, MODEL_LITERT, BundleError
 from service import trial
 
@@ -32,8 +28,8 @@ def stand(request: pytest.FixtureRequest) -> Stand:
     return found
 
 
-def children() -> str:
-    return Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text()
+def children() -> set[str]:
+    return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
 def test_a_good_bundle_stands(stand: Stand) -> None:
@@ -77,10 +73,12 @@ def test_a_crash_is_told_by_its_signal(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_what_hangs_is_given_up(stand: Stand, tmp_path: Path) -> None:
     """After the time that there is; nothing goes on beside."""
-    before = children()
+    started = time.monotonic()
     with pytest.raises(BundleError, match="is not loaded after 0 s"):
         stand(place(tmp_path, (SHIPPED / MODEL_LITERT).read_bytes()), "litert", 0)
-    assert children() == before
+    assert time.monotonic() - started < 30
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_a_refusal_is_told_as_it_is(stand: Stand, tmp_path: Path) -> None:
@@ -140,30 +138,3 @@ def test_a_changed_network_is_refused_or_answers_alike() -> None:
     }
     assert verdicts[REFUSED] > 400
     assert verdicts[ALIKE] > 10
-
-
-@pytest.mark.parametrize("hidden", ["relu", "tanh", "elu"])
-@pytest.mark.parametrize("widths", [(1, 2), (8, 6, 6, 4), (20, 10, 5), (3, 100, 2)])
-def test_networks_of_any_shape_stand(tmp_path: Path, widths: tuple[int, ...], hidden: str) -> None:
-    """No good network is refused for what single precision does to it, nor one whose weights cannot be followed."""
-    for seed in (0, 1):
-        found = make(tmp_path / str(seed), Network.random(widths, seed, hidden))
-        trial.require_sound(found, "litert")
-
-
-def test_a_network_that_is_not_its_weights_is_refused(tmp_path: Path) -> None:
-    """Golden rows are few: of a unit that sleeps for all of them, only the weights tell what it does for others."""
-    golden = np.random.default_rng(1).uniform(-3, 3, (6, 2))  # those of `handmade`
-    network = Network.random((2, 3, 2))
-    network.normal = None
-    network.weights[0][0], network.biases[0][0] = [1, 1], -golden.sum(axis=1).max() - 0.1
-    folder = make(tmp_path, network).folder
-    trial.require_sound(bundle.read(folder), "litert")
-    network.weights[1][0, 0] += 5
-    content = handmade._file(network)  # noqa: SLF001
-    (folder / MODEL_LITERT).write_bytes(content)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][MODEL_LITERT] = {"size": len(content), "sha256": sha256(content).hexdigest()}
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="is not what its weights say"):
-        trial.require_sound(bundle.read(folder), "litert")

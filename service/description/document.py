@@ -136,7 +136,7 @@ def _operation(path: str, told: Operation, manifest: Manifest) -> dict[str, Any]
     named = [name for name in (*in_path, *told.parameters, "X-Request-ID") if name != "file"]
     parameters = [{"$ref": f"#/components/parameters/{name}"} for name in named]
     parameters += [_one_of("file", _files(path, manifest))] if "file" in in_path else []
-    found = {
+    found: dict[str, Any] = {
         "operationId": told.name,
         "tags": [next(tag for start, tag in _TAGS.items() if path.startswith(start))],
         "summary": told.summary,
@@ -150,7 +150,7 @@ def _operation(path: str, told: Operation, manifest: Manifest) -> dict[str, Any]
 
 
 def _responses(path: str, told: Operation, in_path: Sequence[str]) -> dict[str, Any]:
-    found = {
+    found: dict[int, Any] = {
         status: _response(content, HTTPStatus(status).phrase, [*_MAYBE.get(status, ()), *told.headers])
         for status, content in told.answers.items()
     }
