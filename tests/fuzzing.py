@@ -7,6 +7,7 @@ another reading of the same bytes takes it for.
 import json
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import cache, partial
 from hashlib import sha256
 from random import Random
@@ -233,11 +234,11 @@ def _edit(document: Any, random: Random) -> None:
             break
         document = document[key]
     if isinstance(document, list) and random.random() < 0.3:
-        document.append(document[key])
+        document.append(deepcopy(document[key]))
     elif random.random() < 0.1:
         del document[key]
     else:
-        document[key] = random.choice(_ODD_VALUES)
+        document[key] = deepcopy(random.choice(_ODD_VALUES))
 
 
 def _hashes(text: bytes) -> None:
