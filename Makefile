@@ -34,7 +34,7 @@ sbom: $(VENV)/dev
 
 # Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
 SECONDS ?= 60
-FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id path manifest keys
+FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id path manifest edits keys
 
 fuzz: $(VENV)/dev .fuzz/atheris
 	for target in $(FUZZED); do PYTHONPATH=.fuzz/atheris $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done

@@ -108,7 +108,7 @@ class Manifest(_Record):
 
     format: Literal[1] = 1
     name: Name
-    version: Annotated[int, Field(ge=1)] = 1
+    version: Annotated[int, Field(ge=1, le=2**53)] = 1  # the most that all readers of JSON agree on
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     labels: Annotated[tuple[str, ...], Field(min_length=2)]
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]

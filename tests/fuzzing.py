@@ -4,10 +4,12 @@ A parser may refuse, in the one way that it has to. It may not raise anything el
 another reading of the same bytes takes it for.
 """
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from hashlib import sha256
+from random import Random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,7 @@ from hostile import PATHS, PROTOCOLS, STREAMS, post
 from pydantic import ValidationError
 
 from models import bundle
-from models.bundle import Manifest, Weights
+from models.bundle import Bundle, Manifest, Weights
 from service import explain, infer, keys, lane, predict, strictjson, tfserving
 from service.asgi import Application
 from service.errors import RequestError, render
@@ -30,6 +32,8 @@ from service.routes import Service
 from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
 from service.validation import Validator
+
+_SHIPPED = SHIPPED_STORE / "animals" / "1"
 
 
 class Target(NamedTuple):
@@ -179,6 +183,63 @@ def _manifest(content: bytes) -> None:
         read.model_dump_json()
 
 
+_ODD_VALUES: list[Any] = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    10**30,
+    1e308,
+    5e-324,
+    "",
+    "x",
+    "a/../b",
+    "\x00",
+    "é" * 300,
+    [],
+    {},
+    [[]],
+    [1, "x"],
+]
+
+
+def _edited(choices: bytes) -> None:
+    """A manifest that was changed here and there is refused, or a service can be built of it."""
+    random = Random(choices)  # noqa: S311 (the bytes choose)
+    document = orjson.loads((_SHIPPED / bundle.MANIFEST).read_bytes())
+    for _ in range(random.randint(1, 3)):
+        _edit(document, random)
+    try:
+        manifest = Manifest.model_validate_json(json.dumps(document))
+    except ValidationError:
+        return
+    model = Model(Bundle(_SHIPPED, manifest), _parts()[0]._engine, Ledger())  # noqa: SLF001
+    validator = Validator(model.features, max_rows=10, max_errors=10)
+    rows = [list(row.features) for row in manifest.golden[:2]]
+    try:
+        model.warnings(validator.rows(rows, "golden"), [0] * len(rows))
+    except RequestError as error:
+        _require_json(render(error, "/predict", "id"))
+    manifest.model_dump_json()
+
+
+def _edit(document: Any, random: Random) -> None:
+    """Put something odd in the place of a part, or the like of another part beside it."""
+    while True:
+        keys_ = list(document) if isinstance(document, dict) else range(len(document))
+        key = random.choice(list(keys_))
+        if not isinstance(document[key], dict | list) or not document[key] or random.random() < 0.2:
+            break
+        document = document[key]
+    if isinstance(document, list) and random.random() < 0.3:
+        document.append(document[key])
+    elif random.random() < 0.1:
+        del document[key]
+    else:
+        document[key] = random.choice(_ODD_VALUES)
+
+
 def _hashes(text: bytes) -> None:
     """Only SHA-256 hashes are taken for hashes."""
     try:
@@ -208,6 +269,7 @@ TARGETS = {
     ),
     "id": Target(_identified, [b"abc", b"0f-9_A.b:c/d+e=@", b"a\r\nb", b"\xff"]),
     "path": Target(_found, [b"/predict", *(row.sent.split(b" ")[1] for row in PATHS if len(row.sent) < 1000)]),
-    "manifest": Target(_manifest, [(SHIPPED_STORE / "animals" / "1" / bundle.MANIFEST).read_bytes()]),
+    "manifest": Target(_manifest, [(_SHIPPED / bundle.MANIFEST).read_bytes()]),
+    "edits": Target(_edited, [b"a", b"b"]),
     "keys": Target(_hashes, [b"# a remark\n" + sha256(b"").hexdigest().encode() + b" , "]),
 }

@@ -147,6 +147,7 @@ def nest(folder: Path) -> None:
         (nest, MANIFEST),
         (edit(layers=[{"name": "hidden_1", "units": 10**18, "activation": "relu"}]), MANIFEST),
         (edit(version=10**400), MANIFEST),
+        (edit(version=2**53 + 1), f"{MANIFEST} is no valid manifest"),
         (edit(files={"report/\x00": FILE}), MANIFEST),
         (edit(files={"report\\..\\..": FILE}), MANIFEST),
         (edit(files={"../../secret": FILE}), MANIFEST),
