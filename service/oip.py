@@ -25,7 +25,7 @@ def routes(model: Model, validator: Validator, gate: Gate) -> list[Route]:
     about = About(model, gate, validator.max_rows)
     found: list[Route] = [
         Route("GET", "/v2", about.server),
-        Route("GET", "/v2/health/live", about.live),
+        Route("GET", "/v2/health/live", about.live, hot=True),
         Route("GET", "/v2/health/ready", about.ready, hot=True),
         Route("GET", "/v2/models/stats", about.statistics),
         Route("POST", "/v2/repository/index", about.index),
