@@ -4,14 +4,12 @@ A second, thinner adapter over the same handlers and the same gate as `app.py`; 
 both and compares the answers byte for byte.
 """
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import closing, suppress
 from functools import lru_cache, partial
 from io import BytesIO
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException
@@ -21,16 +19,14 @@ from models.bundle import BundleError
 from service import media, trial
 from service.app import carry, endpoint_of
 from service.errors import RequestError, StartupError, TooLargeError
+from service.intake import Body, Intake, Message, Receive
 from service.messages import Handler, Reply, Request
+from service.pool import Pool
 from service.routes import Service
 from service.settings import Settings
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_LINGER_SECONDS = 2
-_T = TypeVar("_T")
 _OF_THE_BODY = {b"content-length", b"content-type", b"transfer-encoding"}  # it is read by then; WSGI is told anew
 _MOST_PATHS = 512  # whose routes are remembered
 
@@ -48,61 +44,65 @@ class Application:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self.settings = settings = service.settings
         self._gate = service.gate
-        self.in_flight = 0
+        self.leaving = False
         self._hot = {endpoint_of(route): route for route in service.routes if route.hot}
         self._flask = carry(service)
         self._urls = self._flask.url_map.bind("")
         self.find = lru_cache(_MOST_PATHS)(self._find)
-        self._limit = service.settings.max_body_bytes
-        self.inline_bytes = min(service.settings.inline_bytes, self._limit)
-        self._pool = ThreadPoolExecutor(service.settings.threads, "menagerie")
+        self._limit = settings.max_body_bytes
+        self.inline_bytes = min(settings.inline_bytes, self._limit)
+        self._pool = Pool(settings.threads, settings.max_concurrency)
+        self._intake = Intake(self._limit, settings.body_seconds, settings.max_pending_bytes)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; a WebSocket is refused."""
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
-        self.in_flight += 1
-        try:
-            headers = Headers(scope["headers"])
-            body = await self._body(headers, receive)
-            answer = self._told(await self._answer(scope, headers, body))
+        headers = Headers(scope["headers"])
+        with closing(Body(self._intake, headers, receive)) as body, suppress(ConnectionError):  # nobody to answer
+            answer = await self._answer(scope, headers, body)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
-            if body is None:
-                await self._linger(receive)
-        except ConnectionError:
-            pass  # the caller left; there is nobody to answer
-        finally:
-            self.in_flight -= 1
+            if body.more:
+                await body.linger()
 
     def answer(self, found: "Found", headers: "Headers", body: bytes) -> Reply:
         """Answer a request to a hot route, whose body is all here and short."""
         request = Request(found.method, found.path, headers, lambda: body, found.parameters)
         return self._gate.answer(request, found.handler)
 
-    @property
-    def draining(self) -> bool:
-        return self._gate.draining
+    def leave(self, *, ending: bool) -> None:
+        """Let every answer from now on be the last on its connection; at the end of the service, say not ready too.
 
-    async def drain(self, seconds: float) -> None:
-        """Say not ready, go on answering for some seconds, then return once nothing is in flight."""
-        self._gate.draining = True
-        await asyncio.sleep(seconds)
-        while self.in_flight:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)  # an event would cost every request what this costs one shutdown
+        The callers come back by new connections: to another worker, or where the service is not about to end.
+        """
+        self.leaving = True
+        self._gate.draining = self._gate.draining or ending
 
-    async def _answer(self, scope: Message, headers: "Headers", body: bytes | None) -> "Answer":
+    async def _answer(self, scope: Message, headers: "Headers", body: Body) -> "Answer":
         if scope["http_version"] == "1.1" and not headers.has(b"host"):
             return _answer_of(self._gate.answer(Request(scope["method"], scope["path"], headers, bytes), _hostless))
         found = self.find(scope["method"], scope["path"])
+        try:
+            if not found or body.length > self.inline_bytes:
+                self._pool.require_room()
+            return await self._answer_to(scope, found, headers, await body.read())
+        except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
+            request = Request(scope["method"], scope["path"], headers, bytes)
+            return _answer_of(self._gate.answer(request, _raising(error)))
+
+    async def _answer_to(
+        self, scope: Message, found: "Found | None", headers: "Headers", body: bytes | None
+    ) -> "Answer":
         if not found:
-            return await self._beside(_through_flask, self._flask, scope, headers, body, self._limit)
+            return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
         request = Request(found.method, found.path, headers, read, found.parameters)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
-            return _answer_of(await self._beside(self._gate.answer, request, found.handler))
+            return _answer_of(await self._pool.run(self._gate.answer, request, found.handler))
         return _answer_of(self._gate.answer(request, found.handler))
 
     def _find(self, method: str, path: str) -> "Found | None":
@@ -113,48 +113,6 @@ class Application:
             return None
         route = self._hot.get(endpoint)
         return Found(method, path, route.handler, parameters) if route and route.method == method else None
-
-    def _told(self, answer: "Answer") -> "Answer":
-        """The answer, which while draining asks the caller to come back by a new connection, to another process."""
-        if self._gate.draining:
-            answer.headers.append((b"connection", b"close"))
-        return answer
-
-    async def _beside(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    async def _body(self, headers: "Headers", receive: Receive) -> bytes | None:
-        """The request's body, or None as soon as it is known to be longer than allowed.
-
-        Raises:
-            ConnectionError: the client left before the end of it.
-        """
-        length = headers.get("content-length", "")
-        if not length and not headers.get("transfer-encoding", ""):
-            return b""
-        if length and int(length) > self._limit:
-            return None
-        chunks = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ConnectionError
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._limit:
-                return None
-            more = message.get("more_body", False)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def _linger(self, receive: Receive) -> None:
-        """Throw away more of a body that is too long: closing on a caller who still sends could cost him the answer."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LINGER_SECONDS):
-                size, more = 0, True
-                while more and size <= self._limit:
-                    message = await receive()
-                    size, more = size + len(message.get("body", b"")), message.get("more_body", False)
 
 
 class Found(NamedTuple):
@@ -211,6 +169,13 @@ def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
 def _hostless(_: Request) -> Reply:
     """RFC 9112, section 3.2, wants this answer; gunicorn leaves it to the application."""
     raise RequestError("the request does not say which Host it is for")
+
+
+def _raising(error: RequestError) -> Handler:
+    def handler(_: Request) -> Reply:
+        raise error
+
+    return handler
 
 
 def _bounded(headers: Headers, body: bytes | None, limit: int) -> bytes:

@@ -9,12 +9,14 @@ RequestError                   a request cannot be answered; a problem for the c
 ├── NotFoundError           404  no such path
 │   └── NoModelError        404  the path is right, but no such model or version is served
 ├── MethodNotAllowedError   405
+├── TooSlowError            408
 ├── TooLargeError           413
 ├── UnsupportedMediaError   415
 ├── UnacceptableError       422  JSON, but not an input of this model: one `Fault` for each thing wrong
 ├── InternalError           500  our fault; says nothing of what happened inside
 ├── NotExplainableError     501
 └── NotReadyError           503
+    └── OverloadedError     503  more than is taken on at once
 """
 
 import re
@@ -93,6 +95,12 @@ class MethodNotAllowedError(RequestError):
     title = "This path does not answer this method"
 
 
+class TooSlowError(RequestError):
+    status = HTTPStatus.REQUEST_TIMEOUT
+    problem = "too-slow"
+    title = "The body took too long to come in"
+
+
 class TooLargeError(RequestError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     problem = "too-large"
@@ -141,6 +149,11 @@ class NotReadyError(RequestError):
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+class OverloadedError(NotReadyError):
+    problem = "overloaded"
+    title = "The service has all the work that it takes on"
 
 
 _PLAIN = re.compile(r"/v[12](/|$)")

@@ -6,8 +6,8 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 import gc
 import json
 import logging
+import mmap
 import os
-import signal
 import socket
 import sys
 
@@ -37,6 +37,7 @@ def on_starting(server):
     ours = logging.getLogger("menagerie")
     ours.handlers = server.log.error_log.handlers  # Python's own would drop what is no warning
     ours.setLevel(logging.INFO)
+    _tell_of_the_end(server)
     if server.cfg.workers < 1:
         sys.exit("menagerie: without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
@@ -52,9 +53,22 @@ def on_starting(server):
                 sys.exit(f"menagerie: cannot listen on {host}:{port} ({fault}): set PORT to a free one")
 
 
+def _tell_of_the_end(server):
+    """Share with the workers whether it is the end of the service, or of one of them while others go on."""
+    server.ending = memoryview(mmap.mmap(-1, 1))
+    stop = server.stop
+
+    def end(*arguments):
+        server.ending[0] = True
+        stop(*arguments)
+
+    server.stop = end
+
+
 def pre_fork(server, worker):
     """What the master loaded stays as it is: the workers' collectors need not walk it, nor copy its pages to do so."""
     gc.freeze()
+    worker.ending = server.ending
 
 
 def post_worker_init(worker):
@@ -67,25 +81,20 @@ def post_worker_init(worker):
     _service(worker.app).shelf.watch()
     if worker.cfg.worker_class_str != "asgi":
         return
-    from service import lane
-    from service.settings import Settings
+    from service.worker import begin
 
-    lane.install()
-
-    async def end():  # gunicorn's own way turns away new connections at once and waits for idle ones
-        await worker.asgi.drain(Settings.load().drain_seconds)
-        worker.handle_quit_signal()
-
-    ending = []
-    worker.loop.add_signal_handler(signal.SIGTERM, lambda: ending or ending.append(worker.loop.create_task(end())))
+    begin(worker, worker.ending)
 
 
 def when_ready(server):
     """Tell whoever started the service what to try, with a row that the model is known to answer."""
     gc.enable()
+    from service.limits import misfits
     from service.settings import Settings
 
     settings = Settings.load()
+    for misfit in misfits(settings, server.cfg.timeout, server.cfg.graceful_timeout):
+        server.log.warning("menagerie: %s", misfit)
     if not (settings.api_keys or settings.api_keys_file):
         server.log.info("no API keys are set: whoever reaches this port may ask (MENAGERIE_API_KEYS)")
     host, port = server.address[0]

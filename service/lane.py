@@ -10,14 +10,13 @@ gunicorn that this was read against.
 """
 
 import re
-from asyncio import TimerHandle, Transport
+from asyncio import Transport
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
 from gunicorn.asgi.protocol import (
     _CACHED_SERVER_HEADER,
-    ASGIProtocol,
     _get_cached_date_header,
     _get_cached_status_line,
     _post_request_hook,
@@ -28,6 +27,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
 from service.asgi import Application, Found, Headers
+from service.patience import Patient
 
 _START = b"POST /"
 _MOST_FIELDS = 50
@@ -58,19 +58,17 @@ def install() -> None:
     gasgi.ASGIProtocol = Lane
 
 
-class Lane(ASGIProtocol):  # type: ignore[misc]
+class Lane(Patient):
     """gunicorn's protocol with the short way before it."""
 
     _heads: dict[bytes, _Head | None] = {}  # noqa: RUF012 (shared on purpose: callers repeat their heads to the byte)
 
     def connection_made(self, transport: Transport) -> None:
         """Begin on the short way, unless something is set up that only gunicorn's own way has."""
-        self._held, self._counted = b"", False
+        self._held = b""
+        self._short = False
         super().connection_made(transport)
         self._short = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
-        self._since = self.worker.loop.time()
-        self._timer: TimerHandle | None = None
-        self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Answer a complete, simple prediction; keep the beginning of one; leave everything else to gunicorn."""
@@ -78,19 +76,14 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
             data = self._held + data
             head = self._head(data)
             if head and len(data) == head.whole and not self._flow_control.write_paused:
-                self._hold(b"")
+                self._held = b""
                 self._answer(head, data[head.size :])
                 return
             if len(data) < head.whole if head else _may_begin(data):
-                self._hold(data, counted=head is not None)
+                self._hold(data, whole_head=head is not None)
                 return
-            self._leave()
+            self._short, self._held, self._whole_head = False, b"", False
         super().data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._leave()
-        super().connection_lost(exc)
 
     def _feed_callback_parser(self, data: bytes) -> bool:
         try:
@@ -106,12 +99,6 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
         del message
         super()._send_error_response(status, HTTPStatus(status).phrase, extra_headers)
 
-    def _leave(self) -> None:
-        self._short = False
-        self._hold(b"")
-        if self._timer:
-            self._timer.cancel()
-
     def _head(self, data: bytes) -> _Head | None:
         end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD) + 4
         if end < 4:  # noqa: PLR2004 (not found)
@@ -126,12 +113,11 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
     def _answer(self, head: _Head, body: bytes) -> None:
         worker = self.worker
         worker.nr += 1
-        last = worker.nr >= worker.max_requests or not worker.alive
-        closing = last or self.app.draining
+        leaving = self.app.leaving
         reply = self.app.answer(head.found, head.headers, body)
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
-        if closing:
+        if leaving:
             fields.append("Connection: close\r\n")
         status = _get_cached_status_line((1, 1), reply.status)
         told = "".join(fields).encode("latin-1")
@@ -139,25 +125,16 @@ class Lane(ASGIProtocol):  # type: ignore[misc]
             b"".join((status, told, _CACHED_SERVER_HEADER, _get_cached_date_header(), b"\r\n", reply.body))
         )
         self._since = worker.loop.time()
-        worker.alive = worker.alive and not last
-        if closing:
+        self._heading = 0
+        self._whole_head = False
+        if leaving:
             self._keepalive_timeout()
 
-    def _hold(self, data: bytes, *, counted: bool = False) -> None:
-        """Keep the beginning of a request; one whose head is complete is in flight, and the end waits for it."""
-        if data and not self._held:
+    def _hold(self, data: bytes, *, whole_head: bool) -> None:
+        """Keep the beginning of a request."""
+        if not self._heading:
             self._since = self.worker.loop.time()
-        self.app.in_flight += counted - self._counted
-        self._held, self._counted = data, counted
-
-    def _watch(self) -> None:
-        """Close a connection that is idle, or within one request, for longer than gunicorn keeps an idle one."""
-        if self._short:
-            left = self._since + self._keepalive - self.worker.loop.time()
-            if left > 0:
-                self._timer = self.worker.loop.call_later(left, self._watch)
-            else:
-                self._keepalive_timeout()
+        self._held, self._heading, self._whole_head = data, len(data) + 1, whole_head
 
 
 def _is_plain(cfg: Config, log: Logger) -> bool:

@@ -26,7 +26,7 @@ def routes(model: Model, validator: Validator, shelf: Shelf, gate: Gate) -> list
     about = About(model, shelf, gate, validator.max_rows)
     found: list[Route] = [
         Route("GET", "/v2", about.server),
-        Route("GET", "/v2/health/live", about.live, open=True),
+        Route("GET", "/v2/health/live", about.live, hot=True, open=True),
         Route("GET", "/v2/health/ready", about.ready, hot=True, open=True),
         Route("GET", "/v2/models/stats", about.statistics),
         Route("POST", "/v2/repository/index", about.index),

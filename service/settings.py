@@ -37,12 +37,27 @@ class Settings(BaseSettings):
     max_errors: Annotated[int, Field(ge=1, description="faults told in one answer; the rest is left out")] = 100
     inline_bytes: Annotated[int, Field(ge=0, description="longer bodies are worked on beside the event loop")] = 16_384
     threads: Annotated[int, Field(ge=1, description="threads of a worker for those, and for what Flask answers")] = 4
+    max_concurrency: Annotated[
+        int, Field(ge=1, description="requests that a worker works on, or lets wait, beside the loop; beyond: 503")
+    ] = 64
+    max_pending_bytes: Annotated[
+        int, Field(ge=1, description="bytes of unanswered bodies beside the short way in one worker; beyond: 503")
+    ] = 67_108_864
+    max_connections: Annotated[
+        int, Field(ge=1, description="open connections of a worker; for one more, the longest idle is closed, or: 503")
+    ] = 16_384
+    head_seconds: Annotated[float, Field(gt=0, description="from a request's first byte to the end of its head")] = 10
+    body_seconds: Annotated[float, Field(gt=0, description="for a whole body to come in; beyond: 408")] = 10
+    write_seconds: Annotated[float, Field(gt=0, description="for a caller to take an answer")] = 10
     drain_seconds: Annotated[float, Field(ge=0, le=20, description="between not ready and the end, on SIGTERM")] = 3
     api_keys: Annotated[str, Field(description="SHA-256 of each API key that may ask, commas between")] = ""
     api_keys_file: Annotated[Path | None, Field(description="file with one a line, read again when it changes")] = None
     cors_origins: Annotated[
         str, Field(description="origins whose pages may ask, commas between: `https://example.org`")
     ] = ""
+    grace_seconds: Annotated[
+        float, Field(gt=0, description="between SIGTERM and SIGKILL on the platform; the others are checked against it")
+    ] = 30
     log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
 
     @classmethod

@@ -186,23 +186,6 @@ def test_a_head_that_never_ends_holds_up_nothing() -> None:
         assert server.process.wait(5) == 0
 
 
-def test_a_silent_caller_is_let_go_and_a_slow_one_is_not() -> None:
-    """A connection without a whole request is closed after the time of an idle one, which a new request begins anew."""
-    with serving("--keep-alive", "1") as server:
-        for beginning in (b"", request()[:20], request()[:-1]):
-            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as caller:
-                caller.sendall(beginning)
-                assert caller.recv(100) == b""
-        with socket.create_connection(("127.0.0.1", server.port), timeout=5) as caller:
-            caller.sendall(request())
-            assert parse(caller.recv(65536))
-            time.sleep(0.7)
-            caller.sendall(request()[:-5])
-            time.sleep(0.6)
-            caller.sendall(request()[-5:])
-            assert parse(caller.recv(65536))
-
-
 @pytest.mark.parametrize("argument", ["--keep-alive=0", "--limit-request-fields=5", "--access-logfile=/dev/null"])
 def test_what_only_gunicorn_heeds_is_heeded(argument: str) -> None:
     """With such a setting every request goes gunicorn's own way."""
@@ -236,3 +219,15 @@ def test_the_short_way_belongs_to_one_release_of_gunicorn() -> None:
     assert version("gunicorn") == "27.0.1"
     assert inspect.getsource(ASGIWorker).count("ASGIProtocol(self)") == 1  # the name that is replaced
     assert issubclass(Lane, ASGIProtocol)
+    for method in (
+        "_arm_keepalive_timer",
+        "_close_transport",
+        "_keepalive_timeout",
+        "_send_error_response",
+        "_will_close",
+    ):
+        assert callable(getattr(ASGIProtocol, method))
+    kept = inspect.getsource(ASGIProtocol)
+    for name in ("_awaiting_request", "_body_receiver", "_callback_parser", "_current_request", "_flow_control"):
+        assert f"self.{name} = " in kept
+    assert inspect.getsource(ASGIWorker).count("self.servers.append(server)") == 1

@@ -58,7 +58,7 @@ def falsify(store: Path) -> None:
     ("change", "settings", "told"),
     [
         (flip, {}, "model.tflite"),
-        (falsify, {}, "golden row 0"),
+        (falsify, {}, "fails its self-test"),
         (shutil.rmtree, {}, "no model in"),
         (None, {"MENAGERIE_MODEL_NAME": "plants"}, "no model in"),
         (None, {"MENAGERIE_MODEL_STOR": "x"}, "did you mean MENAGERIE_MODEL_STORE?"),

@@ -1,0 +1,95 @@
+"""The life of a gunicorn worker: what it is set up with, when it is replaced, and how it ends without losing a request.
+
+gunicorn by itself stops listening at once when it is told to end, closes connections without having announced it, and
+waits for idle callers. Here a worker first says that every answer is the last on its connection, and goes on accepting
+new ones for a while; then it lets go of the listeners with nobody left waiting there, closes connections at rest, and
+ends once the last answer has been taken.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from service import lane
+from service.lane import Lane
+from service.patience import Patient, watch
+
+_TICK_SECONDS = 0.05
+_MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
+
+
+def begin(worker: Any, ending: memoryview) -> None:
+    """Set an asgi worker up, before its loop runs. ``ending`` is shared with the master: 1 once all of it ends."""
+    lane.install()
+    life = Life(worker, ending)
+    worker.loop.add_signal_handler(signal.SIGTERM, life.leave)
+    life.start(watch())
+    life.start(life.tick())
+
+
+class Life:
+    """One worker, from its first connection to its last."""
+
+    def __init__(self, worker: Any, ending: memoryview) -> None:
+        self._worker = worker
+        self._ending = ending
+        self._loop: asyncio.AbstractEventLoop = worker.loop
+        self._settings = worker.asgi.settings
+        self._most = worker.max_requests
+        worker.max_requests = sys.maxsize  # gunicorn would close connections without a word
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, work: Any) -> None:
+        """Do something beside the requests until the end."""
+        self._tasks.append(self._loop.create_task(work))
+
+    def leave(self) -> None:
+        """Begin to end: on SIGTERM from the master, or after so many requests."""
+        first = not self._worker.asgi.leaving
+        self._worker.asgi.leave(ending=bool(self._ending[0]))
+        if first:
+            self.start(self._end())
+
+    async def tick(self) -> None:
+        """Have the listeners as they are meant, then count requests."""
+        while len(self._worker.servers) < len(self._worker.sockets):  # noqa: ASYNC110 (gunicorn sets no event)
+            await asyncio.sleep(_TICK_SECONDS)
+        for listener in self._worker.sockets:
+            listener.sock.listen(self._worker.cfg.backlog)  # asyncio made it 100, which a burst overflows
+            if listener.sock.family != socket.AF_UNIX:  # what is sent and never taken, connections inherit
+                patience = int(self._settings.write_seconds * 1000)
+                listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
+        while self._worker.nr < self._most:  # noqa: ASYNC110 (an event would cost every request)
+            await asyncio.sleep(_TICK_SECONDS * 10)
+        self._worker.log.info("%d requests were answered: another worker takes over", self._worker.nr)
+        self.leave()
+
+    async def _end(self) -> None:
+        """Accept for some more time, each connection for one answer; then none, and see the last answers off."""
+        last = self._loop.time() + self._worker.cfg.graceful_timeout - _MARGIN_SECONDS
+        await asyncio.sleep(self._settings.drain_seconds)
+        accepted = self._let_go()
+        while (Patient.open or not all(task.done() for task in accepted)) and self._loop.time() < last:
+            for connection in list(Patient.open):
+                connection.retire(self._loop.time())
+            await asyncio.sleep(_TICK_SECONDS)
+        self._worker.handle_quit_signal()
+
+    def _let_go(self) -> list[asyncio.Task[Any]]:
+        """Stop listening, once whoever waits in the queue is accepted: closing the last listener would cut them off."""
+        tls = self._worker._get_ssl_context()  # noqa: SLF001 (gunicorn's)
+        accepted = []
+        for listener in self._worker.sockets:
+            self._loop.remove_reader(listener.sock)
+            with suppress(OSError):  # nobody is left
+                while True:
+                    connection, _ = listener.sock.accept()
+                    connection.settimeout(0)
+                    made = self._loop.connect_accepted_socket(lambda: Lane(self._worker), connection, ssl=tls)
+                    accepted.append(self._loop.create_task(made))
+            listener.sock.close()
+        self._worker.servers.clear()  # they would close what is closed
+        return accepted
