@@ -91,8 +91,9 @@ class Shelf:
 
     @property
     def refused(self) -> dict[str, str]:
-        """Why versions that lie in the store are not served, by number."""
-        return {str(number): reason for number, (_, reason) in sorted(self._refused.items())}
+        """Why versions that lie in the store are not served, by number; where the store lies is nobody's business."""
+        told = sorted(self._refused.items())
+        return {str(number): reason.replace(f"{self._home}/", "") for number, (_, reason) in told}
 
     def answer(self, key: _Key, request: Request) -> Reply:
         """The reply of the version that the path names, or of the one that serves, which may refuse the name."""

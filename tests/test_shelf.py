@@ -106,7 +106,9 @@ def test_what_is_no_good_is_refused_and_told(home: Path, harm: Callable[[Path, i
         service.shelf.refresh()
         assert serving(service) == "3"
     client = carry(service).test_client()
-    assert list(client.get("/health").json["refused"]) == ["4"]  # type: ignore[index]
+    refused = client.get("/health").json["refused"]  # type: ignore[index]
+    assert list(refused) == ["4"]
+    assert str(home) not in refused["4"]
     index = client.post("/v2/repository/index").json
     assert [(one["version"], one["state"]) for one in index] == [  # type: ignore[union-attr]
         ("2", "READY"),
