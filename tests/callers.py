@@ -99,7 +99,7 @@ def questions() -> list[Question]:
 class Load:
     """Callers in a thread of their own, from entering the block to leaving it or to so many requests."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (each says how they call)
         self,
         port: int,
         *,
@@ -107,12 +107,14 @@ class Load:
         most: float = float("inf"),
         asked: Sequence[Question] = (),
         pause: float = 0,
+        after_refusal: float = 0,
     ) -> None:
         self.port = port
         self.asked = asked or questions()
         self.tally = Tally()
         self.most = most
         self.pause = pause
+        self.after_refusal = after_refusal
         self.callers = callers
         self.running = True
         self.random = random.Random(1)  # noqa: S311 (to try the same again)
@@ -191,6 +193,8 @@ class _Caller(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         if _CLOSE.search(head):
             self._timer = loop.call_later(_CLOSED_SECONDS, self._still_open)
+        elif status == 503 and self._load.after_refusal:
+            self._timer = loop.call_later(self._load.after_refusal, self._ask)
         elif self._load.pause:
             self._timer = loop.call_later(self._load.random.uniform(0, 2 * self._load.pause), self._ask)
         else:
