@@ -10,7 +10,7 @@ from pathlib import Path
 from balancer import balanced
 from callers import Load, Tally
 from faults import Report
-from serving import Server, free_port, serving
+from serving import ROOT, Server, free_port, serving
 
 SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}
@@ -69,6 +69,20 @@ def test_a_hang_up_replaces_the_workers(report: Report, long: bool) -> None:
         hurried, calm, times = under_load(server.port, LONG if long else SHORT, hang_up)
     report("SIGHUP", times, both(hurried, calm))
     nothing_lost(hurried, calm)
+
+
+def test_a_hang_up_with_a_broken_configuration_changes_nothing(tmp_path: Path) -> None:
+    """A file that is no Python does not stop the service: it goes on with what it had."""
+    config = tmp_path / "gunicorn.conf.py"
+    config.write_text((ROOT / "service" / "gunicorn.conf.py").read_text())
+    with serving("--config", str(config), **DRAIN) as server:
+        config.write_text("this is no Python")
+        while len(before := workers(server)) < 2:
+            time.sleep(0.05)
+        with Load(server.port) as load:
+            server.process.send_signal(signal.SIGHUP)
+            await_others(server, before, before)
+    nothing_lost(load.tally)
 
 
 def test_a_worker_is_replaced_after_so_many_requests(report: Report, long: bool) -> None:
