@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test train bench check sbom fuzz format lock vendor clean
+.PHONY: run test chaos train bench check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
 test: $(VENV)/dev
 	$(BIN)/pytest
+
+# The long form of tests/chaos, with its table: docs/reliability.md.
+chaos: $(VENV)/dev
+	$(BIN)/pytest tests/chaos --long $(ARGS)
 
 train: $(VENV)/train
 	$(BIN)/python -m models.train $(ARGS)

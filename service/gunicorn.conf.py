@@ -38,6 +38,7 @@ def on_starting(server):
     ours.handlers = server.log.error_log.handlers  # Python's own would drop what is no warning
     ours.setLevel(logging.INFO)
     _tell_of_the_end(server)
+    _keep_on(server)
     if server.cfg.workers < 1:
         sys.exit("menagerie: without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
@@ -63,6 +64,21 @@ def _tell_of_the_end(server):
         stop(*arguments)
 
     server.stop = end
+
+
+def _keep_on(server):
+    """A configuration that cannot be read on SIGHUP is told of, not the end: what there is serves on."""
+    read = server.app.reload
+
+    def reload():
+        before = server.app.cfg
+        try:
+            read()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (gunicorn exits, with the workers still there)
+            server.app.cfg = before
+            server.log.error("menagerie: the configuration cannot be read, the old one is kept: %s", error)  # noqa: TRY400
+
+    server.app.reload = reload
 
 
 def pre_fork(server, worker):

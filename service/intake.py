@@ -12,6 +12,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 _LINGER_SECONDS = 2
+_SMALL = 65_536  # bytes; those who send so little are not refused for what others send
 
 
 class Intake:
@@ -92,5 +93,5 @@ class Body:
     def _count(self, size: int) -> None:
         self._size += size
         self._intake.pending += size
-        if self._intake.pending > self._intake.most:
+        if self._intake.pending > self._intake.most and self._size > _SMALL:
             raise OverloadedError(f"{self._intake.most} bytes of bodies wait for their answers: come back later")

@@ -37,8 +37,8 @@ def free_port() -> int:
 
 @contextmanager
 def serving(*arguments: str, **settings: str) -> Iterator[Server]:
-    """A ready service; ended with SIGTERM, and awaited, if the test did not do so."""
-    port = free_port()
+    """A ready service, on ``PORT`` if that is given; ended with SIGTERM, and awaited, if the test did not do so."""
+    port = int(settings.pop("PORT", 0)) or free_port()
     with subprocess.Popen(
         [*GUNICORN, "--bind", f"127.0.0.1:{port}", *arguments],
         cwd=ROOT,

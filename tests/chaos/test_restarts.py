@@ -1,0 +1,154 @@
+"""Processes come and go under load: what they had promised to answer is answered."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from balancer import balanced
+from callers import Load, Tally
+from faults import Report
+from serving import ROOT, Server, free_port, serving
+
+SHORT, LONG = 4_000, 50_000  # requests
+DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}
+
+
+def workers(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+def await_others(server: Server, before: list[int], gone: list[int]) -> None:
+    """Return once some workers are gone, and as many as before are there."""
+    deadline = time.monotonic() + 60
+    while len(now := workers(server)) != len(before) or set(now) & set(gone):
+        assert time.monotonic() < deadline, (now, before)
+        time.sleep(0.05)
+
+
+def nothing_lost(*tallies: Tally) -> None:
+    for tally in tallies:
+        assert (tally.lost, tally.wrong, tally.left_open) == (0, 0, 0)
+        assert set(tally.statuses) == {200}
+        assert tally.right == tally.sent > 0
+
+
+def under_load(port: int, least: int, act: Callable[[], None]) -> tuple[Tally, Tally, int]:
+    """Do something again and again until so many requests were sent; what came of them, and how often it was done."""
+    done = 0
+    with Load(port) as hurried, Load(port, callers=30, pause=0.3) as calm:
+        while hurried.tally.sent < least or done < 2:
+            time.sleep(0.3)
+            act()
+            done += 1
+    return hurried.tally, calm.tally, done
+
+
+def both(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        one.sent + other.sent,
+        one.right + other.right,
+        one.lost + other.lost,
+        one.wrong + other.wrong,
+        latencies=one.latencies + other.latencies,
+    )
+
+
+def test_a_hang_up_replaces_the_workers(report: Report, long: bool) -> None:
+    """SIGHUP: new workers take over from the old, and callers who keep their connections notice only its close."""
+    with serving(**DRAIN) as server:
+
+        def hang_up() -> None:
+            before = workers(server)
+            server.process.send_signal(signal.SIGHUP)
+            await_others(server, before, before)
+
+        hurried, calm, times = under_load(server.port, LONG if long else SHORT, hang_up)
+    report("SIGHUP", times, both(hurried, calm))
+    nothing_lost(hurried, calm)
+
+
+def test_a_hang_up_with_a_broken_configuration_changes_nothing(tmp_path: Path) -> None:
+    """A file that is no Python does not stop the service: it goes on with what it had."""
+    config = tmp_path / "gunicorn.conf.py"
+    config.write_text((ROOT / "service" / "gunicorn.conf.py").read_text())
+    with serving("--config", str(config), **DRAIN) as server:
+        config.write_text("this is no Python")
+        while len(before := workers(server)) < 2:
+            time.sleep(0.05)
+        with Load(server.port) as load:
+            server.process.send_signal(signal.SIGHUP)
+            await_others(server, before, before)
+    nothing_lost(load.tally)
+
+
+def test_a_worker_is_replaced_after_so_many_requests(report: Report, long: bool) -> None:
+    """max_requests: the worker announces on every answer that it leaves; the service stays ready."""
+    least = LONG if long else SHORT
+    with serving("--max-requests=1000", "--max-requests-jitter=300", **DRAIN) as server:
+        seen = set(workers(server))
+        with Load(server.port) as hurried, Load(server.port, callers=30, pause=0.3) as calm:
+            while hurried.tally.sent < least or len(seen) < 4:
+                seen |= set(workers(server))
+                time.sleep(0.05)
+    report("a worker leaves after 1,000 requests", len(seen) - 2, both(hurried.tally, calm.tally))
+    nothing_lost(hurried.tally, calm.tally)
+
+
+def test_one_worker_is_replaced_without_a_gap(report: Report) -> None:
+    """Even the only worker: who connects meanwhile waits in the queue of the listener."""
+    with serving("--max-requests=500", WEB_CONCURRENCY="1", MENAGERIE_DRAIN_SECONDS="0.2") as server:
+        seen = set(workers(server))
+        with Load(server.port) as load:
+            while len(seen) < 4:
+                seen |= set(workers(server))
+                time.sleep(0.05)
+    report("the only worker leaves after 500", len(seen) - 1, load.tally)
+    nothing_lost(load.tally)
+
+
+def test_a_killed_worker_loses_only_what_it_held(report: Report, long: bool) -> None:
+    """SIGKILL: at most one request for each caller is lost, and nobody gets another's answer."""
+    with serving() as server:
+
+        def kill() -> None:
+            before = workers(server)
+            os.kill(before[0], signal.SIGKILL)
+            await_others(server, before, before[:1])
+
+        hurried, calm, times = under_load(server.port, LONG if long else SHORT, kill)
+    report(
+        "SIGKILL of a worker", times, both(hurried, calm), f"{(hurried.lost + calm.lost) / times:.1f} lost each time"
+    )
+    assert hurried.lost <= 16 * times
+    assert calm.lost <= 30 * times
+    for tally in (hurried, calm):
+        assert tally.right == tally.sent - tally.lost
+        assert (tally.wrong, tally.left_open, set(tally.statuses)) == (0, 0, {200})
+
+
+def test_instances_are_replaced_one_after_the_other(report: Report, long: bool, tmp_path: Path) -> None:
+    """SIGTERM to one of two instances behind nginx, which repeats nothing; then a new one, then the other."""
+    ports = [free_port(), free_port()]
+    with ExitStack() as stack:
+        running = {port: stack.enter_context(serving(PORT=str(port), **DRAIN)) for port in ports}
+        port = stack.enter_context(balanced(tmp_path, *ports))
+        turns: list[int] = []
+
+        def replace() -> None:
+            turn = ports[len(turns) % 2]
+            turns.append(turn)
+            running[turn].process.terminate()
+            assert running[turn].process.wait(30) == 0
+            running[turn] = stack.enter_context(serving(PORT=str(turn), **DRAIN))
+            while not (tmp_path / str(turn)).exists():
+                time.sleep(0.05)
+
+        hurried, calm, times = under_load(port, LONG if long else SHORT, replace)
+        errors = (tmp_path / "errors").read_text()
+    report("SIGTERM behind nginx, rolling", times, both(hurried, calm))
+    nothing_lost(hurried, calm)
+    assert "upstream" not in errors
