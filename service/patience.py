@@ -31,6 +31,7 @@ class Patient(ASGIProtocol):  # type: ignore[misc]
         self._since = self.worker.loop.time()  # when what it waits for now began
         self._heading = 1  # bytes of a request that is not here yet, or 1 on a new connection, which owes us one
         self._whole_head = False  # and if so, whether only the body is missing; known on the short way only
+        self._left, self._stuck_since = 0, self._since  # of what is written and not taken; since when none of it was
         Patient.open[self] = None
         if len(Patient.open) > self._limits.max_connections:
             _room.make(self)
@@ -54,22 +55,24 @@ class Patient(ASGIProtocol):  # type: ignore[misc]
         else:
             super().data_received(data)
 
-    def pause_writing(self) -> None:
-        """What is written is not taken for now; gunicorn waits before it writes on."""
-        super().pause_writing()
-        self._stuck_since = self.worker.loop.time()
-
     def look(self, now: float) -> None:
         """End what has taken too long."""
         waited, most = now - self._since, self._limits.write_seconds
-        stuck = self._flow_control and self._flow_control.write_paused and now - self._stuck_since > most
-        if stuck or (self._closed and waited > most):
+        if self._stuck(now) > most or (self._closed and waited > most):
             self.transport.abort()
         elif self._awaiting_request and not self._closed and waited > self._patience():
             if self._heading > 1:
                 self.refuse(408, "the request took too long to come in")
             else:
                 self._keepalive_timeout()
+
+    def _stuck(self, now: float) -> float:
+        """For how many seconds nothing of what is written has been taken: much or little, gunicorn waits or not."""
+        left = self.transport.get_write_buffer_size()
+        if not left or left < self._left:
+            self._stuck_since = now
+        self._left = left
+        return float(now - self._stuck_since)
 
     def rests(self, now: float, seconds: float) -> bool:
         """Whether nothing that could be answered has come for some seconds."""
