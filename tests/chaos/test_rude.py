@@ -62,7 +62,6 @@ RUDE = [
     Rude("a header without end", lambda: chain([b"GET / HTTP/1.1\r\nA: "], repeat(b"b" * 1_000)), 0.001),
     Rude("trailers without end", lambda: chain([CHUNKED + b"0\r\n"], repeat(b"A: b\r\n")), 0.001),
     Rude("large answers never read", lambda: repeat(BATCH), 0.001, how_many=10),
-    Rude("one request after another, no answer read", lambda: repeat(WHOLE * 50), 0.001, how_many=20),
     Rude("half closed in the middle of a body", lambda: [HEAD], half_closed=True),
 ]
 
