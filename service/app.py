@@ -41,7 +41,7 @@ def carry(service: Service) -> Flask:
     for route in service.routes:
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
         app.add_url_rule(rule, endpoint_of(route), partial(answer, route.handler), methods=[route.method])
-    app.register_error_handler(HTTPException, lambda error: answer(_raising(_translate(error))))
+    app.register_error_handler(HTTPException, lambda error: answer(raising(_translate(error))))
     return app
 
 
@@ -83,7 +83,9 @@ def _translate(error: HTTPException) -> RequestError:
     return RequestError(f"the request cannot be read: {error.name}")
 
 
-def _raising(error: RequestError) -> Handler:
+def raising(error: RequestError) -> Handler:
+    """A handler for what is wrong whatever was asked: the gate tells it as it tells every error."""
+
     def handler(_: Request) -> Reply:
         raise error
 

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
 from service import media, trial
-from service.app import carry, endpoint_of
+from service.app import carry, endpoint_of, raising
 from service.errors import RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
 from service.messages import Handler, Reply, Request
@@ -83,16 +83,15 @@ class Application:
         self._gate.draining = self._gate.draining or ending
 
     async def _answer(self, scope: Message, headers: "Headers", body: Body) -> "Answer":
-        if scope["http_version"] == "1.1" and not headers.has(b"host"):
-            return _answer_of(self._gate.answer(Request(scope["method"], scope["path"], headers, bytes), _hostless))
         found = self.find(scope["method"], scope["path"])
         try:
+            _require_host(scope, headers)
             if not found or body.length > self.inline_bytes:
                 self._pool.require_room()
             return await self._answer_to(scope, found, headers, await body.read())
         except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
             request = Request(scope["method"], scope["path"], headers, bytes)
-            return _answer_of(self._gate.answer(request, _raising(error)))
+            return _answer_of(self._gate.answer(request, raising(error)))
 
     async def _answer_to(
         self, scope: Message, found: "Found | None", headers: "Headers", body: bytes | None
@@ -166,16 +165,10 @@ def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def _hostless(_: Request) -> Reply:
-    """RFC 9112, section 3.2, wants this answer; gunicorn leaves it to the application."""
-    raise RequestError("the request does not say which Host it is for")
-
-
-def _raising(error: RequestError) -> Handler:
-    def handler(_: Request) -> Reply:
-        raise error
-
-    return handler
+def _require_host(scope: Message, headers: Headers) -> None:
+    """RFC 9112, section 3.2, wants such a request refused; gunicorn leaves it to the application."""
+    if scope["http_version"] == "1.1" and not headers.has(b"host"):
+        raise RequestError("the request does not say which Host it is for")
 
 
 def _bounded(headers: Headers, body: bytes | None, limit: int) -> bytes:
