@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     max_connections: Annotated[
         int, Field(ge=1, description="open connections of a worker; for one more, the longest idle is closed, or: 503")
     ] = 16_384
+    queue_seconds: Annotated[
+        float, Field(gt=0, description="that new callers should wait at most; as many wait as are let in within that")
+    ] = 0.25
     head_seconds: Annotated[float, Field(gt=0, description="from a request's first byte to the end of its head")] = 10
     body_seconds: Annotated[float, Field(gt=0, description="for a whole body to come in; beyond: 408")] = 10
     write_seconds: Annotated[float, Field(gt=0, description="for a caller to take an answer")] = 10
