@@ -14,7 +14,6 @@ from typing import Any
 
 from service import lane
 from service.door import Door
-from service.lane import Lane
 from service.patience import Patient, watch
 
 _TICK_SECONDS = 0.05
@@ -60,7 +59,7 @@ class Life:
             await asyncio.sleep(_TICK_SECONDS)
         tls = self._worker._get_ssl_context()  # noqa: SLF001 (gunicorn's)
         for listener in self._worker.sockets:
-            door = Door(listener.sock, lambda: Lane(self._worker), tls, self._worker.cfg.backlog, self._settings.queue_seconds)
+            door = Door(self._worker, listener.sock, tls)
             door.open()
             self._doors.append(door)
             if listener.sock.family != socket.AF_UNIX:  # what is sent and never taken, connections inherit

@@ -54,7 +54,7 @@ class Caller:
 class Crowd:
     """All callers; ``fates`` counts what became of them."""
 
-    def __init__(self, port: int, request: bytes, *, fresh: bool) -> None:
+    def __init__(self, port: int, request: bytes, *, fresh: bool, most: int) -> None:
         self.fates: Counter[str] = Counter()
         self.latencies: list[float] = []  # of the answers in time, in seconds
         self.refusals: list[float] = []
@@ -63,6 +63,7 @@ class Crowd:
         self._port = port
         self._request = request
         self._fresh = fresh
+        self._most = most
         self._ready = select.epoll()
         self._callers: dict[int, Caller] = {}
         self._rest: list[Caller] = []
@@ -70,6 +71,9 @@ class Crowd:
 
     def come(self, due: float) -> None:
         """Ask once more."""
+        if not self._rest and len(self._callers) >= self._most:
+            self.fates["kept back"] += 1
+            return
         self.under_way += 1
         caller = self._rest.pop() if self._rest else self._new()
         caller.due, caller.unsent, caller.came = due, self._request, b""
@@ -91,7 +95,9 @@ class Crowd:
             except OSError:
                 self._end(caller, "broken")
         now = time.perf_counter()
-        while self._waiting and (self._waiting[0][0] != self._waiting[0][1].due or now - self._waiting[0][0] > DEADLINE):
+        while self._waiting and (
+            self._waiting[0][0] != self._waiting[0][1].due or now - self._waiting[0][0] > DEADLINE
+        ):
             due, caller = self._waiting.popleft()
             if due == caller.due:
                 self._end(caller, "late")
@@ -165,9 +171,12 @@ def main() -> None:
     parser.add_argument("--callers", type=int, help="so many, each of whom asks again once answered")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--fresh", action="store_true", help="each request on a connection of its own")
+    parser.add_argument(
+        "--most", type=int, default=10_000, help="connections; who finds none at rest then asks nothing"
+    )
     options = parser.parse_args()
     gc.disable()
-    crowd = Crowd(options.port, sys.stdin.buffer.read(), fresh=options.fresh)
+    crowd = Crowd(options.port, sys.stdin.buffer.read(), fresh=options.fresh, most=options.most)
     until = time.perf_counter() + options.seconds
     behind = at_random(crowd, options.rate, until) if options.rate else at_once(crowd, options.callers, until)
     found = {"fates": crowd.fates, "connections": crowd.most, "behind": behind, "cpu": time.process_time()}
