@@ -5,10 +5,10 @@ its head, where those wait who have given up. Under three times the load that ca
 time then. Refusing each in words would cost half of what an answer does; who finds no room in the queue costs nothing.
 """
 
+import asyncio
 import errno
 import socket
 import sys
-from asyncio import AbstractEventLoop, Task
 from contextlib import suppress
 from ssl import SSLContext
 from typing import Any
@@ -30,12 +30,12 @@ class Door:
         self._worker = worker
         self._sock = sock
         self._tls = tls
-        self._loop: AbstractEventLoop = worker.loop
+        self._loop = asyncio.get_running_loop()
         self._patience = worker.asgi.settings.queue_seconds
         self._most = self._queue = worker.cfg.backlog
         self._turned = self._fitted = self._loop.time()  # when the last turn was, and the last change of the queue
         self._answered = worker.nr
-        self._coming: set[Task[None]] = set()
+        self._coming: set[asyncio.Task[None]] = set()
 
     @property
     def busy(self) -> bool:

@@ -2,12 +2,13 @@
 
 An open loop (a Poisson process) at a given rate; or, to see how much can be answered at all, so many callers of whom
 each asks again once answered. A caller takes a connection at rest if there is one, else a new one, gives up one second
-after he was due, and hangs up. Run as a program of its own on a core of its own; what came of it goes to stdout as JSON.
+after he was due, and hangs up. Run as a program on a core of its own; what came of it goes to stdout as JSON.
 """
 
 import argparse
 import gc
 import json
+import os
 import random
 import re
 import select
@@ -15,22 +16,24 @@ import socket
 import sys
 import time
 from collections import Counter, deque
+from pathlib import Path
 
-DEADLINE = 1.0  # seconds from when a request is due
+PATIENCE = 1.0  # seconds from when a request is due
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _CLOSE = re.compile(rb"(?i)\r\nconnection: close")
+_AGAIN = re.compile(rb"(?i)\r\nretry-after: ")
 
 
 class Caller:
-    """One connection and the request under way on it, if there is one."""
+    """One connection, and the request under way on it if ``due`` is not 0."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
-        self.socket.setblocking(False)
+        self.socket.setblocking(False)  # noqa: FBT003
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.connect_ex(("127.0.0.1", port))
         self.number = self.socket.fileno()
-        self.due = 0.0  # 0: at rest
+        self.due = 0.0
         self.unsent = b""
         self.came = b""
 
@@ -42,31 +45,29 @@ class Caller:
             pass
         ready.modify(self.number, select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0))
 
-    def answer(self) -> tuple[int, bool] | None:
-        """The status of the answer, once it is here whole, and whether it is the last on this connection."""
+    def answer(self) -> tuple[bytes, bytes] | None:
+        """Head and body of the answer, once it is here whole."""
         end = self.came.find(b"\r\n\r\n") + 4
         length = _LENGTH.search(self.came, 0, end) if end > 3 else None
-        if not length or len(self.came) < end + int(length[1]):
-            return None
-        return int(self.came[9:12]), _CLOSE.search(self.came, 0, end) is not None
+        whole = end + int(length[1]) if length else sys.maxsize
+        return (self.came[:end], self.came[end:]) if len(self.came) >= whole else None
 
 
 class Crowd:
-    """All callers; ``fates`` counts what became of them."""
+    """All callers; ``fates`` counts what became of them since it was cleared, ``waited`` are the seconds of the good."""
 
-    def __init__(self, port: int, request: bytes, *, fresh: bool, most: int) -> None:
+    def __init__(self, port: int, request: bytes, most: int, *, fresh: bool) -> None:
         self.fates: Counter[str] = Counter()
-        self.latencies: list[float] = []  # of the answers in time, in seconds
-        self.refusals: list[float] = []
-        self.most = 0
+        self.waited: list[float] = []
         self.under_way = 0
         self._port = port
         self._request = request
-        self._fresh = fresh
         self._most = most
+        self._fresh = fresh
+        self._right = b""
         self._ready = select.epoll()
         self._callers: dict[int, Caller] = {}
-        self._rest: list[Caller] = []
+        self._rest: dict[Caller, None] = {}
         self._waiting: deque[tuple[float, Caller]] = deque()
 
     def come(self, due: float) -> None:
@@ -74,18 +75,18 @@ class Crowd:
         if not self._rest and len(self._callers) >= self._most:
             self.fates["kept back"] += 1
             return
-        self.under_way += 1
-        caller = self._rest.pop() if self._rest else self._new()
+        caller = self._rest.popitem()[0] if self._rest else self._new()
         caller.due, caller.unsent, caller.came = due, self._request, b""
+        self.under_way += 1
         self._waiting.append((due, caller))
         try:
             caller.send(self._ready)
         except OSError:
             self._end(caller, "broken")
 
-    def turn(self, seconds: float) -> None:
-        """Take what has come, for at most so long; send those home who have waited too long."""
-        for number, event in self._ready.poll(seconds):
+    def turn(self) -> None:
+        """Take what has come; send those home who have waited too long."""
+        for number, event in self._ready.poll(0.001):
             caller = self._callers.get(number)
             try:
                 if caller and event & select.EPOLLOUT:
@@ -93,11 +94,9 @@ class Crowd:
                 if caller and event & ~select.EPOLLOUT:
                     self._receive(caller)
             except OSError:
-                self._end(caller, "broken")
-        now = time.perf_counter()
-        while self._waiting and (
-            self._waiting[0][0] != self._waiting[0][1].due or now - self._waiting[0][0] > DEADLINE
-        ):
+                self._end(self._callers[number], "broken")
+        late = time.perf_counter() - PATIENCE
+        while self._waiting and (self._waiting[0][0] != self._waiting[0][1].due or self._waiting[0][0] < late):
             due, caller = self._waiting.popleft()
             if due == caller.due:
                 self._end(caller, "late")
@@ -106,32 +105,37 @@ class Crowd:
         caller = Caller(self._port)
         self._callers[caller.number] = caller
         self._ready.register(caller.number, select.EPOLLIN)
-        self.most = max(self.most, len(self._callers))
         return caller
 
     def _receive(self, caller: Caller) -> None:
         data = caller.socket.recv(262_144)
-        if not data:
-            self._end(caller, "broken")
-            return
         caller.came += data
         answer = caller.answer()
         if answer:
-            status, last = answer
-            waited = time.perf_counter() - caller.due
-            fate = str(status) if waited < DEADLINE else "late"
-            {"200": self.latencies, "503": self.refusals}.get(fate, []).append(waited)
-            if last or self._fresh:
+            fate = self._fate(*answer, time.perf_counter() - caller.due)
+            if _CLOSE.search(answer[0]) or self._fresh:
                 self._end(caller, fate)
             else:
                 self._count(caller, fate)
-                self._rest.append(caller)
+                self._rest[caller] = None
+        elif not data:
+            self._end(caller, "broken")
+
+    def _fate(self, head: bytes, body: bytes, waited: float) -> str:
+        if waited > PATIENCE:
+            return "late"
+        if head.startswith(b"HTTP/1.1 503 ") and _AGAIN.search(head):
+            return "refused"
+        self._right = self._right or body
+        if not head.startswith(b"HTTP/1.1 200 ") or body != self._right:
+            return "wrong"
+        self.waited.append(waited)
+        return "good"
 
     def _end(self, caller: Caller, fate: str) -> None:
-        """Hang up. A connection at rest that ends is nobody's loss."""
+        """Hang up. The end of a connection at rest is nobody's loss."""
         self._count(caller, fate)
-        if caller in self._rest:
-            self._rest.remove(caller)
+        self._rest.pop(caller, None)
         del self._callers[caller.number]
         self._ready.unregister(caller.number)
         caller.socket.close()
@@ -143,45 +147,65 @@ class Crowd:
             caller.due = 0.0
 
 
-def at_random(crowd: Crowd, rate: float, until: float) -> float:
-    """An open loop, the same in every run; seconds that we were late with it at worst."""
-    dice, due, behind = random.Random(1), time.perf_counter(), 0.0  # noqa: S311
-    while (now := time.perf_counter()) < until or crowd.under_way:
-        while due <= now < until:
+def at_random(crowd: Crowd, rate: float, start: float, until: float) -> float:
+    """An open loop, the same in every run; how many seconds late we were with it at worst."""
+    dice, due, behind = random.Random(1), start, 0.0  # noqa: S311
+    while (now := time.perf_counter()) < until:
+        while due <= now:
             behind = max(behind, now - due)
             crowd.come(due)
             due += dice.expovariate(rate)
-        crowd.turn(0.001)
+        crowd.turn()
     return behind
 
 
-def at_once(crowd: Crowd, callers: int, until: float) -> float:
+def at_once(crowd: Crowd, callers: int, until: float) -> None:
     """A closed loop."""
-    while (now := time.perf_counter()) < until or crowd.under_way:
-        while now < until and crowd.under_way < callers:
-            crowd.come(time.perf_counter())
-        crowd.turn(0.001)
-    return 0.0
+    while (now := time.perf_counter()) < until:
+        while crowd.under_way < callers:
+            crowd.come(now)
+        crowd.turn()
+
+
+def spent(pid: int) -> float:
+    """The CPU time of a process, in seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="send the request from stdin")
+    parser = argparse.ArgumentParser(description="send the request that stdin holds")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--pid", type=int, required=True, help="of the worker, to see what it spends")
     parser.add_argument("--rate", type=float, help="requests a second")
-    parser.add_argument("--callers", type=int, help="so many, each of whom asks again once answered")
-    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--callers", type=int, help="instead of a rate: each asks again once answered")
+    parser.add_argument("--most", type=int, default=8_000, help="connections; who finds none at rest is kept back")
     parser.add_argument("--fresh", action="store_true", help="each request on a connection of its own")
-    parser.add_argument(
-        "--most", type=int, default=10_000, help="connections; who finds none at rest then asks nothing"
-    )
+    parser.add_argument("--warm", type=float, default=2, help="seconds that do not count")
+    parser.add_argument("--seconds", type=float, required=True, help="that do")
     options = parser.parse_args()
     gc.disable()
-    crowd = Crowd(options.port, sys.stdin.buffer.read(), fresh=options.fresh, most=options.most)
-    until = time.perf_counter() + options.seconds
-    behind = at_random(crowd, options.rate, until) if options.rate else at_once(crowd, options.callers, until)
-    found = {"fates": crowd.fates, "connections": crowd.most, "behind": behind, "cpu": time.process_time()}
-    for name, waited in (("answered", sorted(crowd.latencies)), ("refused", sorted(crowd.refusals))):
-        found[name] = [waited[int(len(waited) * share)] for share in (0.5, 0.99)] if waited else None
+    crowd = Crowd(options.port, sys.stdin.buffer.read(), options.most, fresh=options.fresh)
+    marks = [time.perf_counter()]
+    behind = 0.0
+    for seconds in (options.warm, options.seconds):
+        crowd.fates.clear()
+        crowd.waited.clear()
+        before, until = spent(options.pid), marks[-1] + seconds
+        if options.rate:
+            behind = at_random(crowd, options.rate, marks[-1], until)
+        else:
+            at_once(crowd, options.callers, until)
+        marks.append(time.perf_counter())
+    waited = sorted(crowd.waited) or [0.0]
+    found = {
+        "fates": crowd.fates,
+        "seconds": marks[-1] - marks[-2],
+        "cpu": spent(options.pid) - before,
+        "behind": behind,
+        "p99": waited[int(len(waited) * 0.99)],
+        "worst": waited[-1],
+    }
     json.dump(found, sys.stdout)
 
 
