@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response
 from models.bundle import BundleError
 from service import media, trial
 from service.app import carry, endpoint_of, raising
-from service.errors import RequestError, StartupError, TooLargeError
+from service.errors import OverloadedError, RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
 from service.messages import Handler, Reply, Request
 from service.pool import Pool
@@ -73,6 +73,14 @@ class Application:
         """Answer a request to a hot route, whose body is all here and short."""
         request = Request(found.method, found.path, headers, lambda: body, found.parameters)
         return self._gate.answer(request, found.handler)
+
+    def refusal(self, method: str, path: str, headers: "Headers") -> Reply | None:
+        """The answer to a request that would have to be worked on beside the loop, if there is no room for it."""
+        try:
+            self._pool.require_room()
+        except OverloadedError as error:
+            return self._gate.answer(Request(method, path, headers, bytes), raising(error))
+        return None
 
     def leave(self, *, ending: bool) -> None:
         """Let every answer from now on be the last on its connection; at the end of the service, say not ready too.

@@ -2,8 +2,9 @@
 
 gunicorn's asgi protocol makes a task, events and a scope for every request, which costs more than twice what the answer
 itself does. This is that protocol, but it looks at the bytes first: what is plainly one complete prediction, with
-nothing in it to interpret, is answered on the spot. Everything else goes to gunicorn, and so does all that follows on
-that connection. A test sends the same requests both ways and compares the bytes.
+nothing in it to interpret, is answered on the spot, and what would have to wait where no more may wait is refused. All
+else goes to gunicorn; once that has answered, the short way is open again. A test sends the same requests both ways and
+compares the bytes.
 
 The names from `gunicorn.asgi.protocol` and `gunicorn.workers.gasgi` are private; pyproject.toml pins the one release of
 gunicorn that this was read against.
@@ -27,6 +28,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
 from service.asgi import Application, Found, Headers
+from service.messages import Reply
 from service.patience import Patient
 
 _START = b"POST /"
@@ -45,11 +47,12 @@ _MOST_HEADS = 512
 
 
 class _Head(NamedTuple):
-    """What the head of a request says: its size, the size of the whole request, who answers it, the headers."""
+    """What the head of a request says: its size and the whole request's, the path, who answers it here, the headers."""
 
     size: int
     whole: int
-    found: Found
+    path: str
+    found: Found | None
     headers: Headers
 
 
@@ -66,24 +69,31 @@ class Lane(Patient):
     def connection_made(self, transport: Transport) -> None:
         """Begin on the short way, unless something is set up that only gunicorn's own way has."""
         self._held = b""
-        self._short = False
+        self._short = self._plain = self._clean = False
         super().connection_made(transport)
-        self._short = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
+        self._short = self._plain = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
 
     def data_received(self, data: bytes) -> None:
         """Answer a complete, simple prediction; keep the beginning of one; leave everything else to gunicorn."""
-        if self._short:
+        if self._short or self._may_return():
             data = self._held + data
             head = self._head(data)
             if head and len(data) == head.whole and not self._flow_control.write_paused:
-                self._held = b""
-                self._answer(head, data[head.size :])
-                return
-            if len(data) < head.whole if head else _may_begin(data):
+                reply = self._reply(head, data)
+                if reply:
+                    self._held = b""
+                    self._send(reply)
+                    return
+            if (len(data) < head.whole and head.found is not None) if head else _may_begin(data):
                 self._hold(data, whole_head=head is not None)
                 return
             self._short, self._held, self._whole_head = False, b"", False
         super().data_received(data)
+
+    def _may_return(self) -> bool:
+        """Whether gunicorn has answered all that it was given, and was given nothing of a further request."""
+        self._short = self._plain and self._clean and self._awaiting_request and self._current_request is None
+        return self._short
 
     def _feed_callback_parser(self, data: bytes) -> bool:
         try:
@@ -92,6 +102,7 @@ class Lane(Patient):
             self._send_error_response(HTTPStatus.BAD_REQUEST, "")
             self._close_transport()
             return False
+        self._clean = self._current_request is not None  # what follows that in the parser is fed again, once it can be
         return fed
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -110,11 +121,17 @@ class Lane(Patient):
             self._heads[raw] = _parsed(raw, self.app)
         return self._heads[raw]
 
-    def _answer(self, head: _Head, body: bytes) -> None:
+    def _reply(self, head: _Head, data: bytes) -> Reply | None:
+        """The answer, if it is for the event loop to give, or if there is no room for more work beside it."""
+        app: Application = self.app
+        if head.found:
+            return app.answer(head.found, head.headers, data[head.size :])
+        return app.refusal("POST", head.path, head.headers)
+
+    def _send(self, reply: Reply) -> None:
         worker = self.worker
         worker.nr += 1
         leaving = self.app.leaving
-        reply = self.app.answer(head.found, head.headers, body)
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
         if leaving:
@@ -154,8 +171,7 @@ def _may_begin(data: bytes) -> bool:
 def _parsed(raw: bytes, app: Application) -> _Head | None:
     """A head, if there is but one way to read it (RFC 9112) and the event loop is to answer it."""
     match = _HEAD.fullmatch(raw)
-    found = match and app.find("POST", match["path"].decode())
-    if not match or not found:
+    if not match:
         return None
     pairs = [line.split(b":", 1) for line in match["fields"][:-2].split(b"\r\n")]
     headers = [(name.lower(), value.strip(b" ")) for name, value in pairs]
@@ -169,7 +185,8 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
         or sum(name in _SCHEME for name in names) > 1
         or not length.isdigit()
         or len(length) > 10  # noqa: PLR2004 (int() of more digits is for nobody)
-        or int(length) > app.inline_bytes
     ):
         return None
-    return _Head(len(raw), len(raw) + int(length), found, Headers(headers))
+    path = match["path"].decode()
+    found = app.find("POST", path) if int(length) <= app.inline_bytes else None
+    return _Head(len(raw), len(raw) + int(length), path, found, Headers(headers))

@@ -44,7 +44,9 @@ class Kind(NamedTuple):
 
 
 KINDS = [
-    Kind("single rows, a proxy's 500 connections", post("/predict", GOOD), 64, ("--most=500",), counting=3, short=False),
+    Kind(
+        "single rows, a proxy's 500 connections", post("/predict", GOOD), 64, ("--most=500",), counting=3, short=False
+    ),
     Kind("single rows, whoever finds no connection makes one", post("/predict", GOOD), 64, counting=3, aside=True),
     Kind("single rows, each on a new connection", post("/predict", GOOD), 64, ("--fresh",), counting=3, aside=True),
     Kind("explanations", post("/explain", GOOD), 8),
@@ -118,7 +120,9 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
     goodput = fates.get("good", 0) / over["seconds"]
     # By the server's own time, which others on this machine do not change.
     kept = fates.get("good", 0) / over["cpu"] / (fitting["fates"]["good"] / fitting["cpu"])
-    told = [f"{fates[fate] / over['seconds']:,.0f} {fate}" for fate in ("refused", "late", "kept back") if fate in fates]
+    told = [
+        f"{fates[fate] / over['seconds']:,.0f} {fate}" for fate in ("refused", "late", "kept back") if fate in fates
+    ]
     tally = Tally(sum(fates.values()), lost=fates.get("broken", 0), wrong=fates.get("wrong", 0))
     tally.latencies = [over["worst"]]
     report(
