@@ -68,22 +68,24 @@ class Lane(Patient):
 
     def connection_made(self, transport: Transport) -> None:
         """Begin on the short way, unless something is set up that only gunicorn's own way has."""
-        self._held = b""
+        self._held, self._unread = b"", 0  # the beginning of a request; bytes to come of one that is refused
         self._short = self._plain = self._clean = False
         super().connection_made(transport)
         self._short = self._plain = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
 
     def data_received(self, data: bytes) -> None:
         """Answer a complete, simple prediction; keep the beginning of one; leave everything else to gunicorn."""
+        if self._unread and not (data := self._drop(data)):
+            return
         if self._short or self._may_return():
             data = self._held + data
             head = self._head(data)
-            if head and len(data) == head.whole and not self._flow_control.write_paused:
-                reply = self._reply(head, data)
-                if reply:
-                    self._held = b""
-                    self._send(reply)
-                    return
+            if head and not self._flow_control.write_paused and (reply := self._reply(head, data)):
+                self._held = b""
+                self._send(reply)
+                if len(data) < head.whole:
+                    self._unread, self._heading, self._whole_head = head.whole - len(data), 1, True
+                return
             if (len(data) < head.whole and head.found is not None) if head else _may_begin(data):
                 self._hold(data, whole_head=head is not None)
                 return
@@ -125,8 +127,18 @@ class Lane(Patient):
         """The answer, if it is for the event loop to give, or if there is no room for more work beside it."""
         app: Application = self.app
         if head.found:
-            return app.answer(head.found, head.headers, data[head.size :])
-        return app.refusal("POST", head.path, head.headers)
+            return app.answer(head.found, head.headers, data[head.size :]) if len(data) == head.whole else None
+        # Whoever is refused may go on sending, but not if his connection ends with that: he would not see why.
+        refusable = len(data) == head.whole or (len(data) < head.whole and not app.leaving)
+        return app.refusal("POST", head.path, head.headers) if refusable else None
+
+    def _drop(self, data: bytes) -> bytes:
+        """What follows the body of a request that is refused already."""
+        rest = data[self._unread :]
+        self._unread = max(0, self._unread - len(data))
+        if not self._unread:
+            self._since, self._heading, self._whole_head = self.worker.loop.time(), 0, False
+        return rest
 
     def _send(self, reply: Reply) -> None:
         worker = self.worker
@@ -185,6 +197,7 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
         or sum(name in _SCHEME for name in names) > 1
         or not length.isdigit()
         or len(length) > 10  # noqa: PLR2004 (int() of more digits is for nobody)
+        or int(length) > app.settings.max_body_bytes
     ):
         return None
     path = match["path"].decode()
