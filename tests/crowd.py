@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections import Counter, deque
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE = 1.0  # seconds from when a request is due
@@ -29,7 +30,7 @@ class Caller:
 
     def __init__(self, port: int) -> None:
         self.socket = socket.socket()
-        self.socket.setblocking(False)  # noqa: FBT003
+        self.socket.setblocking(False)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.connect_ex(("127.0.0.1", port))
         self.number = self.socket.fileno()
@@ -39,10 +40,8 @@ class Caller:
 
     def send(self, ready: select.epoll) -> None:
         """Send as much as can be sent; the rest once that is possible."""
-        try:
+        with suppress(BlockingIOError):
             self.unsent = self.unsent[self.socket.send(self.unsent) :]
-        except BlockingIOError:
-            pass
         ready.modify(self.number, select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0))
 
     def answer(self) -> tuple[bytes, bytes] | None:
@@ -54,7 +53,7 @@ class Caller:
 
 
 class Crowd:
-    """All callers; ``fates`` counts what became of them since it was cleared, ``waited`` are the seconds of the good."""
+    """All callers; ``fates`` counts what became of them and ``waited`` is how long the good did, since cleared."""
 
     def __init__(self, port: int, request: bytes, most: int, *, fresh: bool) -> None:
         self.fates: Counter[str] = Counter()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
 import requests
@@ -64,7 +64,7 @@ class Probes:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> "Probes":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -100,11 +100,14 @@ def counting(programs: int) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every kind in the long form."""
+    kinds = [kind for kind in KINDS if kind.short or metafunc.config.getoption("long")]
+    metafunc.parametrize("kind", kinds, ids=[kind.what for kind in kinds])
+
+
 def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind) -> None:
     """Nearly as much is answered within a second as before; nothing is wrong or cut through, and health is told."""
-    if not (kind.short or long):
-        pytest.skip("in the long form")
     seconds, beside = (15, free_port()) if long else (3, free_port())
     with ExitStack() as stack:
         with on(CORES[:1]):
@@ -121,18 +124,17 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
     # By the server's own time, which others on this machine do not change.
     kept = fates.get("good", 0) / over["cpu"] / (fitting["fates"]["good"] / fitting["cpu"])
     told = [
-        f"{fates[fate] / over['seconds']:,.0f} {fate}" for fate in ("refused", "late", "kept back") if fate in fates
+        f"{capacity:,.0f} a second can be answered",
+        f"{3 * capacity:,.0f} asked",
+        f"{goodput:,.0f} answered ({goodput / capacity:.0%}; by CPU time {kept:.0%})",
+        *(f"{fates[fate] / over['seconds']:,.0f} {fate}" for fate in ("refused", "late", "kept back") if fate in fates),
+        f"p99 {over['p99'] * 1e3:.0f} ms",
+        f"health {probes.worst * 1e3:.0f} ms at worst{' (a port of its own)' if kind.aside else ''}",
+        f"callers late by {over['behind'] * 1e3:.0f} ms",
     ]
     tally = Tally(sum(fates.values()), lost=fates.get("broken", 0), wrong=fates.get("wrong", 0))
     tally.latencies = [over["worst"]]
-    report(
-        f"three times the load: {kind.what}",
-        1,
-        tally,
-        f"{capacity:,.0f}/s can be answered; {3 * capacity:,.0f} asked, {goodput:,.0f} answered ({goodput / capacity:.0%}; "
-        f"{kept:.0%} by CPU time), {', '.join(told)}; p99 {over['p99'] * 1e3:.0f} ms; health {probes.worst * 1e3:.0f} ms at worst"
-        f"{' by a port of its own' if kind.aside else ''}; callers late by {over['behind'] * 1e3:.0f} ms",
-    )
+    report(f"three times the load: {kind.what}", 1, tally, "; ".join(told))
     assert not probes.failed
     assert (tally.lost, tally.wrong) == (0, 0)
     assert kept > 0.5
