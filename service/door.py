@@ -15,8 +15,8 @@ from typing import Any
 
 from service.lane import Lane
 
-_AT_ONCE = 100  # callers let in at one turn of the loop
-_LONG_TURN = 0.05  # seconds; if it takes as long to answer those who are in, a new one has to wait
+_AT_ONCE = 100  # callers let in at one turn of the loop, at most
+_LONG_TURN = 0.05  # seconds; a turn that takes as long has too much to do, and a new caller's answer takes three
 _LEAST = 100  # callers that may always wait
 _RETRY_SECONDS = 1.0  # after which to try again, once no more files can be opened
 _CLOSE_WAIT = 8  # TCP's state once the other side has closed
@@ -34,7 +34,7 @@ class Door:
         self._patience = worker.asgi.settings.queue_seconds
         self._most = self._queue = worker.cfg.backlog
         self._turned = self._fitted = self._loop.time()  # when the last turn was, and the last change of the queue
-        self._answered = worker.nr
+        self._at_once = _AT_ONCE
         self._coming: set[asyncio.Task[None]] = set()
 
     @property
@@ -59,11 +59,13 @@ class Door:
     def _let_in(self) -> None:
         """Let some in; called at every turn of the loop at which somebody waits."""
         turn, self._turned = self._loop.time() - self._turned, self._loop.time()
-        answered, self._answered = self._worker.nr - self._answered, self._worker.nr
-        most = 1 if turn > _LONG_TURN and answered > _AT_ONCE else _AT_ONCE
+        if turn > _LONG_TURN:
+            self._at_once = max(1, self._at_once // 2)
+        elif turn < _LONG_TURN / 2:
+            self._at_once = min(_AT_ONCE, self._at_once * 2)
         admitted, waited = 0, 0.0
         try:
-            while admitted < most:
+            while admitted < self._at_once:
                 waited = max(waited, self._admit())
                 admitted += 1
         except OSError as error:

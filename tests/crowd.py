@@ -1,7 +1,7 @@
 """Callers who do not know of each other: they come at random, whether or not others were answered, and not for ever.
 
 An open loop (a Poisson process) at a given rate; or, to see how much can be answered at all, so many callers of whom
-each asks again once answered. A caller takes a connection at rest if there is one, else a new one, gives up one second
+each asks again once answered. A caller takes a connection at rest if there is one, else a new one, gives up some time
 after he was due, and hangs up. Run as a program on a core of its own; what came of it goes to stdout as JSON.
 """
 
@@ -19,7 +19,6 @@ from collections import Counter, deque
 from contextlib import suppress
 from pathlib import Path
 
-PATIENCE = 1.0  # seconds from when a request is due
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _CLOSE = re.compile(rb"(?i)\r\nconnection: close")
 _AGAIN = re.compile(rb"(?i)\r\nretry-after: ")
@@ -55,13 +54,14 @@ class Caller:
 class Crowd:
     """All callers; ``fates`` counts what became of them and ``waited`` is how long the good did, since cleared."""
 
-    def __init__(self, port: int, request: bytes, most: int, *, fresh: bool) -> None:
+    def __init__(self, port: int, request: bytes, most: int, patience: float, *, fresh: bool) -> None:
         self.fates: Counter[str] = Counter()
         self.waited: list[float] = []
         self.under_way = 0
         self._port = port
         self._request = request
         self._most = most
+        self._patience = patience
         self._fresh = fresh
         self._right = b""
         self._ready = select.epoll()
@@ -94,7 +94,7 @@ class Crowd:
                     self._receive(caller)
             except OSError:
                 self._end(self._callers[number], "broken")
-        late = time.perf_counter() - PATIENCE
+        late = time.perf_counter() - self._patience
         while self._waiting and (self._waiting[0][0] != self._waiting[0][1].due or self._waiting[0][0] < late):
             due, caller = self._waiting.popleft()
             if due == caller.due:
@@ -121,7 +121,7 @@ class Crowd:
             self._end(caller, "broken")
 
     def _fate(self, head: bytes, body: bytes, waited: float) -> str:
-        if waited > PATIENCE:
+        if waited > self._patience:
             return "late"
         if head.startswith(b"HTTP/1.1 503 ") and _AGAIN.search(head):
             return "refused"
@@ -180,11 +180,12 @@ def main() -> None:
     parser.add_argument("--callers", type=int, help="instead of a rate: each asks again once answered")
     parser.add_argument("--most", type=int, default=8_000, help="connections; who finds none at rest is kept back")
     parser.add_argument("--fresh", action="store_true", help="each request on a connection of its own")
+    parser.add_argument("--patience", type=float, default=1, help="seconds from when a request is due")
     parser.add_argument("--warm", type=float, default=2, help="seconds that do not count")
     parser.add_argument("--seconds", type=float, required=True, help="that do")
     options = parser.parse_args()
     gc.disable()
-    crowd = Crowd(options.port, sys.stdin.buffer.read(), options.most, fresh=options.fresh)
+    crowd = Crowd(options.port, sys.stdin.buffer.read(), options.most, options.patience, fresh=options.fresh)
     marks = [time.perf_counter()]
     behind = 0.0
     for seconds in (options.warm, options.seconds):

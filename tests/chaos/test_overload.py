@@ -115,10 +115,13 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
             stack.enter_context(counting(kind.counting))
         stack.enter_context(on(CORES[-1:]))
         worker = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
-        fitting = crowd(kind, server.port, worker, seconds, f"--callers={kind.callers}", "--warm=1")
+        fitting = crowd(kind, server.port, worker, seconds, f"--callers={kind.callers}", "--patience=8", "--warm=1")
         capacity = fitting["fates"]["good"] / fitting["seconds"]
+        # A second; longer on a machine where others take away most of what the worker should get.
+        patience = min(8, max(1, fitting["seconds"] / fitting["cpu"] / (1 + kind.counting) / 1.3))
+        how = (f"--rate={3 * capacity}", f"--patience={patience}", f"--warm={2 * patience}")
         with Probes(beside if kind.aside else server.port) as probes:
-            over = crowd(kind, server.port, worker, seconds, f"--rate={3 * capacity}")
+            over = crowd(kind, server.port, worker, seconds * patience, *how)
     fates = over["fates"]
     goodput = fates.get("good", 0) / over["seconds"]
     # By the server's own time, which others on this machine do not change.
@@ -128,6 +131,7 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
         f"{3 * capacity:,.0f} asked",
         f"{goodput:,.0f} answered ({goodput / capacity:.0%}; by CPU time {kept:.0%})",
         *(f"{fates[fate] / over['seconds']:,.0f} {fate}" for fate in ("refused", "late", "kept back") if fate in fates),
+        f"within {patience:.1f} s",
         f"p99 {over['p99'] * 1e3:.0f} ms",
         f"health {probes.worst * 1e3:.0f} ms at worst{' (a port of its own)' if kind.aside else ''}",
         f"callers late by {over['behind'] * 1e3:.0f} ms",
