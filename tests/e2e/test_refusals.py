@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import requests
@@ -11,6 +12,7 @@ from callers import post
 from serving import Server, serving
 
 BATCH = b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 9_000)
+JSON = {"Content-Type": "application/json"}
 LONG, EXPLAIN = post("/predict", BATCH), post("/explain", GOOD)
 
 
@@ -23,7 +25,8 @@ def busy() -> Iterator[Server]:
         def keep_busy() -> None:
             with requests.Session() as session:
                 while not over.is_set():
-                    session.post(f"{server.url}/predict", data=BATCH, headers={"Content-Type": "application/json"})
+                    with suppress(requests.RequestException):  # it may be closed on while it sends
+                        session.post(f"{server.url}/predict", data=BATCH, headers=JSON, timeout=20)
 
         threads = [threading.Thread(target=keep_busy) for _ in range(3)]
         for thread in threads:
