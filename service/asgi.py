@@ -71,15 +71,15 @@ class Application:
 
     def answer(self, found: "Found", headers: "Headers", body: bytes) -> Reply:
         """Answer a request to a hot route, whose body is all here and short."""
-        request = Request(found.method, found.path, headers, lambda: body, found.parameters)
+        request = Request(found.method, found.path, headers, lambda: body, found.parameters, found.route)
         return self._gate.answer(request, found.handler)
 
-    def refusal(self, method: str, path: str, headers: "Headers") -> Reply | None:
-        """The answer to a request that would have to be worked on beside the loop, if there is no room for it."""
+    def refusal(self, path: str, found: "Found | None", headers: "Headers") -> Reply | None:
+        """The answer to a POST that would have to be worked on beside the loop, if there is no room for it."""
         try:
             self._pool.require_room()
         except OverloadedError as error:
-            return self._gate.answer(Request(method, path, headers, bytes), raising(error))
+            return self._refuse(error, "POST", path, found, headers)
         return None
 
     def leave(self, *, ending: bool) -> None:
@@ -98,8 +98,11 @@ class Application:
                 self._pool.require_room()
             return await self._answer_to(scope, found, headers, await body.read())
         except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
-            request = Request(scope["method"], scope["path"], headers, bytes)
-            return _answer_of(self._gate.answer(request, raising(error)))
+            return _answer_of(self._refuse(error, scope["method"], scope["path"], found, headers))
+
+    def _refuse(self, error: RequestError, method: str, path: str, found: "Found | None", headers: "Headers") -> Reply:
+        request = Request(method, path, headers, bytes, {}, found.route if found else "")
+        return self._gate.answer(request, raising(error))
 
     async def _answer_to(
         self, scope: Message, found: "Found | None", headers: "Headers", body: bytes | None
@@ -107,7 +110,7 @@ class Application:
         if not found:
             return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
-        request = Request(found.method, found.path, headers, read, found.parameters)
+        request = Request(found.method, found.path, headers, read, found.parameters, found.route)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
             return _answer_of(await self._pool.run(self._gate.answer, request, found.handler))
         return _answer_of(self._gate.answer(request, found.handler))
@@ -119,7 +122,7 @@ class Application:
         except HTTPException:
             return None
         route = self._hot.get(endpoint)
-        return Found(method, path, route.handler, parameters) if route and route.method == method else None
+        return Found(method, path, route.handler, parameters, route.path) if route and route.method == method else None
 
 
 class Found(NamedTuple):
@@ -129,6 +132,7 @@ class Found(NamedTuple):
     path: str
     handler: Handler
     parameters: Mapping[str, str]
+    route: str
 
 
 class Headers:

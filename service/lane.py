@@ -47,12 +47,13 @@ _MOST_HEADS = 512
 
 
 class _Head(NamedTuple):
-    """What the head of a request says: its size and the whole request's, the path, who answers it here, the headers."""
+    """What the head of a request says. ``here``: the event loop is to answer it."""
 
     size: int
-    whole: int
+    whole: int  # the size of all of the request
     path: str
     found: Found | None
+    here: bool
     headers: Headers
 
 
@@ -86,7 +87,7 @@ class Lane(Patient):
                 if len(data) < head.whole:
                     self._unread, self._heading, self._whole_head = head.whole - len(data), 1, True
                 return
-            if (len(data) < head.whole and head.found is not None) if head else _may_begin(data):
+            if (head.here and len(data) < head.whole) if head else _may_begin(data):
                 self._hold(data, whole_head=head is not None)
                 return
             self._short, self._held, self._whole_head = False, b"", False
@@ -126,11 +127,11 @@ class Lane(Patient):
     def _reply(self, head: _Head, data: bytes) -> Reply | None:
         """The answer, if it is for the event loop to give, or if there is no room for more work beside it."""
         app: Application = self.app
-        if head.found:
+        if head.here and head.found:
             return app.answer(head.found, head.headers, data[head.size :]) if len(data) == head.whole else None
         # Whoever is refused may go on sending, but not if his connection ends with that: he would not see why.
         refusable = len(data) == head.whole or (len(data) < head.whole and not app.leaving)
-        return app.refusal("POST", head.path, head.headers) if refusable else None
+        return app.refusal(head.path, head.found, head.headers) if refusable else None
 
     def _drop(self, data: bytes) -> bytes:
         """What follows the body of a request that is refused already."""
@@ -201,5 +202,6 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
     ):
         return None
     path = match["path"].decode()
-    found = app.find("POST", path) if int(length) <= app.inline_bytes else None
-    return _Head(len(raw), len(raw) + int(length), path, found, Headers(headers))
+    found = app.find("POST", path)
+    here = found is not None and int(length) <= app.inline_bytes
+    return _Head(len(raw), len(raw) + int(length), path, found, here, Headers(headers))

@@ -169,6 +169,14 @@ def test_segments_mean_nothing(server: Server, longer: Server, requests_: list[b
     assert exchange(server, requests_, len(requests_)) == expected
 
 
+def test_a_request_cut_into_what_looks_like_another_is_none(server: Server, longer: Server) -> None:
+    """The short way is not open again while gunicorn holds the beginning of a request, however its end begins."""
+    begun = request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b"") + b"GET /nowhere HTTP/1.1\r\nA: "
+    expected = exchange(longer, [begun, SIMPLE[0]], 2)
+    assert [status for status, _ in expected] == [b"200", b"404"]
+    assert exchange(server, [begun, SIMPLE[0]], 2) == expected
+
+
 def test_a_caller_who_leaves_holds_up_nothing() -> None:
     """Requests that never came to their end are forgotten with their connections: the service ends at once."""
     with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
