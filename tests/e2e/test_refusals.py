@@ -4,6 +4,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 
 import pytest
 import requests
@@ -42,7 +43,8 @@ def answers(caller: socket.socket, *pieces: bytes) -> list[bytes]:
     stream, statuses = caller.makefile("rb"), []
     for piece in pieces:
         caller.sendall(piece)
-        lines = list(iter(stream.readline, b"\r\n"))
+        lines = list(takewhile(bytes.strip, stream))
+        assert lines, "closed on"
         length = next(int(line[16:]) for line in lines if line.lower().startswith(b"content-length: "))
         stream.read(length)
         statuses.append(lines[0].split()[1])
