@@ -4,6 +4,7 @@ A second, thinner adapter over the same handlers and the same gate as `app.py`; 
 both and compares the answers byte for byte.
 """
 
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import closing, suppress
@@ -32,11 +33,12 @@ _MOST_PATHS = 512  # whose routes are remembered
 
 
 def serve() -> "Application":
-    """The application for gunicorn, or one line on stderr and exit code 1."""
+    """The application for gunicorn, or one line in the log and exit code 1."""
     try:
         return Application(Service.open(Settings.load(), trial.stand_first))
     except (StartupError, BundleError) as error:
-        sys.exit(f"menagerie: {error}")
+        logging.getLogger("menagerie").critical("menagerie: %s", error)
+        sys.exit(1)
 
 
 class Application:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
+from service import about, explain, oip, openapi, page, predict, spans, tfserving, trace, trial, viewer
+from service.access import Access
 from service.cors import Origins
-from service.gate import Gate, log
+from service.gate import Gate
 from service.keys import Keys
 from service.messages import Route
 from service.model import Model
 from service.settings import Settings
 from service.shelf import Shelf
+from service.spans import Spans
 from service.trial import Trial
 from service.validation import Validator
 
@@ -25,6 +27,7 @@ class Service:
     gate: Gate
     shelf: Shelf
     routes: Sequence[Route]
+    spans: Spans | None
 
     @classmethod
     def open(cls, settings: Settings, stand: Trial = trial.pass_over) -> Self:
@@ -36,13 +39,20 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        gate = Gate(observers=[log] if settings.log_requests else [], keys=keys, origins=origins)
+        traced = Spans() if spans.wanted() else None
+        gate = Gate(
+            observers=[Access(settings.log_rate).tell, *([traced.tell] if traced else [])],
+            keys=keys,
+            origins=origins,
+            begin=traced.begin if traced else trace.take_over,
+            timed=settings.server_timing,
+        )
         whole = [*page.routes(about.index), *viewer.routes()]
         shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
-        return cls(settings, gate, shelf, routes)
+        return cls(settings, gate, shelf, routes, traced)
 
 
 def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
