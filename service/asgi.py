@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
-from service import media, trial
+from service import lines, media, trial
 from service.app import carry, endpoint_of, raising
 from service.errors import RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
@@ -35,7 +35,8 @@ _MOST_PATHS = 512  # whose routes are remembered
 def serve() -> "Application":
     """The application for gunicorn, or one line in the log and exit code 1."""
     try:
-        return Application(Service.open(Settings.load(), trial.stand_first))
+        with lines.alone():
+            return Application(Service.open(Settings.load(), trial.stand_first))
     except (StartupError, BundleError) as error:
         logging.getLogger("menagerie").critical("menagerie: %s", error)
         sys.exit(1)

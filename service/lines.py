@@ -8,6 +8,9 @@ import logging
 import os
 import stat
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +18,8 @@ import orjson
 
 LONGEST = 4096  # bytes; what a pipe takes in one piece (PIPE_BUF)
 _LONGEST_SHOWN = 200
+_GAP = " … "
+_SPARE = 10  # characters, as not all take the same room
 
 _SAID = {"method", "route", "path", "status"}  # stands in the message already
 
@@ -86,10 +91,27 @@ def tell_what_is_uncaught() -> None:
     log = logging.getLogger("menagerie")
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda *raised: log.critical("the process ends", exc_info=raised)
+    threading.excepthook = lambda ended: log.error(
+        "a thread ends",
+        exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback),  # type: ignore[arg-type] (logging takes None)
+    )
     sys.unraisablehook = lambda unraised: log.error(
         "an exception was ignored",
-        exc_info=(unraised.exc_type, unraised.exc_value, unraised.exc_traceback),  # type: ignore[arg-type]
+        exc_info=(unraised.exc_type, unraised.exc_value, unraised.exc_traceback),  # type: ignore[arg-type] (likewise)
     )
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep from stderr what is no line of ours: LiteRT says there, past every log, that it is there."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
 
 
 def shown(text: str) -> str:
@@ -98,13 +120,13 @@ def shown(text: str) -> str:
 
 
 def _unwaiting(descriptor: int) -> int:
-    """The same pipe by a descriptor of our own, so that not to wait is ours alone; what is no pipe does not fill up."""
+    """The same by a descriptor of our own, so that not to wait is ours alone; what is no pipe hardly ever fills up."""
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:  # not ours to open; then a line may have to wait
         pass
-    return descriptor
+    return os.dup(descriptor)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
@@ -122,8 +144,8 @@ def _fitting(told: dict[str, Any]) -> bytes:
     line = orjson.dumps(told, option=orjson.OPT_UTC_Z)
     while (excess := len(line) + 1 - LONGEST) > 0:
         name = max((name for name in told if isinstance(told[name], str)), key=lambda name: len(told[name]))
-        text, gap = told[name], " … "
-        kept = max(len(text) - excess - len(gap), 0)
-        told[name] = text[: kept // 3] + gap + text[len(text) - (kept - kept // 3) :]
+        text, size = told[name], len(orjson.dumps(told[name]))
+        kept = max(len(text) * (size - excess) // size - len(_GAP) - _SPARE, 0)
+        told[name] = text[: kept // 3] + _GAP + text[len(text) - (kept - kept // 3) :]
         line = orjson.dumps(told, option=orjson.OPT_UTC_Z)
     return line

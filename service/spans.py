@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
-from importlib.util import find_spec
 from time import perf_counter_ns, time_ns
 from typing import Any
 
@@ -31,10 +30,13 @@ def wanted(environment: Mapping[str, str] = os.environ) -> bool:
     )
     if not told or off:
         return False
-    if find_spec("opentelemetry") and find_spec("opentelemetry.sdk"):
-        return True
-    _log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are sent: install menagerie with its extra otel")
-    return False
+    try:
+        import opentelemetry.exporter.otlp.proto.http.trace_exporter
+        import opentelemetry.sdk.trace.export  # noqa: F401 (once, before there are workers)
+    except ImportError:
+        _log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are sent: install requirements/otel.txt")
+        return False
+    return True
 
 
 class Spans:
