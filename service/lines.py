@@ -91,14 +91,8 @@ def tell_what_is_uncaught() -> None:
     log = logging.getLogger("menagerie")
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda *raised: log.critical("the process ends", exc_info=raised)
-    threading.excepthook = lambda ended: log.error(
-        "a thread ends",
-        exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback),  # type: ignore[arg-type] (logging takes None)
-    )
-    sys.unraisablehook = lambda unraised: log.error(
-        "an exception was ignored",
-        exc_info=(unraised.exc_type, unraised.exc_value, unraised.exc_traceback),  # type: ignore[arg-type] (likewise)
-    )
+    threading.excepthook = lambda ended: log.error("a thread ends", exc_info=ended.exc_value)
+    sys.unraisablehook = lambda ignored: log.error("an exception was ignored", exc_info=ignored.exc_value)
 
 
 @contextmanager
