@@ -95,7 +95,7 @@ def test_no_stream_of_bytes_harms(request: pytest.FixtureRequest, way: str, row:
 
 
 def test_neither_inputs_nor_keys_are_logged() -> None:
-    """All of it once more: no key, no value, no query and no traceback is in the log; what is no route is, by method and path."""
+    """All of it once more: neither key, value, query nor traceback is in the log; what is no route is, by its path."""
     key, known = keys.make()
     marked = f"X-API-Key: {key}\r\n".encode()
     with serving(MENAGERIE_LOG_RATE="1e6", MENAGERIE_API_KEYS=known) as server:
