@@ -6,12 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from select import PIPE_BUF
 from typing import Any
 
 import pytest
 
 from service import lines
-from service.lines import LONGEST, Json, Outlet, Text
+from service.lines import Json, Outlet, Text
 
 
 def record(message: str, **more: Any) -> logging.LogRecord:
@@ -56,7 +57,7 @@ def test_a_traceback_is_one_line_that_fits_into_a_pipe(message: str, depth: int)
     """Its beginning and its end are kept, where something has to go."""
     line = Json().format(record("failed", exc_info=failed(message, depth)))
     told = json.loads(line)
-    assert len(line.encode()) < LONGEST
+    assert len(line.encode()) < PIPE_BUF
     assert told["exception"].startswith("Traceback (most recent call last):\n")
     assert told["exception"].endswith(message[-100:])
     assert told["message"] == "failed"

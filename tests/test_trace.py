@@ -41,7 +41,9 @@ def test_a_trace_is_taken_over(given: str, sampled: bool) -> None:
     "given",
     [
         "x",
-        GOOD.upper(),
+        f"CC-{TRACE}-{SPAN}-01",
+        f"00-{TRACE.upper()}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN.upper()}-01",
         f" {GOOD}",
         f"{GOOD}\n",
         f"{GOOD}-",
