@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Places = NDArray[np.intp] | list[int]  # of values in rows, counted row by row
 
 
 class Predicted(NamedTuple):
@@ -21,10 +22,11 @@ class Record:
 
     ``laps`` are the stages that are behind the request, each with the time at its end in ns of ``perf_counter``; the
     first began at ``started``. A stage that failed is not there by its name: what follows it took its time. ``version``
-    is of the model that was asked, ``error`` the kind of problem that is the answer.
+    is of the model that was asked, ``error`` the kind of problem that is the answer, ``unlike`` where in the predicted
+    rows a value is that no training row of the answer had.
     """
 
-    __slots__ = ("error", "laps", "predicted", "request_id", "started", "version")
+    __slots__ = ("error", "laps", "predicted", "request_id", "started", "unlike", "version")
 
     def __init__(self) -> None:
         self.started = perf_counter_ns()
@@ -32,6 +34,7 @@ class Record:
         self.request_id = ""
         self.version: int | None = None
         self.predicted: Predicted | None = None
+        self.unlike: Places = []
         self.error = ""
 
     def lap(self, stage: str) -> None:
