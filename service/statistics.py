@@ -15,6 +15,7 @@ from service.ranges import Ranges
 from service.record import Array, Places
 
 CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)  # upper bounds
+_BOUNDS: list[float] = np.array(CONFIDENCES, np.float32).tolist()  # so that what a caller reads as 0.3 is not beyond it
 EVENTS = ("loaded", "refused", "forward", "back")
 _PLACES = 16  # versions that one process counts at once; for one more, the lowest is forgotten
 _LATEST = ("version", "created_s", "loaded_ms", "last_ms")  # of these the greatest is told, not the sum
@@ -170,7 +171,7 @@ class Statistics:
         unlike = self.ranges.outside_one(rows[0].tolist(), label)
         amounts = [
             (_CONFIDENCE, int(confidence * 1e6)),
-            (_CONFIDENCES_AT + bisect_left(CONFIDENCES, confidence), 1),
+            (_CONFIDENCES_AT + bisect_left(_BOUNDS, confidence), 1),
             (_LABELS_AT + label, 1),
         ]
         if unlike:
@@ -183,7 +184,7 @@ class Statistics:
         confidences = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
         unlike = self.ranges.outside(rows, labels)
         found = (
-            (_CONFIDENCES_AT, np.searchsorted(CONFIDENCES, confidences)),
+            (_CONFIDENCES_AT, np.searchsorted(_BOUNDS, confidences)),
             (_LABELS_AT, labels),
             (self._features_at, unlike % rows.shape[1]),
         )
