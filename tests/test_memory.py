@@ -2,7 +2,6 @@
 
 import os
 import signal
-import threading
 from collections import Counter
 
 import pytest
@@ -89,23 +88,6 @@ def fork_and_count(memory: Memory, block: Block) -> tuple[int, int]:
     os.close(reading)
     os.close(writing)
     return slot, child
-
-
-def test_threads_of_a_process_lose_nothing() -> None:
-    """They share a slot, and the lock."""
-    memory = Memory()
-    block = memory.block(1)
-
-    def count() -> None:
-        for _ in range(5000):
-            add(memory, block, 0)
-
-    threads = [threading.Thread(target=count) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert block.sums().tolist() == [20_000]
 
 
 def test_a_process_that_forks_keeps_its_slot() -> None:

@@ -1,5 +1,7 @@
 """What is counted of a network: the same for rows one by one and together, for each version, over all workers."""
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from service.memory import Memory
 from service.model import Model
 from service.statistics import CONFIDENCES, Counts, Ledger
 
+ROW, CAT = np.zeros((1, 8), np.float32), np.eye(1, 4, dtype=np.float32)
 SURE = sorted({*CONFIDENCES, *np.nextafter(np.array(CONFIDENCES, np.float32), np.float32(2)).tolist(), 0.2501, 0.97})
 
 
@@ -58,10 +61,9 @@ def test_versions_add_up_over_workers(model: Model, asked: list[tuple[int, int]]
     memory = Memory()
     ledger = Ledger(memory)
     versions = {number: ledger.of(version(model.manifest, number)) for number in range(1, 6)}
-    row, probabilities = np.zeros((1, 8), np.float32), np.eye(1, 4, dtype=np.float32)
     for slot, number in asked:
         memory.claim(slot)
-        versions[number].ran(row, probabilities, 10)
+        versions[number].ran(ROW, CAT, 10)
     expected = {number: [number for _, number in asked].count(number) for _, number in asked}
     assert {number: counts.fields["rows"] for number, counts in ledger.all().items()} == expected
     assert {number: counts.fields["run_ns"] for number, counts in ledger.all().items()} == {
@@ -69,18 +71,54 @@ def test_versions_add_up_over_workers(model: Model, asked: list[tuple[int, int]]
     }
 
 
+def test_a_worker_counts_in_its_own_slot(model: Model) -> None:
+    """Where its master had counted the version is the master's."""
+    memory = Memory()
+    statistics = Ledger(memory).of(model.manifest)
+    statistics.loaded()
+    before = memory.slots[0].tolist()
+    memory.claim(memory.take())
+    statistics.ran(ROW, CAT, 10)
+    assert memory.slots[0].tolist() == before
+    assert memory.slots[1].any()
+
+
+class Slow(int):
+    """A number that lets other threads go first when it is added."""
+
+    def __radd__(self, other: int) -> int:
+        time.sleep(0.0001)
+        return other + int(self)
+
+
+def test_threads_of_a_worker_lose_nothing(model: Model) -> None:
+    """They share its slot."""
+    ledger = Ledger(Memory())
+    statistics = ledger.of(model.manifest)
+
+    def run() -> None:
+        for _ in range(50):
+            statistics.ran(ROW, CAT, Slow(1))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ledger.all()[1].fields["run_ns"] == 200
+
+
 def test_of_very_many_versions_the_lowest_are_forgotten(model: Model) -> None:
     """There is no growth: the place of the lowest goes to one more, and nothing of the one is in the other's count."""
     ledger = Ledger(Memory())
-    row, probabilities = np.zeros((1, 8), np.float32), np.eye(1, 4, dtype=np.float32)
     for number in range(1, 101):
         statistics = ledger.of(version(model.manifest, number))
         for _ in range(number):
-            statistics.ran(row, probabilities, 10)
+            statistics.ran(ROW, CAT, 10)
     assert {number: counts.fields["rows"] for number, counts in ledger.all().items()} == {
         number: number for number in range(85, 101)
     }
-    ledger.of(version(model.manifest, 2)).ran(row, probabilities, 10)  # it is served again
+    ledger.of(version(model.manifest, 2)).ran(ROW, CAT, 10)  # it is served again
     assert ledger.all()[2].fields["rows"] == 1
     assert 85 not in ledger.all()
 
