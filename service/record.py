@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+Places = NDArray[np.intp] | list[int]  # of values in rows, counted row by row
 
 
 class Trace(NamedTuple):
@@ -35,11 +36,11 @@ class Record:
 
     ``laps`` are the stages that are behind the request, each with the time at its end in ns of ``perf_counter``; the
     first began at ``started``. A stage that failed is not there by its name: what follows it took its time. ``version``
-    is of the model that was asked, ``error`` the kind of problem that is the answer, ``trace`` what the request is a
-    part of.
+    is of the model that was asked, ``error`` the kind of problem that is the answer, ``unlike`` where in the predicted
+    rows a value is that no training row of the answer had, ``trace`` what the request is a part of.
     """
 
-    __slots__ = ("error", "laps", "predicted", "request_id", "started", "trace", "version")
+    __slots__ = ("error", "laps", "predicted", "request_id", "started", "trace", "unlike", "version")
 
     def __init__(self) -> None:
         self.started = perf_counter_ns()
@@ -48,6 +49,7 @@ class Record:
         self.trace: Trace | None = None
         self.version: int | None = None
         self.predicted: Predicted | None = None
+        self.unlike: Places = []
         self.error = ""
 
     def lap(self, stage: str) -> None:

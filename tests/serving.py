@@ -62,6 +62,12 @@ def told(said: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in said.splitlines()]
 
 
+def workers(server: Server) -> list[int]:
+    """The processes that answer, oldest first."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
 def await_ready(server: Server, *, seconds: float = 60) -> None:
     """Return once ``/readyz`` says 200.
 
