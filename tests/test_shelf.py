@@ -189,7 +189,7 @@ def test_a_pin_holds(home: Path) -> None:
 
 
 def test_a_folder_serves_by_another_name(home: Path) -> None:
-    """MENAGERIE_MODEL_DIR holds versions, or is one; every protocol knows them by the name that is set, and no other."""
+    """MENAGERIE_MODEL_DIR holds versions, or is one; every protocol knows the name that is set, and no other."""
     (home.parent / "unpacked").mkdir()
     alone = shutil.copytree(home / "2", home.parent / "unpacked" / "models")
     for folder, versions in ((home, ["2", "3"]), (alone, ["2"])):
