@@ -77,4 +77,4 @@ vendor:
 	service/page/vendor/update
 
 clean:
-	rm -rf $(VENV) .bench .clients .fuzz .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .policy .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -33,8 +33,8 @@ class Model:
         self.answer = bundle.manifest.layers[-1].name
 
     @classmethod
-    def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
-        """The model in a bundle's folder, verified and self-tested.
+    def open(cls, folder: Path, engine_name: str, ledger: Ledger, name: str = "") -> "Model":
+        """The model in a bundle's folder, verified and self-tested; under its own name unless another is given.
 
         Raises:
             BundleError: a file is not what its manifest says, or a golden row has another answer.
@@ -43,7 +43,7 @@ class Model:
         found = bundle.read(folder)
         loaded = engine.load(engine_name, found)
         _self_test(found, loaded)
-        return cls(found, loaded, ledger)
+        return cls(found.named(name) if name else found, loaded, ledger)
 
     def require(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.

@@ -21,6 +21,10 @@ class Settings(BaseSettings):
 
     model_store: Annotated[Path, Field(description="folder that holds `<name>/<version>/`")] = SHIPPED_STORE
     model_name: Annotated[str, Field(min_length=1, description="the model to serve")] = "animals"
+    model_dir: Annotated[
+        Path | None,
+        Field(description="a bundle's folder, or one of `<version>/`, to serve by that name instead of the store's"),
+    ] = None
     model_version: Annotated[
         int | None,
         Field(ge=1, description="serve this version; unless set, the one that `CURRENT` names or the newest"),
