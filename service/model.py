@@ -107,7 +107,8 @@ class Model:
         return said
 
     def _warning(self, value: float, index: int, answer: int) -> str:
-        feature, (least, most) = self.features[index], self.statistics.ranges.of[answer][index]
+        feature, ranges = self.features[index], self.statistics.ranges
+        least, most = ranges.least[answer][index], ranges.most[answer][index]
         unit = f" {feature.unit}".rstrip()
         return (
             f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
