@@ -71,7 +71,7 @@ class Application:
 
     def answer(self, found: "Found", headers: "Headers", body: bytes) -> Reply:
         """Answer a request to a hot route, whose body is all here and short."""
-        request = Request(found.method, found.path, headers, lambda: body, found.parameters)
+        request = Request(found.method, found.path, headers, lambda: body, found.parameters, found.route)
         return self._gate.answer(request, found.handler)
 
     def leave(self, *, ending: bool) -> None:
@@ -90,7 +90,8 @@ class Application:
                 self._pool.require_room()
             return await self._answer_to(scope, found, headers, await body.read())
         except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
-            request = Request(scope["method"], scope["path"], headers, bytes)
+            route = found.route if found else ""
+            request = Request(scope["method"], scope["path"], headers, bytes, {}, route)
             return _answer_of(self._gate.answer(request, raising(error)))
 
     async def _answer_to(
@@ -99,7 +100,7 @@ class Application:
         if not found:
             return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
-        request = Request(found.method, found.path, headers, read, found.parameters)
+        request = Request(found.method, found.path, headers, read, found.parameters, found.route)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
             return _answer_of(await self._pool.run(self._gate.answer, request, found.handler))
         return _answer_of(self._gate.answer(request, found.handler))
@@ -111,7 +112,7 @@ class Application:
         except HTTPException:
             return None
         route = self._hot.get(endpoint)
-        return Found(method, path, route.handler, parameters) if route and route.method == method else None
+        return Found(method, path, route.handler, parameters, route.path) if route and route.method == method else None
 
 
 class Found(NamedTuple):
@@ -121,6 +122,7 @@ class Found(NamedTuple):
     path: str
     handler: Handler
     parameters: Mapping[str, str]
+    route: str
 
 
 class Headers:
