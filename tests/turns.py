@@ -11,12 +11,24 @@ from pathlib import Path
 import pytest
 
 CHAOS = Path(__file__).parent / "chaos"
+LONG = ("container", "tensorflow")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what breaks things under load."""
     if item.path.is_relative_to(CHAOS):
         item.add_marker("alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, end with what runs alone: so the workers seldom wait for one another."""
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if any(map(item.get_closest_marker, LONG))}
+        items.sort(key=lambda item: (is_alone(item), item.path not in long))
+
+
+def is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker("alone") is not None
 
 
 @contextmanager
@@ -37,5 +49,5 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if not hasattr(item.config, "workerinput"):  # there are no other workers
         return (yield)
     assert item.config.cache
-    with _turn(item.config.cache.mkdir("turns"), alone=item.get_closest_marker("alone") is not None):
+    with _turn(item.config.cache.mkdir("turns"), alone=is_alone(item)):
         return (yield)
