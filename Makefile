@@ -11,8 +11,9 @@ export PORT
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
+# By files, beside one another: most tests wait for a socket. tests/turns.py says which have the machine to themselves.
 test: $(VENV)/dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The long form of tests/chaos, with its table: docs/reliability.md.
 chaos: $(VENV)/dev

@@ -12,7 +12,7 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from serving import Server, serving
 from werkzeug.datastructures import Headers
 
@@ -23,7 +23,7 @@ from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
 from service.validation import Validator
 
-pytest_plugins = ["faults"]  # the table of tests/chaos
+pytest_plugins = ["faults", "turns"]  # the table of tests/chaos; who runs alone
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -87,6 +87,7 @@ def browser() -> Iterator[Browser]:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not chromium:
         pytest.skip("no Chromium here: install Debian's package, or set CHROMIUM")
+    expect.set_options(timeout=20_000)  # ms: other tests may keep the machine busy
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from callers import Tally
 
-_ROWS = pytest.StashKey[list["Row"]]()
+_ROW = "chaos"
 
 
 class Row(NamedTuple):
@@ -36,19 +36,23 @@ def long(pytestconfig: pytest.Config) -> bool:
 
 
 @pytest.fixture
-def report(pytestconfig: pytest.Config) -> Report:
+def report(record_property: Callable[[str, object], None]) -> Report:
     """Add a line to the table."""
 
     def add(fault: str, times: int, tally: Tally, more: str = "") -> None:
         row = Row(fault, times, tally.sent, tally.lost, tally.wrong, tally.worst, more)
-        pytestconfig.stash.setdefault(_ROWS, []).append(row)
+        record_property(_ROW, tuple(row))  # which comes here from the workers of pytest-xdist as well
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table, as docs/reliability.md has it."""
-    rows = config.stash.get(_ROWS, [])
+    reports = (report for kind in terminalreporter.stats.values() for report in kind)
+    properties = (
+        each for report in reports if getattr(report, "when", "") == "call" for each in report.user_properties
+    )
+    rows = [Row(*row) for name, row in properties if name == _ROW]
     if not rows:
         return
     terminalreporter.section(f"chaos, on {multiprocessing.cpu_count()} cores")

@@ -38,7 +38,11 @@ def free_port() -> int:
 
 @contextmanager
 def serving(*arguments: str, **settings: str) -> Iterator[Server]:
-    """A ready service, on ``PORT`` if that is given; ended with SIGTERM, and awaited, if the test did not do so."""
+    """A ready service, on ``PORT`` if that is given; ended with SIGTERM, and awaited, if the test did not do so.
+
+    It ends without the seconds in which callers elsewhere would learn of it, unless ``settings`` say otherwise.
+    """
+    settings = {"MENAGERIE_DRAIN_SECONDS": "0"} | settings
     port = int(settings.pop("PORT", 0)) or free_port()
     with subprocess.Popen(
         [*GUNICORN, "--bind", f"127.0.0.1:{port}", *arguments],

@@ -101,7 +101,7 @@ def test_health_is_open(guarded: Server, guarded_client: FlaskClient, path: str)
     assert guarded_client.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("key", [KEY, OTHER])
+@pytest.mark.parametrize("key", [KEY, OTHER], ids=["the first", "the other"])
 @pytest.mark.parametrize("given", ["Authorization: Bearer {}", "Authorization: bearer  {}", "X-API-Key: {}"])
 def test_a_key_opens(guarded: Server, key: str, given: str) -> None:
     """Each of several, said in either way."""
@@ -226,6 +226,7 @@ def test_a_file_is_not_looked_at_for_every_request(tmp_path: Path) -> None:
         ("", f"{HASH} Ann", "hash 2 in "),
         ("", "x" * 2_000_000, "is longer than"),
     ],
+    ids=range(8),
 )
 def test_what_is_no_hash_stops_the_start(tmp_path: Path, fixed: str, content: str | None, told: str) -> None:
     """One line says which, and does not repeat what may be a key."""
@@ -257,7 +258,7 @@ def test_a_key_is_made_by_one_command() -> None:
     assert lets_in(Keys(known, None), key)
 
 
-@pytest.mark.parametrize(("hashes", "said"), [("", True), (HASH, False)])
+@pytest.mark.parametrize(("hashes", "said"), [("", True), (HASH, False)], ids=["none", "one"])
 def test_a_service_without_keys_says_so(hashes: str, said: bool) -> None:
     """One line at the start."""
     with serving(MENAGERIE_API_KEYS=hashes) as server:

@@ -157,11 +157,11 @@ def test_sigterm_answers_what_is_in_flight() -> None:
 
 def test_sigterm_is_announced_before_the_end() -> None:
     """For some seconds the service says that it is not ready and goes on answering; an idle caller holds up nothing."""
-    with serving(MENAGERIE_DRAIN_SECONDS="2") as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
+    with serving(MENAGERIE_DRAIN_SECONDS="3") as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(65536).startswith(b"HTTP/1.1 200")
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        await_all_leaving(server)
         ready, health = (requests.get(f"{server.url}{path}", timeout=5) for path in ("/readyz", "/health"))
         assert (ready.status_code, ready.json()["detail"]) == (503, "the service is shutting down")
         assert ready.headers["Retry-After"] == "1"
@@ -172,6 +172,13 @@ def test_sigterm_is_announced_before_the_end() -> None:
         answer = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
         assert server.process.wait(10) == 0
+
+
+def await_all_leaving(server: Server) -> None:
+    """Return once twenty new connections in a row, spread over the workers, are told that the service is not ready."""
+    seen = 0
+    while seen < 20:
+        seen = seen + 1 if requests.get(f"{server.url}/readyz", timeout=5).status_code == 503 else 0
 
 
 def test_a_killed_worker_is_replaced(server: Server) -> None:
