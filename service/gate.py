@@ -7,7 +7,7 @@ from random import getrandbits  # seeded anew in every worker; asking the kernel
 
 from service import errors
 from service.cors import Origins
-from service.errors import InternalError, NotReadyError, RequestError
+from service.errors import InternalError, NotReadyError, RequestError, UnauthorizedError
 from service.keys import Keys
 from service.messages import Handler, Reply, Request
 
@@ -44,13 +44,29 @@ class Gate:
         if self.draining:
             raise NotReadyError("the service is shutting down")
 
+    def require_key(self, request: Request, handler: Handler | None) -> None:
+        """Refuse a request without a key, where keys are set and the handler is not an open one; None: there is none.
+
+        Raises:
+            UnauthorizedError: it has no key, or another.
+        """
+        if self._keys and handler not in self.open:
+            self._keys.require(request)
+
+    def trusts(self, request: Request) -> bool:
+        """Whether a caller may be told what is not for everybody: he has a key, or none are set."""
+        try:
+            self.require_key(request, None)
+        except UnauthorizedError:
+            return False
+        return True
+
     def answer(self, request: Request, handler: Handler) -> Reply:
         """What ``handler`` replies, or the problem that it met; never raises."""
         started = time.perf_counter()
         request_id = _identify(request)
         try:
-            if self._keys and handler not in self.open:
-                self._keys.require(request)
+            self.require_key(request, handler)
             reply = handler(request)
         except RequestError as error:
             reply = errors.render(error, request.path, request_id)

@@ -64,7 +64,7 @@ class Body:
                     if loop.time() > deadline:
                         raise TimeoutError  # noqa: TRY301 (both ways to be late end alike)
         except TimeoutError:
-            raise TooSlowError(f"the body must be here within {self._intake.seconds:g} s") from None
+            raise TooSlowError.after(self._intake.seconds) from None
         return bytes(content)
 
     async def linger(self) -> None:

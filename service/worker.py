@@ -10,6 +10,7 @@ import asyncio
 import signal
 import socket
 import sys
+from asyncio import constants
 from contextlib import suppress
 from typing import Any
 
@@ -24,6 +25,7 @@ _MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
 def begin(worker: Any, ending: memoryview) -> None:
     """Set an asgi worker up, before its loop runs. ``ending`` is shared with the master: 1 once all of it ends."""
     lane.install()
+    constants.SSL_HANDSHAKE_TIMEOUT = worker.asgi.settings.head_seconds  # gunicorn hands on no timeout to asyncio
     life = Life(worker, ending)
     worker.loop.add_signal_handler(signal.SIGTERM, life.leave)
     life.start(watch())
