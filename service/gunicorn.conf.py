@@ -9,6 +9,7 @@ import logging
 import mmap
 import os
 import socket
+import subprocess
 import sys
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
@@ -67,8 +68,8 @@ def _tell_of_the_end(server):
 
 
 def _keep_on(server):
-    """A configuration that cannot be read on SIGHUP is told of, not the end: what there is serves on."""
-    read = server.app.reload
+    """What cannot be read or loaded on SIGHUP is told of, not the end: what there is serves on."""
+    read, replace = server.app.reload, server.reload
 
     def reload():
         before = server.app.cfg
@@ -78,7 +79,20 @@ def _keep_on(server):
             server.app.cfg = before
             server.log.error("menagerie: the configuration cannot be read, the old one is kept: %s", error)  # noqa: TRY400
 
-    server.app.reload = reload
+    def replace_workers():
+        if server.cfg.preload_app or _loads():
+            replace()
+        else:
+            server.log.error("menagerie: no worker could start from what there is now: the old ones are kept")
+
+    server.app.reload, server.reload = reload, replace_workers
+
+
+def _loads():
+    """Whether a worker that loads the model itself, as with Keras, would come up; tried where it does no harm."""
+    return (
+        subprocess.run([sys.executable, "-c", "from service.asgi import serve; serve()"], check=False).returncode == 0
+    )
 
 
 def pre_fork(server, worker):

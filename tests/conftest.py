@@ -22,7 +22,7 @@ from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
 from service.validation import Validator
 
-pytest_plugins = ["faults"]  # the table of tests/chaos
+pytest_plugins = ["containers", "faults"]
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])

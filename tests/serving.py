@@ -5,7 +5,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -71,3 +71,21 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
         except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.05)
     raise AssertionError(f"not ready after {seconds} s")
+
+
+def workers(server: Server) -> list[int]:
+    """The master's children, oldest first."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
+def await_workers(server: Server, fit: Callable[[list[int]], bool], *, seconds: float = 60) -> None:
+    """Return once the master's children are as they should be.
+
+    Raises:
+        AssertionError: the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while not fit(now := workers(server)):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)
