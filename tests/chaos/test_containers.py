@@ -1,4 +1,4 @@
-"""Containers are replaced one after the other under load, as a platform does it, with a new version of the model."""
+"""Containers are replaced one after the other under load, as a platform does it, and live with less memory."""
 
 import json
 import shutil
@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import greed
 import pytest
 import requests
 from animals import KNOWN
@@ -16,27 +17,31 @@ from callers import Question, post, questions
 from docker import DockerClient
 from docker.models.containers import Container
 from faults import Report, both, nothing_lost, under_load
+from mutants import place
 from serving import free_port
 
 from models.bundle import MANIFEST
 
 pytestmark = pytest.mark.container
 
-Run = Callable[[int, Path], AbstractContextManager[Container]]
+Run = Callable[..., AbstractContextManager[Container]]
 
 SHORT, LONG = 4_000, 50_000  # requests
 INSIDE = 8000
 
 
 @contextmanager
-def running(engine: DockerClient, image: str, port: int, store: Path) -> Iterator[Container]:
-    """A container of the image with that store, ready."""
+def running(engine: DockerClient, image: str, port: int, store: Path, megabytes: int = 1000) -> Iterator[Container]:
+    """A container of the image with that store and so much memory, ready."""
     container = engine.containers.run(
         image,
         detach=True,
         ports={f"{INSIDE}/tcp": ("127.0.0.1", port)},
         volumes={str(store): {"bind": "/app/models/store", "mode": "ro"}},
         read_only=True,
+        mem_limit=f"{megabytes}m",
+        memswap_limit=f"{megabytes}m",
+        environment={"MENAGERIE_POLL_SECONDS": "1"},
     )
     try:
         deadline = time.monotonic() + 60
@@ -60,6 +65,10 @@ def stop(container: Container) -> None:
     container.stop()
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0, container.logs().decode()[-2000:]
+
+
+def pids(container: Container) -> set[str]:
+    return {pid for (pid,) in container.top(ps_args="-eo pid")["Processes"]}
 
 
 def asking(versions: list[str]) -> list[Question]:
@@ -121,3 +130,19 @@ def test_containers_are_replaced_one_after_the_other(
     assert set(told[:begun]) == {"1"}
     assert set(told[begun:done]) == {"1", "2"}
     assert set(told[done:]) == {"2"}
+
+
+def test_a_greedy_version_ends_its_trial_and_nothing_else(run: Run, store: Path, tmp_path: Path) -> None:
+    """One that a trial may have the memory for, but the container has not: the kernel ends the trial."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with run(port, store, megabytes=400) as container:
+        before = pids(container)
+        place(tmp_path, greed.greedy(times=40_000), version=2).rename(store / "animals" / "2")
+        deadline = time.monotonic() + 60
+        while not (told := requests.get(f"{url}/health", timeout=5).json()["refused"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "SIGKILL" in told["2"]
+        assert before <= pids(container)
+        assert requests.post(f"{url}/predict", json={"features": KNOWN["cat"]}, timeout=5).json()["label"] == "cat"

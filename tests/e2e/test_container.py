@@ -273,6 +273,8 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
         assert time.monotonic() - began < GRACE / 2
     service.reload()
     assert service.attrs["State"]["ExitCode"] == 0
+    assert service.attrs["Config"]["StopTimeout"] == GRACE == Settings().grace_seconds
+    assert "graceful_timeout" not in service.logs().decode(), "a limit does not fit into the grace"
 
 
 @pytest.mark.tensorflow
