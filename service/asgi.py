@@ -71,7 +71,7 @@ class Application:
 
     def answer(self, found: "Found", headers: "Headers", body: bytes) -> Reply:
         """Answer a request to a hot route, whose body is all here and short."""
-        request = Request(found.method, found.path, headers, lambda: body, found.parameters)
+        request = Request(found.method, found.path, headers, lambda: body, found.parameters, found.route)
         return self._gate.answer(request, found.handler)
 
     def leave(self, *, ending: bool) -> None:
@@ -85,22 +85,22 @@ class Application:
     async def _answer(self, scope: Message, headers: "Headers", body: Body) -> "Answer":
         found = self.find(scope["method"], scope["path"])
         hot = found if found and found.hot else None
-        request = Request(scope["method"], scope["path"], headers, bytes)
         try:
             _require_host(scope, headers)
-            if body.more:  # who may not ask is not listened to
-                self._gate.require_key(request, found.handler if found else None)
+            if body.more and self._gate.guarded:  # who may not ask is not listened to
+                self._gate.require_key(_asked(scope, headers, found), found.handler if found else None)
             if not hot or body.length > self.inline_bytes:
                 self._pool.require_room()
             return await self._answer_to(scope, hot, headers, await body.read())
         except RequestError as error:  # of the caller's pace or key, or of the server's state, whatever was asked
+            request = _asked(scope, headers, found)
             return _answer_of(self._gate.answer(request, raising(error)))
 
     async def _answer_to(self, scope: Message, hot: "Found | None", headers: "Headers", body: bytes | None) -> "Answer":
         if not hot:
             return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
-        request = Request(hot.method, hot.path, headers, read, hot.parameters)
+        request = Request(hot.method, hot.path, headers, read, hot.parameters, hot.route)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
             return _answer_of(await self._pool.run(self._gate.answer, request, hot.handler))
         return _answer_of(self._gate.answer(request, hot.handler))
@@ -112,7 +112,7 @@ class Application:
         except HTTPException:
             return None
         route = self._routes[endpoint]
-        return Found(method, path, route.handler, parameters, route.hot and route.method == method)
+        return Found(method, path, route.handler, parameters, route.path, route.hot and route.method == method)
 
 
 class Found(NamedTuple):
@@ -122,6 +122,7 @@ class Found(NamedTuple):
     path: str
     handler: Handler
     parameters: Mapping[str, str]
+    route: str
     hot: bool
 
 
@@ -165,6 +166,11 @@ def _answer_of(reply: Reply) -> Answer:
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _asked(scope: Message, headers: Headers, found: Found | None) -> Request:
+    """A request whose body nobody reads."""
+    return Request(scope["method"], scope["path"], headers, bytes, {}, found.route if found else "")
 
 
 def _require_host(scope: Message, headers: Headers) -> None:

@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+from collections.abc import Callable, Sequence
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
 from service import errors
@@ -12,6 +13,7 @@ from service.keys import Keys
 from service.messages import Handler, Reply, Request
 
 _log = logging.getLogger("menagerie")
+Observer = Callable[[Request, Reply], None]
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
@@ -19,14 +21,17 @@ class Gate:
     """Identifies, times and logs each request, and turns every failure into an answer.
 
     ``draining`` is set once the process is to end; until then it goes on answering, but is not ready. With ``keys`` a
-    request needs one of them, unless its handler is among those that are ``open``: what is no route is not.
+    request needs one of them, unless its handler is among those that are ``open``: what is no route is not. Each of the
+    ``observers`` is told of every answer, with what its request's record says; none may raise, and all must be quick.
     """
 
-    def __init__(self, *, log_requests: bool, keys: Keys | None = None, origins: Origins | None = None) -> None:
+    def __init__(
+        self, *, observers: Sequence[Observer] = (), keys: Keys | None = None, origins: Origins | None = None
+    ) -> None:
         self.draining = False
         self.started = time.monotonic()
         self.open: frozenset[Handler] = frozenset()
-        self._log_requests = log_requests
+        self._observers = observers
         self._keys = keys
         self._origins = origins
 
@@ -63,26 +68,36 @@ class Gate:
 
     def answer(self, request: Request, handler: Handler) -> Reply:
         """What ``handler`` replies, or the problem that it met; never raises."""
-        started = time.perf_counter()
-        request_id = _identify(request)
+        record = request.record
+        record.request_id = request_id = _identify(request)
         try:
             self.require_key(request, handler)
+            record.lap("admit")
             reply = handler(request)
         except RequestError as error:
+            record.error = error.problem
             reply = errors.render(error, request.path, request_id)
         except Exception:  # noqa: BLE001 (this is the one place that must let nothing through)
             _log.exception("request %s failed", request_id)
             failure = InternalError("look for the request id in the service's log")
+            record.error = failure.problem
             reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
         reply.headers.setdefault("Cache-Control", "no-store")
         reply.headers["X-Content-Type-Options"] = "nosniff"
         if self._origins:
             self._origins.tell(request, reply)
-        if self._log_requests:
-            spent = (time.perf_counter() - started) * 1e3
-            _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, request_id)
+        record.lap("render")
+        for tell in self._observers:
+            tell(request, reply)
         return reply
+
+
+def log(request: Request, reply: Reply) -> None:
+    """One line for a request."""
+    record = request.record
+    spent = record.spent / 1e6
+    _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, record.request_id)
 
 
 def _identify(request: Request) -> str:

@@ -12,6 +12,7 @@ from models.bundle import Bundle, BundleError
 from service import engine
 from service.engine import Array, Engine
 from service.errors import NoModelError
+from service.record import Predicted, Record
 from service.statistics import Ledger
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
@@ -25,8 +26,9 @@ class Model:
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
+        self.number = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
-        self.statistics = ledger.of(bundle.manifest.version)
+        self.statistics = ledger.of(self.number)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
         ranges = bundle.manifest.reference.ranges
@@ -63,8 +65,8 @@ class Model:
         """Every layer's output, [rows, units] by layer name, input to output."""
         return self._engine.run(rows, [layer.name for layer in self.manifest.layers])
 
-    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
-        """One counted run of the network: the outputs of these layers and of the last, [rows, units] by name.
+    def run(self, rows: Array, layers: Iterable[str], record: Record) -> dict[str, Array]:
+        """One run of the network, counted and recorded: outputs of these layers and of the last, [rows, units] by name.
 
         Raises:
             ArithmeticError: the network overflowed; no number of its answer means anything.
@@ -73,15 +75,17 @@ class Model:
         outputs = self._engine.run(rows, (self.answer, *layers))
         self.statistics.ran(len(rows), time.perf_counter_ns() - started)
         _require_finite(outputs[self.answer])
+        record.predicted = Predicted(rows, outputs[self.answer])
+        record.lap("infer")
         return outputs
 
-    def probabilities(self, rows: Array) -> Array:
-        """The labels' probabilities, [rows, labels] in the order of ``labels``.
+    def probabilities(self, rows: Array, record: Record) -> Array:
+        """The labels' probabilities by such a run, [rows, labels] in the order of ``labels``.
 
         Raises:
             ArithmeticError: the network overflowed.
         """
-        return self.run(rows, ())[self.answer]
+        return self.run(rows, (), record)[self.answer]
 
     def evaluate(self, rows: Array) -> Array:
         """The same for rows that nobody asked about, so that no statistics count them.

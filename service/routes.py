@@ -7,7 +7,7 @@ from typing import Self
 
 from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
 from service.cors import Origins
-from service.gate import Gate
+from service.gate import Gate, log
 from service.keys import Keys
 from service.messages import Route
 from service.model import Model
@@ -36,7 +36,7 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        gate = Gate(log_requests=settings.log_requests, keys=keys, origins=origins)
+        gate = Gate(observers=[log] if settings.log_requests else [], keys=keys, origins=origins)
         whole = [*page.routes(about.index), *viewer.routes()]
         shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]

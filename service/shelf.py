@@ -99,6 +99,7 @@ class Shelf:
         """The reply of the version that the path names, or of the one that serves, which may refuse the name."""
         named = request.parameters.get("version")
         version = self._named.get(named, self.current) if named else self.current
+        request.record.version = version.model.number
         return version.handlers[key](request)
 
     def watch(self) -> None:

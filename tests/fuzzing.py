@@ -29,6 +29,7 @@ from service.errors import RequestError, render
 from service.gate import Gate
 from service.messages import Handler, Reply, Request
 from service.model import Model
+from service.record import Record
 from service.routes import Service
 from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
@@ -82,7 +83,7 @@ def _native(body: bytes) -> None:
     """Rows are finite and within the schema's bounds, of its width, and come of strict JSON."""
     model, validator = _parts()
     try:
-        submission = validator.read(body)
+        submission = validator.read(body, Record())
     except RequestError:
         return
     _require_rows(model, submission.rows)
@@ -158,7 +159,7 @@ def _head(raw: bytes) -> None:
 def _identified(given: bytes) -> None:
     """An id that comes back is one that was given and may stand in a header, or one of ours."""
     request = Request("GET", "/", {"x-request-id": given.decode("latin-1")}, bytes)
-    told = Gate(log_requests=False).answer(request, lambda _: Reply(200, b"")).headers["X-Request-ID"]
+    told = Gate().answer(request, lambda _: Reply(200, b"")).headers["X-Request-ID"]
     assert told.isascii()
     assert told.isprintable()
     assert " " not in told

@@ -6,10 +6,12 @@ import logging
 import pytest
 
 from service.errors import NotReadyError
-from service.gate import Gate
+from service.gate import Gate, log
 from service.messages import Reply, Request
 
-REQUEST = Request("GET", "/somewhere\nelse", {"x-request-id": "mine"}, lambda: b"")
+
+def request() -> Request:
+    return Request("GET", "/somewhere\nelse", {"x-request-id": "mine"}, lambda: b"")
 
 
 def fail(_: Request) -> Reply:
@@ -22,7 +24,7 @@ def refuse(_: Request) -> Reply:
 
 def test_a_failure_inside_says_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -> None:
     """The client gets 500 and an id; the log has the same id and what happened."""
-    reply = Gate(log_requests=False).answer(REQUEST, fail)
+    reply = Gate().answer(request(), fail)
     assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "mine")
     assert b"secret" not in reply.body
     assert b"ZeroDivision" not in reply.body
@@ -32,7 +34,7 @@ def test_a_failure_inside_says_nothing_of_the_inside(caplog: pytest.LogCaptureFi
 
 def test_a_refusal_carries_its_headers() -> None:
     """Not ready says when to come back."""
-    reply = Gate(log_requests=False).answer(REQUEST, refuse)
+    reply = Gate().answer(request(), refuse)
     assert (reply.status, reply.headers["Retry-After"]) == (503, "3")
     assert json.loads(reply.body)["detail"] == "no model is loaded"
 
@@ -41,7 +43,7 @@ def test_a_refusal_carries_its_headers() -> None:
 def test_requests_are_logged_when_asked_for(caplog: pytest.LogCaptureFixture, told: bool) -> None:
     """One line a request, which a path cannot break in two."""
     caplog.set_level(logging.INFO, "menagerie")
-    Gate(log_requests=told).answer(REQUEST, lambda _: Reply(200, b"{}"))
+    Gate(observers=[log] * told).answer(request(), lambda _: Reply(200, b"{}"))
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == told
     assert not told or (lines[0].startswith(r"GET '/somewhere\nelse' 200 ") and lines[0].endswith(" mine"))

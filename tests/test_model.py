@@ -10,6 +10,7 @@ from animals import NAMES
 
 from models.bundle import MANIFEST, BundleError
 from service.model import Model
+from service.record import Record
 from service.statistics import Ledger
 
 
@@ -70,4 +71,4 @@ def test_an_answer_that_is_no_number_is_an_error(model: Model) -> None:
     """An overflow is told as our failure, never as a prediction."""
     for rows in (1, 2):
         with pytest.raises(ArithmeticError):
-            model.probabilities(np.full((rows, len(NAMES)), np.inf, np.float32))
+            model.probabilities(np.full((rows, len(NAMES)), np.inf, np.float32), Record())
