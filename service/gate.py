@@ -71,7 +71,8 @@ class Gate:
         record = request.record
         record.request_id = request_id = _identify(request)
         try:
-            self.require_key(request, handler)
+            if self._keys:  # looked at here too: a call that does nothing would cost every request
+                self.require_key(request, handler)
             record.lap("admit")
             reply = handler(request)
         except RequestError as error:
