@@ -58,7 +58,14 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[
         float, Field(gt=0, description="between SIGTERM and SIGKILL on the platform; the others are checked against it")
     ] = 30
-    log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
+    log_format: Annotated[
+        Literal["auto", "json", "text"], Field(description="of a log line; `auto`: text on a terminal, else JSON")
+    ] = "auto"
+    log_rate: Annotated[
+        float,
+        Field(ge=0, description="requests a second that a worker logs, beside those that failed, which it always does"),
+    ] = 100
+    server_timing: Annotated[bool, Field(description="`Server-Timing` on every answer: where its time went")] = True
 
     @classmethod
     def load(cls) -> "Settings":

@@ -1,5 +1,6 @@
 """Starting the real thing: gunicorn as `make run` starts it, in a process of its own."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 
@@ -56,6 +57,17 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
             process.communicate(timeout=60)
 
 
+def told(said: str) -> list[dict[str, Any]]:
+    """What a service said on stderr, each line a JSON document."""
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that answer, oldest first."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
 def await_ready(server: Server, *, seconds: float = 60) -> None:
     """Return once ``/readyz`` says 200.
 
@@ -71,12 +83,6 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
         except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.05)
     raise AssertionError(f"not ready after {seconds} s")
-
-
-def workers(server: Server) -> list[int]:
-    """The master's children, oldest first."""
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
 
 
 def await_workers(server: Server, fit: Callable[[list[int]], bool], *, seconds: float = 60) -> None:

@@ -240,7 +240,7 @@ def test_broken_model_is_refused(project: Project, service: Container) -> None:
             container.reload()
             assert container.attrs["State"]["Health"]["Status"] != "healthy"
             (line,) = container.logs().decode().splitlines()
-            assert line.startswith(f"menagerie: {model} is not the file that")
+            assert json.loads(line)["message"].startswith(f"menagerie: {model} is not the file that")
         finally:
             container.remove(force=True)
     finally:
