@@ -33,9 +33,10 @@ check: $(VENV)/dev
 	$(BIN)/pytest tests/test_docs.py
 	$(BIN)/python -m supply.audit
 
-# What the image installs, in CycloneDX.
+# What the image is made of, Debian's packages and Python's, in CycloneDX.
 sbom: $(VENV)/dev
-	$(BIN)/python -m supply.sbom sbom.json
+	docker build --tag menagerie .
+	$(BIN)/python -m supply.sbom menagerie sbom.json
 
 # Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
 SECONDS ?= 60

@@ -45,7 +45,10 @@ def _ready(gate: Gate, _: Request) -> Reply:
     return json_reply({"status": "ready"})
 
 
-def _health(shelf: Shelf, gate: Gate, _: Request) -> Reply:
+def _health(shelf: Shelf, gate: Gate, request: Request) -> Reply:
+    refused = shelf.refused
+    if not gate.trusts(request):
+        refused = dict.fromkeys(refused, "ask with an API key to be told why")
     document = {
         "live": True,
         "ready": not gate.draining,
@@ -53,6 +56,6 @@ def _health(shelf: Shelf, gate: Gate, _: Request) -> Reply:
         "uptime_seconds": round(time.monotonic() - gate.started, 3),
         "model": shelf.current.model.identity,
         "versions": shelf.versions,
-        "refused": shelf.refused,
+        "refused": refused,
     }
     return json_reply(document, 503 if gate.draining else 200)

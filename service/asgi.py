@@ -51,7 +51,7 @@ class Application:
         self.settings = settings = service.settings
         self._gate = service.gate
         self.leaving = False
-        self._hot = {endpoint_of(route): route for route in service.routes if route.hot}
+        self._routes = {endpoint_of(route): route for route in service.routes}
         self._flask = carry(service)
         self._urls = self._flask.url_map.bind("")
         self.find = lru_cache(_MOST_PATHS)(self._find)
@@ -117,45 +117,46 @@ class Application:
 
     async def _answer(self, scope: Message, headers: "Headers", body: Body) -> "Answer":
         found = self.find(scope["method"], scope["path"])
+        hot = found if found and found.hot else None
         try:
             _require_host(scope, headers)
-            if not found or body.length > self.inline_bytes:
+            if body.more and self._gate.guarded:  # who may not ask is not listened to
+                self._gate.require_key(_asked(scope, headers, found), found.handler if found else None)
+            if not hot or body.length > self.inline_bytes:
                 self._pool.require_room()
-            return await self._answer_to(scope, found, headers, await body.read())
-        except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
-            route = found.route if found else ""
-            request = Request(scope["method"], scope["path"], headers, bytes, {}, route)
+            return await self._answer_to(scope, hot, headers, await body.read())
+        except RequestError as error:  # of the caller's pace or key, or of the server's state, whatever was asked
+            request = _asked(scope, headers, found)
             return _answer_of(self._gate.answer(request, raising(error)))
 
-    async def _answer_to(
-        self, scope: Message, found: "Found | None", headers: "Headers", body: bytes | None
-    ) -> "Answer":
-        if not found:
+    async def _answer_to(self, scope: Message, hot: "Found | None", headers: "Headers", body: bytes | None) -> "Answer":
+        if not hot:
             return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
-        request = Request(found.method, found.path, headers, read, found.parameters, found.route)
+        request = Request(hot.method, hot.path, headers, read, hot.parameters, hot.route)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
-            return _answer_of(await self._pool.run(self._gate.answer, request, found.handler))
-        return _answer_of(self._gate.answer(request, found.handler))
+            return _answer_of(await self._pool.run(self._gate.answer, request, hot.handler))
+        return _answer_of(self._gate.answer(request, hot.handler))
 
     def _find(self, method: str, path: str) -> "Found | None":
-        """The hot route that Flask would take, if it is one."""
+        """The route that Flask would take, if there is one; what HEAD asks for is Flask's."""
         try:
             endpoint, parameters = self._urls.match(path, method)
         except HTTPException:
             return None
-        route = self._hot.get(endpoint)
-        return Found(method, path, route.handler, parameters, route.path) if route and route.method == method else None
+        route = self._routes[endpoint]
+        return Found(method, path, route.handler, parameters, route.path, route.hot and route.method == method)
 
 
 class Found(NamedTuple):
-    """A hot route as a path names it."""
+    """A route as a path names it; ``hot`` if the event loop is to answer."""
 
     method: str
     path: str
     handler: Handler
     parameters: Mapping[str, str]
     route: str
+    hot: bool
 
 
 class Headers:
@@ -198,6 +199,11 @@ def _answer_of(reply: Reply) -> Answer:
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _asked(scope: Message, headers: Headers, found: Found | None) -> Request:
+    """A request whose body nobody reads."""
+    return Request(scope["method"], scope["path"], headers, bytes, {}, found.route if found else "")
 
 
 def _require_host(scope: Message, headers: Headers) -> None:

@@ -100,6 +100,10 @@ class TooSlowError(RequestError):
     problem = "too-slow"
     title = "The body took too long to come in"
 
+    @classmethod
+    def after(cls, seconds: float) -> "TooSlowError":
+        return cls(f"the body must be here within {seconds:g} s")
+
 
 class TooLargeError(RequestError):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE

@@ -8,7 +8,7 @@ from random import getrandbits  # seeded anew in every worker; asking the kernel
 
 from service import access, errors, timing, trace
 from service.cors import Origins
-from service.errors import InternalError, NotReadyError, RequestError
+from service.errors import InternalError, NotReadyError, RequestError, UnauthorizedError
 from service.keys import Keys
 from service.messages import Handler, Reply, Request
 from service.record import Trace
@@ -60,14 +60,31 @@ class Gate:
         if self.draining:
             raise NotReadyError("the service is shutting down")
 
+    def require_key(self, request: Request, handler: Handler | None) -> None:
+        """Refuse a request without a key, where keys are set and the handler is not an open one; None: there is none.
+
+        Raises:
+            UnauthorizedError: it has no key, or another.
+        """
+        if self._keys and handler not in self.open:
+            self._keys.require(request)
+
+    def trusts(self, request: Request) -> bool:
+        """Whether a caller may be told what is not for everybody: he has a key, or none are set."""
+        try:
+            self.require_key(request, None)
+        except UnauthorizedError:
+            return False
+        return True
+
     def answer(self, request: Request, handler: Handler) -> Reply:
         """What ``handler`` replies, or the problem that it met; never raises."""
         record = request.record
         record.request_id = request_id = _identify(request)
         record.trace = self._begin(request)
         try:
-            if self._keys and handler not in self.open:
-                self._keys.require(request)
+            if self._keys:  # looked at here too: a call that does nothing would cost every request
+                self.require_key(request, handler)
             record.lap("admit")
             reply = handler(request)
         except RequestError as error:

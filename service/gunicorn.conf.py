@@ -8,6 +8,7 @@ import json
 import mmap
 import os
 import socket
+import subprocess
 import sys
 
 from service.memory import shared
@@ -72,8 +73,8 @@ def _tell_of_the_end(server):
 
 
 def _keep_on(server):
-    """A configuration that cannot be read on SIGHUP is told of, not the end: what there is serves on."""
-    read = server.app.reload
+    """What cannot be read or loaded on SIGHUP is told of, not the end: what there is serves on."""
+    read, replace = server.app.reload, server.reload
 
     def reload():
         before = server.app.cfg
@@ -83,7 +84,22 @@ def _keep_on(server):
             server.app.cfg = before
             server.log.error("menagerie: the configuration cannot be read, the old one is kept: %s", error)  # noqa: TRY400
 
-    server.app.reload = reload
+    def replace_workers():
+        fault = "" if server.cfg.preload_app else _fault()
+        if fault:
+            server.log.error("menagerie: the old workers are kept, as no new one could start: %s", fault)
+        else:
+            replace()
+
+    server.app.reload, server.reload = reload, replace_workers
+
+
+def _fault():
+    """Why a worker that loads the model itself, as with Keras, would not come up; tried where it does no harm."""
+    load = [sys.executable, "-c", "from service.asgi import serve; serve()"]
+    tried = subprocess.run(load, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (this very Python)
+    last = tried.stderr.strip().rpartition("\n")[2]
+    return (last or f"exit code {tried.returncode}") if tried.returncode else ""
 
 
 def pre_fork(server, worker):

@@ -26,7 +26,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
+from service.app import raising
 from service.asgi import Application, Found, Headers
+from service.errors import TooSlowError
 from service.patience import Patient
 
 _START = b"POST /"
@@ -85,6 +87,15 @@ class Lane(Patient):
             self._short, self._held, self._whole_head = False, b"", False
         super().data_received(data)
 
+    def refuse(self, status: int, reason: str) -> None:
+        """Tell a body that is late, the one thing wrong once the head is here, in the words of the head's protocol."""
+        head = self._head(self._held) if self._whole_head else None
+        if head:
+            late = raising(TooSlowError.after(self.app.settings.body_seconds))
+            self._answer(head._replace(found=head.found._replace(handler=late)), b"", last=True)
+        else:
+            super().refuse(status, reason)
+
     def _feed_callback_parser(self, data: bytes) -> bool:
         try:
             fed: bool = super()._feed_callback_parser(data)
@@ -111,14 +122,14 @@ class Lane(Patient):
             self._heads[raw] = _parsed(raw, self.app)
         return self._heads[raw]
 
-    def _answer(self, head: _Head, body: bytes) -> None:
+    def _answer(self, head: _Head, body: bytes, *, last: bool = False) -> None:
         worker = self.worker
         worker.nr += 1
-        leaving = self.app.leaving
+        last = last or self.app.leaving
         reply = self.app.answer(head.found, head.headers, body)
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
-        if leaving:
+        if last:
             fields.append("Connection: close\r\n")
         status = _get_cached_status_line((1, 1), reply.status)
         told = "".join(fields).encode("latin-1")
@@ -128,12 +139,12 @@ class Lane(Patient):
         self._since = worker.loop.time()
         self._heading = 0
         self._whole_head = False
-        if leaving:
+        if last:
             self._keepalive_timeout()
 
     def _hold(self, data: bytes, *, whole_head: bool) -> None:
-        """Keep the beginning of a request."""
-        if not self._heading:
+        """Keep the beginning of a request; once its head is whole, its body has time of its own."""
+        if not self._heading or whole_head != self._whole_head:
             self._since = self.worker.loop.time()
         self._held, self._heading, self._whole_head = data, len(data) + 1, whole_head
 
@@ -156,7 +167,7 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
     """A head, if there is but one way to read it (RFC 9112) and the event loop is to answer it."""
     match = _HEAD.fullmatch(raw)
     found = match and app.find("POST", match["path"].decode())
-    if not match or not found:
+    if not match or not found or not found.hot:
         return None
     pairs = [line.split(b":", 1) for line in match["fields"][:-2].split(b"\r\n")]
     headers = [(name.lower(), value.strip(b" ")) for name, value in pairs]

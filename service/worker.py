@@ -10,6 +10,7 @@ import asyncio
 import signal
 import socket
 import sys
+from asyncio import constants
 from contextlib import suppress
 from typing import Any
 
@@ -28,6 +29,7 @@ _MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
 def begin(worker: Any, ending: memoryview) -> None:
     """Set an asgi worker up, before its loop runs. ``ending`` is shared with the master: 1 once all of it ends."""
     lane.install()
+    constants.SSL_HANDSHAKE_TIMEOUT = worker.asgi.settings.head_seconds  # gunicorn hands on no timeout to asyncio
     for listener in worker.sockets:
         _bound(listener.sock, worker.asgi.settings)
     life = Life(worker, ending)

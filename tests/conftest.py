@@ -23,7 +23,7 @@ from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
 from service.validation import Validator
 
-pytest_plugins = ["faults", "turns"]  # the table of tests/chaos; who runs alone
+pytest_plugins = ["containers", "faults", "turns"]  # the engine; the table of tests/chaos; who runs alone
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])

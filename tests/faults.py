@@ -1,11 +1,12 @@
-"""What tests of faults share: the long form, and a table of what was lost."""
+"""What tests of faults share: callers while something is done, the long form, and a table of what was lost."""
 
 import multiprocessing
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pytest
-from callers import Tally
+from callers import Load, Question, Tally
 
 _ROW = "chaos"
 
@@ -61,3 +62,33 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for row in rows:
         counts = f"{row.times:,} | {row.sent:,} | {row.lost} | {row.wrong}"
         terminalreporter.line(f"| {row.fault} | {counts} | {row.worst * 1e3:.0f} ms | {row.more} |")
+
+
+def nothing_lost(*tallies: Tally) -> None:
+    for tally in tallies:
+        assert (tally.lost, tally.wrong, tally.left_open) == (0, 0, 0)
+        assert set(tally.statuses) == {200}
+        assert tally.right == tally.sent > 0
+
+
+def under_load(
+    port: int, least: int, act: Callable[[], None], asked: Sequence[Question] = ()
+) -> tuple[Tally, Tally, int]:
+    """Do something again and again until so many requests were sent; what came of them, and how often it was done."""
+    done = 0
+    with Load(port, asked=asked) as hurried, Load(port, callers=30, pause=0.3, asked=asked) as calm:
+        while hurried.tally.sent < least or done < 2:
+            time.sleep(0.3)
+            act()
+            done += 1
+    return hurried.tally, calm.tally, done
+
+
+def both(one: Tally, other: Tally) -> Tally:
+    return Tally(
+        one.sent + other.sent,
+        one.right + other.right,
+        one.lost + other.lost,
+        one.wrong + other.wrong,
+        latencies=one.latencies + other.latencies,
+    )

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -87,3 +87,15 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
         except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.05)
     raise AssertionError(f"not ready after {seconds} s")
+
+
+def await_workers(server: Server, fit: Callable[[list[int]], bool], *, seconds: float = 60) -> None:
+    """Return once the master's children are as they should be.
+
+    Raises:
+        AssertionError: the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while not fit(now := workers(server)):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)

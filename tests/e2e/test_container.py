@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,6 @@ def fresh_project(engine: DockerClient, folder: Path) -> Iterator[Project]:
         project.compose(
             "--profile", "train", "down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "1"
         )
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[DockerClient]:
-    try:
-        subprocess.run(["docker", "compose", "ls"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no Docker engine with Compose v2: {getattr(error, 'stderr', error)}")
-    context = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-    client = DockerClient(subprocess.run(context, capture_output=True, text=True, check=True).stdout.strip())
-    with closing(client):
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -287,6 +275,8 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
         assert time.monotonic() - began < GRACE / 2
     service.reload()
     assert service.attrs["State"]["ExitCode"] == 0
+    assert service.attrs["Config"]["StopTimeout"] == GRACE == Settings().grace_seconds
+    assert "graceful_timeout" not in service.logs().decode(), "a limit does not fit into the grace"
 
 
 @pytest.mark.tensorflow

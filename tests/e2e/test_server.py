@@ -15,16 +15,9 @@ import pytest
 import requests
 from animals import GREAT_DANE, KNOWN
 from bad_input import GOOD
-from serving import GUNICORN, ROOT, Server, environment, free_port, serving, told, workers
+from serving import GUNICORN, ROOT, Server, await_workers, environment, free_port, serving, told, workers
 
 JSON = {"Content-Type": "application/json"}
-
-
-def await_workers(server: Server, fit: Callable[[list[int]], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not fit(workers(server)):
-        assert time.monotonic() < deadline, workers(server)
-        time.sleep(0.1)
 
 
 def start(**settings: str) -> subprocess.CompletedProcess[str]:
