@@ -146,7 +146,8 @@ def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
     """Its workers load the model themselves: on SIGHUP from what is good, and if nothing is, the old ones stay."""
     home = store / "animals"
     settings = {"MENAGERIE_ENGINE": "keras", "MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_DRAIN_SECONDS": "0"}
-    with serving(**settings, MENAGERIE_POLL_SECONDS="0.2", WEB_CONCURRENCY="1") as server:
+    settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_LOG_RATE": "0", "WEB_CONCURRENCY": "1"}
+    with serving(**settings) as server:
         with Load(server.port, callers=2, pause=0.05) as load:
             shutil.copytree(home / "1", home / "2")
             (home / "2" / MODEL_KERAS).write_bytes(b"PK")
