@@ -95,11 +95,18 @@ def post_worker_init(worker):
     gc.set_threshold(100_000, 10, 10)
     sys.setswitchinterval(0.0005)
     _service(worker.app).shelf.watch()
+    _service(worker.app).drift.watch()
     if worker.cfg.worker_class_str != "asgi":
         return
     from service.worker import begin
 
     begin(worker, worker.ending)
+
+
+def worker_exit(server, worker):
+    """Count what a worker still holds; one that never came up has nothing."""
+    if worker.app.callable:
+        _service(worker.app).drift.flush()
 
 
 def when_ready(server):

@@ -7,6 +7,7 @@ from typing import Self
 
 from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
 from service.cors import Origins
+from service.drift import Drift
 from service.gate import Gate, log
 from service.keys import Keys
 from service.messages import Route
@@ -24,6 +25,7 @@ class Service:
     settings: Settings
     gate: Gate
     shelf: Shelf
+    drift: Drift
     routes: Sequence[Route]
 
     @classmethod
@@ -36,21 +38,26 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        gate = Gate(observers=[log] if settings.log_requests else [], keys=keys, origins=origins)
+        drift = Drift(settings)
+        observers = [drift.tell, *([log] if settings.log_requests else [])]
+        gate = Gate(observers=observers, keys=keys, origins=origins)
         whole = [*page.routes(about.index), *viewer.routes()]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand)
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
-        return cls(settings, gate, shelf, routes)
+        return cls(settings, gate, shelf, drift, routes)
 
 
-def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
+def _equip(  # noqa: PLR0913, PLR0917 (what a version needs to have routes)
+    settings: Settings, gate: Gate, drift: Drift, whole: Sequence[Route], shelf: Shelf, model: Model
+) -> list[Route]:
     """Every route that one version of the model answers; ``whole`` are those that all versions share."""
     validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
     routes = [
         *about.model_routes(model),
         *page.model_routes(model),
+        *drift.routes(model),
         *predict.routes(model, validator),
         *explain.routes(model, validator),
         *oip.routes(model, validator, shelf, gate),
