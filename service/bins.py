@@ -17,10 +17,12 @@ from service.record import Predicted
 Counts = NDArray[np.int64]
 Doubles = NDArray[np.float64]
 
-_MOST_EDGES = 9  # ten bins a feature, however many quantiles a manifest has
+_MOST_QUANTILES = 9  # that bins are cut at, however many a manifest has
+_MOST_EDGES = _MOST_QUANTILES + 1
 _STRIDE = _MOST_EDGES + 2  # cells of a feature: its bins, and the values beyond its hard bounds
 _HALF = 0.5  # a row, for what no training row was: its share would be 0, and its logarithm nothing
 _CHANCE = 1 / 1000  # windows that may look shifted though nothing has
+_SLACK = 1.5  # a bin that few rows fall in is not yet as chi-square has it: it exceeds it more often
 
 
 class Variable(NamedTuple):
@@ -46,7 +48,9 @@ class Bins:
             edges, shares = _cut(reference, name)
             start = index * _STRIDE
             then = _shares(np.append(shares, 0), trained)
-            self.features[name] = Variable(slice(start, start + len(then)), then, len(shares) - 1, edges)
+            self.features[name] = Variable(
+                slice(start, start + len(then)), then, int(np.count_nonzero(shares)) - 1, edges
+            )
         start = len(self.features) * _STRIDE
         then = _shares(np.array([reference.labels[label] for label in manifest.labels]), trained)
         self.labels = Variable(slice(start, start + len(then)), then, len(then) - 1, np.array([]))
@@ -99,13 +103,13 @@ def noise(freedom: int, rows: int, trained: int, tests: int) -> float:
     """What chance alone exceeds in one of 1,000 windows, in any of so many tests, if nothing has shifted.
 
     The index then has nearly the distribution of chi-square times ``1 / rows + 1 / trained`` (Yurdakul 2018); its
-    quantile is Wilson and Hilferty's.
+    quantile is Wilson and Hilferty's, with some slack.
     """
     if not freedom or not rows:
         return 0.0
     spread = 2 / (9 * freedom)
     deviate = NormalDist().inv_cdf(1 - _CHANCE / tests)
-    return float(freedom * (1 - spread + deviate * spread**0.5) ** 3 * (1 / rows + 1 / trained))
+    return float(_SLACK * freedom * (1 - spread + deviate * spread**0.5) ** 3 * (1 / rows + 1 / trained))
 
 
 def _shares(shares: Doubles, rows: int) -> Doubles:
@@ -118,9 +122,12 @@ def _shares(shares: Doubles, rows: int) -> Doubles:
 def _cut(reference: Reference, name: str) -> tuple[Doubles, Doubles]:
     """A feature's edges, and the share of the training rows in each bin between them."""
     inner = len(reference.probabilities) - 2
-    places = np.linspace(1, inner, min(max(inner, 0), _MOST_EDGES)).round().astype(int).tolist()
+    places = np.linspace(1, inner, min(max(inner, 0), _MOST_QUANTILES)).round().astype(int).tolist()
     quantiles, shares = reference.features[name], reference.shares.get(name)
     # How many rows share a value that several quantiles fall on, `shares` alone knows.
     places = [place for place in places if shares or quantiles.count(quantiles[place]) == 1]
     below = {quantiles[place]: (shares or reference.probabilities)[place] for place in places}
+    if shares and places and quantiles.count(lowest := quantiles[places[0]]) > 1:  # whatever is less is another thing
+        under = float(np.nextafter(np.float32(lowest), np.float32(-np.inf)))
+        below = {under: shares[0] if quantiles[0] < lowest else 0.0} | below
     return np.array(list(below)), np.diff(list(below.values()), prepend=0, append=1)

@@ -105,7 +105,9 @@ class Drift:
         for version, group in groupby(held, key=lambda one: one.version):
             if model := self._models.get(version):
                 self._placed.extend((model.bins.key, cells) for cells in self._cells(model, list(group)))
-        while sum(len(cells) for _, cells in self._placed) - len(self._placed[0][1]) >= self._settings.drift_rows:
+        sizes = [len(cells) for _, cells in self._placed]
+        while sum(sizes[1:]) >= self._settings.drift_rows:
+            sizes.pop(0)
             self._placed.popleft()
 
     def _cells(self, model: Model, held: list[_Held]) -> list[Counts]:

@@ -8,21 +8,28 @@ from models.bundle import Feature
 _REFUSED = 0.02  # share of a feature's values beyond its bounds from which on that is what is told of it
 _TURNED = 0.05  # how much likelier than even a value now lies above, or below, one of the training rows
 
+Reach = tuple[float | None, float | None]
 
-def of_feature(feature: Feature, edges: Sequence[float], then: Sequence[float], now: Sequence[float]) -> str:
-    """A sentence on one that has shifted; the last of its shares is of values beyond its bounds."""
+
+def of_feature(
+    feature: Feature, edges: Sequence[float], middle: float, then: Sequence[float], now: Sequence[float]
+) -> str:
+    """A sentence on one that has shifted: its bins' edges, the training rows' median, and the shares of the bins.
+
+    The last of the shares is of values beyond its bounds.
+    """
     unit = f" {feature.unit}".rstrip()
     if now[-1] >= _REFUSED:
         return (
             f"{feature.name} was refused in {now[-1]:.0%} of the rows, as not within "
             f"{feature.minimum:g} to {feature.maximum:g}{unit}: is it measured in another unit?"
         )
-    before, after = median(edges, then), median(edges, now)
     turned = _turned(then, now)
-    if abs(turned) < _TURNED or before is None or after is None:
+    if abs(turned) < _TURNED:
         return f"{feature.name} is spread in another way than in the training rows"
     way = "higher" if turned > 0 else "lower"
-    return f"{feature.name} is {way} (median about {after:.3g}{unit}, in the training rows {before:.3g}{unit})"
+    now_within = _reach(median(edges, now), unit)
+    return f"{feature.name} is {way}: its median was {middle:.3g}{unit}, and now is {now_within}"
 
 
 def of_label(labels: Sequence[str], then: Sequence[float], now: Sequence[float]) -> str:
@@ -31,17 +38,21 @@ def of_label(labels: Sequence[str], then: Sequence[float], now: Sequence[float])
     return f"{labels[most]} is the answer to {now[most]:.0%} of the rows, to {then[most]:.0%} of the training rows"
 
 
-def median(edges: Sequence[float], shares: Sequence[float]) -> float | None:
-    """About where half of the values within the bounds lie below, as if each bin were evenly filled.
+def median(edges: Sequence[float], shares: Sequence[float]) -> Reach:
+    """Within which bin half of the values lie below, as far as they are within the bounds.
 
-    ``edges`` are those of the bins, with the least and the greatest value of the training rows around them.
+    ``edges`` are those between the bins; None stands for no end.
     """
-    below = [0.0, *accumulate(shares[:-1])]
-    half = below[-1] / 2
-    if not half:
-        return None
-    at = next(i for i in range(len(edges) - 1) if below[i + 1] >= half)
-    return edges[at] + (edges[at + 1] - edges[at]) * (half - below[at]) / (below[at + 1] - below[at])
+    below = list(accumulate(shares[:-1]))
+    at = next(i for i, share in enumerate(below) if share >= below[-1] / 2)
+    return [None, *edges][at], [*edges, None][at]
+
+
+def _reach(reach: Reach, unit: str) -> str:
+    above, upto = reach
+    if above is None:
+        return f"{upto:.3g}{unit} or less" if upto is not None else "what it was"
+    return f"more than {above:.3g}{unit}" if upto is None else f"between {above:.3g} and {upto:.3g}{unit}"
 
 
 def _turned(then: Sequence[float], now: Sequence[float]) -> float:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from models.bundle import Feature
 from service import shift
@@ -18,7 +21,7 @@ _WORST = 3  # features that are told of by name
 class Judged(NamedTuple):
     """A feature, or the label: the share of each cell ``then`` and ``now``, its index, and where a shift begins.
 
-    ``edges`` of a feature are those of its bins, with the least and greatest value of the training rows around them.
+    ``edges`` are those between a feature's bins.
     """
 
     then: Sequence[float]
@@ -79,7 +82,7 @@ class Verdict(NamedTuple):
             "window_rows": self.size,
             "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds") if since else None,
             "features": {
-                feature.name: _feature(feature, judged)
+                feature.name: self._feature(feature, judged)
                 for feature, judged in zip(self.model.features, self.features.values(), strict=True)
             },
             "labels": {
@@ -93,11 +96,35 @@ class Verdict(NamedTuple):
         """A sentence for each of the features that have shifted the most, and one for the labels."""
         features = zip(self.model.features, self.features.values(), strict=True)
         shifted = sorted((pair for pair in features if pair[1].shifted), key=lambda pair: -pair[1].psi)
-        told = [_how(feature, judged) for feature, judged in shifted[:_WORST]]
+        told = [self._how(feature, judged) for feature, judged in shifted[:_WORST]]
         rest = len(shifted) - len(told)
         told += [f"and so {'has' if rest == 1 else 'have'} {rest} more of the features"] if rest else []
         labels = self.labels
         return told + ([shift.of_label(self.model.labels, labels.then, labels.now)] if labels.shifted else [])
+
+    def _how(self, feature: Feature, judged: Judged) -> str:
+        return shift.of_feature(feature, judged.edges, self._middle(feature), judged.then, judged.now)
+
+    def _middle(self, feature: Feature) -> float:
+        """The median of the training rows."""
+        reference = self.model.manifest.reference
+        return float(np.interp(0.5, reference.probabilities, reference.features[feature.name]))
+
+    def _feature(self, feature: Feature, judged: Judged) -> dict[str, Any]:
+        *then, _ = judged.then
+        *now, refused = judged.told
+        ends = pairwise([None, *judged.edges, None])
+        above, upto = shift.median(judged.edges, judged.now)
+        return {
+            **judged.figures,
+            "says": self._how(feature, judged) if judged.shifted else "",
+            "median": {"then": self._middle(feature), "now": {"above": above, "upto": upto} if judged.rows else None},
+            "refused": refused,
+            "bins": [
+                {"above": above, "upto": upto, "then": before, "now": after}
+                for (above, upto), before, after in zip(ends, then, now, strict=True)
+            ],
+        }
 
 
 def least(size: int) -> int:
@@ -109,35 +136,13 @@ def judge(model: Model, window: Window, settings: Settings) -> Verdict:
     """The verdict on a window of one version's rows."""
     size = settings.drift_rows
 
-    def judged(variable: Variable, ends: Sequence[float] = ()) -> Judged:
+    def judged(variable: Variable) -> Judged:
         counts = window.counts[variable.cells]
         rows = int(counts.sum())
         index, limit = psi(variable.then, counts), model.bins.limit(variable, rows, settings.drift_psi)
-        edges = [*ends[:1], *variable.edges.tolist(), *ends[-1:]]
         now = (counts / max(rows, 1)).tolist()
         shifted = rows >= least(size) and index >= limit
-        return Judged(variable.then.tolist(), now, rows, index, limit, shifted, edges)
+        return Judged(variable.then.tolist(), now, rows, index, limit, shifted, variable.edges.tolist())
 
-    reference = model.manifest.reference.features
-    features = {name: judged(variable, reference[name]) for name, variable in model.bins.features.items()}
+    features = {name: judged(variable) for name, variable in model.bins.features.items()}
     return Verdict(model, window, features, judged(model.bins.labels), size)
-
-
-def _how(feature: Feature, judged: Judged) -> str:
-    return shift.of_feature(feature, judged.edges, judged.then, judged.now)
-
-
-def _feature(feature: Feature, judged: Judged) -> dict[str, Any]:
-    *then, _ = judged.then
-    *now, refused = judged.told
-    reach = zip([None, *judged.edges[1:-1]], [*judged.edges[1:-1], None], then, now, strict=True)
-    return {
-        **judged.figures,
-        "says": _how(feature, judged) if judged.shifted else "",
-        "median": {
-            "then": shift.median(judged.edges, judged.then),
-            "now": shift.median(judged.edges, judged.now),
-        },
-        "refused": refused,
-        "bins": [{"above": above, "upto": upto, "then": then, "now": now} for above, upto, then, now in reach],
-    }

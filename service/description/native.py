@@ -62,9 +62,19 @@ class Bin(Shares):
 
 
 @closed
+class Reach(TypedDict):
+    """Greater than ``above`` and at most ``upto``; null: no end on that side."""
+
+    above: float | None
+    upto: float | None
+
+
+@closed
 class Medians(TypedDict):
-    then: float | None
-    now: float | None
+    """Of the training rows, and within which bin that of the last rows lies."""
+
+    then: float
+    now: Reach | None
 
 
 @closed
