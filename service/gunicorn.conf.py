@@ -103,12 +103,6 @@ def post_worker_init(worker):
     begin(worker, worker.ending)
 
 
-def worker_exit(server, worker):
-    """Count what a worker still holds; one that never came up has nothing."""
-    if worker.app.callable:
-        _service(worker.app).drift.flush()
-
-
 def when_ready(server):
     """Tell whoever started the service what to try, with a row that the model is known to answer."""
     gc.enable()

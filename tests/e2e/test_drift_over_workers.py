@@ -130,19 +130,6 @@ def test_the_window_outlives_its_workers() -> None:
         assert await_told(server, lambda found: found["rows"] == before["rows"] + 10)["verdict"] == "alike"
 
 
-def test_what_a_worker_still_holds_is_counted_when_it_ends() -> None:
-    """A worker that is replaced leaves nothing behind: its last rows, of the last second, are there."""
-    with serving(WEB_CONCURRENCY="1", MENAGERIE_DRAIN_SECONDS="0") as server:
-        first = workers(server)
-        in_one_connection(server, crowd.unshifted(20, 18).rows)
-        server.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 30
-        while set(first) & set(workers(server)):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert await_told(server, lambda found: found["rows"] == 20)
-
-
 def test_a_new_version_begins_a_window_of_its_own(tmp_path: Path) -> None:
     """It is held against its own training rows, by what was asked of it alone; the old one's are kept."""
     store = Path(shutil.copytree(SHIPPED_STORE, tmp_path / "store"))
