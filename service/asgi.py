@@ -5,8 +5,8 @@ both and compares the answers byte for byte.
 """
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from io import BytesIO
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from service import media, trial
 from service.app import carry, endpoint_of, raising
 from service.errors import RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
+from service.memory import shared
 from service.messages import Handler, Reply, Request
 from service.pool import Pool
 from service.routes import Service
@@ -34,7 +35,7 @@ _MOST_PATHS = 512  # whose routes are remembered
 def serve() -> "Application":
     """The application for gunicorn, or one line on stderr and exit code 1."""
     try:
-        return Application(Service.open(Settings.load(), trial.stand_first))
+        return Application(Service.open(Settings.load(), trial.stand_first, shared()))
     except (StartupError, BundleError) as error:
         sys.exit(f"menagerie: {error}")
 
@@ -55,6 +56,7 @@ class Application:
         self.inline_bytes = min(settings.inline_bytes, self._limit)
         self._pool = Pool(settings.threads, settings.max_concurrency)
         self._intake = Intake(self._limit, settings.body_seconds, settings.max_pending_bytes)
+        self._in_flight = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; a WebSocket is refused."""
@@ -62,7 +64,11 @@ class Application:
             await send({"type": "websocket.close"})
             return
         headers = Headers(scope["headers"])
-        with closing(Body(self._intake, headers, receive)) as body, suppress(ConnectionError):  # nobody to answer
+        with (
+            self._flying(),
+            closing(Body(self._intake, headers, receive)) as body,
+            suppress(ConnectionError),  # nobody to answer
+        ):
             answer = await self._answer(scope, headers, body)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
@@ -73,6 +79,30 @@ class Application:
         """Answer a request to a hot route, whose body is all here and short."""
         request = Request(found.method, found.path, headers, lambda: body, found.parameters, found.route)
         return self._gate.answer(request, found.handler)
+
+    def tell(self, connections: int, late: float) -> None:
+        """Say how this worker is: with so many connections, and its loop so many seconds ``late``."""
+        shelf = self.service.shelf
+        self.service.vitals.tell(
+            serves=shelf.current.model.number,
+            looked_ms=int(shelf.looked * 1e3),
+            refused=len(shelf.refused),
+            draining=self._gate.draining,
+            leaving=self.leaving,
+            in_flight=self._in_flight,
+            queued=self._pool.waiting,
+            connections=connections,
+            pending_bytes=self._intake.pending,
+            late_us=int(late * 1e6),
+        )
+
+    @contextmanager
+    def _flying(self) -> Iterator[None]:
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     def leave(self, *, ending: bool) -> None:
         """Let every answer from now on be the last on its connection; at the end of the service, say not ready too.

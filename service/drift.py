@@ -3,10 +3,11 @@
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import groupby
-from typing import NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -19,6 +20,9 @@ from service.record import Predicted
 from service.settings import Settings
 from service.verdict import Verdict
 from service.window import Windows
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 _EXPLAIN = "/explain"  # a slider of the page asks it again and again, of animals that nobody met
 _AT_ONCE = 64  # requests, or rows of one: NumPy takes 100 us for them, and not much less for one
@@ -37,10 +41,12 @@ class Drift:
     """Holds the last rows that each version was asked about against those that it was trained on.
 
     Requests are held until there are some of them, or for a second; nothing of a row is kept but which bins it fell in.
+    The windows lie in a ``file`` that all workers inherit.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, file: int) -> None:
         self._settings = settings
+        self._file = file
         self._models: WeakValueDictionary[int, Model] = WeakValueDictionary()
         self._held: deque[_Held] = deque()
         self._placed: deque[tuple[int, Counts]] = deque()  # held and placed, but another worker had the lock
@@ -50,14 +56,13 @@ class Drift:
     @property
     def models(self) -> list[Model]:
         """The versions that there are windows of, oldest first."""
-        return sorted(self._models.values(), key=lambda model: model.number)
+        return sorted(self._models.values(), key=attrgetter("number"))
 
     def routes(self, model: Model) -> list[Route]:
         """``GET /drift`` for one version, which gets a window; the first one's schema is that of all."""
         if not self._models:
-            self._windows = Windows(
-                self._settings.drift_rows, self._settings.keep_versions + 1, cells_of(model.manifest)
-            )
+            versions = self._settings.keep_versions + 1
+            self._windows = Windows(self._file, self._settings.drift_rows, versions, cells_of(model.manifest))
         self._models[model.number] = model
         return [Route("GET", "/drift", partial(self._answer, model))]
 
@@ -90,6 +95,12 @@ class Drift:
         self.flush()
         return verdict.judge(model, self._windows.read(model.bins.key), self._settings)
 
+    def collect(self) -> Iterator["Metric"]:
+        """The metrics of every version that there is a window of."""
+        from service.families import of_drift  # it imports what takes 20 ms
+
+        yield from of_drift([self.judge(model) for model in self.models])
+
     def _answer(self, model: Model, _: Request) -> Reply:
         return json_reply(self.judge(model).document())
 
@@ -101,8 +112,8 @@ class Drift:
 
     def _place(self) -> None:
         """Find the cells of all that is held, of which no more is kept than a window has rows."""
-        held = sorted((self._held.popleft() for _ in range(len(self._held))), key=lambda one: one.version)
-        for version, group in groupby(held, key=lambda one: one.version):
+        held = sorted((self._held.popleft() for _ in range(len(self._held))), key=attrgetter("version"))
+        for version, group in groupby(held, key=attrgetter("version")):
             if model := self._models.get(version):
                 self._placed.extend((model.bins.key, cells) for cells in self._cells(model, list(group)))
         sizes = [len(cells) for _, cells in self._placed]

@@ -11,6 +11,8 @@ import os
 import socket
 import sys
 
+from service.memory import shared
+
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
 wsgi_app = "service.asgi:serve()"
@@ -20,6 +22,7 @@ asgi_disconnect_grace_period = 0  # a caller who left is forgotten at once: 3 s 
 http_parser = "python"  # the C parser that `auto` prefers leaks memory with every connection in the releases to be had
 if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2  # while one is replaced, the other answers
+shared()  # made here, so that even workers which load the application themselves inherit it
 keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
 
 # The model is loaded once and shared by all workers: less memory, and what is wrong with it is said once.
@@ -82,9 +85,18 @@ def _keep_on(server):
 
 
 def pre_fork(server, worker):
-    """What the master loaded stays as it is: the workers' collectors need not walk it, nor copy its pages to do so."""
+    """What the master loaded stays as it is: the workers' collectors need not walk it, nor copy its pages to do so.
+
+    A worker counts in a slot of its own in the memory that all share.
+    """
     gc.freeze()
     worker.ending = server.ending
+    worker.slot = shared().take()
+
+
+def child_exit(server, worker):
+    """What a worker counted stays, what it said of itself goes, and its slot is for another."""
+    shared().free(worker.slot)
 
 
 def post_worker_init(worker):
@@ -94,6 +106,7 @@ def post_worker_init(worker):
     # 207 ms; with these it is 6 to 13 ms.
     gc.set_threshold(100_000, 10, 10)
     sys.setswitchinterval(0.0005)
+    shared().claim(worker.slot)
     _service(worker.app).shelf.watch()
     _service(worker.app).drift.watch()
     if worker.cfg.worker_class_str != "asgi":

@@ -29,14 +29,11 @@ class Model:
         self.labels = bundle.manifest.labels
         self.number = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
-        self.statistics = ledger.of(self.number)
+        self.statistics = ledger.of(bundle.manifest)
         self.bins = Bins(bundle.manifest)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
-        ranges = bundle.manifest.reference.ranges
-        seen = np.array([[ranges[label][name] for name in bundle.manifest.names] for label in self.labels], np.float32)
-        self._least, self._most = seen[:, :, 0], seen[:, :, 1]
-        self._seen = seen.tolist()
+        self._ranges = self.statistics.ranges
 
     @classmethod
     def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
@@ -75,8 +72,9 @@ class Model:
         """
         started = time.perf_counter_ns()
         outputs = self._engine.run(rows, (self.answer, *layers))
-        self.statistics.ran(len(rows), time.perf_counter_ns() - started)
+        spent = time.perf_counter_ns() - started
         _require_finite(outputs[self.answer])
+        self.statistics.ran(rows, outputs[self.answer], spent)
         record.predicted = Predicted(rows, outputs[self.answer])
         record.lap("infer")
         return outputs
@@ -105,24 +103,21 @@ class Model:
         ``answers`` are the labels' indices, one a row.
         """
         said: list[list[str]] = [[] for _ in answers]
-        for row in (0,) if len(rows) == 1 else self._unlike(rows, answers):  # one row costs less than NumPy's calls
-            answer = answers[row]
-            for feature, value, (least, most) in zip(
-                self.features, rows[row].tolist(), self._seen[answer], strict=True
-            ):
-                if not least <= value <= most:
-                    unit = f" {feature.unit}".rstrip()
-                    said[row].append(
-                        f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
-                        f"in every {self.labels[answer]} of the training rows: the answer is a guess"
-                    )
+        if len(rows) == 1:
+            unlike = [[0, index] for index in self._ranges.outside_one(rows[0].tolist(), answers[0])]
+        else:
+            unlike = np.argwhere(self._ranges.outside(rows, answers)).tolist()
+        for row, index in unlike:  # hardly ever any
+            said[row].append(self._warning(float(rows[row, index]), index, answers[row]))
         return said
 
-    def _unlike(self, rows: Array, answers: Sequence[int]) -> list[int]:
-        """The rows, by number, with a value that no training row of their answer had: hardly ever any."""
-        outside = (rows < self._least[answers]) | (rows > self._most[answers])
-        unlike: list[int] = np.flatnonzero(outside.any(axis=1)).tolist()
-        return unlike
+    def _warning(self, value: float, index: int, answer: int) -> str:
+        feature, (least, most) = self.features[index], self._ranges.of[answer][index]
+        unit = f" {feature.unit}".rstrip()
+        return (
+            f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
+            f"in every {self.labels[answer]} of the training rows: the answer is a guess"
+        )
 
 
 def _require_finite(answer: Array) -> None:

@@ -1,21 +1,29 @@
 """Every route and who answers it: the service as a whole, before any adapter carries it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
+from service import about, explain, metrics, oip, openapi, page, predict, tfserving, trial, viewer
 from service.cors import Origins
 from service.drift import Drift
-from service.gate import Gate, log
+from service.gate import Gate, Observer, log
 from service.keys import Keys
+from service.memory import Memory
 from service.messages import Route
+from service.metrics import Collect
 from service.model import Model
 from service.settings import Settings
 from service.shelf import Shelf
+from service.statistics import Ledger
+from service.tally import Tally
 from service.trial import Trial
 from service.validation import Validator
+from service.vitals import Vitals
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 @dataclass(frozen=True)
@@ -27,10 +35,14 @@ class Service:
     shelf: Shelf
     drift: Drift
     routes: Sequence[Route]
+    tally: Tally
+    vitals: Vitals
 
     @classmethod
-    def open(cls, settings: Settings, stand: Trial = trial.pass_over) -> Self:
+    def open(cls, settings: Settings, stand: Trial = trial.pass_over, memory: Memory | None = None) -> Self:
         """Load the model's versions, each once it has stood its trial, and build every handler around them.
+
+        What is counted goes to ``memory``, which is the process's own unless told.
 
         Raises:
             StartupError, BundleError: it cannot start; the message says why in one line.
@@ -38,15 +50,34 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        drift = Drift(settings)
-        observers = [drift.tell, *([log] if settings.log_requests else [])]
+        memory = memory or Memory()
+        drift = Drift(settings, memory.file)
+        observers: list[Observer] = [drift.tell, *([log] if settings.log_requests else [])]
         gate = Gate(observers=observers, keys=keys, origins=origins)
-        whole = [*page.routes(about.index), *viewer.routes()]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand)
+        ledger, collects = Ledger(memory), list[Collect]()
+        whole = [*page.routes(about.index), *viewer.routes(), *metrics.routes(collects)]
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand, ledger)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
-        return cls(settings, gate, shelf, drift, routes)
+        tally, vitals = Tally(memory, routes), Vitals(memory)
+        observers.append(tally.observe)
+        collects.append(partial(_found, settings.engine, memory, shelf, ledger=ledger, tally=tally, vitals=vitals))
+        collects.append(drift.collect)
+        return cls(settings, gate, shelf, drift, routes, tally, vitals)
+
+
+def _found(  # noqa: PLR0913 (all that is counted)
+    engine: str, memory: Memory, shelf: Shelf, *, ledger: Ledger, tally: Tally, vitals: Vitals
+) -> Iterator["Metric"]:
+    """Every metric of the service's own."""
+    from service import families  # it imports what takes 20 ms
+
+    yield from families.of_the_service(memory, engine)
+    yield from families.of_answers(tally)
+    yield from families.of_versions(ledger, shelf.current.model.manifest)
+    yield from families.of_the_store(ledger)
+    yield from families.of_workers(vitals)
 
 
 def _equip(  # noqa: PLR0913, PLR0917 (what a version needs to have routes)

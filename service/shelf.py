@@ -50,25 +50,26 @@ class Shelf:
     the path names or by the one that serves.
     """
 
-    def __init__(self, settings: Settings, equip: Equip, stand: Trial) -> None:
+    def __init__(self, settings: Settings, equip: Equip, stand: Trial, ledger: Ledger) -> None:
         self._settings = settings
         self._equip = equip
         self._stand = stand
         self._home = settings.model_store / settings.model_name
-        self._ledger = Ledger()
+        self._ledger = ledger
         self._loaded: dict[int, Version] = {}
+        self.looked = 0.0  # at the store, the last time that it could be (Unix time)
         self._refused: dict[int, tuple[_Fingerprint, str]] = {}
         self.current: Version
 
     @classmethod
-    def open(cls, settings: Settings, equip: Equip, stand: Trial) -> "Shelf":
-        """A shelf with a version that serves; every version must first ``stand`` a trial.
+    def open(cls, settings: Settings, equip: Equip, stand: Trial, ledger: Ledger) -> "Shelf":
+        """A shelf with a version that serves; every version must first ``stand`` a trial; ``ledger`` is told of all.
 
         Raises:
             BundleError: no version is any good; the message is of the one that was wanted first.
             StartupError: the engine cannot be had.
         """
-        shelf = cls(settings, equip, stand)
+        shelf = cls(settings, equip, stand, ledger)
         shelf.refresh()
         return shelf
 
@@ -125,7 +126,9 @@ class Shelf:
             raise BundleError(self._nothing(wanted))
         for number, refusal in self._refused.items():
             if before.get(number) != refusal:
+                self._ledger.tell("refused")
                 _log.error("version %d is refused: %s", number, refusal[1])
+        self.looked = time.time()
 
     def _wanted(self, there: Sequence[int]) -> Sequence[int]:
         """The versions that may serve, best first: the one pinned, or pointed at, or else the newest before others."""
@@ -156,6 +159,7 @@ class Shelf:
         model = Model.open(folder, self._settings.engine, self._ledger)
         if self._loaded:
             _require_schema(model, self.current.model)
+        model.statistics.loaded()
         routes = self._equip(self, model)
         handlers = {(route.method, route.path): route.handler for route in routes}
         return Version(model, routes, handlers, fingerprint)
@@ -169,6 +173,7 @@ class Shelf:
         before, self._loaded = self._loaded, loaded
         self._named = {str(number): version for number, version in loaded.items()}
         if before and self.current is not version:
+            self._ledger.tell("forward" if number > self.current.model.number else "back")
             _log.info("version %d serves, instead of %s", number, self.current.model.identity["version"])
         self.current = version
         if before.keys() - loaded.keys():

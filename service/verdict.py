@@ -56,6 +56,10 @@ class Verdict(NamedTuple):
         """How many rows it takes to say something."""
         return least(self.size)
 
+    def says_of(self, judged: Judged) -> bool:
+        """Whether there are rows enough to say something of a variable."""
+        return judged.rows >= self.least
+
     @property
     def alarm(self) -> bool:
         """Whether anything has shifted."""

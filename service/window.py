@@ -3,11 +3,8 @@
 import fcntl
 import mmap
 import os
-import sys
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 Counts = NDArray[np.int64]
 
 PANES = 10
-_TRIES = 20
+_TRIES = 5
 _PAUSE_SECONDS = 0.001
 
 
@@ -31,7 +28,7 @@ class Window(NamedTuple):
 
 
 class Windows:
-    """Windows of the last ``rows`` rows, one for each of so many versions, each of ``cells`` cells.
+    """Windows of the last ``rows`` rows, one for each of so many versions, each of ``cells`` cells, in a ``file``.
 
     A window has ten panes. Rows are added to the newest; once that is full, the oldest is emptied and becomes the
     newest, so that a window holds nine tenths of ``rows`` or more. The panes belong to no worker: whoever has rows adds
@@ -39,14 +36,13 @@ class Windows:
     leaves, at the worst, some rows of his that are counted in part.
     """
 
-    def __init__(self, rows: int, versions: int, cells: int) -> None:
+    def __init__(self, file: int, rows: int, versions: int, cells: int) -> None:
         self._pane_rows = -(-rows // PANES)
         pane = np.dtype([("rows", "i8"), ("since", "f8"), ("counts", "i8", (cells,))])
         place = np.dtype([("key", "u8"), ("newest", "i8"), ("written", "f8"), ("panes", pane, (PANES,))])
-        self._file = _nameless()
-        weakref.finalize(self, os.close, self._file)
-        os.ftruncate(self._file, versions * place.itemsize)
-        self._places = np.frombuffer(mmap.mmap(self._file, versions * place.itemsize), place)
+        self._file = file
+        os.ftruncate(file, versions * place.itemsize)
+        self._places = np.frombuffer(mmap.mmap(file, versions * place.itemsize), place)
         self._threads = threading.Lock()  # the kernel's lock is the process's: its threads all have it
 
     @contextmanager
@@ -113,11 +109,3 @@ class Windows:
             else:
                 return True
         return False
-
-
-def _nameless() -> int:
-    """A file without a name, in memory where the system can."""
-    if sys.platform == "linux":
-        return os.memfd_create("menagerie-drift")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

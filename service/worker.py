@@ -15,9 +15,11 @@ from typing import Any
 
 from service import lane
 from service.lane import Lane
+from service.memory import shared
 from service.patience import Patient, watch
 
 _TICK_SECONDS = 0.05
+_TELL_SECONDS = 1.0
 _MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
 
 
@@ -28,6 +30,7 @@ def begin(worker: Any, ending: memoryview) -> None:
     worker.loop.add_signal_handler(signal.SIGTERM, life.leave)
     life.start(watch())
     life.start(life.tick())
+    life.start(life.tell())
 
 
 class Life:
@@ -49,6 +52,7 @@ class Life:
     def leave(self) -> None:
         """Begin to end: on SIGTERM from the master, or after so many requests."""
         first = not self._worker.asgi.leaving
+        shared().leave()
         self._worker.asgi.leave(ending=bool(self._ending[0]))
         if first:
             self.start(self._end())
@@ -66,6 +70,14 @@ class Life:
             await asyncio.sleep(_TICK_SECONDS * 10)
         self._worker.log.info("%d requests were answered: another worker takes over", self._worker.nr)
         self.leave()
+
+    async def tell(self) -> None:
+        """Say again and again how this worker is."""
+        due = self._loop.time()
+        while True:
+            self._worker.asgi.tell(len(Patient.open), self._loop.time() - due)
+            due = self._loop.time() + _TELL_SECONDS
+            await asyncio.sleep(_TELL_SECONDS)
 
     async def _end(self) -> None:
         """Accept for some more time, each connection for one answer; then none, and see the last answers off."""

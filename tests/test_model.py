@@ -9,6 +9,7 @@ import pytest
 from animals import NAMES
 
 from models.bundle import MANIFEST, BundleError
+from service.memory import Memory
 from service.model import Model
 from service.record import Record
 from service.statistics import Ledger
@@ -29,7 +30,7 @@ def test_a_network_that_fails_a_golden_row_is_not_served(store: Path) -> None:
 
     edit(store, "golden", shift)
     with pytest.raises(BundleError, match=r"animals/1 fails its self-test: golden row 2 .* layer hidden_2"):
-        Model.open(store / "animals" / "1", "litert", Ledger())
+        Model.open(store / "animals" / "1", "litert", Ledger(Memory()))
 
 
 def test_golden_rows_cover_every_label(model: Model) -> None:
@@ -51,7 +52,7 @@ def test_a_network_without_a_layer_of_the_manifest_is_not_served(store: Path) ->
         lambda golden: [row["outputs"].update(hidden_9=row["outputs"].pop("hidden_1")) for row in golden],
     )
     with pytest.raises(BundleError, match="has no layer hidden_9"):
-        Model.open(store / "animals" / "1", "litert", Ledger())
+        Model.open(store / "animals" / "1", "litert", Ledger(Memory()))
 
 
 @pytest.mark.parametrize("label", range(4))
