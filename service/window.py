@@ -42,7 +42,10 @@ class Windows:
         place = np.dtype([("key", "u8"), ("newest", "i8"), ("written", "f8"), ("panes", pane, (PANES,))])
         self._file = file
         os.ftruncate(file, versions * place.itemsize)
-        self._places = np.frombuffer(mmap.mmap(file, versions * place.itemsize), place)
+        places = np.frombuffer(mmap.mmap(file, versions * place.itemsize), place)
+        self._keys, self._newest, self._written = places["key"], places["newest"], places["written"]
+        self._panes = panes = places["panes"]
+        self._rows, self._since, self._counts = panes["rows"], panes["since"], panes["counts"]
         self._threads = threading.Lock()  # the kernel's lock is the process's: its threads all have it
 
     @contextmanager
@@ -63,41 +66,41 @@ class Windows:
 
     def add(self, key: int, rows: Counts) -> None:
         """Count rows, each given by its cells [rows, any], in the window of a version; only in one's `turn`."""
-        place = self._place(key)
-        place["written"] = time.time()
-        panes = place["panes"]
+        at, now = self._place(key), time.time()
+        self._written[at] = now
+        newest = self._newest[at]
         while len(rows):
-            pane = panes[place["newest"]]
-            room = self._pane_rows - pane["rows"]
+            room = self._pane_rows - self._rows[at, newest]
             if room <= 0:
-                newest = (place["newest"] + 1) % PANES
-                panes[newest] = 0
-                place["newest"] = newest
+                newest = (newest + 1) % PANES
+                self._panes[at, newest] = 0
+                self._newest[at] = newest
                 continue
-            if not pane["rows"]:
-                pane["since"] = time.time()
+            if room == self._pane_rows:
+                self._since[at, newest] = now
             counted, rows = rows[:room], rows[room:]
-            pane["counts"] += np.bincount(counted.ravel(), minlength=len(pane["counts"]))
-            pane["rows"] += len(counted)
+            self._counts[at, newest] += np.bincount(counted.ravel(), minlength=self._counts.shape[-1])
+            self._rows[at, newest] += len(counted)
 
     def read(self, key: int) -> Window:
         """The window of a version as it is now."""
         with self.turn(_TRIES):  # if one who has the lock is held up, what there is may be a batch short
-            found = self._places[self._places["key"] == np.uint64(key)]["panes"].copy()
-        panes = found[found["rows"] > 0]
+            panes = self._panes[self._keys == np.uint64(key)]
+        panes = panes[panes["rows"] > 0]
         since = float(panes["since"].min()) if len(panes) else None
         return Window(int(panes["rows"].sum()), since, panes["counts"].sum(axis=0))
 
-    def _place(self, key: int) -> np.void:
+    def _place(self, key: int) -> int:
         """A version's place, which may be that of the one that was asked about least recently."""
-        at = np.flatnonzero(self._places["key"] == np.uint64(key))
-        place: np.void = self._places[at[0] if len(at) else self._places["written"].argmin()]
-        if not len(at):
-            place["key"] = 0  # so that nobody takes what is half emptied for his
-            place["panes"] = 0
-            place["newest"] = 0
-            place["key"] = key
-        return place
+        keys = self._keys.tolist()
+        if key in keys:
+            return int(keys.index(key))
+        at = int(self._written.argmin())
+        self._keys[at] = 0  # so that nobody takes what is half emptied for his
+        self._panes[at] = 0
+        self._newest[at] = 0
+        self._keys[at] = key
+        return at
 
     def _lock(self, tries: int) -> bool:
         for rest in reversed(range(tries)):
