@@ -22,6 +22,7 @@ from service.validation import Array
 
 ROWS = 500
 WORKERS = 3
+HELD_SECONDS = 1.5  # by then a worker has added what it held
 
 
 def told(server: Server) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def test_each_world_is_told_from_the_training_rows(server: Server) -> None:
     ]
     for sample, status, shifted in worlds:
         assert spread(server, sample(ROWS + 100, 11)) == {status}
-        time.sleep(1.5)  # for what each worker still holds
+        time.sleep(HELD_SECONDS)
         found = await_told(server, lambda found: found["rows"] >= ROWS * 0.9)
         names = [name for name, feature in found["features"].items() if feature["shifted"]]
         assert names == (list(found["features"]) if shifted == ["every feature"] else shifted), found["says"]
@@ -92,6 +93,7 @@ def test_each_world_is_told_from_the_training_rows(server: Server) -> None:
 def test_the_last_rows_are_those_that_were_asked_last(server: Server) -> None:
     """However unevenly: first all workers, then one alone, whose rows are all that there is."""
     spread(server, crowd.unshifted(ROWS, 12).rows)
+    time.sleep(HELD_SECONDS)
     in_one_connection(server, crowd.llamas(ROWS, 12)[:ROWS])
     found = await_told(server, lambda found: found["labels"]["shares"]["llama"]["now"] == 1)
     assert ROWS * 0.9 <= found["rows"] <= ROWS
@@ -117,7 +119,7 @@ def test_the_window_outlives_its_workers() -> None:
                 os.kill(pid, signal.SIGKILL)
                 time.sleep(0.2)
             asked.result()
-        time.sleep(1.5)
+        time.sleep(HELD_SECONDS)
         before = await_told(server, lambda found: 300 <= found["rows"] <= 500)
         first = workers(server)
         server.process.send_signal(signal.SIGHUP)
