@@ -101,7 +101,8 @@ def of_versions(ledger: Ledger, manifest: Manifest) -> Iterator[Metric]:
             predictions.add_metric([version, label], count)
         for feature, count in zip(manifest.names, features, strict=True):
             warnings.add_metric([version, feature], count)
-        created.add_metric([version], fields["created_s"])
+        if fields["created_s"]:
+            created.add_metric([version], fields["created_s"])
         loaded.add_metric([version], fields["loaded_ms"] * _MS)
     yield from (rows, runs, predictions, confidences, warnings, created, loaded)
 

@@ -115,22 +115,22 @@ class Block:
     """So many numbers in every slot."""
 
     def __init__(self, memory: Memory, start: int, size: int) -> None:
-        self.memory = memory
-        self._start = start
+        self._memory = memory
+        self.start = start
         self._size = size
 
     @property
     def mine(self) -> int:
         """Where in ``Memory.cells`` this process's own begin."""
-        return self.memory.base + self._start
+        return self._memory.base + self.start
 
     def of(self, slots: list[int]) -> Cells:
         """What stands in some slots, [slots, size]."""
-        return self.memory.slots[slots, self._start : self._start + self._size]
+        return self._memory.slots[slots, self.start : self.start + self._size]
 
     def sums(self) -> Cells:
         """Over all processes that there are or were, [size]."""
-        sums: Cells = self.of(self.memory.used).sum(axis=0)
+        sums: Cells = self.of(self._memory.used).sum(axis=0)
         return sums
 
 

@@ -13,7 +13,7 @@ from service import engine
 from service.bins import Bins
 from service.engine import Array, Engine
 from service.errors import NoModelError
-from service.record import Predicted, Record
+from service.record import Places, Predicted, Record
 from service.statistics import Ledger
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
@@ -33,7 +33,6 @@ class Model:
         self.bins = Bins(bundle.manifest)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
-        self._ranges = self.statistics.ranges
 
     @classmethod
     def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
@@ -73,9 +72,10 @@ class Model:
         started = time.perf_counter_ns()
         outputs = self._engine.run(rows, (self.answer, *layers))
         spent = time.perf_counter_ns() - started
-        _require_finite(outputs[self.answer])
-        self.statistics.ran(rows, outputs[self.answer], spent)
-        record.predicted = Predicted(rows, outputs[self.answer])
+        answer = outputs[self.answer]
+        _require_finite(answer)
+        record.unlike = self.statistics.ran(rows, answer, spent)
+        record.predicted = Predicted(rows, answer)
         record.lap("infer")
         return outputs
 
@@ -97,22 +97,19 @@ class Model:
         _require_finite(answer)
         return answer
 
-    def warnings(self, rows: Array, answers: Sequence[int]) -> list[list[str]]:
-        """For each row a sentence for each value that no training row of its answer had.
+    def warnings(self, rows: Array, answers: Sequence[int], unlike: Places) -> list[list[str]]:
+        """For each row a sentence for each of its values that is ``unlike`` what the training rows of its answer had.
 
         ``answers`` are the labels' indices, one a row.
         """
         said: list[list[str]] = [[] for _ in answers]
-        if len(rows) == 1:
-            unlike = [[0, index] for index in self._ranges.outside_one(rows[0].tolist(), answers[0])]
-        else:
-            unlike = np.argwhere(self._ranges.outside(rows, answers)).tolist()
-        for row, index in unlike:  # hardly ever any
+        for place in unlike:  # hardly ever any
+            row, index = divmod(int(place), len(self.features))
             said[row].append(self._warning(float(rows[row, index]), index, answers[row]))
         return said
 
     def _warning(self, value: float, index: int, answer: int) -> str:
-        feature, (least, most) = self.features[index], self._ranges.of[answer][index]
+        feature, (least, most) = self.features[index], self.statistics.ranges.of[answer][index]
         unit = f" {feature.unit}".rstrip()
         return (
             f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "

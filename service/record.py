@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 NONE: Mapping[str, int] = MappingProxyType({})
+Places = NDArray[np.intp] | list[int]  # of values in rows, counted row by row
 
 
 class Predicted(NamedTuple):
@@ -24,11 +25,12 @@ class Record:
 
     ``laps`` are the stages that are behind the request, each with the time at its end in ns of ``perf_counter``; the
     first began at ``started``. A stage that failed is not there by its name: what follows it took its time. ``version``
-    is of the model that was asked, ``error`` the kind of problem that is the answer. ``out_of_bounds``
-    counts, by feature, the values that were refused because they lie beyond its bounds.
+    is of the model that was asked, ``error`` the kind of problem that is the answer, ``unlike`` where in the predicted
+    rows a value is that no training row of the answer had, and ``out_of_bounds`` how many values of each feature were
+    refused because they lie beyond its bounds.
     """
 
-    __slots__ = ("error", "laps", "out_of_bounds", "predicted", "request_id", "started", "version")
+    __slots__ = ("error", "laps", "out_of_bounds", "predicted", "request_id", "started", "unlike", "version")
 
     def __init__(self) -> None:
         self.started = perf_counter_ns()
@@ -36,6 +38,7 @@ class Record:
         self.request_id = ""
         self.version: int | None = None
         self.predicted: Predicted | None = None
+        self.unlike: Places = []
         self.error = ""
         self.out_of_bounds: Mapping[str, int] = NONE
 

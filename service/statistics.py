@@ -12,15 +12,16 @@ from models.bundle import Manifest
 from service.memory import Block, Cells, Memory
 from service.messages import Handler, Reply, Request
 from service.ranges import Ranges
-from service.record import Array
+from service.record import Array, Places
 
 CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)  # upper bounds
+_BOUNDS: list[float] = np.array(CONFIDENCES, np.float32).tolist()  # so that what a caller reads as 0.3 is not beyond it
 EVENTS = ("loaded", "refused", "forward", "back")
 _PLACES = 16  # versions that one process counts at once; for one more, the lowest is forgotten
 _LATEST = ("version", "created_s", "loaded_ms", "last_ms")  # of these the greatest is told, not the sum
-_SUMMED = ("successes", "success_ns", "failures", "failure_ns", "rows", "runs", "run_ns", "confidence_ppm")
+_SUMMED = ("successes", "success_ns", "failures", "failure_ns", "runs", "run_ns", "confidence_ppm")
 _FIELDS = (*_LATEST, *_SUMMED)
-_VERSION, _CREATED, _LOADED, _LAST, _SUCCESS, _, _FAILURE, _, _ROWS, _RUNS, _RUN_NS, _CONFIDENCE = range(len(_FIELDS))
+_VERSION, _CREATED, _LOADED, _LAST, _SUCCESS, _, _FAILURE, _, _RUNS, _RUN_NS, _CONFIDENCE = range(len(_FIELDS))
 _CONFIDENCES_AT = len(_FIELDS)
 _LABELS_AT = _CONFIDENCES_AT + len(CONFIDENCES) + 1
 
@@ -86,9 +87,10 @@ class Ledger:
     def _merged(self, places: Cells) -> Counts:
         """One version's ``places`` [places, fields]: summed, or the latest."""
         told = [*places[:, :_SUCCESS].max(axis=0).tolist(), *places[:, _SUCCESS:].sum(axis=0).tolist()]
-        fields = dict(zip(_FIELDS, told, strict=False))
         at = self._features_at
-        return Counts(fields, told[_CONFIDENCES_AT:_LABELS_AT], told[_LABELS_AT:at], told[at:])
+        labels = told[_LABELS_AT:at]
+        fields = dict(zip(_FIELDS, told, strict=False)) | {"rows": sum(labels)}
+        return Counts(fields, told[_CONFIDENCES_AT:_LABELS_AT], labels, told[at:])
 
     def _place(self, version: int) -> int:
         """Where this process counts a version: where it or another before it in this slot has done so, or anew."""
@@ -147,38 +149,46 @@ class Statistics:
 
         return answer
 
-    def ran(self, rows: Array, probabilities: Array, nanoseconds: int) -> None:
-        """Count one run of the network, now: ``rows`` [rows, features], ``probabilities`` [rows, labels]."""
-        told = self._one(rows, probabilities) if len(rows) == 1 else self._many(rows, probabilities)
-        whole = ((_ROWS, len(rows)), (_RUNS, 1), (_RUN_NS, nanoseconds))
-        self._ledger.add(self._version, (*whole, *told), ((_LAST, _now_ms()),))
+    def ran(self, rows: Array, probabilities: Array, nanoseconds: int) -> Places:
+        """Count one run of the network, now: ``rows`` [rows, features], ``probabilities`` [rows, labels].
+
+        What comes back are the values that no training row of the answer had.
+        """
+        amounts, unlike = (self._one if len(rows) == 1 else self._many)(rows, probabilities)
+        self._ledger.add(self._version, [(_RUNS, 1), (_RUN_NS, nanoseconds), *amounts], [(_LAST, _now_ms())])
+        return unlike
 
     def totals(self) -> dict[str, int]:
         """Requests, rows, runs, times in ns, the last run in ms; 0 of what was never counted."""
         found = self._ledger.all().get(self._version)
-        return found.fields if found else dict.fromkeys(_FIELDS, 0)
+        return found.fields if found else dict.fromkeys([*_FIELDS, "rows"], 0)
 
-    def _one(self, rows: Array, probabilities: Array) -> Amounts:
+    def _one(self, rows: Array, probabilities: Array) -> tuple[Amounts, Places]:
         """As `_many`, for one row: this costs less than NumPy's calls."""
         answer = probabilities[0].tolist()
         confidence = max(answer)
         label = answer.index(confidence)
-        return (
-            (_CONFIDENCE, round(confidence * 1e6)),
-            (_CONFIDENCES_AT + bisect_left(CONFIDENCES, confidence), 1),
+        unlike = self.ranges.outside_one(rows[0].tolist(), label)
+        amounts = [
+            (_CONFIDENCE, int(confidence * 1e6)),
+            (_CONFIDENCES_AT + bisect_left(_BOUNDS, confidence), 1),
             (_LABELS_AT + label, 1),
-            *((self._features_at + index, 1) for index in self.ranges.outside_one(rows[0].tolist(), label)),
-        )
+        ]
+        if unlike:
+            amounts += [(self._features_at + index, 1) for index in unlike]
+        return amounts, unlike
 
-    def _many(self, rows: Array, probabilities: Array) -> Amounts:
-        """What to add for the labels, the confidences and the values that no training row of the label had."""
+    def _many(self, rows: Array, probabilities: Array) -> tuple[Amounts, Places]:
+        """What to add for labels, for confidences and for values that no training row of the label had: those too."""
         labels = probabilities.argmax(axis=1)
         confidences = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-        buckets = np.searchsorted(CONFIDENCES, confidences)
-        amounts = (
-            (_CONFIDENCES_AT, np.bincount(buckets)),
-            (_LABELS_AT, np.bincount(labels)),
-            (self._features_at, np.count_nonzero(self.ranges.outside(rows, labels), axis=0)),
+        unlike = self.ranges.outside(rows, labels)
+        found = (
+            (_CONFIDENCES_AT, np.searchsorted(_BOUNDS, confidences)),
+            (_LABELS_AT, labels),
+            (self._features_at, unlike % rows.shape[1]),
         )
-        each = [(start + index, amount) for start, found in amounts for index, amount in enumerate(found.tolist())]
-        return [(_CONFIDENCE, round(float(confidences.sum(dtype=np.float64)) * 1e6)), *each]
+        amounts = [
+            (start + index, count) for start, kind in found for index, count in enumerate(np.bincount(kind).tolist())
+        ]
+        return [(_CONFIDENCE, int(confidences.sum(dtype=np.float64) * 1e6)), *amounts], unlike

@@ -54,11 +54,12 @@ class Tally:
 
     def observe(self, request: Request, reply: Reply) -> None:
         """Count an answer of the gate's."""
-        record, status, cells = request.record, reply.status, self._memory.cells
-        index, spent = self._asked.get((request.route, request.method), 0), record.spent
-        answers = self._answers.mine + index * len(_STATUSES) + _STATUSES[status]
-        durations = self._durations.mine + (index * len(_CLASSES) + status // 100 - 1) * _WIDTH
-        with self._memory.lock:
+        record, status, memory = request.record, reply.status, self._memory
+        spent, cells = record.spent, memory.cells
+        index = self._asked.get((request.route, request.method), 0)
+        answers = memory.base + self._answers.start + index * len(_STATUSES) + _STATUSES[status]
+        durations = memory.base + self._durations.start + (index * len(_CLASSES) + status // 100 - 1) * _WIDTH
+        with memory.lock:
             cells[answers] += 1
             cells[durations + bisect_left(_BOUNDS, spent)] += 1
             cells[durations + _SPENT] += spent

@@ -221,7 +221,8 @@ def _edited(choices: bytes) -> None:
     validator = Validator(model.features, max_rows=10, max_errors=10)
     rows = [list(row.features) for row in manifest.golden[:2]]
     try:
-        model.warnings(validator.rows(rows, "golden"), [0] * len(rows))
+        golden, answers = validator.rows(rows, "golden"), [0] * len(rows)
+        model.warnings(golden, answers, model.statistics.ranges.outside(golden, np.array(answers)))
     except RequestError as error:
         _require_json(render(error, "/predict", "id"))
     manifest.model_dump_json()

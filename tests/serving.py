@@ -56,6 +56,12 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
             process.communicate(timeout=60)
 
 
+def workers(server: Server) -> list[int]:
+    """The processes that answer, oldest first."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
 def await_ready(server: Server, *, seconds: float = 60) -> None:
     """Return once ``/readyz`` says 200.
 

@@ -10,6 +10,7 @@ import pytest
 from animals import KNOWN, named
 from flask import Flask
 from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families as parsed
 
 from service.app import create_app
 from service.settings import Settings
@@ -183,3 +184,31 @@ def test_what_is_held_is_bounded(client: FlaskClient) -> None:
         assert sum(len(cells) for _, cells in drift._placed) <= 2 * 500  # noqa: SLF001
         assert not drift._held  # noqa: SLF001
     assert told(client)["rows"] == 500
+
+
+def test_the_metrics_say_the_same(client: FlaskClient) -> None:
+    """An alarm and the indices; none of these while there are too few rows."""
+    native(client, crowd.heavier(60, 7))
+    assert _values(client) == {"rows": {(): 60.0}, "alarm": {(): 0.0}}
+    native(client, crowd.heavier(440, 8))
+    one_by_one(client, crowd.in_fahrenheit(20, 9))
+    found, metrics = told(client), _values(client)
+    assert (metrics["rows"][()], metrics["alarm"][()]) == (found["rows"], 1)
+    for name, feature in found["features"].items():
+        assert metrics["psi"][name,] == pytest.approx(feature["psi"])
+        assert metrics["refused_ratio"][name,] == pytest.approx(feature["refused"])
+    assert metrics["psi_labels"][()] == pytest.approx(found["labels"]["psi"])
+
+
+def _values(client: FlaskClient) -> dict[str, dict[tuple[str, ...], float]]:
+    """Every metric of drift, of version 1, by the feature that it is of, if any."""
+    families = [family for family in parsed(client.get("/metrics").text) if family.name.startswith("menagerie_drift")]
+    assert {sample.labels["version"] for family in families for sample in family.samples} == {"1"}
+    return {
+        family.name.removeprefix("menagerie_drift_"): {
+            tuple(value for key, value in sample.labels.items() if key == "feature"): sample.value
+            for sample in family.samples
+        }
+        for family in families
+        if family.samples
+    }

@@ -61,8 +61,11 @@ def test_the_edges_of_a_labels_rows_are_not_beyond_them(model: Model, label: int
     ranges = model.manifest.reference.ranges[model.labels[label]]
     least, most = np.array([ranges[name] for name in NAMES], np.float32).T
     rows = np.vstack([least, most, least - 0.001, most + 0.01])
-    at_least, at_most, below, beyond = together = model.warnings(rows, [label] * 4)
-    assert [model.warnings(row[np.newaxis], [label])[0] for row in rows] == together
+    covered = model.statistics.ranges
+    together = model.warnings(rows, [label] * 4, covered.outside(rows, np.full(4, label)))
+    alone = [covered.outside_one(row.tolist(), label) for row in rows]
+    assert [model.warnings(row[np.newaxis], [label], one)[0] for row, one in zip(rows, alone, strict=True)] == together
+    at_least, at_most, below, beyond = together
     assert at_least == at_most == []
     assert [sentence.split()[0] for sentence in below] == list(NAMES)
     assert [sentence.split()[0] for sentence in beyond] == list(NAMES)

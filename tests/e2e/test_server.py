@@ -15,14 +15,9 @@ import pytest
 import requests
 from animals import GREAT_DANE, KNOWN
 from bad_input import GOOD
-from serving import GUNICORN, ROOT, Server, environment, free_port, serving
+from serving import GUNICORN, ROOT, Server, environment, free_port, serving, workers
 
 JSON = {"Content-Type": "application/json"}
-
-
-def workers(server: Server) -> list[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
 
 
 def await_workers(server: Server, fit: Callable[[list[int]], bool]) -> None:
