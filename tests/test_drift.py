@@ -81,6 +81,14 @@ def test_values_beyond_the_bounds_are_counted_as_refused(client: FlaskClient, as
     assert found["features"]["body_mass_kg"]["rows"] == 1
 
 
+def test_what_is_no_value_is_not_counted(client: FlaskClient) -> None:
+    """A string, or nothing at all, says nothing of how a feature is spread; the rejections' metric has it."""
+    dog = named(KNOWN["dog"])
+    for features in (dog | {"ear_length_cm": "15.5"}, dog | {"ear_length_cm": None}, {"ear_length_cm": 15.5}):
+        assert client.post("/predict", json={"features": features}).status_code == 422
+    assert told(client)["rows"] == 0
+
+
 def test_explanations_are_not_counted(client: FlaskClient) -> None:
     """Whoever moves a slider of the page shows the network animals that nobody met."""
     for value in (38.4, 101.1):
@@ -166,9 +174,12 @@ def test_the_setting_says_from_where_on() -> None:
     assert told(lenient)["verdict"] == "alike"
 
 
-def test_a_large_batch_is_its_last_rows(client: FlaskClient) -> None:
-    """No more of it is looked at than a window has."""
-    native(client, np.concatenate([crowd.llamas(2_000, 7), crowd.unshifted(1_000, 8).rows]))
+@pytest.mark.parametrize("at_once", [3_000, 250])
+def test_a_large_batch_is_its_last_rows(client: FlaskClient, at_once: int) -> None:
+    """No more of it, or of several, is looked at than a window has."""
+    rows = np.concatenate([crowd.llamas(2_000, 7)[:2_000], crowd.unshifted(1_000, 8).rows])
+    for start in range(0, len(rows), at_once):
+        native(client, rows[start : start + at_once])
     assert (told(client)["rows"], told(client)["verdict"]) == (500, "alike")
 
 
