@@ -4,6 +4,7 @@ A second, thinner adapter over the same handlers and the same gate as `app.py`; 
 both and compares the answers byte for byte.
 """
 
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -16,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
-from service import media, trial
+from service import lines, media, trial
 from service.app import carry, endpoint_of, raising
 from service.errors import RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
@@ -33,11 +34,13 @@ _MOST_PATHS = 512  # whose routes are remembered
 
 
 def serve() -> "Application":
-    """The application for gunicorn, or one line on stderr and exit code 1."""
+    """The application for gunicorn, or one line in the log and exit code 1."""
     try:
-        return Application(Service.open(Settings.load(), trial.stand_first, shared()))
+        with lines.alone():
+            return Application(Service.open(Settings.load(), trial.stand_first, shared()))
     except (StartupError, BundleError) as error:
-        sys.exit(f"menagerie: {error}")
+        logging.getLogger("menagerie").critical("menagerie: %s", error)
+        sys.exit(1)
 
 
 class Application:

@@ -35,8 +35,8 @@ class Model:
         self.answer = bundle.manifest.layers[-1].name
 
     @classmethod
-    def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
-        """The model in a bundle's folder, verified and self-tested.
+    def open(cls, folder: Path, engine_name: str, ledger: Ledger, name: str = "") -> "Model":
+        """The model in a bundle's folder, verified and self-tested; under its own name unless another is given.
 
         Raises:
             BundleError: a file is not what its manifest says, or a golden row has another answer.
@@ -45,7 +45,7 @@ class Model:
         found = bundle.read(folder)
         loaded = engine.load(engine_name, found)
         _self_test(found, loaded)
-        return cls(found, loaded, ledger)
+        return cls(found.named(name) if name else found, loaded, ledger)
 
     def require(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.
@@ -109,7 +109,8 @@ class Model:
         return said
 
     def _warning(self, value: float, index: int, answer: int) -> str:
-        feature, (least, most) = self.features[index], self.statistics.ranges.of[answer][index]
+        feature, ranges = self.features[index], self.statistics.ranges
+        least, most = ranges.least[answer][index], ranges.most[answer][index]
         unit = f" {feature.unit}".rstrip()
         return (
             f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from service import about, explain, metrics, oip, openapi, page, predict, tfserving, trial, viewer
+from service import about, explain, metrics, oip, openapi, page, predict, spans, tfserving, trace, trial, viewer
+from service.access import Access
 from service.cors import Origins
 from service.drift import Drift
-from service.gate import Gate, Observer, log
+from service.gate import Gate, Observer
 from service.keys import Keys
 from service.memory import Memory
 from service.messages import Route
@@ -16,6 +17,7 @@ from service.metrics import Collect
 from service.model import Model
 from service.settings import Settings
 from service.shelf import Shelf
+from service.spans import Spans
 from service.statistics import Ledger
 from service.tally import Tally
 from service.trial import Trial
@@ -37,6 +39,7 @@ class Service:
     routes: Sequence[Route]
     tally: Tally
     vitals: Vitals
+    spans: Spans | None
 
     @classmethod
     def open(cls, settings: Settings, stand: Trial = trial.pass_over, memory: Memory | None = None) -> Self:
@@ -50,10 +53,17 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
+        traced = Spans() if spans.wanted() else None
         memory = memory or Memory()
         drift = Drift(settings, memory.file)
-        observers: list[Observer] = [drift.tell, *([log] if settings.log_requests else [])]
-        gate = Gate(observers=observers, keys=keys, origins=origins)
+        observers: list[Observer] = [Access(settings.log_rate).tell, drift.tell, *([traced.tell] if traced else [])]
+        gate = Gate(
+            observers=observers,
+            keys=keys,
+            origins=origins,
+            begin=traced.begin if traced else trace.take_over,
+            timed=settings.server_timing,
+        )
         ledger, collects = Ledger(memory), list[Collect]()
         whole = [*page.routes(about.index), *viewer.routes(), *metrics.routes(collects)]
         shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand, ledger)
@@ -64,7 +74,7 @@ class Service:
         observers.append(tally.observe)
         collects.append(partial(_found, settings.engine, memory, shelf, ledger=ledger, tally=tally, vitals=vitals))
         collects.append(drift.collect)
-        return cls(settings, gate, shelf, drift, routes, tally, vitals)
+        return cls(settings, gate, shelf, drift, routes, tally, vitals, traced)
 
 
 def _found(  # noqa: PLR0913 (all that is counted)
