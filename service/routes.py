@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from service import about, explain, metrics, oip, openapi, page, predict, spans, tfserving, trace, trial, viewer
 from service.access import Access
 from service.cors import Origins
+from service.drift import Drift
 from service.gate import Gate, Observer
 from service.keys import Keys
 from service.memory import Memory
@@ -34,6 +35,7 @@ class Service:
     settings: Settings
     gate: Gate
     shelf: Shelf
+    drift: Drift
     routes: Sequence[Route]
     tally: Tally
     vitals: Vitals
@@ -52,7 +54,9 @@ class Service:
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
         traced = Spans() if spans.wanted() else None
-        observers: list[Observer] = [Access(settings.log_rate).tell, *([traced.tell] if traced else [])]
+        memory = memory or Memory()
+        drift = Drift(settings, memory.file)
+        observers: list[Observer] = [Access(settings.log_rate).tell, drift.tell, *([traced.tell] if traced else [])]
         gate = Gate(
             observers=observers,
             keys=keys,
@@ -60,17 +64,17 @@ class Service:
             begin=traced.begin if traced else trace.take_over,
             timed=settings.server_timing,
         )
-        memory = memory or Memory()
         ledger, collects = Ledger(memory), list[Collect]()
         whole = [*page.routes(about.index), *viewer.routes(), *metrics.routes(collects)]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand, ledger)
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand, ledger)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
         tally, vitals = Tally(memory, routes), Vitals(memory)
         observers.append(tally.observe)
         collects.append(partial(_found, settings.engine, memory, shelf, ledger=ledger, tally=tally, vitals=vitals))
-        return cls(settings, gate, shelf, routes, tally, vitals, traced)
+        collects.append(drift.collect)
+        return cls(settings, gate, shelf, drift, routes, tally, vitals, traced)
 
 
 def _found(  # noqa: PLR0913 (all that is counted)
@@ -86,12 +90,15 @@ def _found(  # noqa: PLR0913 (all that is counted)
     yield from families.of_workers(vitals)
 
 
-def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
+def _equip(  # noqa: PLR0913, PLR0917 (what a version needs to have routes)
+    settings: Settings, gate: Gate, drift: Drift, whole: Sequence[Route], shelf: Shelf, model: Model
+) -> list[Route]:
     """Every route that one version of the model answers; ``whole`` are those that all versions share."""
     validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
     routes = [
         *about.model_routes(model),
         *page.model_routes(model),
+        *drift.routes(model),
         *predict.routes(model, validator),
         *explain.routes(model, validator),
         *oip.routes(model, validator, shelf, gate),

@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[
         float, Field(gt=0, description="between SIGTERM and SIGKILL on the platform; the others are checked against it")
     ] = 30
+    drift_rows: Annotated[
+        int, Field(ge=100, le=1_000_000, description="last rows that are held against the training rows")
+    ] = 1_000
+    drift_psi: Annotated[
+        float, Field(gt=0, description="population stability index from which on they have shifted")
+    ] = 0.2
     log_format: Annotated[
         Literal["auto", "json", "text"], Field(description="of a log line; `auto`: text on a terminal, else JSON")
     ] = "auto"
