@@ -11,8 +11,9 @@ export PORT
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
+# By files, beside one another: most tests wait for a socket. tests/turns.py says which have the machine to themselves.
 test: $(VENV)/dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The long form of tests/chaos, with its table: docs/reliability.md.
 chaos: $(VENV)/dev
@@ -32,9 +33,10 @@ check: $(VENV)/dev
 	$(BIN)/pytest tests/test_docs.py
 	$(BIN)/python -m supply.audit
 
-# What the image installs, in CycloneDX.
+# What the image is made of, Debian's packages and Python's, in CycloneDX.
 sbom: $(VENV)/dev
-	$(BIN)/python -m supply.sbom sbom.json
+	docker build --tag menagerie .
+	$(BIN)/python -m supply.sbom menagerie sbom.json
 
 # Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
 SECONDS ?= 60
@@ -65,7 +67,8 @@ $(VENV)/pyvenv.cfg:
 # The locks: universal (any platform, any Python from 3.11) and, on purpose, without a download address.
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
-	for set in 'serve' 'train --extra train' 'dev --extra train --extra bench --extra test --extra check'; do \
+	for set in 'serve' 'otel --extra otel' 'train --extra train' \
+		'dev --extra train --extra otel --extra bench --extra test --extra check'; do \
 		set -- $$set; name=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
@@ -76,4 +79,4 @@ vendor:
 	service/page/vendor/update
 
 clean:
-	rm -rf $(VENV) .bench .clients .fuzz .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .policy .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

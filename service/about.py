@@ -31,7 +31,8 @@ def model_routes(model: Model) -> list[Route]:
 def index(_: Request) -> Reply:
     """The paths that there are, for whoever asks for ``/`` and is no browser."""
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
-    paths |= {"explain": "/explain", "docs": "/docs", "openapi": "/openapi.json"}
+    paths |= {"explain": "/explain", "drift": "/drift", "docs": "/docs", "openapi": "/openapi.json"}
+    paths |= {"metrics": "/metrics"}
     # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
     return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})
 
@@ -45,7 +46,10 @@ def _ready(gate: Gate, _: Request) -> Reply:
     return json_reply({"status": "ready"})
 
 
-def _health(shelf: Shelf, gate: Gate, _: Request) -> Reply:
+def _health(shelf: Shelf, gate: Gate, request: Request) -> Reply:
+    refused = shelf.refused
+    if not gate.trusts(request):
+        refused = dict.fromkeys(refused, "ask with an API key to be told why")
     document = {
         "live": True,
         "ready": not gate.draining,
@@ -53,6 +57,6 @@ def _health(shelf: Shelf, gate: Gate, _: Request) -> Reply:
         "uptime_seconds": round(time.monotonic() - gate.started, 3),
         "model": shelf.current.model.identity,
         "versions": shelf.versions,
-        "refused": shelf.refused,
+        "refused": refused,
     }
     return json_reply(document, 503 if gate.draining else 200)

@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 from service import media
 from service.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
 from service.gate import Gate
+from service.memory import shared
 from service.messages import Handler, Reply, Request, Route
 from service.routes import Service
 from service.settings import Settings
@@ -24,7 +25,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises:
         StartupError, BundleError: it cannot start; the message says why in one line.
     """
-    return carry(Service.open(settings or Settings.load()))
+    if settings:
+        return carry(Service.open(settings))
+    return carry(Service.open(Settings.load(), memory=shared()))
 
 
 def carry(service: Service) -> Flask:

@@ -4,9 +4,10 @@ A second, thinner adapter over the same handlers and the same gate as `app.py`; 
 both and compares the answers byte for byte.
 """
 
+import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from io import BytesIO
 from typing import NamedTuple
@@ -16,10 +17,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
-from service import media, trial
+from service import lines, media, trial
 from service.app import carry, endpoint_of, raising
 from service.errors import OverloadedError, RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
+from service.memory import shared
 from service.messages import Handler, Reply, Request
 from service.pool import Pool
 from service.routes import Service
@@ -32,11 +34,13 @@ _MOST_PATHS = 512  # whose routes are remembered
 
 
 def serve() -> "Application":
-    """The application for gunicorn, or one line on stderr and exit code 1."""
+    """The application for gunicorn, or one line in the log and exit code 1."""
     try:
-        return Application(Service.open(Settings.load(), trial.stand_first))
+        with lines.alone():
+            return Application(Service.open(Settings.load(), trial.stand_first, shared()))
     except (StartupError, BundleError) as error:
-        sys.exit(f"menagerie: {error}")
+        logging.getLogger("menagerie").critical("menagerie: %s", error)
+        sys.exit(1)
 
 
 class Application:
@@ -47,7 +51,7 @@ class Application:
         self.settings = settings = service.settings
         self._gate = service.gate
         self.leaving = False
-        self._hot = {endpoint_of(route): route for route in service.routes if route.hot}
+        self._routes = {endpoint_of(route): route for route in service.routes}
         self._flask = carry(service)
         self._urls = self._flask.url_map.bind("")
         self.find = lru_cache(_MOST_PATHS)(self._find)
@@ -55,6 +59,7 @@ class Application:
         self.inline_bytes = min(settings.inline_bytes, self._limit)
         self._pool = Pool(settings.threads, settings.max_concurrency)
         self._intake = Intake(self._limit, settings.body_seconds, settings.max_pending_bytes)
+        self._in_flight = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; a WebSocket is refused."""
@@ -62,7 +67,11 @@ class Application:
             await send({"type": "websocket.close"})
             return
         headers = Headers(scope["headers"])
-        with closing(Body(self._intake, headers, receive)) as body, suppress(ConnectionError):  # nobody to answer
+        with (
+            self._flying(),
+            closing(Body(self._intake, headers, receive)) as body,
+            suppress(ConnectionError),  # nobody to answer
+        ):
             answer = await self._answer(scope, headers, body)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
@@ -79,8 +88,32 @@ class Application:
         try:
             self._pool.require_room()
         except OverloadedError as error:
-            return self._refuse(error, "POST", path, found, headers)
+            return self._gate.answer(_asked("POST", path, headers, found), raising(error))
         return None
+
+    def tell(self, connections: int, late: float) -> None:
+        """Say how this worker is: with so many connections, and its loop so many seconds ``late``."""
+        shelf = self.service.shelf
+        self.service.vitals.tell(
+            serves=shelf.current.model.number,
+            looked_ms=int(shelf.looked * 1e3),
+            refused=len(shelf.refused),
+            draining=self._gate.draining,
+            leaving=self.leaving,
+            in_flight=self._in_flight,
+            queued=self._pool.waiting,
+            connections=connections,
+            pending_bytes=self._intake.pending,
+            late_us=int(late * 1e6),
+        )
+
+    @contextmanager
+    def _flying(self) -> Iterator[None]:
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     def leave(self, *, ending: bool) -> None:
         """Let every answer from now on be the last on its connection; at the end of the service, say not ready too.
@@ -92,47 +125,47 @@ class Application:
 
     async def _answer(self, scope: Message, headers: "Headers", body: Body) -> "Answer":
         found = self.find(scope["method"], scope["path"])
+        hot = found if found and found.hot else None
         try:
             _require_host(scope, headers)
-            if not found or body.length > self.inline_bytes:
+            if body.more and self._gate.guarded:  # who may not ask is not listened to
+                request = _asked(scope["method"], scope["path"], headers, found)
+                self._gate.require_key(request, found.handler if found else None)
+            if not hot or body.length > self.inline_bytes:
                 self._pool.require_room()
-            return await self._answer_to(scope, found, headers, await body.read())
-        except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
-            return _answer_of(self._refuse(error, scope["method"], scope["path"], found, headers))
+            return await self._answer_to(scope, hot, headers, await body.read())
+        except RequestError as error:  # of the caller's pace or key, or of the server's state, whatever was asked
+            request = _asked(scope["method"], scope["path"], headers, found)
+            return _answer_of(self._gate.answer(request, raising(error)))
 
-    def _refuse(self, error: RequestError, method: str, path: str, found: "Found | None", headers: "Headers") -> Reply:
-        request = Request(method, path, headers, bytes, {}, found.route if found else "")
-        return self._gate.answer(request, raising(error))
-
-    async def _answer_to(
-        self, scope: Message, found: "Found | None", headers: "Headers", body: bytes | None
-    ) -> "Answer":
-        if not found:
+    async def _answer_to(self, scope: Message, hot: "Found | None", headers: "Headers", body: bytes | None) -> "Answer":
+        if not hot:
             return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
-        request = Request(found.method, found.path, headers, read, found.parameters, found.route)
+        request = Request(hot.method, hot.path, headers, read, hot.parameters, hot.route)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
-            return _answer_of(await self._pool.run(self._gate.answer, request, found.handler))
-        return _answer_of(self._gate.answer(request, found.handler))
+            return _answer_of(await self._pool.run(self._gate.answer, request, hot.handler))
+        return _answer_of(self._gate.answer(request, hot.handler))
 
     def _find(self, method: str, path: str) -> "Found | None":
-        """The hot route that Flask would take, if it is one."""
+        """The route that Flask would take, if there is one; what HEAD asks for is Flask's."""
         try:
             endpoint, parameters = self._urls.match(path, method)
         except HTTPException:
             return None
-        route = self._hot.get(endpoint)
-        return Found(method, path, route.handler, parameters, route.path) if route and route.method == method else None
+        route = self._routes[endpoint]
+        return Found(method, path, route.handler, parameters, route.path, route.hot and route.method == method)
 
 
 class Found(NamedTuple):
-    """A hot route as a path names it."""
+    """A route as a path names it; ``hot`` if the event loop is to answer."""
 
     method: str
     path: str
     handler: Handler
     parameters: Mapping[str, str]
     route: str
+    hot: bool
 
 
 class Headers:
@@ -175,6 +208,11 @@ def _answer_of(reply: Reply) -> Answer:
 
 def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+def _asked(method: str, path: str, headers: Headers, found: Found | None) -> Request:
+    """A request whose body nobody reads."""
+    return Request(method, path, headers, bytes, {}, found.route if found else "")
 
 
 def _require_host(scope: Message, headers: Headers) -> None:

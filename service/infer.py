@@ -157,7 +157,7 @@ class Inferring:
             if name == LABEL:
                 return Tensor(name, (len(rows),), [self._model.labels[index] for index in best])
             if name == WARNINGS:
-                said = self._model.warnings(rows, best)
+                said = self._model.warnings(rows, best, record.unlike)
                 return Tensor(name, (len(rows),), ["; ".join(sentences) for sentences in said])
             values = probabilities if name == PROBABILITIES else layers[name]
             return Tensor(name, values.shape, values)

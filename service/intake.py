@@ -58,7 +58,7 @@ class Body:
                 if self._size > self._intake.limit:
                     return None
         except TimeoutError:
-            raise TooSlowError(f"the body must be here within {self._intake.seconds:g} s") from None
+            raise TooSlowError.after(self._intake.seconds) from None
         return bytes(content)
 
     async def linger(self) -> None:

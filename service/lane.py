@@ -27,7 +27,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
+from service.app import raising
 from service.asgi import Application, Found, Headers
+from service.errors import TooSlowError
 from service.messages import Reply
 from service.patience import Patient
 
@@ -98,6 +100,15 @@ class Lane(Patient):
         self._short = self._plain and self._clean and self._awaiting_request and self._current_request is None
         return self._short
 
+    def refuse(self, status: int, reason: str) -> None:
+        """Tell a body that is late, the one thing wrong once the head is here, in the words of the head's protocol."""
+        head = self._head(self._held) if self._whole_head else None
+        if head and head.found:
+            late = raising(TooSlowError.after(self.app.settings.body_seconds))
+            self._send(self.app.answer(head.found._replace(handler=late), head.headers, b""), last=True)
+        else:
+            super().refuse(status, reason)
+
     def _feed_callback_parser(self, data: bytes) -> bool:
         try:
             fed: bool = super()._feed_callback_parser(data)
@@ -111,6 +122,7 @@ class Lane(Patient):
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         """What gunicorn refuses by itself, without its message: that one repeats what was sent."""
         del message
+        self.app.service.tally.refuse(status)
         super()._send_error_response(status, HTTPStatus(status).phrase, extra_headers)
 
     def _head(self, data: bytes) -> _Head | None:
@@ -141,13 +153,13 @@ class Lane(Patient):
             self._since, self._heading, self._whole_head = self.worker.loop.time(), 0, False
         return rest
 
-    def _send(self, reply: Reply) -> None:
+    def _send(self, reply: Reply, *, last: bool = False) -> None:
         worker = self.worker
         worker.nr += 1
-        leaving = self.app.leaving
+        last = last or self.app.leaving
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
-        if leaving:
+        if last:
             fields.append("Connection: close\r\n")
         status = _get_cached_status_line((1, 1), reply.status)
         told = "".join(fields).encode("latin-1")
@@ -157,12 +169,12 @@ class Lane(Patient):
         self._since = worker.loop.time()
         self._heading = 0
         self._whole_head = False
-        if leaving:
+        if last:
             self._keepalive_timeout()
 
     def _hold(self, data: bytes, *, whole_head: bool) -> None:
-        """Keep the beginning of a request."""
-        if not self._heading:
+        """Keep the beginning of a request; once its head is whole, its body has time of its own."""
+        if not self._heading or whole_head != self._whole_head:
             self._since = self.worker.loop.time()
         self._held, self._heading, self._whole_head = data, len(data) + 1, whole_head
 
@@ -203,5 +215,5 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
         return None
     path = match["path"].decode()
     found = app.find("POST", path)
-    here = found is not None and int(length) <= app.inline_bytes
+    here = found is not None and found.hot and int(length) <= app.inline_bytes
     return _Head(len(raw), len(raw) + int(length), path, found, here, Headers(headers))

@@ -10,9 +10,10 @@ import numpy as np
 from models import bundle
 from models.bundle import Bundle, BundleError
 from service import engine
+from service.bins import Bins
 from service.engine import Array, Engine
 from service.errors import NoModelError
-from service.record import Predicted, Record
+from service.record import Places, Predicted, Record
 from service.statistics import Ledger
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
@@ -28,17 +29,14 @@ class Model:
         self.labels = bundle.manifest.labels
         self.number = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
-        self.statistics = ledger.of(self.number)
+        self.statistics = ledger.of(bundle.manifest)
+        self.bins = Bins(bundle.manifest)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
-        ranges = bundle.manifest.reference.ranges
-        seen = np.array([[ranges[label][name] for name in bundle.manifest.names] for label in self.labels], np.float32)
-        self._least, self._most = seen[:, :, 0], seen[:, :, 1]
-        self._seen = seen.tolist()
 
     @classmethod
-    def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
-        """The model in a bundle's folder, verified and self-tested.
+    def open(cls, folder: Path, engine_name: str, ledger: Ledger, name: str = "") -> "Model":
+        """The model in a bundle's folder, verified and self-tested; under its own name unless another is given.
 
         Raises:
             BundleError: a file is not what its manifest says, or a golden row has another answer.
@@ -47,7 +45,7 @@ class Model:
         found = bundle.read(folder)
         loaded = engine.load(engine_name, found)
         _self_test(found, loaded)
-        return cls(found, loaded, ledger)
+        return cls(found.named(name) if name else found, loaded, ledger)
 
     def require(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.
@@ -73,9 +71,11 @@ class Model:
         """
         started = time.perf_counter_ns()
         outputs = self._engine.run(rows, (self.answer, *layers))
-        self.statistics.ran(len(rows), time.perf_counter_ns() - started)
-        _require_finite(outputs[self.answer])
-        record.predicted = Predicted(rows, outputs[self.answer])
+        spent = time.perf_counter_ns() - started
+        answer = outputs[self.answer]
+        _require_finite(answer)
+        record.unlike = self.statistics.ran(rows, answer, spent)
+        record.predicted = Predicted(rows, answer)
         record.lap("infer")
         return outputs
 
@@ -97,30 +97,25 @@ class Model:
         _require_finite(answer)
         return answer
 
-    def warnings(self, rows: Array, answers: Sequence[int]) -> list[list[str]]:
-        """For each row a sentence for each value that no training row of its answer had.
+    def warnings(self, rows: Array, answers: Sequence[int], unlike: Places) -> list[list[str]]:
+        """For each row a sentence for each of its values that is ``unlike`` what the training rows of its answer had.
 
         ``answers`` are the labels' indices, one a row.
         """
         said: list[list[str]] = [[] for _ in answers]
-        for row in (0,) if len(rows) == 1 else self._unlike(rows, answers):  # one row costs less than NumPy's calls
-            answer = answers[row]
-            for feature, value, (least, most) in zip(
-                self.features, rows[row].tolist(), self._seen[answer], strict=True
-            ):
-                if not least <= value <= most:
-                    unit = f" {feature.unit}".rstrip()
-                    said[row].append(
-                        f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
-                        f"in every {self.labels[answer]} of the training rows: the answer is a guess"
-                    )
+        for place in unlike:  # hardly ever any
+            row, index = divmod(int(place), len(self.features))
+            said[row].append(self._warning(float(rows[row, index]), index, answers[row]))
         return said
 
-    def _unlike(self, rows: Array, answers: Sequence[int]) -> list[int]:
-        """The rows, by number, with a value that no training row of their answer had: hardly ever any."""
-        outside = (rows < self._least[answers]) | (rows > self._most[answers])
-        unlike: list[int] = np.flatnonzero(outside.any(axis=1)).tolist()
-        return unlike
+    def _warning(self, value: float, index: int, answer: int) -> str:
+        feature, ranges = self.features[index], self.statistics.ranges
+        least, most = ranges.least[answer][index], ranges.most[answer][index]
+        unit = f" {feature.unit}".rstrip()
+        return (
+            f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
+            f"in every {self.labels[answer]} of the training rows: the answer is a guess"
+        )
 
 
 def _require_finite(answer: Array) -> None:

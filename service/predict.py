@@ -38,7 +38,7 @@ def document(model: Model, row: Array, record: Record) -> dict[str, Any]:
 def _answers(model: Model, rows: Array, record: Record) -> list[dict[str, Any]]:
     probabilities = strictjson.shortest(model.probabilities(rows, record))
     best = [row.index(max(row)) for row in probabilities]
-    told = zip(probabilities, best, model.warnings(rows, best), strict=True)
+    told = zip(probabilities, best, model.warnings(rows, best, record.unlike), strict=True)
     return [
         {
             "label": model.labels[index],

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from signal import SIGKILL, Signals
@@ -96,7 +97,7 @@ def require_sound(found: Bundle, engine_name: str) -> None:
     except BundleError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise BundleError(f"the network in {found.folder} cannot be run ({reason}): train the model again") from error
 
 
@@ -144,7 +145,12 @@ def _unlike(given: Array, expected: NDArray[Any], tolerance: float) -> NDArray[n
 
 
 def bound(seconds: float, *, memory: bool = True) -> None:
-    """Let this process take no more than so many seconds of a processor, so much more memory, and leave no core."""
+    """Let this process take no more than so many seconds of a processor, so much more memory, and leave no core.
+
+    Where there is less memory than that, as in a container, the kernel is to end this process and no other.
+    """
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (_taken() + _MOST_BYTES,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

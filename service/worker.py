@@ -10,14 +10,17 @@ import asyncio
 import signal
 import socket
 import sys
+from asyncio import constants
 from typing import Any
 
 from service import lane
 from service.door import Door
+from service.memory import shared
 from service.patience import Patient, watch
 from service.settings import Settings
 
 _TICK_SECONDS = 0.05
+_TELL_SECONDS = 1.0
 _UNSENT = 131_072  # bytes of answers that the kernel holds for a caller, beyond those that are under way
 _MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
 
@@ -25,12 +28,14 @@ _MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
 def begin(worker: Any, ending: memoryview) -> None:
     """Set an asgi worker up, before its loop runs. ``ending`` is shared with the master: 1 once all of it ends."""
     lane.install()
+    constants.SSL_HANDSHAKE_TIMEOUT = worker.asgi.settings.head_seconds  # gunicorn hands on no timeout to asyncio
     for listener in worker.sockets:
         _bound(listener.sock, worker.asgi.settings)
     life = Life(worker, ending)
     worker.loop.add_signal_handler(signal.SIGTERM, life.leave)
     life.start(watch())
     life.start(life.tick())
+    life.start(life.tell())
 
 
 def _bound(listener: socket.socket, settings: Settings) -> None:
@@ -61,6 +66,7 @@ class Life:
     def leave(self) -> None:
         """Begin to end: on SIGTERM from the master, or after so many requests."""
         first = not self._worker.asgi.leaving
+        shared().leave()
         self._worker.asgi.leave(ending=bool(self._ending[0]))
         if first:
             self.start(self._end())
@@ -78,6 +84,14 @@ class Life:
             await asyncio.sleep(_TICK_SECONDS * 10)
         self._worker.log.info("%d requests were answered: another worker takes over", self._worker.nr)
         self.leave()
+
+    async def tell(self) -> None:
+        """Say again and again how this worker is."""
+        due = self._loop.time()
+        while True:
+            self._worker.asgi.tell(len(Patient.open), self._loop.time() - due)
+            due = self._loop.time() + _TELL_SECONDS
+            await asyncio.sleep(_TELL_SECONDS)
 
     async def _end(self) -> None:
         """Accept for some more time, each connection for one answer; then none, and see the last answers off."""

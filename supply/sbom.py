@@ -1,25 +1,27 @@
-"""`python -m supply.sbom sbom.json`: what the image installs from Python's index, as CycloneDX tells it.
+"""`python -m supply.sbom menagerie sbom.json`: what an image is made of, as CycloneDX tells it.
 
-It is made from the lock that the image is built from; what the base image brings is the base image's own to list.
+Syft reads the image itself: Debian's packages as much as Python's, whatever was meant to be in it.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from supply.tools import ROOT, tool
+from supply.tools import tool
 
 
-def write(path: Path) -> None:
-    """Write the list, valid by CycloneDX's schema and the same whenever the lock is.
+def write(image: str, path: Path) -> None:
+    """Write the list for an image that the engine has.
 
     Raises:
-        InstallError: its tool cannot be had.
+        InstallError: the tool cannot be had.
+        CalledProcessError: the tool found no such image, and said so.
     """
-    command = [str(tool("cyclonedx-py")), "requirements", str(ROOT / "requirements" / "serve.txt")]
-    options = ["--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "application", "--output-reproducible"]
-    subprocess.run([*command, *options, "--of", "JSON", "-o", str(path)], check=True)  # noqa: S603
+    command = [str(tool("syft")), "scan", f"docker:{image}", "--quiet", "--output", f"cyclonedx-json={path}"]
+    quiet = {"SYFT_CHECK_FOR_APP_UPDATE": "false"}  # it is pinned, and asks nobody
+    subprocess.run(command, check=True, env={**os.environ, **quiet})  # noqa: S603
 
 
 if __name__ == "__main__":
-    write(Path(sys.argv[1]))
+    write(sys.argv[1], Path(sys.argv[2]))

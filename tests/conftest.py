@@ -12,17 +12,18 @@ import requests
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from serving import Server, serving
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
+from service.memory import Memory
 from service.model import Model
 from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
 from service.validation import Validator
 
-pytest_plugins = ["faults"]  # the table of tests/chaos
+pytest_plugins = ["containers", "faults", "turns"]  # the engine; the table of tests/chaos; who runs alone
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,7 +58,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def model(settings: Settings) -> Model:
-    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger())
+    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger(Memory()))
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +87,7 @@ def browser() -> Iterator[Browser]:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not chromium:
         pytest.skip("no Chromium here: install Debian's package, or set CHROMIUM")
+    expect.set_options(timeout=20_000)  # ms: other tests may keep the machine busy
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,

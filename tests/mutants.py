@@ -43,12 +43,12 @@ def mutate(content: bytes, number: int) -> bytes:
     return bytes(changed)
 
 
-def place(home: Path, content: bytes) -> Path:
+def place(home: Path, content: bytes, version: int = 1) -> Path:
     """The shipped bundle in ``home``, with a network of these bytes and a manifest that vouches for them."""
-    folder = home / "animals" / "1"
+    folder = home / "animals" / str(version)
     if not folder.exists():
         shutil.copytree(SHIPPED, folder, ignore=shutil.ignore_patterns("report", "*.keras"))
-    manifest = json.loads((SHIPPED / MANIFEST).read_text())
+    manifest = json.loads((SHIPPED / MANIFEST).read_text()) | {"version": version}
     manifest["files"] = {
         WEIGHTS: manifest["files"][WEIGHTS],
         MODEL_LITERT: {"size": len(content), "sha256": sha256(content).hexdigest()},

@@ -1,14 +1,15 @@
 """Starting the real thing: gunicorn as `make run` starts it, in a process of its own."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 
@@ -37,7 +38,11 @@ def free_port() -> int:
 
 @contextmanager
 def serving(*arguments: str, **settings: str) -> Iterator[Server]:
-    """A ready service, on ``PORT`` if that is given; ended with SIGTERM, and awaited, if the test did not do so."""
+    """A ready service, on ``PORT`` if that is given; ended with SIGTERM, and awaited, if the test did not do so.
+
+    It ends without the seconds in which callers elsewhere would learn of it, unless ``settings`` say otherwise.
+    """
+    settings = {"MENAGERIE_DRAIN_SECONDS": "0"} | settings
     port = int(settings.pop("PORT", 0)) or free_port()
     with subprocess.Popen(
         [*GUNICORN, "--bind", f"127.0.0.1:{port}", *arguments],
@@ -56,6 +61,17 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
             process.communicate(timeout=60)
 
 
+def told(said: str) -> list[dict[str, Any]]:
+    """What a service said on stderr, each line a JSON document."""
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that answer, oldest first."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
+
+
 def await_ready(server: Server, *, seconds: float = 60) -> None:
     """Return once ``/readyz`` says 200.
 
@@ -71,3 +87,15 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
         except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.05)
     raise AssertionError(f"not ready after {seconds} s")
+
+
+def await_workers(server: Server, fit: Callable[[list[int]], bool], *, seconds: float = 60) -> None:
+    """Return once the master's children are as they should be.
+
+    Raises:
+        AssertionError: the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while not fit(now := workers(server)):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)

@@ -1,13 +1,13 @@
 """What happens to every request, whatever its handler does."""
 
 import json
-import logging
+import re
 
 import pytest
 
 from service.errors import NotReadyError
-from service.gate import Gate, log
-from service.messages import Reply, Request
+from service.gate import Gate
+from service.messages import Handler, Reply, Request
 
 
 def request() -> Request:
@@ -39,11 +39,21 @@ def test_a_refusal_carries_its_headers() -> None:
     assert json.loads(reply.body)["detail"] == "no model is loaded"
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_requests_are_logged_when_asked_for(caplog: pytest.LogCaptureFixture, told: bool) -> None:
-    """One line a request, which a path cannot break in two."""
-    caplog.set_level(logging.INFO, "menagerie")
-    Gate(observers=[log] * told).answer(request(), lambda _: Reply(200, b"{}"))
-    lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == told
-    assert not told or (lines[0].startswith(r"GET '/somewhere\nelse' 200 ") and lines[0].endswith(" mine"))
+TIMED = re.compile(r"((admit|parse|validate|infer|render);dur=\d+\.\d{3}, )*total;dur=\d+\.\d{3}")
+
+
+@pytest.mark.parametrize("handler", [fail, refuse, lambda _: Reply(200, b"{}")])
+def test_every_answer_says_where_its_time_went(handler: Handler) -> None:
+    """In the syntax of Server-Timing, unless that is switched off."""
+    assert TIMED.fullmatch(Gate().answer(request(), handler).headers["Server-Timing"])
+    assert "Server-Timing" not in Gate(timed=False).answer(request(), handler).headers
+
+
+def test_a_trace_is_taken_over_into_the_answer() -> None:
+    """Whose trace it is, and which part of it this was; nothing if nobody asked for one."""
+    given = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    asked = Request("GET", "/", given, lambda: b"")
+    told = Gate().answer(asked, fail).headers["traceresponse"]
+    assert re.fullmatch("00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01", told)
+    assert "b7ad6b7169203331" not in told
+    assert "traceresponse" not in Gate().answer(request(), fail).headers

@@ -1,11 +1,13 @@
 """API keys: who has one may ask, in every protocol and on every way in; who has none may ask how the service is."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ GUARDED = [
     ("POST", "/predict"),
     ("POST", "/explain"),
     ("GET", "/model"),
+    ("GET", "/metrics"),
     ("GET", "/v2"),
     ("GET", "/v2/models/animals"),
     ("GET", "/v2/models/animals/ready"),
@@ -65,7 +68,7 @@ def lets_in(known: Keys, key: str) -> bool:
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
-    with serving(MENAGERIE_API_KEYS=f"{HASH},{OTHERS_HASH.upper()}") as ready:
+    with serving(MENAGERIE_API_KEYS=f"{HASH},{OTHERS_HASH.upper()}", MENAGERIE_BODY_SECONDS="60") as ready:
         yield ready
 
 
@@ -100,7 +103,41 @@ def test_health_is_open(guarded: Server, guarded_client: FlaskClient, path: str)
     assert guarded_client.get(path).status_code == 200
 
 
-@pytest.mark.parametrize("key", [KEY, OTHER])
+@pytest.mark.parametrize("path", ["/predict", "/explain", "/v2/models/animals/infer", "/nowhere"])
+@pytest.mark.parametrize(
+    "fields", ["Content-Length: 1000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"]
+)
+def test_without_a_key_no_body_is_waited_for(guarded: Server, path: str, fields: str) -> None:
+    """Who may not ask is told so as soon as the head is there, and may send no body."""
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{fields}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as caller:
+        caller.sendall(head.encode())
+        with HTTPResponse(caller) as answer:
+            answer.begin()
+            assert (answer.status, answer.getheader("Connection")) == (401, "close")
+
+
+def test_an_open_path_minds_no_body(guarded: Server, guarded_client: FlaskClient) -> None:
+    """Whatever is sent along with the question."""
+    for method in ("GET", "HEAD"):
+        asked = requests.request(method, f"{guarded.url}/health", data=GOOD, timeout=10)
+        assert asked.status_code == guarded_client.open("/health", method=method, data=GOOD).status_code == 200
+
+
+def test_what_is_wrong_with_a_version_is_not_for_everybody(store: Path) -> None:
+    """Health tells everybody which versions are refused, and whoever has a key why."""
+    (store / "animals" / "2").mkdir()
+    guarded = carry(Service.open(Settings(api_keys=HASH, model_store=store))).test_client()
+    unguarded = carry(Service.open(Settings(model_store=store))).test_client()
+    told = unguarded.get("/health").get_json()["refused"]
+    assert "manifest.json" in told["2"]
+    assert guarded.get("/health", headers={"X-API-Key": KEY}).get_json()["refused"] == told
+    for headers in ({}, {"X-API-Key": OTHER}):
+        said = guarded.get("/health", headers=headers).get_json()["refused"]
+        assert said == {"2": "ask with an API key to be told why"}
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER], ids=["the first", "the other"])
 @pytest.mark.parametrize("given", ["Authorization: Bearer {}", "Authorization: bearer  {}", "X-API-Key: {}"])
 def test_a_key_opens(guarded: Server, key: str, given: str) -> None:
     """Each of several, said in either way."""
@@ -225,6 +262,7 @@ def test_a_file_is_not_looked_at_for_every_request(tmp_path: Path) -> None:
         ("", f"{HASH} Ann", "hash 2 in "),
         ("", "x" * 2_000_000, "is longer than"),
     ],
+    ids=range(8),
 )
 def test_what_is_no_hash_stops_the_start(tmp_path: Path, fixed: str, content: str | None, told: str) -> None:
     """One line says which, and does not repeat what may be a key."""
@@ -256,7 +294,7 @@ def test_a_key_is_made_by_one_command() -> None:
     assert lets_in(Keys(known, None), key)
 
 
-@pytest.mark.parametrize(("hashes", "said"), [("", True), (HASH, False)])
+@pytest.mark.parametrize(("hashes", "said"), [("", True), (HASH, False)], ids=["none", "one"])
 def test_a_service_without_keys_says_so(hashes: str, said: bool) -> None:
     """One line at the start."""
     with serving(MENAGERIE_API_KEYS=hashes) as server:

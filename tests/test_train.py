@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from sklearn.datasets import load_iris
 from models import bundle
 from models.bundle import Bundle
 from service import anatomy
+from service.memory import Memory
 from service.model import Model
 from service.settings import SHIPPED_STORE
 from service.statistics import Ledger
@@ -34,6 +36,21 @@ def trained(out: Path, *arguments: object, name: str = "animals") -> Bundle:
     return bundle.read(bundle.newest(out, name))
 
 
+class Trained(NamedTuple):
+    """A small model of the animals, called pets: where it is and what was said."""
+
+    store: Path
+    done: subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    store = tmp_path_factory.mktemp("small")
+    done = train("--out", store, "--name", "pets", *SMALL)
+    assert done.returncode == 0, done.stderr
+    return Trained(store, done)
+
+
 @pytest.fixture
 def iris(tmp_path: Path) -> Path:
     """Sepals and petals of three species of iris, as a user would have them."""
@@ -47,6 +64,7 @@ def iris(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.alone
 def test_help_needs_no_tensorflow_and_is_quick() -> None:
     """It names every option, and what it imports to do so is little."""
     began = time.monotonic()
@@ -115,10 +133,12 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(
 
 
 @pytest.mark.tensorflow
-def test_the_same_seed_makes_the_same_model(tmp_path: Path) -> None:
+def test_the_same_seed_makes_the_same_model(small: Trained) -> None:
     """Bit for bit on one machine, as the next version; another seed makes another."""
-    first, again = trained(tmp_path, *SMALL).manifest, trained(tmp_path, *SMALL).manifest
-    other = trained(tmp_path, *SMALL, "--seed", 1).manifest
+    more = ("--name", "pets", *SMALL)
+    first = bundle.read(small.store / "pets" / "1").manifest
+    again = trained(small.store, *more, name="pets").manifest
+    other = trained(small.store, *more, "--seed", 1, name="pets").manifest
     assert [first.version, again.version, other.version] == [1, 2, 3]
     assert first.golden == again.golden
     assert first.metrics == again.metrics
@@ -127,11 +147,11 @@ def test_the_same_seed_makes_the_same_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_summary_says_how_good_it_is_and_how_to_serve_it(tmp_path: Path) -> None:
+def test_the_summary_says_how_good_it_is_and_how_to_serve_it(small: Trained) -> None:
     """On stdout, in plain text when that is no terminal; TensorFlow keeps quiet."""
-    done = train("--out", tmp_path, "--name", "pets", *SMALL)
+    store, done = small
     assert "cat, dog, llama and lizard" in done.stdout
-    assert str(tmp_path / "pets" / "1") in done.stdout
+    assert str(store / "pets" / "1") in done.stdout
     assert "MENAGERIE_MODEL_NAME=pets make run" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert done.stderr == "training\n"
@@ -155,7 +175,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     assert "stress" not in manifest.metrics["cross_validation"]["network"]
     page = made.content("report/index.html").decode()
     assert "No animal was measured" not in page
-    model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger())
+    model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger(Memory()))
     answers = model.evaluate(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
     assert [part.name for part in anatomy.read(made)] == [layer.name for layer in manifest.layers]

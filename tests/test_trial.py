@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import greed
 import mutants
 import pytest
+import requests
+from bad_input import GOOD
 from mutants import ALIKE, REFUSED, SHIPPED, place
-from serving import GUNICORN, ROOT, environment, free_port
+from serving import GUNICORN, ROOT, environment, free_port, serving, told
 
 from models.bundle import MANIFEST, MODEL_LITERT, BundleError
 from service import trial
@@ -57,10 +61,9 @@ def test_a_crash_at_the_start_is_told_in_one_line(tmp_path: Path, path: Path) ->
         GUNICORN, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
-    told = [line for line in ended.stderr.splitlines() if line and "[INFO]" not in line]
-    assert len(told) == 1, ended.stderr
-    assert told[0].startswith("menagerie: ")
-    assert str(tmp_path) in told[0]
+    (line,) = (line for line in told(ended.stderr) if line["level"] != "info")
+    assert line["message"].startswith("menagerie: ")
+    assert str(tmp_path) in line["message"]
 
 
 def test_a_crash_is_told_by_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,12 +73,36 @@ def test_a_crash_is_told_by_its_signal(tmp_path: Path, monkeypatch: pytest.Monke
         trial.stand_first(place(tmp_path, b""), "litert", 30)
 
 
-def test_what_hangs_is_given_up(stand: Stand, tmp_path: Path) -> None:
-    """After the time that there is; nothing goes on beside."""
+@pytest.mark.parametrize("seconds", [0, 2])
+def test_what_hangs_is_given_up(stand: Stand, tmp_path: Path, seconds: float) -> None:
+    """A network that loops for ever, after the time that there is; nothing goes on beside."""
     before = children()
-    with pytest.raises(BundleError, match="is not loaded after 0 s"):
-        stand(place(tmp_path, (SHIPPED / MODEL_LITERT).read_bytes()), "litert", 0)
+    with pytest.raises(BundleError, match=f"is not loaded after {seconds} s"):
+        stand(place(tmp_path, greed.endless()), "litert", seconds)
     assert children() == before
+
+
+def test_what_wants_too_much_memory_is_refused(stand: Stand, tmp_path: Path) -> None:
+    """A network that needs 3 GB for a thousand rows, where 2 GB are allowed; the same with less is a good one."""
+    with pytest.raises(BundleError, match="cannot be run"):
+        stand(place(tmp_path, greed.greedy()), "litert", 30)
+    stand(place(tmp_path, greed.greedy(times=100)), "litert", 30)
+
+
+def test_a_greedy_version_is_refused_while_the_old_one_serves(store: Path, tmp_path: Path) -> None:
+    """It costs no worker, and health tells why it is not served."""
+    settings = {"MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_DRAIN_SECONDS": "0"}
+    with serving(**settings, WEB_CONCURRENCY="1") as server:
+        before = requests.get(f"{server.url}/health", timeout=5).json()
+        place(tmp_path, greed.greedy(), version=2).rename(store / "animals" / "2")
+        deadline = time.monotonic() + 60
+        while not (health := requests.get(f"{server.url}/health", timeout=5).json())["refused"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        answer = requests.post(f"{server.url}/predict", GOOD, headers={"Content-Type": "application/json"}, timeout=5)
+    assert "cannot be run" in health["refused"]["2"]
+    assert health["uptime_seconds"] > before["uptime_seconds"]
+    assert answer.json()["model"] == health["model"] == before["model"]
 
 
 def test_a_refusal_is_told_as_it_is(stand: Stand, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import { Answer } from "./answer.js";
 import { Asker, get, insist } from "./api.js";
 import { card } from "./card.js";
+import { Drift } from "./drift.js";
 import { percent, settle } from "./figures.js";
 import { Network } from "./network.js";
 import { Player } from "./player.js";
@@ -34,6 +35,7 @@ async function begin() {
   const presets = has("presets.json") ? await insist(() => get("page/report/presets.json"), trouble) : null;
   const page = new Page(model, presets);
   page.start();
+  new Drift(part("drift"), model);
   const figures = has("report.json") ? await insist(() => get("page/report/report.json"), trouble) : null;
   if (figures) page.learn(figures);
   card(part("card"), model, report.files, figures);

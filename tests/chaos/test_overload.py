@@ -28,7 +28,7 @@ SETTINGS = {"MENAGERIE_MAX_CONCURRENCY": "8", "WEB_CONCURRENCY": "1"}
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 CORES = sorted(os.sched_getaffinity(0))
 BATCH = b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 1_000)
-CROWD = Path(__file__).resolve().parent.parent / "crowd.py"
+CROWD = Path(__file__).resolve().parent.parent / "strangers.py"
 
 
 class Kind(NamedTuple):
@@ -83,7 +83,7 @@ class Probes:
 
 
 def crowd(kind: Kind, port: int, pid: int, seconds: float, *how: str) -> dict[str, Any]:
-    """What became of a crowd's requests; see tests/crowd.py."""
+    """What became of a crowd's requests; see tests/strangers.py."""
     command = [sys.executable, str(CROWD), f"--port={port}", f"--pid={pid}", f"--seconds={seconds}", *kind.how, *how]
     done = subprocess.run(command, input=kind.request, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
     found: dict[str, Any] = json.loads(done.stdout)

@@ -3,58 +3,21 @@
 import os
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from balancer import balanced
-from callers import Load, Tally
-from faults import Report
-from serving import ROOT, Server, free_port, serving
+from callers import Load
+from faults import Report, both, nothing_lost, under_load
+from serving import ROOT, Server, await_workers, free_port, serving, workers
 
 SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}
 
 
-def workers(server: Server) -> list[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
-
-
 def await_others(server: Server, before: list[int], gone: list[int]) -> None:
     """Return once some workers are gone, and as many as before are there."""
-    deadline = time.monotonic() + 60
-    while len(now := workers(server)) != len(before) or set(now) & set(gone):
-        assert time.monotonic() < deadline, (now, before)
-        time.sleep(0.05)
-
-
-def nothing_lost(*tallies: Tally) -> None:
-    for tally in tallies:
-        assert (tally.lost, tally.wrong, tally.left_open) == (0, 0, 0)
-        assert set(tally.statuses) == {200}
-        assert tally.right == tally.sent > 0
-
-
-def under_load(port: int, least: int, act: Callable[[], None]) -> tuple[Tally, Tally, int]:
-    """Do something again and again until so many requests were sent; what came of them, and how often it was done."""
-    done = 0
-    with Load(port) as hurried, Load(port, callers=30, pause=0.3) as calm:
-        while hurried.tally.sent < least or done < 2:
-            time.sleep(0.3)
-            act()
-            done += 1
-    return hurried.tally, calm.tally, done
-
-
-def both(one: Tally, other: Tally) -> Tally:
-    return Tally(
-        one.sent + other.sent,
-        one.right + other.right,
-        one.lost + other.lost,
-        one.wrong + other.wrong,
-        latencies=one.latencies + other.latencies,
-    )
+    await_workers(server, lambda now: len(now) == len(before) and not set(now) & set(gone))
 
 
 def test_a_hang_up_replaces_the_workers(report: Report, long: bool) -> None:

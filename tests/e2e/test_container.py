@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,18 +97,6 @@ def fresh_project(engine: DockerClient, folder: Path) -> Iterator[Project]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DockerClient]:
-    try:
-        subprocess.run(["docker", "compose", "ls"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"no Docker engine with Compose v2: {getattr(error, 'stderr', error)}")
-    context = ["docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]
-    client = DockerClient(subprocess.run(context, capture_output=True, text=True, check=True).stdout.strip())
-    with closing(client):
-        yield client
-
-
-@pytest.fixture(scope="module")
 def project(engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with fresh_project(engine, tmp_path_factory.mktemp("compose")) as fresh:
         fresh.compose("build", "serve")
@@ -153,10 +141,12 @@ def test_up_serves_the_shipped_model(project: Project, service: Container) -> No
 
 
 def test_every_setting_of_an_operator_is_passed_through(project: Project) -> None:
-    """Compose hands over every setting but two that the image decides: where its store is, and what engine it has."""
+    """Compose hands over every setting but those that the image decides: where its models are, what engine it has."""
     config = json.loads(project.compose("config", "--format", "json"))
     passed = {name for name in config["services"]["serve"]["environment"] if name.startswith(PREFIX)}
-    assert passed == {PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "engine"}}
+    assert passed == {
+        PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "model_dir", "engine"}
+    }
 
 
 def test_processes_have_no_privileges(service: Container) -> None:
@@ -252,7 +242,7 @@ def test_broken_model_is_refused(project: Project, service: Container) -> None:
             container.reload()
             assert container.attrs["State"]["Health"]["Status"] != "healthy"
             (line,) = container.logs().decode().splitlines()
-            assert line.startswith(f"menagerie: {model} is not the file that")
+            assert json.loads(line)["message"].startswith(f"menagerie: {model} is not the file that")
         finally:
             container.remove(force=True)
     finally:
@@ -285,6 +275,8 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
         assert time.monotonic() - began < GRACE / 2
     service.reload()
     assert service.attrs["State"]["ExitCode"] == 0
+    assert service.attrs["Config"]["StopTimeout"] == GRACE == Settings().grace_seconds
+    assert "graceful_timeout" not in service.logs().decode(), "a limit does not fit into the grace"
 
 
 @pytest.mark.tensorflow

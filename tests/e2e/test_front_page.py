@@ -4,14 +4,16 @@ import json
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import crowd
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from serving import ROOT, Server, serving
 from sklearn.datasets import load_iris
 
@@ -319,6 +321,73 @@ def test_a_tap_shows_a_node_on_a_phone(browser: Browser, server: Server) -> None
         page.tap('[data-key="hidden_2.4"] .body')
         expect(page.locator("#sum h3")).to_have_text("hidden 2, node 4")
         expect(page.locator(".link.on")).to_have_count(6)
+
+
+@pytest.fixture(scope="module")
+def heavy() -> Iterator[Server]:
+    """A service that was asked about animals of twice the mass, some of them in Fahrenheit."""
+    with serving() as server:
+        requests.post(f"{server.url}/predict", json={"instances": crowd.heavier(900, 5).tolist()}, timeout=10)
+        fevered = {"instances": crowd.in_fahrenheit(100, 5).tolist()}
+        assert requests.post(f"{server.url}/predict", json=fevered, timeout=10).status_code == 422
+        requests.get(f"{server.url}/drift", timeout=10)
+        yield server
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, LAPTOP], ids=["phone", "laptop"])
+def test_the_last_rows_are_held_against_the_training_rows(
+    browser: Browser, heavy: Server, size: tuple[int, int], scheme: str
+) -> None:
+    """By keyboard, once a person wants to know: in words and bars, of every feature, fit for every screen."""
+    with opened(browser, heavy, size=size, color_scheme=scheme) as page:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.locator("#drift summary").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(".looks")).to_contain_text("What it is asked has shifted: ")
+        expect(page.locator(".looks")).to_contain_text("body_temperature_c was refused in 1")
+        expect(page.locator(".looks")).to_contain_text("body_mass_kg is higher: its median was 5.84 kg")
+        expect(page.locator(".shifts .shifted .what")).to_have_text(["Body mass", "Body temperature"])
+        expect(page.locator(".shifts li")).to_have_count(9)
+        bars = page.get_by_role("img", name="Body temperature: up to 20.4")
+        expect(bars).to_have_attribute("aria-label", re.compile("1% in training.*; refused: 1[01]% now$"))
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        found = Axe().run(page).response["violations"]
+        assert [fault["id"] for fault in found if fault["impact"] in ("serious", "critical")] == []
+        assert [url.rpartition("/")[2] for url in asked if "drift" in url] == ["drift"]
+
+
+def test_what_the_page_asks_is_no_row(browser: Browser, heavy: Server) -> None:
+    """Sliders show the network animals that nobody met: they are not held against it."""
+    before = requests.get(f"{heavy.url}/drift", timeout=10).json()["rows"]
+    with opened(browser, heavy) as page:
+        slider = page.get_by_role("slider", name="Head length")
+        slider.focus()
+        for _ in range(20):
+            page.keyboard.press("ArrowRight")
+        expect(page.locator("#stage")).to_have_attribute("aria-busy", "false")
+    time.sleep(1.5)  # what a worker still holds is counted by then
+    assert requests.get(f"{heavy.url}/drift", timeout=10).json()["rows"] == before
+
+
+def test_where_drift_is_not_told_the_page_says_so(browser: Browser, server: Server) -> None:
+    """Once: what will not change is not asked again."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.clock.install()
+        asked: list[str] = []
+
+        def refuse(route: Route) -> None:
+            asked.append(route.request.url)
+            route.fulfill(status=501, content_type="application/json", body='{"detail": "not for this model"}')
+
+        page.route("**/drift", refuse)
+        page.goto(server.url)
+        page.click("#drift summary")
+        expect(page.locator("#drift")).to_contain_text("could not answer (501: not for this model)")
+        page.clock.run_for(200 * SECOND)
+        assert len(asked) == 1
 
 
 @pytest.mark.tensorflow

@@ -1,7 +1,9 @@
 """Versions come and go under load, in real workers: no request is lost, and none gets another version's numbers."""
 
 import json
+import re
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
@@ -11,10 +13,11 @@ from typing import Any, Self
 
 import pytest
 import requests
+from callers import Load
 from handmade import Network, make
-from serving import Server, serving
+from serving import Server, await_workers, serving, workers
 
-from models.bundle import CURRENT, MODEL_LITERT
+from models.bundle import CURRENT, MODEL_KERAS, MODEL_LITERT
 
 ROW = [0.5, -1, 2]
 
@@ -136,3 +139,31 @@ def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: S
         time.sleep(0.5)
         shutil.copy(home.parent / "kept" / name, made / name)
     await_version(server, "2")
+
+
+@pytest.mark.tensorflow
+def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
+    """Its workers load the model themselves: on SIGHUP from what is good, and if nothing is, the old ones stay."""
+    home = store / "animals"
+    settings = {"MENAGERIE_ENGINE": "keras", "MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_DRAIN_SECONDS": "0"}
+    settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_LOG_RATE": "0", "WEB_CONCURRENCY": "1"}
+    with serving(**settings) as server:
+        with Load(server.port, callers=2, pause=0.05) as load:
+            shutil.copytree(home / "1", home / "2")
+            (home / "2" / MODEL_KERAS).write_bytes(b"PK")
+            first = workers(server)
+            server.process.send_signal(signal.SIGHUP)
+            await_workers(server, lambda now: len(now) == 1 and now != first, seconds=180)
+            told = requests.get(f"{server.url}/health", timeout=180).json()
+            assert (told["ready"], told["model"]["version"], list(told["refused"])) == (True, "1", ["2"])
+        (home / "1" / MODEL_KERAS).write_bytes(b"PK")
+        second = workers(server)
+        server.process.send_signal(signal.SIGHUP)
+        await_workers(server, lambda now: len(now) == 2)  # the master tries what there is in a child of its own
+        await_workers(server, lambda now: len(now) == 1, seconds=180)
+        assert requests.get(f"{server.url}/readyz", timeout=60).ok
+        assert workers(server) == second
+        server.process.terminate()
+        said = server.process.communicate(timeout=60)[1]
+    assert re.search("the old workers are kept, as no new one could start: .*model.keras is not the file that", said)
+    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})

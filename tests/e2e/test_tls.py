@@ -1,5 +1,6 @@
 """TLS by gunicorn's own settings, with a certificate made here and a caller who verifies it."""
 
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,3 +54,19 @@ def test_plain_http_is_not_answered(secure: Server) -> None:
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{secure.port}/livez", timeout=10)
     assert requests.get(f"{secure.url}/livez", timeout=10).ok
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x00\xf4\x01"], ids=["nothing", "half a greeting"])
+def test_a_handshake_that_never_ends_is_given_up(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    """The time for a head is the time for a handshake too, not the minute that asyncio gives it."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
+    with (
+        serving(*keys, MENAGERIE_HEAD_SECONDS="0.5", MENAGERIE_DRAIN_SECONDS="0") as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as silent,
+    ):
+        silent.sendall(said)
+        assert silent.recv(1) == b""
+        assert requests.get(f"{server.url}/livez", timeout=10).ok

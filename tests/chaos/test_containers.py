@@ -1,0 +1,148 @@
+"""Containers are replaced one after the other under load, as a platform does it, and live with less memory."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import greed
+import pytest
+import requests
+from animals import KNOWN
+from balancer import balanced
+from callers import Question, post, questions
+from docker import DockerClient
+from docker.models.containers import Container
+from faults import Report, both, nothing_lost, under_load
+from mutants import place
+from serving import free_port
+
+from models.bundle import MANIFEST
+
+pytestmark = pytest.mark.container
+
+Run = Callable[..., AbstractContextManager[Container]]
+
+SHORT, LONG = 4_000, 50_000  # requests
+INSIDE = 8000
+
+
+@contextmanager
+def running(engine: DockerClient, image: str, port: int, store: Path, megabytes: int = 1000) -> Iterator[Container]:
+    """A container of the image with that store and so much memory, ready."""
+    container = engine.containers.run(
+        image,
+        detach=True,
+        ports={f"{INSIDE}/tcp": ("127.0.0.1", port)},
+        volumes={str(store): {"bind": "/app/models/store", "mode": "ro"}},
+        read_only=True,
+        mem_limit=f"{megabytes}m",
+        memswap_limit=f"{megabytes}m",
+        environment={"MENAGERIE_POLL_SECONDS": "1"},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not _ready(port):
+            assert time.monotonic() < deadline, container.logs().decode()
+            time.sleep(0.05)
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def _ready(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def stop(container: Container) -> None:
+    """What `docker stop` does, with the 10 s that it gives unless told otherwise; then nothing is left to kill."""
+    container.stop()
+    container.reload()
+    assert container.attrs["State"]["ExitCode"] == 0, container.logs().decode()[-2000:]
+
+
+def pids(container: Container) -> set[str]:
+    return {pid for (pid,) in container.top(ps_args="-eo pid")["Processes"]}
+
+
+def asking(versions: list[str]) -> list[Question]:
+    """Every way to ask, and the versions that the answers name."""
+
+    def note(body: bytes) -> bool:
+        versions.append(json.loads(body)["model"]["version"])
+        return True
+
+    return [*questions(), *[Question(post("/predict", json.dumps({"features": KNOWN["cat"]}).encode()), note)] * 40]
+
+
+@pytest.fixture
+def stores(store: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The shipped one, and one with a second version, of the same network."""
+    newer = Path(shutil.copytree(store, tmp_path / "newer"))
+    added = Path(shutil.copytree(store / "animals" / "1", newer / "animals" / "2"))
+    manifest = json.loads((added / MANIFEST).read_text())
+    (added / MANIFEST).write_text(json.dumps(manifest | {"version": 2}))
+    return store, newer
+
+
+@pytest.fixture
+def run(engine: DockerClient, image: str) -> Run:
+    return partial(running, engine, image)
+
+
+def test_containers_are_replaced_one_after_the_other(
+    run: Run, stores: tuple[Path, Path], tmp_path: Path, long: bool, report: Report
+) -> None:
+    """`docker stop` of one of two behind nginx, a new one with a new version, then the other: nothing is lost.
+
+    While both are there the answers name either version, each its own; from then on only the new one.
+    """
+    ports, folder = [free_port(), free_port()], tmp_path / "nginx"
+    folder.mkdir()
+    older, newer = stores
+    marks: list[int] = []
+    told: list[str] = []
+    with ExitStack() as stack:
+        there = {port: stack.enter_context(run(port, older)) for port in ports}
+        port = stack.enter_context(balanced(folder, *ports))
+
+        def replace() -> None:
+            turn = ports[len(marks) // 2 % 2]
+            marks.append(len(told))
+            stop(there[turn])
+            there[turn] = stack.enter_context(run(turn, newer))
+            while not (folder / str(turn)).exists():
+                time.sleep(0.05)
+            marks.append(len(told))
+
+        hurried, calm, times = under_load(port, LONG if long else SHORT, replace, asking(told))
+        errors = (folder / "errors").read_text()
+    report("`docker stop` behind nginx, rolling", times, both(hurried, calm))
+    nothing_lost(hurried, calm)
+    assert "upstream" not in errors
+    begun, done = marks[0], marks[3]
+    assert set(told[:begun]) == {"1"}
+    assert set(told[begun:done]) == {"1", "2"}
+    assert set(told[done:]) == {"2"}
+
+
+def test_a_greedy_version_ends_its_trial_and_nothing_else(run: Run, store: Path, tmp_path: Path) -> None:
+    """One that a trial may have the memory for, but the container has not: the kernel ends the trial."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with run(port, store, megabytes=400) as container:
+        before = pids(container)
+        place(tmp_path, greed.greedy(times=40_000), version=2).rename(store / "animals" / "2")
+        deadline = time.monotonic() + 60
+        while not (told := requests.get(f"{url}/health", timeout=5).json()["refused"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "SIGKILL" in told["2"]
+        assert before <= pids(container)
+        assert requests.post(f"{url}/predict", json={"features": KNOWN["cat"]}, timeout=5).json()["label"] == "cat"

@@ -1,0 +1,81 @@
+"""How tests share the machine, seen in a run of their own with two workers."""
+
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+from serving import ROOT
+
+MEETING = """
+import time
+from pathlib import Path
+
+def test_meets():
+    met = Path("{folder}")
+    (met / Path(__file__).stem).touch()
+    until = time.monotonic() + 20
+    while len(list(met.iterdir())) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+"""
+TELLING = """
+import time
+import pytest
+from callers import Tally
+
+def tell(what):
+    with open("{told}", "a") as told:
+        told.write(what + "\\n")
+
+@pytest.mark.alone
+@pytest.mark.parametrize("number", range(4))
+def test_alone(number, report):
+    tell("alone")
+    time.sleep(0.05)
+    tell("over")
+    report("a fault", number, Tally(sent=7))
+
+@pytest.mark.parametrize("number", range(40))
+def test_beside(number):
+    tell("beside")
+    time.sleep(0.01)
+"""
+
+
+def run(folder: Path, **files: str) -> str:
+    """What pytest says to some files of tests, one for each worker; the run must be green."""
+    for name, content in files.items():
+        (folder / f"test_{name}.py").write_text(content)
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n")
+    options = ["-p", "faults", "-p", "turns", "-p", "no:schemathesis", "--numprocesses=2", "--dist=loadfile"]
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, "--no-loadscope-reorder", folder],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_files_run_beside_one_another(tmp_path: Path) -> None:
+    """Two tests that wait for each other do meet."""
+    (tmp_path / "met").mkdir()
+    meeting = MEETING.format(folder=tmp_path / "met")
+    run(tmp_path, one=meeting, other=meeting)
+
+
+def test_what_is_alone_has_the_machine_to_itself(tmp_path: Path) -> None:
+    """Nothing of another worker happens between its begin and its end; what it reports is in the table all the same."""
+    telling = TELLING.format(told=tmp_path / "told")
+    said = run(tmp_path, one=telling, other=telling)
+    told = (tmp_path / "told").read_text().split()
+    assert (told.count("alone"), told.count("beside")) == (8, 80)
+    assert all(after == "over" for what, after in pairwise(told) if what == "alone")
+    assert said.count("| a fault | 3 | 7 |") == 2
