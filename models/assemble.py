@@ -192,6 +192,10 @@ def _reference(population: Population, trained: recipe.Trained, plain: Sample) -
         features={feature.name: _values(quantiles[:, i]) for i, feature in enumerate(population.features)},
         labels={label: float(given[i] / given.sum()) for i, label in enumerate(population.labels)},
         ranges={label: _ranges(population, plain.rows[plain.labels == i]) for i, label in enumerate(population.labels)},
+        shares={
+            feature.name: tuple(float(np.mean(plain.rows[:, i] <= quantile)) for quantile in quantiles[:, i])
+            for i, feature in enumerate(population.features)
+        },
     )
 
 

@@ -81,12 +81,15 @@ class Reference(_Record):
     ``features[name][i]`` is the quantile at ``probabilities[i]``, which run from 0 (the smallest training value)
     to 1 (the largest). ``labels`` gives the share of the training rows that the network gives each label, and
     ``ranges[label][name]`` the least and the greatest value of a feature among the training rows of a label.
+    ``shares[name][i]`` is the share of them that is at most ``features[name][i]``: more than ``probabilities[i]`` where
+    many rows have that very value. Bundles older than it have none.
     """
 
     probabilities: Row
     features: dict[str, Row]
     labels: dict[str, FiniteFloat]
     ranges: dict[str, dict[str, tuple[FiniteFloat, FiniteFloat]]]
+    shares: dict[str, Row] = {}
 
 
 class Golden(_Record):
@@ -137,11 +140,13 @@ class Manifest(_Record):
         if any({name: len(out) for name, out in golden.outputs.items()} != widths for golden in self.golden):
             raise ValueError("a golden row does not have every layer's output at its width")
         reference = self.reference
-        if any(names != set(self.names) for names in (set(reference.features), *map(set, reference.ranges.values()))):
+        named = [reference.features, reference.shares or reference.features]
+        if any(names != set(self.names) for names in (*map(set, named), *map(set, reference.ranges.values()))):
             raise ValueError("the reference statistics are not of these features")
         if not set(reference.labels) == set(reference.ranges) == set(self.labels):
             raise ValueError("the reference statistics are not of these labels")
-        if any(len(row) != len(self.reference.probabilities) for row in self.reference.features.values()):
+        rows = (*reference.features.values(), *reference.shares.values())
+        if any(len(row) != len(reference.probabilities) for row in rows):
             raise ValueError("a feature has not one reference quantile for each probability")
         return self
 

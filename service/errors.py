@@ -20,11 +20,15 @@ RequestError                   a request cannot be answered; a problem for the c
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from service.messages import Reply, json_reply
+from service.record import NONE
+
+OUT_OF_BOUNDS = "out_of_bounds"
 
 
 class StartupError(Exception):
@@ -32,11 +36,15 @@ class StartupError(Exception):
 
 
 class Fault(NamedTuple):
-    """One thing wrong with an input: where (``features.body_mass_kg``), what for a program, what for a person."""
+    """One thing wrong with an input: where (``features.body_mass_kg``), what for a program, what for a person.
+
+    ``feature`` is the name of the feature whose value it is, if it is one's; a caller is not told, `field` says it.
+    """
 
     field: str
     code: str
     message: str
+    feature: str = ""
 
     @property
     def sentence(self) -> str:
@@ -55,6 +63,11 @@ class RequestError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.headers = headers or {}
+
+    @property
+    def out_of_bounds(self) -> Mapping[str, int]:
+        """How many values of each feature lie outside its bounds, of the faults that are told."""
+        return NONE
 
 
 class NotJsonError(RequestError):
@@ -129,6 +142,10 @@ class UnacceptableError(RequestError):
         super().__init__(faults[0].message if len(faults) == 1 and not more else f"{count} listed in `errors`")
         self.faults = faults
 
+    @property
+    def out_of_bounds(self) -> Mapping[str, int]:
+        return Counter(fault.feature for fault in self.faults if fault.code == OUT_OF_BOUNDS)
+
 
 class InternalError(RequestError):
     status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -201,7 +218,9 @@ def problem(error: RequestError, request_id: str) -> Reply:
         "request_id": request_id,
     }
     if isinstance(error, UnacceptableError):
-        document["errors"] = [fault._asdict() for fault in error.faults]
+        document["errors"] = [
+            {"field": fault.field, "code": fault.code, "message": fault.message} for fault in error.faults
+        ]
     reply = json_reply(document, error.status.value, "application/problem+json")
     reply.headers.update(error.headers)
     return reply

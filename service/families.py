@@ -21,6 +21,7 @@ from models.bundle import Manifest
 from service.memory import Memory
 from service.statistics import CONFIDENCES, Ledger
 from service.tally import SECONDS, Tally
+from service.verdict import Verdict
 from service.version import VERSION
 from service.vitals import Vitals
 
@@ -152,6 +153,38 @@ def of_workers(vitals: Vitals) -> Iterator[Metric]:
     for slot, told in living.items():
         spent.add_metric([str(slot)], told["cpu_us"] * 1e-6)
     yield spent
+
+
+def of_drift(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
+    """How the last rows of each version look beside its training rows; no index where there are too few to say."""
+    features = GaugeMetricFamily(
+        "menagerie_drift_psi",
+        "Population stability index of a feature's last values against the training rows.",
+        labels=["version", "feature"],
+    )
+    labels = GaugeMetricFamily(
+        "menagerie_drift_psi_labels", "The same of the labels that were predicted.", labels=["version"]
+    )
+    refused = GaugeMetricFamily(
+        "menagerie_drift_refused_ratio",
+        "Share of a feature's last values that were refused as beyond its bounds.",
+        labels=["version", "feature"],
+    )
+    rows = GaugeMetricFamily("menagerie_drift_rows", "Last rows that are looked at for drift.", labels=["version"])
+    alarm = GaugeMetricFamily(
+        "menagerie_drift_alarm", "1 if a feature or the labels have shifted: /drift says which.", labels=["version"]
+    )
+    for verdict in verdicts:
+        version = str(verdict.model.number)
+        for feature, judged in verdict.features.items():
+            if verdict.says_of(judged):
+                features.add_metric([version, feature], judged.psi)
+                refused.add_metric([version, feature], judged.now[-1])
+        if verdict.says_of(verdict.labels):
+            labels.add_metric([version], verdict.labels.psi)
+        rows.add_metric([version], verdict.window.rows)
+        alarm.add_metric([version], verdict.alarm)
+    yield from (features, labels, refused, rows, alarm)
 
 
 def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

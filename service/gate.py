@@ -59,7 +59,7 @@ class Gate:
             record.lap("admit")
             reply = handler(request)
         except RequestError as error:
-            record.error = error.problem
+            record.error, record.out_of_bounds = error.problem, error.out_of_bounds
             reply = errors.render(error, request.path, request_id)
         except Exception:  # noqa: BLE001 (this is the one place that must let nothing through)
             _log.exception("request %s failed", request_id)

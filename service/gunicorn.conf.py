@@ -108,6 +108,7 @@ def post_worker_init(worker):
     sys.setswitchinterval(0.0005)
     shared().claim(worker.slot)
     _service(worker.app).shelf.watch()
+    _service(worker.app).drift.watch()
     if worker.cfg.worker_class_str != "asgi":
         return
     from service.worker import begin

@@ -6,8 +6,12 @@ file, and what nobody has written to takes no memory.
 """
 
 import mmap
+import os
+import sys
+import tempfile
 import threading
 import time
+import weakref
 from functools import cache
 from zlib import crc32
 
@@ -40,6 +44,8 @@ class Memory:
         self.slots = whole[_SLOTS * _ENTRY :].reshape(_SLOTS, _CELLS)
         self._taken = {0}
         self.made = time.time()
+        self.file = _nameless()  # for whoever needs a lock that ends with its holder
+        weakref.finalize(self, os.close, self.file)
         self._end, self._layout = 0, 1
         self.slot = self.base = 0
 
@@ -126,6 +132,14 @@ class Block:
         """Over all processes that there are or were, [size]."""
         sums: Cells = self.of(self.memory.used).sum(axis=0)
         return sums
+
+
+def _nameless() -> int:
+    """A file without a name, in memory where the system can."""
+    if sys.platform == "linux":
+        return os.memfd_create("menagerie")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 @cache

@@ -10,6 +10,7 @@ import numpy as np
 from models import bundle
 from models.bundle import Bundle, BundleError
 from service import engine
+from service.bins import Bins
 from service.engine import Array, Engine
 from service.errors import NoModelError
 from service.record import Predicted, Record
@@ -29,6 +30,7 @@ class Model:
         self.number = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self.statistics = ledger.of(bundle.manifest)
+        self.bins = Bins(bundle.manifest)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
         self._ranges = self.statistics.ranges

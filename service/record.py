@@ -1,12 +1,15 @@
 """What became known of one request while it was answered; the log, the metrics and the spans tell of it."""
 
+from collections.abc import Mapping
 from time import perf_counter_ns
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
+NONE: Mapping[str, int] = MappingProxyType({})
 
 
 class Predicted(NamedTuple):
@@ -21,10 +24,11 @@ class Record:
 
     ``laps`` are the stages that are behind the request, each with the time at its end in ns of ``perf_counter``; the
     first began at ``started``. A stage that failed is not there by its name: what follows it took its time. ``version``
-    is of the model that was asked, ``error`` the kind of problem that is the answer.
+    is of the model that was asked, ``error`` the kind of problem that is the answer. ``out_of_bounds``
+    counts, by feature, the values that were refused because they lie beyond its bounds.
     """
 
-    __slots__ = ("error", "laps", "predicted", "request_id", "started", "version")
+    __slots__ = ("error", "laps", "out_of_bounds", "predicted", "request_id", "started", "version")
 
     def __init__(self) -> None:
         self.started = perf_counter_ns()
@@ -33,6 +37,7 @@ class Record:
         self.version: int | None = None
         self.predicted: Predicted | None = None
         self.error = ""
+        self.out_of_bounds: Mapping[str, int] = NONE
 
     def lap(self, stage: str) -> None:
         """A stage of the work is done: admit, parse, validate, infer or render."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from service import about, explain, metrics, oip, openapi, page, predict, tfserving, trial, viewer
 from service.cors import Origins
+from service.drift import Drift
 from service.gate import Gate, Observer, log
 from service.keys import Keys
 from service.memory import Memory
@@ -32,6 +33,7 @@ class Service:
     settings: Settings
     gate: Gate
     shelf: Shelf
+    drift: Drift
     routes: Sequence[Route]
     tally: Tally
     vitals: Vitals
@@ -48,19 +50,21 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        observers: list[Observer] = [log] if settings.log_requests else []
-        gate = Gate(observers=observers, keys=keys, origins=origins)
         memory = memory or Memory()
+        drift = Drift(settings, memory.file)
+        observers: list[Observer] = [drift.tell, *([log] if settings.log_requests else [])]
+        gate = Gate(observers=observers, keys=keys, origins=origins)
         ledger, collects = Ledger(memory), list[Collect]()
         whole = [*page.routes(about.index), *viewer.routes(), *metrics.routes(collects)]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand, ledger)
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand, ledger)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
         tally, vitals = Tally(memory, routes), Vitals(memory)
         observers.append(tally.observe)
         collects.append(partial(_found, settings.engine, memory, shelf, ledger=ledger, tally=tally, vitals=vitals))
-        return cls(settings, gate, shelf, routes, tally, vitals)
+        collects.append(drift.collect)
+        return cls(settings, gate, shelf, drift, routes, tally, vitals)
 
 
 def _found(  # noqa: PLR0913 (all that is counted)
@@ -76,12 +80,15 @@ def _found(  # noqa: PLR0913 (all that is counted)
     yield from families.of_workers(vitals)
 
 
-def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:
+def _equip(  # noqa: PLR0913, PLR0917 (what a version needs to have routes)
+    settings: Settings, gate: Gate, drift: Drift, whole: Sequence[Route], shelf: Shelf, model: Model
+) -> list[Route]:
     """Every route that one version of the model answers; ``whole`` are those that all versions share."""
     validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
     routes = [
         *about.model_routes(model),
         *page.model_routes(model),
+        *drift.routes(model),
         *predict.routes(model, validator),
         *explain.routes(model, validator),
         *oip.routes(model, validator, shelf, gate),

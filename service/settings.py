@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[
         float, Field(gt=0, description="between SIGTERM and SIGKILL on the platform; the others are checked against it")
     ] = 30
+    drift_rows: Annotated[
+        int, Field(ge=100, le=1_000_000, description="last rows that are held against the training rows")
+    ] = 1_000
+    drift_psi: Annotated[
+        float, Field(gt=0, description="population stability index from which on they have shifted")
+    ] = 0.2
     log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
 
     @classmethod

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from models.bundle import Feature
 from service import strictjson
-from service.errors import Fault, NotJsonError, UnacceptableError
+from service.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError
 from service.record import Record
 
 Array = NDArray[np.float32]
@@ -210,13 +210,13 @@ def _fault(feature: Feature, place: str, kind: str, value: Any) -> Fault:
     allowed = f"{feature.minimum:g} to {feature.maximum:g}{unit}"
     match kind:
         case "missing":
-            return Fault(place, "missing", f"{name} is missing: a number from {allowed}")
+            return Fault(place, "missing", f"{name} is missing: a number from {allowed}", name)
         case "finite_number":
-            return Fault(place, "not_finite", f"{name} must be a finite number from {allowed}")
+            return Fault(place, "not_finite", f"{name} must be a finite number from {allowed}", name)
         case "greater_than_equal" | "less_than_equal":
-            return Fault(place, "out_of_bounds", f"{name} must lie within {allowed}")
+            return Fault(place, OUT_OF_BOUNDS, f"{name} must lie within {allowed}", name)
         case _:
-            return Fault(place, "type", f"{name} must be a number from {allowed}, not {_kind(value)}")
+            return Fault(place, "type", f"{name} must be a number from {allowed}, not {_kind(value)}", name)
 
 
 def _kind(value: Any) -> str:

@@ -46,6 +46,79 @@ class Health(TypedDict):
 
 
 @closed
+class Shares(TypedDict):
+    """Of the training rows, and of the last rows, if there are any."""
+
+    then: Share
+    now: Share | None
+
+
+@closed
+class Bin(Shares):
+    """Values greater than ``above`` and at most ``upto``; null: no end on that side."""
+
+    above: float | None
+    upto: float | None
+
+
+@closed
+class Reach(TypedDict):
+    """Greater than ``above`` and at most ``upto``; null: no end on that side."""
+
+    above: float | None
+    upto: float | None
+
+
+@closed
+class Medians(TypedDict):
+    """Of the training rows, and within which bin that of the last rows lies."""
+
+    then: float
+    now: Reach | None
+
+
+@closed
+class LabelDrift(TypedDict):
+    """``shifted``: the population stability index ``psi`` of ``rows`` rows reaches ``limit``."""
+
+    shifted: bool
+    psi: Annotated[float, Field(ge=0)]
+    limit: Annotated[float, Field(gt=0)]
+    rows: Annotated[int, Field(ge=0)]
+    shares: dict[str, Shares]
+
+
+@closed
+class FeatureDrift(TypedDict):
+    """Likewise; ``refused`` is the share of rows whose value lay beyond the hard bounds."""
+
+    shifted: bool
+    psi: Annotated[float, Field(ge=0)]
+    limit: Annotated[float, Field(gt=0)]
+    rows: Annotated[int, Field(ge=0)]
+    says: str
+    median: Medians
+    refused: Share | None
+    bins: list[Bin]
+
+
+@closed
+class Drift(TypedDict):
+    """The last rows of a version beside its training rows."""
+
+    verdict: Literal["unknown", "alike", "shifted"]
+    says: Annotated[str, Field(examples=["looks like the training rows"])]
+    alarm: bool
+    rows: Annotated[int, Field(ge=0)]
+    least_rows: Annotated[int, Field(ge=1)]
+    window_rows: Annotated[int, Field(ge=1)]
+    since: str | None
+    features: dict[str, FeatureDrift]
+    labels: LabelDrift
+    model: Identity
+
+
+@closed
 class Report(TypedDict):
     """The files of the model's report that there are."""
 
@@ -83,7 +156,7 @@ def types(words: Vocabulary) -> list[Any]:
     """Every type of the native protocol, for one model."""
     rows = words.many(record("RowPrediction", _answer(words)))
     return [
-        *(Index, Alive, Ready, Health, Report, Problem, InputProblem),
+        *(Index, Alive, Ready, Health, Drift, Report, Problem, InputProblem),
         record("OneRow", {"features": words.row}),
         record("ManyRows", {"instances": words.many(words.row)}),
         prediction(words),

@@ -63,6 +63,9 @@ def _service() -> dict[tuple[str, str], Operation]:
         ("GET", "/readyz"): Operation("ready", "Whether predictions are answered", {200: ready, 503: problem}),
         ("GET", "/health"): Operation("health", "Both, and what runs", {200: health, 503: health}),
         ("GET", "/model"): Operation("model", "What the model is", {200: content("ModelDescription")}),
+        ("GET", "/drift"): Operation(
+            "drift", "Whether what is asked looks like the training rows", {200: content("Drift")}
+        ),
         ("GET", "/metrics"): Operation(
             "metrics",
             "What is counted, for Prometheus",
