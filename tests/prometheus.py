@@ -48,7 +48,10 @@ def scraping(folder: Path, *, rules: str = "", key: str = "") -> Iterator[Promet
     binary = shutil.which("prometheus")
     if not binary:
         pytest.skip("no Prometheus here: install Debian's package")
-    job = {"job_name": "menagerie", "file_sd_configs": [{"files": [f"{folder}/targets.json"], "refresh_interval": "1s"}]}
+    job = {
+        "job_name": "menagerie",
+        "file_sd_configs": [{"files": [f"{folder}/targets.json"], "refresh_interval": "1s"}],
+    }
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [rules] if rules else [],
