@@ -1,14 +1,14 @@
 """One loaded bundle: its schema, its engine, and what it can say about rows."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
 from models import bundle
-from models.bundle import Bundle, BundleError
+from models.bundle import Bundle, BundleError, Feature
 from service import engine
 from service.engine import Array, Engine
 from service.errors import NoModelError
@@ -98,25 +98,29 @@ class Model:
 
         ``answers`` are the labels' indices, one a row.
         """
+        if len(rows) == 1:  # costs less than NumPy's calls
+            answer = answers[0]
+            values = zip(self.features, rows[0].tolist(), self._seen[answer], strict=True)
+            return [[self._doubt(answer, *one) for one in values if not one[2][0] <= one[1] <= one[2][1]]]
         said: list[list[str]] = [[] for _ in answers]
-        for row in (0,) if len(rows) == 1 else self._unlike(rows, answers):  # one row costs less than NumPy's calls
-            answer = answers[row]
-            for feature, value, (least, most) in zip(
-                self.features, rows[row].tolist(), self._seen[answer], strict=True
-            ):
-                if not least <= value <= most:
-                    unit = f" {feature.unit}".rstrip()
-                    said[row].append(
-                        f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
-                        f"in every {self.labels[answer]} of the training rows: the answer is a guess"
-                    )
+        for row, sentence in self.doubts(rows, answers):
+            said[row].append(sentence)
         return said
 
-    def _unlike(self, rows: Array, answers: Sequence[int]) -> list[int]:
-        """The rows, by number, with a value that no training row of their answer had: hardly ever any."""
-        outside = (rows < self._least[answers]) | (rows > self._most[answers])
-        unlike: list[int] = np.flatnonzero(outside.any(axis=1)).tolist()
-        return unlike
+    def doubts(self, rows: Array, answers: Sequence[int]) -> Iterator[tuple[int, str]]:
+        """The same without a list for every row, hardly any of which has something in it: the row, and the sentence."""
+        outside = np.flatnonzero((rows < self._least[answers]) | (rows > self._most[answers]))
+        for place, value in zip(outside.tolist(), rows.ravel()[outside].tolist(), strict=True):
+            row, index = divmod(place, len(self.features))
+            answer = answers[row]
+            yield row, self._doubt(answer, self.features[index], value, self._seen[answer][index])
+
+    def _doubt(self, answer: int, feature: Feature, value: float, seen: Sequence[float]) -> str:
+        (least, most), unit = seen, f" {feature.unit}".rstrip()
+        return (
+            f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
+            f"in every {self.labels[answer]} of the training rows: the answer is a guess"
+        )
 
 
 def _require_finite(answer: Array) -> None:
