@@ -6,6 +6,7 @@ from math import isfinite
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle, BundleError, Feature
@@ -107,7 +108,7 @@ class Model:
             said[row].append(sentence)
         return said
 
-    def doubts(self, rows: Array, answers: Sequence[int]) -> Iterator[tuple[int, str]]:
+    def doubts(self, rows: Array, answers: Sequence[int] | NDArray[np.intp]) -> Iterator[tuple[int, str]]:
         """The same without a list for every row, hardly any of which has something in it: the row, and the sentence."""
         outside = np.flatnonzero((rows < self._least[answers]) | (rows > self._most[answers]))
         for place, value in zip(outside.tolist(), rows.ravel()[outside].tolist(), strict=True):

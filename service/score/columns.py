@@ -52,11 +52,11 @@ class Columns:
         self._text = text
         for name in mapping:
             if name not in {feature.name for feature in features}:
-                raise TableError(f"--map {name}: no such feature; {_nearest(name, [one.name for one in features])}")
+                raise TableError(f"--map {name}: no such feature; {nearest(name, [one.name for one in features])}")
         self.names = [mapping.get(feature.name, feature.name) for feature in features]
         for feature, name in zip(features, self.names, strict=True):
             if not (found := schema.get_all_field_indices(name)):
-                told = _nearest(name, schema.names)
+                told = nearest(name, schema.names)
                 raise TableError(f"no column {name}: {told}; --map {feature.name}=COLUMN names another")
             if len(found) > 1:
                 raise TableError(f"{len(found)} columns are named {name}: rename all but one")
@@ -140,6 +140,7 @@ def _numpy(flags: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(flags.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _nearest(name: str, known: Sequence[str]) -> str:
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for whoever named a column that is not there."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0)
     return f"did you mean {near[0]}?" if near else "there is none at all"

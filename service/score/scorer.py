@@ -6,13 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from service.engine import Array
-from service.errors import TableError
+from service.errors import Fault, TableError
 from service.model import Model
-from service.score.columns import Codes, Columns
-from service.score.faults import FAULTS, Counts, Faults
+from service.score.columns import Codes, Columns, nearest
+from service.score.faults import FAULTS, Counts, Faults, column
+
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 _NAME = pa.dictionary(pa.int32(), pa.string())
 
@@ -28,8 +31,8 @@ class Scored(NamedTuple):
 class Plan(NamedTuple):
     """What a table becomes.
 
-    ``mapping`` gives a feature's column if it is not of its name; ``keep`` are the columns that go through, all if it is
-    None; the answers' columns begin with ``prefix``; where all is ``text``, numbers are too.
+    ``mapping`` gives a feature's column if it is not of its name; ``keep`` are the columns that go through, None for
+    all; the answers' columns begin with ``prefix``; where all is ``text``, numbers are too.
     """
 
     mapping: Mapping[str, str] = {}
@@ -49,27 +52,32 @@ class Scorer:
         self._model = model
         self._columns = Columns(model.features, schema, plan.mapping, text=plan.text)
         self._faults = Faults(model.features, self._columns.names)
-        self._keep = _kept(schema, plan.keep)
-        aside = [schema.get_field_index(name) for name in self._columns.names]
-        self._aside = self._keep + [index for index in aside if index not in self._keep]
-        self.needed = [schema.field(index).name for index in sorted({*self._aside})]
-        kept = [schema.field(index) for index in self._keep]
+        kept = _kept(schema, plan.keep)
         answers = _answers(model, plan.prefix)
-        _require_distinct([field.name for field in (*kept, *answers)], plan.prefix)
-        self.answered = pa.schema([*kept, *answers])
-        self.rejected = pa.schema([*(schema.field(index) for index in self._aside), pa.field("faults", FAULTS)])
+        _require_distinct([*kept, *(field.name for field in answers)], plan.prefix)
+        self._kept = kept
+        self.answered = pa.schema([*(schema.field(name) for name in kept), *answers])
+        self.needed = [name for name in schema.names if name in {*kept, *self._columns.names}]
+        self.rejected = pa.schema([*(schema.field(name) for name in self.needed), pa.field("faults", FAULTS)])
 
     def score(self, batch: pa.RecordBatch) -> Scored:
-        """What becomes of one batch of the table's rows, each of which is answered or rejected."""
+        """What becomes of a batch of rows, of which it takes the columns that are ``needed``."""
         rows, codes = self._columns.read(batch)
-        good = ~codes.any(axis=1)
+        good = np.logical_not(codes.any(axis=1))
         probabilities = _evaluate(self._model, rows if good.all() else rows[good])
         finite = np.isfinite(probabilities).all(axis=1)
         if not finite.all():
             good[good], probabilities = finite, probabilities[finite]
         answered = batch if good.all() else batch.filter(pa.array(good))
-        columns = [answered.column(index) for index in self._keep] + self._answer(rows[good], probabilities)
+        columns = [answered.column(name) for name in self._kept] + self._answer(rows[good], probabilities)
         return Scored(pa.record_batch(columns, schema=self.answered), *self._reject(batch, codes, ~good))
+
+    def malformed(self, said: Sequence[str]) -> Scored:
+        """The same for lines that were no rows at all."""
+        nothing = [pa.nulls(len(said), field.type) for field in self.rejected][:-1]
+        faults = column([[Fault("", "malformed", sentence)] for sentence in said])
+        rejected = pa.record_batch([*nothing, faults], schema=self.rejected)
+        return Scored(pa.RecordBatch.from_pylist([], self.answered), rejected, Counter(malformed=len(said)))
 
     def _answer(self, rows: Array, probabilities: Array) -> list[pa.Array]:
         best = probabilities.argmax(axis=1)
@@ -78,21 +86,21 @@ class Scorer:
             pa.array(probabilities[np.arange(len(best)), best]),
             *(pa.array(np.ascontiguousarray(column)) for column in probabilities.T),
             self._warnings(rows, best),
-            *(_name(np.zeros(len(best), np.int32), [part]) for part in self._model.identity.values()),
+            *(_name(np.zeros(len(best), np.intp), [part]) for part in self._model.identity.values()),
         ]
 
-    def _warnings(self, rows: Array, best: np.ndarray) -> pa.Array:
-        told = list(self._model.doubts(rows, best)) if len(rows) else []  # type: ignore[arg-type] (an array serves)
+    def _warnings(self, rows: Array, best: Indices) -> pa.Array:
+        told = list(self._model.doubts(rows, best)) if len(rows) else []
         counts = np.bincount([row for row, _ in told], minlength=len(rows)) if told else np.zeros(len(rows), int)
         ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return pa.ListArray.from_arrays(pa.array(ends), pa.array([sentence for _, sentence in told], pa.string()))
 
-    def _reject(self, batch: pa.RecordBatch, codes: Codes, bad: np.ndarray) -> tuple[pa.RecordBatch, Counts]:
+    def _reject(self, batch: pa.RecordBatch, codes: Codes, bad: Flags) -> tuple[pa.RecordBatch, Counts]:
         if not bad.any():
             return pa.RecordBatch.from_pylist([], self.rejected), Counter()
         faults, counts = self._faults.of(codes[bad])
         rejected = batch.filter(pa.array(bad))
-        columns = [rejected.column(index) for index in self._aside]
+        columns = [rejected.column(name) for name in self.needed]
         return pa.record_batch([*columns, faults], schema=self.rejected), counts
 
 
@@ -129,17 +137,17 @@ def _answers(model: Model, prefix: str) -> list[pa.Field]:
     ]
 
 
-def _name(indices: np.ndarray, names: Sequence[str]) -> pa.Array:
+def _name(indices: Indices, names: Sequence[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(names, pa.string()))
 
 
-def _kept(schema: pa.Schema, keep: Sequence[str] | None) -> list[int]:
+def _kept(schema: pa.Schema, keep: Sequence[str] | None) -> list[str]:
     if keep is None:
-        return list(range(len(schema)))
+        return list(schema.names)
     for name in keep:
-        if schema.get_field_index(name) < 0:
-            raise TableError(f"--keep {name}: there is no such column, or more than one")
-    return [schema.get_field_index(name) for name in keep]
+        if name not in schema.names:
+            raise TableError(f"--keep {name}: no such column; {nearest(name, schema.names)}")
+    return list(keep)
 
 
 def _require_distinct(names: Sequence[str], prefix: str) -> None:
