@@ -53,7 +53,7 @@ def test_there_is_one_version() -> None:
 def test_no_file_names_a_download_address() -> None:
     """Locks hold names, versions and hashes only, so that any index can serve them."""
     locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert len(locks) == 3
+    assert len(locks) == 4
     for lock in locks:
         assert "://" not in lock.read_text()
 
@@ -62,6 +62,8 @@ def test_smaller_locks_are_parts_of_the_larger() -> None:
     """One environment can grow from serving to training to testing, because no pin differs."""
     pins = [
         set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE))
-        for name in ("serve", "train", "dev")
+        for name in ("serve", "train", "score", "dev")
     ]
-    assert pins[0] <= pins[1] <= pins[2]
+    serve, train, score, dev = pins
+    assert serve <= train <= dev
+    assert serve <= score <= dev

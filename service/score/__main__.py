@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from models.bundle import BundleError
 from service.errors import StartupError, TableError
+from service.score import options
 
 _PART = 1_000_000
 _STOPPED = 130
@@ -31,18 +32,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     kinds = ("csv", "parquet", "arrow")
     parser.add_argument("--from", dest="kind", choices=kinds, help="INPUT's format, if its name does not say it")
     parser.add_argument("--to", choices=kinds, help="OUTPUT's (default: what its name says, or INPUT's)")
-    parser.add_argument(
-        "--map",
-        action="append",
-        default=[],
-        type=_pair,
-        metavar="FEATURE=COLUMN",
-        help="a feature's column, if not its name",
-    )
-    kept = parser.add_mutually_exclusive_group()
-    kept.add_argument("--keep", metavar="COLUMNS", help="columns that go through, commas between (default: all)")
-    kept.add_argument("--only-answers", dest="keep", action="store_const", const="", help="none goes through")
-    parser.add_argument("--prefix", default="", help="what the names of the answers' columns begin with")
+    options.add(parser)
     parser.add_argument("--rejects", type=Path, metavar="PATH", help="where rejected rows go (default: OUTPUT.rejects)")
     parser.add_argument("--delimiter", default=",", help="between a CSV's values (default: a comma)")
     parser.add_argument("--part-rows", type=_count, default=_PART, help=f"of each part in a folder (default: {_PART})")
@@ -52,7 +42,6 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     chosen = parser.parse_args(given)
     if len(chosen.delimiter) != 1:
         parser.error("--delimiter must be one character")
-    chosen.keep = None if chosen.keep is None else [name for name in chosen.keep.split(",") if name]
     return chosen
 
 
@@ -82,13 +71,6 @@ def main(given: list[str] | None = None) -> int:
             _say(told)
         return 0
     return 2
-
-
-def _pair(text: str) -> tuple[str, str]:
-    feature, _, column = text.partition("=")
-    if not feature or not column:
-        raise argparse.ArgumentTypeError(f"{text!r} is not FEATURE=COLUMN")
-    return feature, column
 
 
 def _count(text: str) -> int:

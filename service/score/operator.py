@@ -1,19 +1,51 @@
-"""The same scoring as an operator of an engine that hands over Arrow batches: `Spark's mapInArrow`_, say.
+"""The same scoring as an operator of an engine that hands over Arrow batches, as Spark's ``mapInArrow`` does.
 
 One stream comes out of it, in which every row that went in stands once: with its answer, or with its faults. A column
 says which, for the engine to part them by when it writes.
-
-.. _Spark's mapInArrow: https://spark.apache.org/docs/latest/api/python/tutorial/sql/arrow_pandas.html
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from service.score.scorer import Scorer, plain_schema
+from models.bundle import BundleError
+from service.model import Model
+from service.score import served
+from service.score.scorer import Plan, Scorer, plain_schema
+from service.settings import SHIPPED_STORE
 
 OUTCOME = "outcome"
 ANSWERED, REJECTED = "answered", "rejected"
+
+
+class Operator(NamedTuple):
+    """What is sent to whoever computes: where the bundle is there, what tells it from others, and what to do."""
+
+    folder: Path  # relative to the store that is shipped with the code, or absolute
+    engine: str
+    fingerprint: str
+    schema: pa.Schema
+    plan: Plan
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Every row of the batches, which have the needed columns, once.
+
+        Raises:
+            BundleError: the bundle is not the one that was meant.
+        """
+        yield from scored(Scorer(_model(self.folder, self.engine, self.fingerprint), self.schema, self.plan), batches)
+
+
+@cache
+def _model(folder: Path, engine: str, fingerprint: str) -> Model:
+    """The model, loaded once in each process."""
+    model = served.load(SHIPPED_STORE / folder, engine)
+    if served.fingerprint(model) != fingerprint:
+        raise BundleError(f"{folder} is not the bundle that this job began with: give every machine the same")
+    return model
 
 
 def schema(scorer: Scorer) -> pa.Schema:
