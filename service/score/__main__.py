@@ -48,7 +48,6 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 def main(given: list[str] | None = None) -> int:
     """Score as the command line says and return the exit code."""
     chosen = arguments(given)
-    signal.signal(signal.SIGTERM, _stop)
     try:
         from service.score import run  # what needs a package that the service does not
 
@@ -89,4 +88,5 @@ def _stop(_sent: int, _frame: object) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
     sys.exit(main())

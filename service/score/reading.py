@@ -159,6 +159,9 @@ class CsvTable:
             yield Chunk(_nothing(self.schema, columns), [(0, _said(line)) for line in self._lines[told:]])
 
     def _batches(self, columns: list[str]) -> Iterator[pa.RecordBatch]:
+        if not self._source.peek(1):
+            return iter(())
+
         def note(line: csv.InvalidRow) -> str:
             self._lines.append(line)
             return "skip"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ class Output:
     def discard(self) -> None:
         """Nothing is to be there, unless it was published."""
         if not self._standard:
+            with suppress(OSError, pa.ArrowException):  # it has something to write at its end, which is not wanted
+                self._writer.close()
             self._file.close()
             self._beside.unlink(missing_ok=True)
 
@@ -104,7 +107,7 @@ class _Csv:
 
     def __init__(self, file: Any, schema: pa.Schema) -> None:
         self._schema = pa.schema([f.with_type(pa.string()) if pa.types.is_nested(f.type) else f for f in schema])
-        self._writer = csv.CSVWriter(file, self._schema, write_options=csv.WriteOptions(quoting_style="needed"))
+        self._writer = csv.CSVWriter(file, self._schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
         columns = [_json(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
