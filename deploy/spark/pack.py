@@ -36,8 +36,13 @@ def pack(home: Path) -> Path:
     shutil.copytree(bundle, inside / SHIPPED_STORE.relative_to(ROOT) / bundle.parent.name / bundle.name)
     archive = home / "menagerie.tar"
     with tarfile.open(archive, "w") as tar:
-        tar.add(inside, ".")
+        for path in sorted(inside.iterdir()):  # one by one: Spark unpacks no archive that has "." in it
+            tar.add(path, path.name, filter=_wanted)
     return archive
+
+
+def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if Path(member.name).name in {"tests", "include", "__pycache__"} else member
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def tables(model: Model, folder: Path, files: int, rows: int) -> int:
 
 def test_a_worker_killed_in_the_middle_costs_no_row(spark: Cluster, model: Model, tmp_path: Path, long: bool) -> None:
     """Every row is there once, answered as the command line answers or rejected, and rejected rows are counted once."""
-    files, rows = (60, 50_000) if long else (30, 10_000)
+    files, rows = (40, 50_000) if long else (30, 10_000)
     good = tables(model, tmp_path / "in", files, rows)
     a_file_a_task = {"spark.sql.files.maxPartitionBytes": str((tmp_path / "in" / "0.parquet").stat().st_size)}
     line = submit(spark.master, OF_A_JOB | a_file_a_task, tmp_path / "in", tmp_path / "out")
