@@ -11,9 +11,11 @@ WORKDIR /app
 # The environment has no pip of its own, the base's fills it: the service gets what it imports and nothing else.
 FROM base AS packages
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/serve.txt /tmp/
+# `serve`, or `otel` to have what sends spans as well.
+ARG REQUIREMENTS=serve
+COPY requirements/${REQUIREMENTS}.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/serve.txt
+    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/${REQUIREMENTS}.txt
 
 
 FROM packages AS train

@@ -68,7 +68,8 @@ $(VENV)/pyvenv.cfg:
 # The locks: universal (any platform, any Python from 3.11) and, on purpose, without a download address.
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
-	for set in 'serve' 'train --extra train' 'score --extra score' 'dev --extra train --extra score --extra bench --extra test --extra check'; do \
+	for set in 'serve' 'otel --extra otel' 'train --extra train' 'score --extra score' \
+		'dev --extra train --extra score --extra otel --extra bench --extra test --extra check'; do \
 		set -- $$set; name=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
@@ -79,4 +80,4 @@ vendor:
 	service/page/vendor/update
 
 clean:
-	rm -rf $(VENV) .bench .clients .fuzz .spark .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .policy .spark .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

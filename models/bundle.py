@@ -190,6 +190,10 @@ class Bundle:
             )
         return content
 
+    def named(self, name: str) -> "Bundle":
+        """The same bundle under a name of the server's choosing."""
+        return Bundle(self.folder, self.manifest.model_copy(update={"name": name}))
+
 
 def versions(store: Path, name: str) -> list[int]:
     """The versions of a model in a store, oldest first; folders not named by a positive integer are not versions."""
@@ -198,6 +202,17 @@ def versions(store: Path, name: str) -> list[int]:
     except OSError:
         return []
     return sorted(int(entry) for entry in entries if entry.isascii() and entry.isdigit() and entry[0] != "0")
+
+
+def folders(home: Path) -> dict[int, Path]:
+    """Where a model's versions lie, oldest first: below ``home``, or in ``home`` if that is itself a bundle.
+
+    Raises:
+        BundleError: it is one, and its manifest cannot be read.
+    """
+    if (home / MANIFEST).exists():
+        return {_manifest(home).version: home}
+    return {number: home / str(number) for number in versions(home.parent, home.name)}
 
 
 def newest(store: Path, name: str) -> Path:
@@ -243,20 +258,8 @@ def read(folder: Path) -> Bundle:
     Raises:
         BundleError: something is missing, unreadable, or not what the manifest vouches for.
     """
-    path = folder / MANIFEST
-    try:
-        manifest = Manifest.model_validate_json(_content(folder, MANIFEST, _MOST_OF_MANIFEST))
-    except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        place = ".".join(map(str, fault["loc"])) or "the whole"
-        raise BundleError(f"{path} is no valid manifest ({place}: {fault['msg']}): train the model again") from None
-    if (manifest.name, str(manifest.version)) != (folder.parent.name, folder.name):
-        raise BundleError(
-            f"{path} is of {manifest.name}/{manifest.version}, but lies in {folder.parent.name}/{folder.name}: "
-            "put the bundle where it belongs"
-        )
-    bundle = Bundle(folder, manifest)
-    for name in manifest.files:
+    bundle = Bundle(folder, _manifest(folder))
+    for name in bundle.manifest.files:
         bundle.content(name)
     return bundle
 
@@ -310,6 +313,17 @@ def publish(folder: Path, manifest: Manifest) -> Path:
                 return home / str(version)
     except OSError as error:
         raise BundleError(f"cannot write {home / str(version)} ({error.strerror}): choose another folder") from None
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(_content(folder, MANIFEST, _MOST_OF_MANIFEST))
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = ".".join(map(str, fault["loc"])) or "the whole"
+        raise BundleError(
+            f"{folder / MANIFEST} is no valid manifest ({place}: {fault['msg']}): train the model again"
+        ) from None
 
 
 def _content(folder: Path, name: str, most: int) -> bytes:

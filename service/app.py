@@ -13,6 +13,7 @@ from werkzeug.routing import BaseConverter
 from service import media
 from service.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
 from service.gate import Gate
+from service.memory import shared
 from service.messages import Handler, Reply, Request, Route
 from service.routes import Service
 from service.settings import Settings
@@ -24,7 +25,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     Raises:
         StartupError, BundleError: it cannot start; the message says why in one line.
     """
-    return carry(Service.open(settings or Settings.load()))
+    if settings:
+        return carry(Service.open(settings))
+    return carry(Service.open(Settings.load(), memory=shared()))
 
 
 def carry(service: Service) -> Flask:
@@ -40,8 +43,8 @@ def carry(service: Service) -> Flask:
     answer = partial(_answer, service.gate, partial(_read_body, limit))
     for route in service.routes:
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
-        app.add_url_rule(rule, endpoint_of(route), partial(answer, route.handler), methods=[route.method])
-    app.register_error_handler(HTTPException, lambda error: answer(raising(_translate(error))))
+        app.add_url_rule(rule, endpoint_of(route), partial(answer, route), methods=[route.method])
+    app.register_error_handler(HTTPException, lambda error: answer(_failing(_translate(error))))
     return app
 
 
@@ -56,9 +59,10 @@ class _Name(BaseConverter):
     regex = "[^/:]+"
 
 
-def _answer(gate: Gate, read: Callable[[], bytes], handler: Handler, **parameters: str) -> Response:
+def _answer(gate: Gate, read: Callable[[], bytes], route: Route, **parameters: str) -> Response:
     asked = flask.request
-    reply = gate.answer(Request(asked.method, asked.path, asked.headers, read, parameters), handler)
+    request = Request(asked.method, asked.path, asked.headers, read, parameters, route.path)
+    reply = gate.answer(request, route.handler)
     return Response(reply.body, reply.status, reply.headers, content_type=reply.content_type)
 
 
@@ -81,6 +85,10 @@ def _translate(error: HTTPException) -> RequestError:
     if error.code == NotFoundError.status:
         return NotFoundError("see / for the paths that there are")
     return RequestError(f"the request cannot be read: {error.name}")
+
+
+def _failing(error: RequestError) -> Route:
+    return Route("", "", raising(error))
 
 
 def raising(error: RequestError) -> Handler:

@@ -4,9 +4,10 @@ A second, thinner adapter over the same handlers and the same gate as `app.py`; 
 both and compares the answers byte for byte.
 """
 
+import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from io import BytesIO
 from typing import NamedTuple
@@ -16,10 +17,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
-from service import media, trial
+from service import lines, media, trial
 from service.app import carry, endpoint_of, raising
 from service.errors import RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
+from service.memory import shared
 from service.messages import Handler, Reply, Request
 from service.pool import Pool
 from service.routes import Service
@@ -32,11 +34,13 @@ _MOST_PATHS = 512  # whose routes are remembered
 
 
 def serve() -> "Application":
-    """The application for gunicorn, or one line on stderr and exit code 1."""
+    """The application for gunicorn, or one line in the log and exit code 1."""
     try:
-        return Application(Service.open(Settings.load(), trial.stand_first))
+        with lines.alone():
+            return Application(Service.open(Settings.load(), trial.stand_first, shared()))
     except (StartupError, BundleError) as error:
-        sys.exit(f"menagerie: {error}")
+        logging.getLogger("menagerie").critical("menagerie: %s", error)
+        sys.exit(1)
 
 
 class Application:
@@ -55,6 +59,7 @@ class Application:
         self.inline_bytes = min(settings.inline_bytes, self._limit)
         self._pool = Pool(settings.threads, settings.max_concurrency)
         self._intake = Intake(self._limit, settings.body_seconds, settings.max_pending_bytes)
+        self._in_flight = 0
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request; a WebSocket is refused."""
@@ -62,7 +67,11 @@ class Application:
             await send({"type": "websocket.close"})
             return
         headers = Headers(scope["headers"])
-        with closing(Body(self._intake, headers, receive)) as body, suppress(ConnectionError):  # nobody to answer
+        with (
+            self._flying(),
+            closing(Body(self._intake, headers, receive)) as body,
+            suppress(ConnectionError),  # nobody to answer
+        ):
             answer = await self._answer(scope, headers, body)
             await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             await send({"type": "http.response.body", "body": answer.body})
@@ -71,8 +80,32 @@ class Application:
 
     def answer(self, found: "Found", headers: "Headers", body: bytes) -> Reply:
         """Answer a request to a hot route, whose body is all here and short."""
-        request = Request(found.method, found.path, headers, lambda: body, found.parameters)
+        request = Request(found.method, found.path, headers, lambda: body, found.parameters, found.route)
         return self._gate.answer(request, found.handler)
+
+    def tell(self, connections: int, late: float) -> None:
+        """Say how this worker is: with so many connections, and its loop so many seconds ``late``."""
+        shelf = self.service.shelf
+        self.service.vitals.tell(
+            serves=shelf.current.model.number,
+            looked_ms=int(shelf.looked * 1e3),
+            refused=len(shelf.refused),
+            draining=self._gate.draining,
+            leaving=self.leaving,
+            in_flight=self._in_flight,
+            queued=self._pool.waiting,
+            connections=connections,
+            pending_bytes=self._intake.pending,
+            late_us=int(late * 1e6),
+        )
+
+    @contextmanager
+    def _flying(self) -> Iterator[None]:
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
 
     def leave(self, *, ending: bool) -> None:
         """Let every answer from now on be the last on its connection; at the end of the service, say not ready too.
@@ -90,7 +123,8 @@ class Application:
                 self._pool.require_room()
             return await self._answer_to(scope, found, headers, await body.read())
         except RequestError as error:  # of the caller's pace or of the server's state, whatever was asked
-            request = Request(scope["method"], scope["path"], headers, bytes)
+            route = found.route if found else ""
+            request = Request(scope["method"], scope["path"], headers, bytes, {}, route)
             return _answer_of(self._gate.answer(request, raising(error)))
 
     async def _answer_to(
@@ -99,7 +133,7 @@ class Application:
         if not found:
             return await self._pool.run(_through_flask, self._flask, scope, headers, body, self._limit)
         read = partial(_bounded, headers, body, self._limit)
-        request = Request(found.method, found.path, headers, read, found.parameters)
+        request = Request(found.method, found.path, headers, read, found.parameters, found.route)
         if body and len(body) > self.inline_bytes:  # one large batch must not hold up the many small requests
             return _answer_of(await self._pool.run(self._gate.answer, request, found.handler))
         return _answer_of(self._gate.answer(request, found.handler))
@@ -111,7 +145,7 @@ class Application:
         except HTTPException:
             return None
         route = self._hot.get(endpoint)
-        return Found(method, path, route.handler, parameters) if route and route.method == method else None
+        return Found(method, path, route.handler, parameters, route.path) if route and route.method == method else None
 
 
 class Found(NamedTuple):
@@ -121,6 +155,7 @@ class Found(NamedTuple):
     path: str
     handler: Handler
     parameters: Mapping[str, str]
+    route: str
 
 
 class Headers:

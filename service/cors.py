@@ -9,8 +9,10 @@ from service.errors import StartupError
 from service.messages import Reply, Request, Route
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
-_ASKED = "Authorization, Content-Type, Inference-Header-Content-Length, X-API-Key, X-Request-ID"
-_TOLD = "Inference-Header-Content-Length, Retry-After, X-Request-ID"
+_ASKED = (
+    "Authorization, Content-Type, Inference-Header-Content-Length, traceparent, tracestate, X-API-Key, X-Request-ID"
+)
+_TOLD = "Inference-Header-Content-Length, Retry-After, Server-Timing, traceresponse, X-Request-ID"
 _SECONDS = 600
 
 
@@ -37,6 +39,7 @@ class Origins:
         if origin in self._known:
             reply.headers["Access-Control-Allow-Origin"] = origin
             reply.headers["Access-Control-Expose-Headers"] = _TOLD
+            reply.headers["Timing-Allow-Origin"] = origin  # for the browser's own Performance API
 
     def preflights(self, routes: Sequence[Route]) -> list[Route]:
         """For every path the answer to a browser that asks beforehand; it cannot send a key with that."""

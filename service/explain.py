@@ -31,9 +31,9 @@ def explain(model: Model, validator: Validator, parts: Callable[[], Sequence[Par
         RequestError: the request is not one that this model can answer, or its network cannot be taken apart.
     """
     media.require(request, media.JSON)
-    rows = _read(validator, request.read())
+    rows = _read(validator, request)
     document = {
-        "prediction": predict.document(model, rows),
+        "prediction": predict.document(model, rows, request.record),
         "layers": list(_layers(model, rows, parts())),
         **_attributions(model, rows[0]),
         "sweeps": dict(_sweeps(model, rows[0])),
@@ -41,10 +41,10 @@ def explain(model: Model, validator: Validator, parts: Callable[[], Sequence[Par
     return Reply(200, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def _read(validator: Validator, body: bytes) -> Array:
+def _read(validator: Validator, request: Request) -> Array:
     """The one row asked about, [1, features]."""
     try:
-        submission = validator.read(body)
+        submission = validator.read(request.read(), request.record)
     except UnacceptableError as error:
         if error.faults[0].field.partition("[")[0] != _ONE_ROW.field:
             raise

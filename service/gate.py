@@ -3,32 +3,48 @@
 import logging
 import re
 import time
+from collections.abc import Callable, Sequence
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
-from service import errors
+from service import access, errors, timing, trace
 from service.cors import Origins
 from service.errors import InternalError, NotReadyError, RequestError
 from service.keys import Keys
 from service.messages import Handler, Reply, Request
+from service.record import Trace
 
 _log = logging.getLogger("menagerie")
+Observer = Callable[[Request, Reply], None]
+Begin = Callable[[Request], Trace | None]
 _SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class Gate:
-    """Identifies, times and logs each request, and turns every failure into an answer.
+    """Identifies and times each request, and turns every failure into an answer.
 
     ``draining`` is set once the process is to end; until then it goes on answering, but is not ready. With ``keys`` a
-    request needs one of them, unless its handler is among those that are ``open``: what is no route is not.
+    request needs one of them, unless its handler is among those that are ``open``: what is no route is not. Each of the
+    ``observers`` is told of every answer, with what its request's record says; none may raise, and all must be quick.
+    ``begin`` says which trace a request belongs to; ``timed`` answers say where their time went.
     """
 
-    def __init__(self, *, log_requests: bool, keys: Keys | None = None, origins: Origins | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        observers: Sequence[Observer] = (),
+        keys: Keys | None = None,
+        origins: Origins | None = None,
+        begin: Begin = trace.take_over,
+        timed: bool = True,
+    ) -> None:
         self.draining = False
         self.started = time.monotonic()
         self.open: frozenset[Handler] = frozenset()
-        self._log_requests = log_requests
+        self._observers = observers
         self._keys = keys
         self._origins = origins
+        self._begin = begin
+        self._timed = timed
 
     @property
     def guarded(self) -> bool:
@@ -46,26 +62,34 @@ class Gate:
 
     def answer(self, request: Request, handler: Handler) -> Reply:
         """What ``handler`` replies, or the problem that it met; never raises."""
-        started = time.perf_counter()
-        request_id = _identify(request)
+        record = request.record
+        record.request_id = request_id = _identify(request)
+        record.trace = self._begin(request)
         try:
             if self._keys and handler not in self.open:
                 self._keys.require(request)
+            record.lap("admit")
             reply = handler(request)
         except RequestError as error:
+            record.error = error.problem
             reply = errors.render(error, request.path, request_id)
         except Exception:  # noqa: BLE001 (this is the one place that must let nothing through)
-            _log.exception("request %s failed", request_id)
+            _log.exception("request %s failed", request_id, extra={"fields": access.identity(request)})
             failure = InternalError("look for the request id in the service's log")
+            record.error = failure.problem
             reply = errors.render(failure, request.path, request_id)
         reply.headers["X-Request-ID"] = request_id
         reply.headers.setdefault("Cache-Control", "no-store")
         reply.headers["X-Content-Type-Options"] = "nosniff"
         if self._origins:
             self._origins.tell(request, reply)
-        if self._log_requests:
-            spent = (time.perf_counter() - started) * 1e3
-            _log.info("%s %r %d %.3f ms %s", request.method, request.path, reply.status, spent, request_id)
+        if record.trace:
+            reply.headers["traceresponse"] = record.trace.header
+        record.lap("render")
+        if self._timed:
+            reply.headers["Server-Timing"] = timing.header(record)
+        for tell in self._observers:
+            tell(request, reply)
         return reply
 
 

@@ -5,11 +5,12 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 
 import gc
 import json
-import logging
 import mmap
 import os
 import socket
 import sys
+
+from service.memory import shared
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
@@ -20,6 +21,7 @@ asgi_disconnect_grace_period = 0  # a caller who left is forgotten at once: 3 s 
 http_parser = "python"  # the C parser that `auto` prefers leaks memory with every connection in the releases to be had
 if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2  # while one is replaced, the other answers
+shared()  # made here, so that even workers which load the application themselves inherit it
 keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
 
 # The model is loaded once and shared by all workers: less memory, and what is wrong with it is said once.
@@ -29,18 +31,16 @@ preload_app = os.environ.get("MENAGERIE_ENGINE") != "keras"
 timeout = 30
 graceful_timeout = 25  # seconds for requests in flight; docker-compose.yml grants 30 before it kills
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 (a heartbeat must not wait for a disk)
+logger_class = "service.logger.Logger"
 control_socket_disable = True  # it would need a home folder to write to
 
 
 def on_starting(server):
     """Say in one line what cannot work, where gunicorn would retry for five seconds, or wait for ever."""
-    ours = logging.getLogger("menagerie")
-    ours.handlers = server.log.error_log.handlers  # Python's own would drop what is no warning
-    ours.setLevel(logging.INFO)
     _tell_of_the_end(server)
     _keep_on(server)
     if server.cfg.workers < 1:
-        sys.exit("menagerie: without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
+        _give_up(server, "without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
         return  # the sockets are handed over by an older gunicorn or by systemd
     for host, port in (address for address in server.cfg.address if isinstance(address, tuple)):
@@ -51,7 +51,12 @@ def on_starting(server):
                 probe.bind((host, port))
             except (OSError, OverflowError) as error:
                 fault = error.strerror if isinstance(error, OSError) else error
-                sys.exit(f"menagerie: cannot listen on {host}:{port} ({fault}): set PORT to a free one")
+                _give_up(server, f"cannot listen on {host}:{port} ({fault}): set PORT to a free one")
+
+
+def _give_up(server, reason):
+    server.log.critical("menagerie: %s", reason)
+    sys.exit(1)
 
 
 def _tell_of_the_end(server):
@@ -82,9 +87,18 @@ def _keep_on(server):
 
 
 def pre_fork(server, worker):
-    """What the master loaded stays as it is: the workers' collectors need not walk it, nor copy its pages to do so."""
+    """What the master loaded stays as it is: the workers' collectors need not walk it, nor copy its pages to do so.
+
+    A worker counts in a slot of its own in the memory that all share.
+    """
     gc.freeze()
     worker.ending = server.ending
+    worker.slot = shared().take()
+
+
+def child_exit(server, worker):
+    """What a worker counted stays, what it said of itself goes, and its slot is for another."""
+    shared().free(worker.slot)
 
 
 def post_worker_init(worker):
@@ -94,12 +108,23 @@ def post_worker_init(worker):
     # 207 ms; with these it is 6 to 13 ms.
     gc.set_threshold(100_000, 10, 10)
     sys.setswitchinterval(0.0005)
-    _service(worker.app).shelf.watch()
+    shared().claim(worker.slot)
+    service = _service(worker.app)
+    service.shelf.watch()
+    if service.spans:
+        service.spans.start("https" if worker.cfg.is_ssl else "http")
     if worker.cfg.worker_class_str != "asgi":
         return
     from service.worker import begin
 
     begin(worker, worker.ending)
+
+
+def worker_exit(server, worker):
+    """Send the last spans, within what `service.worker` leaves of the time to end."""
+    service = _service(worker.app) if worker.app.callable else None
+    if service and service.spans:
+        service.spans.close(seconds=0.8)
 
 
 def when_ready(server):
@@ -120,9 +145,10 @@ def when_ready(server):
         return
     manifest = _service(server.app).shelf.current.model.manifest
     features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
-    server.log.info("%s %d answers at %s; try:", manifest.name, manifest.version, url)
     body = json.dumps({"features": features})
-    print(f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'", file=sys.stderr)
+    curl = f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'"
+    told = "%s %d answers at %s; try:\n%s"
+    server.log.info(told, manifest.name, manifest.version, url, curl)
 
 
 def _service(app):

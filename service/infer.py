@@ -15,6 +15,7 @@ from service import media, strictjson, tensors
 from service.errors import BadTensorError
 from service.messages import Reply, Request, json_reply
 from service.model import Model
+from service.record import Record
 from service.tensors import Tensor
 from service.validation import Array, Validator
 
@@ -89,7 +90,8 @@ class Inferring:
         asked, binary = self._read(request)
         rows = self._rows(asked["inputs"], binary)
         wanted = asked.get("outputs") or [Output(name=PROBABILITIES), Output(name=LABEL)]
-        found = self._outputs(rows, wanted)
+        request.record.lap("validate")
+        found = self._outputs(rows, wanted, request.record)
         unless_told = asked.get("parameters", {}).get("binary_data_output", False)
         as_bytes = [output.get("parameters", {}).get("binary_data", unless_told) for output in wanted]
         identity = self._model.identity
@@ -104,6 +106,7 @@ class Inferring:
             return self._raw(len(body)), body
         content = body[:size]
         document = strictjson.read(content)
+        request.record.lap("parse")
         try:
             asked = _inference.validate_python(document)
         except ValidationError as error:
@@ -141,10 +144,10 @@ class Inferring:
             return self._validator.rows(rows, f"{place}.data")
         return self._validator.array(tensors.from_bytes(binary, tensor["datatype"], shape, place), f"{place}.data")
 
-    def _outputs(self, rows: Array, wanted: Sequence[Output]) -> list[Tensor]:
+    def _outputs(self, rows: Array, wanted: Sequence[Output], record: Record) -> list[Tensor]:
         names = [output["name"] for output in wanted]
         _require_names(names, self._known, "output")
-        layers = self._model.run(rows, [name for name in self._layers if name in names])
+        layers = self._model.run(rows, [name for name in self._layers if name in names], record)
         probabilities = layers[self._model.answer]
         best = probabilities.argmax(axis=1).tolist() if {LABEL, WARNINGS}.intersection(names) else []
 
@@ -154,7 +157,7 @@ class Inferring:
             if name == LABEL:
                 return Tensor(name, (len(rows),), [self._model.labels[index] for index in best])
             if name == WARNINGS:
-                said = self._model.warnings(rows, best)
+                said = self._model.warnings(rows, best, record.unlike)
                 return Tensor(name, (len(rows),), ["; ".join(sentences) for sentences in said])
             values = probabilities if name == PROBABILITIES else layers[name]
             return Tensor(name, values.shape, values)

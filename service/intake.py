@@ -50,19 +50,13 @@ class Body:
             return b""
         if self.length > self._intake.limit:
             return None
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._intake.seconds
         content = bytearray()  # a list of chunks of two bytes each would take thirty times their size
         try:
-            async with asyncio.timeout_at(deadline):
-                async for chunk in self._chunks():
-                    content += chunk
-                    self._count(len(chunk))
-                    if self._size > self._intake.limit:
-                        return None
-                    # What gunicorn awaits inside may swallow the cancellation that a timeout is (Python 3.11).
-                    if loop.time() > deadline:
-                        raise TimeoutError  # noqa: TRY301 (both ways to be late end alike)
+            async for chunk in self._chunks(self._intake.seconds):
+                content += chunk
+                self._count(len(chunk))
+                if self._size > self._intake.limit:
+                    return None
         except TimeoutError:
             raise TooSlowError(f"the body must be here within {self._intake.seconds:g} s") from None
         return bytes(content)
@@ -71,19 +65,30 @@ class Body:
         """Throw away more of what was refused: closing on a caller who still sends could cost him the answer."""
         most = self._intake.limit
         with suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(_LINGER_SECONDS):
-                async for chunk in self._chunks():
-                    most -= len(chunk)
-                    if most < 0:
-                        return
+            async for chunk in self._chunks(_LINGER_SECONDS):
+                most -= len(chunk)
+                if most < 0:
+                    return
 
     def close(self) -> None:
         """Forget it."""
         self._intake.pending -= self._size
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self, seconds: float) -> AsyncIterator[bytes]:
+        """What comes in within some seconds.
+
+        Raises:
+            TimeoutError: there is more.
+            ConnectionError: the client left.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         while self.more:
-            message = await self._receive()
+            async with asyncio.timeout_at(deadline):
+                message = await self._receive()
+            # What gunicorn awaits inside may swallow the cancellation that a timeout is (Python 3.11).
+            if loop.time() > deadline:
+                raise TimeoutError
             if message["type"] == "http.disconnect":
                 raise ConnectionError
             chunk = message.get("body", b"")

@@ -97,6 +97,7 @@ class Lane(Patient):
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         """What gunicorn refuses by itself, without its message: that one repeats what was sent."""
         del message
+        self.app.service.tally.refuse(status)
         super()._send_error_response(status, HTTPStatus(status).phrase, extra_headers)
 
     def _head(self, data: bytes) -> _Head | None:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from service.record import Record
+
 
 class Headers(Protocol):
     """A request's headers, looked up in lower case."""
@@ -19,7 +21,7 @@ class Request:
 
     ``read`` gives the body's bytes, at most ``MENAGERIE_MAX_BODY_BYTES`` of them; it raises `errors.TooLargeError`
     beyond. It is a call, so that a body that no handler wants is never read. ``parameters`` are the parts of the path
-    that its route names.
+    that its ``route`` names, which is the path as `Route` has it, or nothing if there is none.
     """
 
     method: str
@@ -27,6 +29,8 @@ class Request:
     headers: Headers
     read: Callable[[], bytes]
     parameters: Mapping[str, str] = field(default_factory=dict)
+    route: str = ""
+    record: Record = field(default_factory=Record)
 
 
 @dataclass(slots=True)

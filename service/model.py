@@ -1,18 +1,18 @@
 """One loaded bundle: its schema, its engine, and what it can say about rows."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import Bundle, BundleError, Feature
+from models.bundle import Bundle, BundleError
 from service import engine
 from service.engine import Array, Engine
 from service.errors import NoModelError
+from service.record import Places, Predicted, Record
 from service.statistics import Ledger
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
@@ -26,18 +26,15 @@ class Model:
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
+        self.number = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
-        self.statistics = ledger.of(bundle.manifest.version)
+        self.statistics = ledger.of(bundle.manifest)
         self._engine = engine
         self.answer = bundle.manifest.layers[-1].name
-        ranges = bundle.manifest.reference.ranges
-        seen = np.array([[ranges[label][name] for name in bundle.manifest.names] for label in self.labels], np.float32)
-        self._least, self._most = seen[:, :, 0], seen[:, :, 1]
-        self._seen = seen.tolist()
 
     @classmethod
-    def open(cls, folder: Path, engine_name: str, ledger: Ledger) -> "Model":
-        """The model in a bundle's folder, verified and self-tested.
+    def open(cls, folder: Path, engine_name: str, ledger: Ledger, name: str = "") -> "Model":
+        """The model in a bundle's folder, verified and self-tested; under its own name unless another is given.
 
         Raises:
             BundleError: a file is not what its manifest says, or a golden row has another answer.
@@ -46,7 +43,7 @@ class Model:
         found = bundle.read(folder)
         loaded = engine.load(engine_name, found)
         _self_test(found, loaded)
-        return cls(found, loaded, ledger)
+        return cls(found.named(name) if name else found, loaded, ledger)
 
     def require(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.
@@ -64,25 +61,29 @@ class Model:
         """Every layer's output, [rows, units] by layer name, input to output."""
         return self._engine.run(rows, [layer.name for layer in self.manifest.layers])
 
-    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
-        """One counted run of the network: the outputs of these layers and of the last, [rows, units] by name.
+    def run(self, rows: Array, layers: Iterable[str], record: Record) -> dict[str, Array]:
+        """One run of the network, counted and recorded: outputs of these layers and of the last, [rows, units] by name.
 
         Raises:
             ArithmeticError: the network overflowed; no number of its answer means anything.
         """
         started = time.perf_counter_ns()
         outputs = self._engine.run(rows, (self.answer, *layers))
-        self.statistics.ran(len(rows), time.perf_counter_ns() - started)
-        _require_finite(outputs[self.answer])
+        spent = time.perf_counter_ns() - started
+        answer = outputs[self.answer]
+        _require_finite(answer)
+        record.unlike = self.statistics.ran(rows, answer, spent)
+        record.predicted = Predicted(rows, answer)
+        record.lap("infer")
         return outputs
 
-    def probabilities(self, rows: Array) -> Array:
-        """The labels' probabilities, [rows, labels] in the order of ``labels``.
+    def probabilities(self, rows: Array, record: Record) -> Array:
+        """The labels' probabilities by such a run, [rows, labels] in the order of ``labels``.
 
         Raises:
             ArithmeticError: the network overflowed.
         """
-        return self.run(rows, ())[self.answer]
+        return self.run(rows, (), record)[self.answer]
 
     def evaluate(self, rows: Array) -> Array:
         """The same for rows that nobody asked about, so that no statistics count them.
@@ -94,30 +95,22 @@ class Model:
         _require_finite(answer)
         return answer
 
-    def warnings(self, rows: Array, answers: Sequence[int]) -> list[list[str]]:
-        """For each row a sentence for each value that no training row of its answer had.
+    def warnings(self, rows: Array, answers: Sequence[int], unlike: Places) -> list[list[str]]:
+        """For each row a sentence for each of its values that is ``unlike`` what the training rows of its answer had.
 
         ``answers`` are the labels' indices, one a row.
         """
-        if len(rows) == 1:  # costs less than NumPy's calls
-            answer = answers[0]
-            values = zip(self.features, rows[0].tolist(), self._seen[answer], strict=True)
-            return [[self._doubt(answer, *one) for one in values if not one[2][0] <= one[1] <= one[2][1]]]
         said: list[list[str]] = [[] for _ in answers]
-        for row, sentence in self.doubts(rows, answers):
-            said[row].append(sentence)
+        for place in unlike:  # hardly ever any
+            row, index = divmod(int(place), len(self.features))
+            said[row].append(self.warning(float(rows[row, index]), index, answers[row]))
         return said
 
-    def doubts(self, rows: Array, answers: Sequence[int] | NDArray[np.intp]) -> Iterator[tuple[int, str]]:
-        """The same without a list for every row, hardly any of which has something in it: the row, and the sentence."""
-        outside = np.flatnonzero((rows < self._least[answers]) | (rows > self._most[answers]))
-        for place, value in zip(outside.tolist(), rows.ravel()[outside].tolist(), strict=True):
-            row, index = divmod(place, len(self.features))
-            answer = answers[row]
-            yield row, self._doubt(answer, self.features[index], value, self._seen[answer][index])
-
-    def _doubt(self, answer: int, feature: Feature, value: float, seen: Sequence[float]) -> str:
-        (least, most), unit = seen, f" {feature.unit}".rstrip()
+    def warning(self, value: float, index: int, answer: int) -> str:
+        """What to say of such a value of the feature with that index, in a row with that label's for its answer."""
+        feature, ranges = self.features[index], self.statistics.ranges
+        least, most = ranges.least[answer][index], ranges.most[answer][index]
+        unit = f" {feature.unit}".rstrip()
         return (
             f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
             f"in every {self.labels[answer]} of the training rows: the answer is a guess"

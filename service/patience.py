@@ -96,6 +96,18 @@ class Patient(ASGIProtocol):  # type: ignore[misc]
             seconds = self._keepalive
         return float(seconds)
 
+    def _resume_reading(self) -> None:
+        """Gunicorn reads on after every answer, even if more requests are here already than it means to hold."""
+        if not self._is_buffer_full():
+            super()._resume_reading()
+
+    async def _serve_http_request(self, request: object, sockname: object, peername: object) -> bool:
+        """Answer one request; if more of the same caller's wait, let the others have their turn first."""
+        keepalive: bool = await super()._serve_http_request(request, sockname, peername)
+        if self._http1_buffered():
+            await asyncio.sleep(0)
+        return keepalive
+
     def _arm_keepalive_timer(self) -> None:
         """A further request is waited for; that is looked at every second, and needs no timer of gunicorn's."""
         self._since = self.worker.loop.time()

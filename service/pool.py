@@ -16,9 +16,15 @@ class Pool:
 
     def __init__(self, threads: int, most: int) -> None:
         self._threads = ThreadPoolExecutor(threads, "menagerie")
+        self._at_once = threads
         self._most = most
         self._inside = 0
         self._lock = threading.Lock()
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces no thread has begun."""
+        return max(0, self._inside - self._at_once)
 
     def require_room(self) -> None:
         """Refuse what could not begin now, before more is spent on it.

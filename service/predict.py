@@ -7,6 +7,7 @@ from service import media, strictjson
 from service.engine import Array
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
+from service.record import Record
 from service.validation import Validator
 
 
@@ -22,22 +23,22 @@ def predict(model: Model, validator: Validator, request: Request) -> Reply:
         RequestError: the request is not one that this model can answer.
     """
     media.require(request, media.JSON)
-    submission = validator.read(request.read())
+    submission = validator.read(request.read(), request.record)
     if submission.single:
-        return json_reply(document(model, submission.rows))
-    answers = _answers(model, submission.rows)
+        return json_reply(document(model, submission.rows, request.record))
+    answers = _answers(model, submission.rows, request.record)
     return json_reply({"predictions": answers, "model": model.identity})
 
 
-def document(model: Model, row: Array) -> dict[str, Any]:
+def document(model: Model, row: Array, record: Record) -> dict[str, Any]:
     """The answer to one ``row`` [1, features]."""
-    return {**_answers(model, row)[0], "model": model.identity}
+    return {**_answers(model, row, record)[0], "model": model.identity}
 
 
-def _answers(model: Model, rows: Array) -> list[dict[str, Any]]:
-    probabilities = strictjson.shortest(model.probabilities(rows))
+def _answers(model: Model, rows: Array, record: Record) -> list[dict[str, Any]]:
+    probabilities = strictjson.shortest(model.probabilities(rows, record))
     best = [row.index(max(row)) for row in probabilities]
-    told = zip(probabilities, best, model.warnings(rows, best), strict=True)
+    told = zip(probabilities, best, model.warnings(rows, best, record.unlike), strict=True)
     return [
         {
             "label": model.labels[index],

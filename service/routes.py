@@ -1,20 +1,30 @@
 """Every route and who answers it: the service as a whole, before any adapter carries it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from service import about, explain, oip, openapi, page, predict, tfserving, trial, viewer
+from service import about, explain, metrics, oip, openapi, page, predict, spans, tfserving, trace, trial, viewer
+from service.access import Access
 from service.cors import Origins
-from service.gate import Gate
+from service.gate import Gate, Observer
 from service.keys import Keys
+from service.memory import Memory
 from service.messages import Route
+from service.metrics import Collect
 from service.model import Model
 from service.settings import Settings
 from service.shelf import Shelf
+from service.spans import Spans
+from service.statistics import Ledger
+from service.tally import Tally
 from service.trial import Trial
 from service.validation import Validator
+from service.vitals import Vitals
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 
 @dataclass(frozen=True)
@@ -25,10 +35,15 @@ class Service:
     gate: Gate
     shelf: Shelf
     routes: Sequence[Route]
+    tally: Tally
+    vitals: Vitals
+    spans: Spans | None
 
     @classmethod
-    def open(cls, settings: Settings, stand: Trial = trial.pass_over) -> Self:
+    def open(cls, settings: Settings, stand: Trial = trial.pass_over, memory: Memory | None = None) -> Self:
         """Load the model's versions, each once it has stood its trial, and build every handler around them.
+
+        What is counted goes to ``memory``, which is the process's own unless told.
 
         Raises:
             StartupError, BundleError: it cannot start; the message says why in one line.
@@ -36,13 +51,39 @@ class Service:
         guarded = settings.api_keys or settings.api_keys_file
         keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
         origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        gate = Gate(log_requests=settings.log_requests, keys=keys, origins=origins)
-        whole = [*page.routes(about.index), *viewer.routes()]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand)
+        traced = Spans() if spans.wanted() else None
+        observers: list[Observer] = [Access(settings.log_rate).tell, *([traced.tell] if traced else [])]
+        gate = Gate(
+            observers=observers,
+            keys=keys,
+            origins=origins,
+            begin=traced.begin if traced else trace.take_over,
+            timed=settings.server_timing,
+        )
+        memory = memory or Memory()
+        ledger, collects = Ledger(memory), list[Collect]()
+        whole = [*page.routes(about.index), *viewer.routes(), *metrics.routes(collects)]
+        shelf = Shelf.open(settings, partial(_equip, settings, gate, whole), stand, ledger)
         routes = [*whole, *about.routes(shelf, gate), *shelf.routes]
         routes += origins.preflights(routes) if origins else []
         gate.open = frozenset(route.handler for route in routes if route.open)
-        return cls(settings, gate, shelf, routes)
+        tally, vitals = Tally(memory, routes), Vitals(memory)
+        observers.append(tally.observe)
+        collects.append(partial(_found, settings.engine, memory, shelf, ledger=ledger, tally=tally, vitals=vitals))
+        return cls(settings, gate, shelf, routes, tally, vitals, traced)
+
+
+def _found(  # noqa: PLR0913 (all that is counted)
+    engine: str, memory: Memory, shelf: Shelf, *, ledger: Ledger, tally: Tally, vitals: Vitals
+) -> Iterator["Metric"]:
+    """Every metric of the service's own."""
+    from service import families  # it imports what takes 20 ms
+
+    yield from families.of_the_service(memory, engine)
+    yield from families.of_answers(tally)
+    yield from families.of_versions(ledger, shelf.current.model.manifest)
+    yield from families.of_the_store(ledger)
+    yield from families.of_workers(vitals)
 
 
 def _equip(settings: Settings, gate: Gate, whole: Sequence[Route], shelf: Shelf, model: Model) -> list[Route]:

@@ -21,6 +21,10 @@ class Settings(BaseSettings):
 
     model_store: Annotated[Path, Field(description="folder that holds `<name>/<version>/`")] = SHIPPED_STORE
     model_name: Annotated[str, Field(min_length=1, description="the model to serve")] = "animals"
+    model_dir: Annotated[
+        Path | None,
+        Field(description="a bundle's folder, or one of `<version>/`, to serve by that name instead of the store's"),
+    ] = None
     model_version: Annotated[
         int | None,
         Field(ge=1, description="serve this version; unless set, the one that `CURRENT` names or the newest"),
@@ -58,7 +62,14 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[
         float, Field(gt=0, description="between SIGTERM and SIGKILL on the platform; the others are checked against it")
     ] = 30
-    log_requests: Annotated[bool, Field(description="one log line for each request, not only for failures")] = False
+    log_format: Annotated[
+        Literal["auto", "json", "text"], Field(description="of a log line; `auto`: text on a terminal, else JSON")
+    ] = "auto"
+    log_rate: Annotated[
+        float,
+        Field(ge=0, description="requests a second that a worker logs, beside those that failed, which it always does"),
+    ] = 100
+    server_timing: Annotated[bool, Field(description="`Server-Timing` on every answer: where its time went")] = True
 
     @classmethod
     def load(cls) -> "Settings":

@@ -45,7 +45,8 @@ def predict(model: Model, validator: Validator, request: Request) -> Reply:
     rows = _instances(asked[form]) if form == "instances" else _columns(asked[form])
     numbers = validator.rows(rows, form)
     strictjson.require_unique(body, strictjson.strings(asked, but=form) + _names(asked[form]))
-    answers = strictjson.shortest(model.probabilities(numbers))
+    request.record.lap("validate")
+    answers = strictjson.shortest(model.probabilities(numbers, request.record))
     return json_reply({"predictions" if form == "instances" else "outputs": answers})
 
 
@@ -64,7 +65,8 @@ def classify(model: Model, validator: Validator, request: Request) -> Reply:
     if context:  # what stands there must be right even where every example says otherwise
         validator.rows([{name: _scalar(value) for name, value in (examples[0] | context).items()}], "context")
     strictjson.require_unique(body, strictjson.strings(asked))
-    answers = strictjson.shortest(model.probabilities(numbers))
+    request.record.lap("validate")
+    answers = strictjson.shortest(model.probabilities(numbers, request.record))
     return json_reply({"results": [list(zip(model.labels, row, strict=True)) for row in answers]})
 
 
@@ -74,6 +76,7 @@ def _read(model: Model, request: Request) -> tuple[dict[str, Any], bytes]:
     media.require_plain(request)
     body = request.read()
     asked = strictjson.read(body)
+    request.record.lap("parse")
     if not isinstance(asked, dict):
         raise BadInstancesError("the body must be an object")
     if asked.get("signature_name", SIGNATURE) not in ("", SIGNATURE):

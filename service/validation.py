@@ -16,6 +16,7 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 from models.bundle import Feature
 from service import strictjson
 from service.errors import Fault, NotJsonError, UnacceptableError
+from service.record import Record
 
 Array = NDArray[np.float32]
 
@@ -59,7 +60,7 @@ class Validator:
         self._listed: TypeAdapter[Any] = TypeAdapter(listed)
         self._rows: TypeAdapter[list[Any]] = TypeAdapter(Annotated[list[row], Field(fail_fast=True)])
 
-    def read(self, body: bytes) -> Submission:
+    def read(self, body: bytes, record: Record) -> Submission:
         """The rows that a native request body asks about.
 
         Raises:
@@ -68,11 +69,13 @@ class Validator:
         """
         try:
             document = orjson.loads(body)
+            record.lap("parse")
             rows, single = self._asked(document)
             numbers = self._numbers(rows)
         except ValueError:  # of orjson, of pydantic, or of an outer form that is neither
             raise self._refusal(body) from None
         strictjson.require_unique(body, 1 + self.strings(rows))
+        record.lap("validate")
         return Submission(numbers, single)
 
     def rows(self, rows: list[Any], place: str) -> Array:

@@ -15,19 +15,34 @@ from typing import Any
 
 from service import lane
 from service.lane import Lane
+from service.memory import shared
 from service.patience import Patient, watch
+from service.settings import Settings
 
 _TICK_SECONDS = 0.05
+_TELL_SECONDS = 1.0
+_UNSENT = 131_072  # bytes of answers that the kernel holds for a caller, beyond those that are under way
 _MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
 
 
 def begin(worker: Any, ending: memoryview) -> None:
     """Set an asgi worker up, before its loop runs. ``ending`` is shared with the master: 1 once all of it ends."""
     lane.install()
+    for listener in worker.sockets:
+        _bound(listener.sock, worker.asgi.settings)
     life = Life(worker, ending)
     worker.loop.add_signal_handler(signal.SIGTERM, life.leave)
     life.start(watch())
     life.start(life.tick())
+    life.start(life.tell())
+
+
+def _bound(listener: socket.socket, settings: Settings) -> None:
+    """How much and for how long a caller may leave untaken; his connection inherits it."""
+    if listener.family != socket.AF_UNIX:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_seconds * 1000))
+        # Else the kernel takes 4 MB for a caller who takes nothing, and all that while he seems to be served.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 class Life:
@@ -49,6 +64,7 @@ class Life:
     def leave(self) -> None:
         """Begin to end: on SIGTERM from the master, or after so many requests."""
         first = not self._worker.asgi.leaving
+        shared().leave()
         self._worker.asgi.leave(ending=bool(self._ending[0]))
         if first:
             self.start(self._end())
@@ -59,13 +75,18 @@ class Life:
             await asyncio.sleep(_TICK_SECONDS)
         for listener in self._worker.sockets:
             listener.sock.listen(self._worker.cfg.backlog)  # asyncio made it 100, which a burst overflows
-            if listener.sock.family != socket.AF_UNIX:  # what is sent and never taken, connections inherit
-                patience = int(self._settings.write_seconds * 1000)
-                listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience)
         while self._worker.nr < self._most:  # noqa: ASYNC110 (an event would cost every request)
             await asyncio.sleep(_TICK_SECONDS * 10)
         self._worker.log.info("%d requests were answered: another worker takes over", self._worker.nr)
         self.leave()
+
+    async def tell(self) -> None:
+        """Say again and again how this worker is."""
+        due = self._loop.time()
+        while True:
+            self._worker.asgi.tell(len(Patient.open), self._loop.time() - due)
+            due = self._loop.time() + _TELL_SECONDS
+            await asyncio.sleep(_TELL_SECONDS)
 
     async def _end(self) -> None:
         """Accept for some more time, each connection for one answer; then none, and see the last answers off."""

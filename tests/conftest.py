@@ -17,6 +17,7 @@ from serving import Server, serving
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
+from service.memory import Memory
 from service.model import Model
 from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
@@ -57,7 +58,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def model(settings: Settings) -> Model:
-    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger())
+    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger(Memory()))
 
 
 @pytest.fixture(scope="session")

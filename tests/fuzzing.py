@@ -27,8 +27,10 @@ from service import explain, infer, keys, lane, predict, strictjson, tfserving
 from service.asgi import Application
 from service.errors import RequestError, render
 from service.gate import Gate
+from service.memory import Memory
 from service.messages import Handler, Reply, Request
 from service.model import Model
+from service.record import Record
 from service.routes import Service
 from service.settings import SHIPPED_STORE, Settings
 from service.statistics import Ledger
@@ -47,7 +49,7 @@ class Target(NamedTuple):
 @cache
 def _parts() -> tuple[Model, Validator]:
     settings = Settings()
-    model = Model.open(settings.model_store / settings.model_name / "1", settings.engine, Ledger())
+    model = Model.open(settings.model_store / settings.model_name / "1", settings.engine, Ledger(Memory()))
     return model, Validator(model.features, max_rows=100, max_errors=10)
 
 
@@ -82,7 +84,7 @@ def _native(body: bytes) -> None:
     """Rows are finite and within the schema's bounds, of its width, and come of strict JSON."""
     model, validator = _parts()
     try:
-        submission = validator.read(body)
+        submission = validator.read(body, Record())
     except RequestError:
         return
     _require_rows(model, submission.rows)
@@ -158,7 +160,7 @@ def _head(raw: bytes) -> None:
 def _identified(given: bytes) -> None:
     """An id that comes back is one that was given and may stand in a header, or one of ours."""
     request = Request("GET", "/", {"x-request-id": given.decode("latin-1")}, bytes)
-    told = Gate(log_requests=False).answer(request, lambda _: Reply(200, b"")).headers["X-Request-ID"]
+    told = Gate().answer(request, lambda _: Reply(200, b"")).headers["X-Request-ID"]
     assert told.isascii()
     assert told.isprintable()
     assert " " not in told
@@ -215,11 +217,12 @@ def _edited(choices: bytes) -> None:
         manifest = Manifest.model_validate_json(json.dumps(document))
     except ValidationError:
         return
-    model = Model(Bundle(_SHIPPED, manifest), _parts()[0]._engine, Ledger())  # noqa: SLF001
+    model = Model(Bundle(_SHIPPED, manifest), _parts()[0]._engine, Ledger(Memory()))  # noqa: SLF001
     validator = Validator(model.features, max_rows=10, max_errors=10)
     rows = [list(row.features) for row in manifest.golden[:2]]
     try:
-        model.warnings(validator.rows(rows, "golden"), [0] * len(rows))
+        golden, answers = validator.rows(rows, "golden"), [0] * len(rows)
+        model.warnings(golden, answers, model.statistics.ranges.outside(golden, np.array(answers)))
     except RequestError as error:
         _require_json(render(error, "/predict", "id"))
     manifest.model_dump_json()

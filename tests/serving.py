@@ -1,5 +1,6 @@
 """Starting the real thing: gunicorn as `make run` starts it, in a process of its own."""
 
+import json
 import os
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import requests
 
@@ -54,6 +55,17 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
         finally:
             process.terminate()
             process.communicate(timeout=60)
+
+
+def told(said: str) -> list[dict[str, Any]]:
+    """What a service said on stderr, each line a JSON document."""
+    return [json.loads(line) for line in said.splitlines()]
+
+
+def workers(server: Server) -> list[int]:
+    """The processes that answer, oldest first."""
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [int(pid) for pid in children.split()]
 
 
 def await_ready(server: Server, *, seconds: float = 60) -> None:

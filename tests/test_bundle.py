@@ -119,8 +119,6 @@ def nest(folder: Path) -> None:
         (remove(MODEL_LITERT), MODEL_LITERT),
         (remove(MANIFEST), MANIFEST),
         (link, MODEL_LITERT),
-        (edit(version=2), MANIFEST),
-        (edit(name="others"), MANIFEST),
         (edit(format=2), MANIFEST),
         (edit(labels=["cat", "cat", "llama", "lizard"]), MANIFEST),
         (edit(labels=["cat", "dog"]), MANIFEST),

@@ -1,15 +1,17 @@
 """What happens to every request, whatever its handler does."""
 
 import json
-import logging
+import re
 
 import pytest
 
 from service.errors import NotReadyError
 from service.gate import Gate
-from service.messages import Reply, Request
+from service.messages import Handler, Reply, Request
 
-REQUEST = Request("GET", "/somewhere\nelse", {"x-request-id": "mine"}, lambda: b"")
+
+def request() -> Request:
+    return Request("GET", "/somewhere\nelse", {"x-request-id": "mine"}, lambda: b"")
 
 
 def fail(_: Request) -> Reply:
@@ -22,7 +24,7 @@ def refuse(_: Request) -> Reply:
 
 def test_a_failure_inside_says_nothing_of_the_inside(caplog: pytest.LogCaptureFixture) -> None:
     """The client gets 500 and an id; the log has the same id and what happened."""
-    reply = Gate(log_requests=False).answer(REQUEST, fail)
+    reply = Gate().answer(request(), fail)
     assert (reply.status, json.loads(reply.body)["request_id"]) == (500, "mine")
     assert b"secret" not in reply.body
     assert b"ZeroDivision" not in reply.body
@@ -32,16 +34,26 @@ def test_a_failure_inside_says_nothing_of_the_inside(caplog: pytest.LogCaptureFi
 
 def test_a_refusal_carries_its_headers() -> None:
     """Not ready says when to come back."""
-    reply = Gate(log_requests=False).answer(REQUEST, refuse)
+    reply = Gate().answer(request(), refuse)
     assert (reply.status, reply.headers["Retry-After"]) == (503, "3")
     assert json.loads(reply.body)["detail"] == "no model is loaded"
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_requests_are_logged_when_asked_for(caplog: pytest.LogCaptureFixture, told: bool) -> None:
-    """One line a request, which a path cannot break in two."""
-    caplog.set_level(logging.INFO, "menagerie")
-    Gate(log_requests=told).answer(REQUEST, lambda _: Reply(200, b"{}"))
-    lines = [record.getMessage() for record in caplog.records]
-    assert len(lines) == told
-    assert not told or (lines[0].startswith(r"GET '/somewhere\nelse' 200 ") and lines[0].endswith(" mine"))
+TIMED = re.compile(r"((admit|parse|validate|infer|render);dur=\d+\.\d{3}, )*total;dur=\d+\.\d{3}")
+
+
+@pytest.mark.parametrize("handler", [fail, refuse, lambda _: Reply(200, b"{}")])
+def test_every_answer_says_where_its_time_went(handler: Handler) -> None:
+    """In the syntax of Server-Timing, unless that is switched off."""
+    assert TIMED.fullmatch(Gate().answer(request(), handler).headers["Server-Timing"])
+    assert "Server-Timing" not in Gate(timed=False).answer(request(), handler).headers
+
+
+def test_a_trace_is_taken_over_into_the_answer() -> None:
+    """Whose trace it is, and which part of it this was; nothing if nobody asked for one."""
+    given = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    asked = Request("GET", "/", given, lambda: b"")
+    told = Gate().answer(asked, fail).headers["traceresponse"]
+    assert re.fullmatch("00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01", told)
+    assert "b7ad6b7169203331" not in told
+    assert "traceresponse" not in Gate().answer(request(), fail).headers

@@ -32,6 +32,7 @@ GUARDED = [
     ("POST", "/predict"),
     ("POST", "/explain"),
     ("GET", "/model"),
+    ("GET", "/metrics"),
     ("GET", "/v2"),
     ("GET", "/v2/models/animals"),
     ("GET", "/v2/models/animals/ready"),

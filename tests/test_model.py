@@ -9,7 +9,9 @@ import pytest
 from animals import NAMES
 
 from models.bundle import MANIFEST, BundleError
+from service.memory import Memory
 from service.model import Model
+from service.record import Record
 from service.statistics import Ledger
 
 
@@ -28,7 +30,7 @@ def test_a_network_that_fails_a_golden_row_is_not_served(store: Path) -> None:
 
     edit(store, "golden", shift)
     with pytest.raises(BundleError, match=r"animals/1 fails its self-test: golden row 2 .* layer hidden_2"):
-        Model.open(store / "animals" / "1", "litert", Ledger())
+        Model.open(store / "animals" / "1", "litert", Ledger(Memory()))
 
 
 def test_golden_rows_cover_every_label(model: Model) -> None:
@@ -50,7 +52,7 @@ def test_a_network_without_a_layer_of_the_manifest_is_not_served(store: Path) ->
         lambda golden: [row["outputs"].update(hidden_9=row["outputs"].pop("hidden_1")) for row in golden],
     )
     with pytest.raises(BundleError, match="has no layer hidden_9"):
-        Model.open(store / "animals" / "1", "litert", Ledger())
+        Model.open(store / "animals" / "1", "litert", Ledger(Memory()))
 
 
 @pytest.mark.parametrize("label", range(4))
@@ -59,8 +61,11 @@ def test_the_edges_of_a_labels_rows_are_not_beyond_them(model: Model, label: int
     ranges = model.manifest.reference.ranges[model.labels[label]]
     least, most = np.array([ranges[name] for name in NAMES], np.float32).T
     rows = np.vstack([least, most, least - 0.001, most + 0.01])
-    at_least, at_most, below, beyond = together = model.warnings(rows, [label] * 4)
-    assert [model.warnings(row[np.newaxis], [label])[0] for row in rows] == together
+    covered = model.statistics.ranges
+    together = model.warnings(rows, [label] * 4, covered.outside(rows, np.full(4, label)))
+    alone = [covered.outside_one(row.tolist(), label) for row in rows]
+    assert [model.warnings(row[np.newaxis], [label], one)[0] for row, one in zip(rows, alone, strict=True)] == together
+    at_least, at_most, below, beyond = together
     assert at_least == at_most == []
     assert [sentence.split()[0] for sentence in below] == list(NAMES)
     assert [sentence.split()[0] for sentence in beyond] == list(NAMES)
@@ -70,4 +75,4 @@ def test_an_answer_that_is_no_number_is_an_error(model: Model) -> None:
     """An overflow is told as our failure, never as a prediction."""
     for rows in (1, 2):
         with pytest.raises(ArithmeticError):
-            model.probabilities(np.full((rows, len(NAMES)), np.inf, np.float32))
+            model.probabilities(np.full((rows, len(NAMES)), np.inf, np.float32), Record())

@@ -168,7 +168,7 @@ def test_a_row_that_the_network_overflows_at_is_set_aside(tmp_path: Path, monkey
     monkeypatch.setattr("service.model._self_test", lambda *_: None)  # its golden rows are no better
     made = make(tmp_path / "store", network)
     table = pa.record_batch({"f1": [0.0, 3.0, 1.0, 3.0], "f2": [0.0, 3.0, 0.0, 0.0]})
-    scored = Scorer(served.load(made.folder, "litert"), table.schema, Plan()).score(table)
+    scored = Scorer(served.load(made.folder, "litert", "handmade"), table.schema, Plan()).score(table)
     assert (len(scored.answered), len(scored.rejected)) == (3, 1)
     assert scored.rejected.to_pylist()[0]["faults"][0]["code"] == "overflow"
     assert scored.faults == {"overflow": 1}

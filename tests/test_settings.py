@@ -35,7 +35,7 @@ def test_the_environment_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> 
         ("MENAGERIE_MAX_ROWS", "0", "MENAGERIE_MAX_ROWS does not fit"),
         ("MENAGERIE_MAX_BODY_BYTES", "-1", "MENAGERIE_MAX_BODY_BYTES does not fit"),
         ("MENAGERIE_ENGINE", "torch", "'litert' or 'keras'"),
-        ("MENAGERIE_LOG_REQUESTS", "perhaps", "MENAGERIE_LOG_REQUESTS does not fit"),
+        ("MENAGERIE_SERVER_TIMING", "perhaps", "MENAGERIE_SERVER_TIMING does not fit"),
     ],
 )
 def test_what_does_not_fit_is_told_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:

@@ -105,10 +105,8 @@ def test_the_library_of_the_papers_authors_says_the_same(model: Model, index: in
     shap = pytest.importorskip("shap")
     background = np.array(model.manifest.background, np.float32)
     row = np.array(model.manifest.golden[index].features, np.float32)
-    base, values = shapley.attribute(model.probabilities, row, background)
+    base, values = shapley.attribute(model.evaluate, row, background)
     masker = shap.maskers.Independent(background, max_samples=len(background))
-    explained = shap.explainers.Exact(lambda rows: model.probabilities(rows.astype(np.float32)), masker)(
-        row[np.newaxis]
-    )
+    explained = shap.explainers.Exact(lambda rows: model.evaluate(rows.astype(np.float32)), masker)(row[np.newaxis])
     np.testing.assert_allclose(values, explained.values[0], atol=1e-6)
     np.testing.assert_allclose(base, explained.base_values[0], atol=1e-6)

@@ -67,6 +67,16 @@ def truncate(home: Path, version: int) -> None:
     path.write_bytes(path.read_bytes()[:1000])
 
 
+def claim(**changes: Any) -> Callable[[Path, int], None]:
+    """Let a manifest say that it is of another model or version."""
+
+    def change(home: Path, version: int) -> None:
+        path = home / str(version) / MANIFEST
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
 def empty(home: Path, version: int) -> None:
     shutil.rmtree(home / str(version))
     (home / str(version)).mkdir()
@@ -95,7 +105,7 @@ def test_what_appears_serves_from_the_next_request_on(home: Path) -> None:
     assert (serving(service), service.shelf.versions) == ("4", [3, 4])
 
 
-@pytest.mark.parametrize("harm", [flip, falsify, truncate, empty])
+@pytest.mark.parametrize("harm", [flip, falsify, truncate, claim(name="others"), claim(version=5), empty])
 def test_what_is_no_good_is_refused_and_told(home: Path, harm: Callable[[Path, int], None]) -> None:
     """The old one serves on; what is wrong stands in /health and in the index; once it is mended it serves."""
     service = opened(home)
@@ -176,6 +186,33 @@ def test_a_pin_holds(home: Path) -> None:
     assert serving(service) == "2"
     with pytest.raises(BundleError, match="cannot read"):
         opened(home, model_version=9)
+
+
+def test_a_folder_serves_by_another_name(home: Path) -> None:
+    """MENAGERIE_MODEL_DIR holds versions, or is one; every protocol knows the name that is set, and no other."""
+    (home.parent / "unpacked").mkdir()
+    alone = shutil.copytree(home / "2", home.parent / "unpacked" / "models")
+    for folder, versions in ((home, ["2", "3"]), (alone, ["2"])):
+        service = Service.open(Settings(model_dir=folder, model_name="renamed"))
+        client = carry(service).test_client()
+        assert serving(service) == versions[-1]
+        assert asked(service)["model"]["name"] == "renamed"
+        assert client.get("/model").json["name"] == "renamed"  # type: ignore[index]
+        assert client.get("/v2/models/renamed").json["versions"] == versions  # type: ignore[index]
+        assert client.get("/v2/models/handmade").status_code == 404
+        assert asked(service, "/v1/models/renamed:predict", {"instances": [ROW["features"]]})["predictions"]
+    make(home.parent, network(4))
+    (home.parent / "handmade" / "4").rename(alone.parent / "next")
+    shutil.rmtree(alone)
+    (alone.parent / "next").rename(alone)
+    service.shelf.refresh()
+    assert serving(service) == "4"
+
+
+def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+    """The message names the setting."""
+    with pytest.raises(BundleError, match="MENAGERIE_MODEL_DIR must be a bundle's folder"):
+        Service.open(Settings(model_dir=tmp_path))
 
 
 def test_a_version_changed_in_place_is_looked_at_anew(home: Path) -> None:

@@ -14,6 +14,7 @@ from sklearn.datasets import load_iris
 from models import bundle
 from models.bundle import Bundle
 from service import anatomy
+from service.memory import Memory
 from service.model import Model
 from service.settings import SHIPPED_STORE
 from service.statistics import Ledger
@@ -155,8 +156,8 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     assert "stress" not in manifest.metrics["cross_validation"]["network"]
     page = made.content("report/index.html").decode()
     assert "No animal was measured" not in page
-    model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger())
-    answers = model.probabilities(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
+    model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger(Memory()))
+    answers = model.evaluate(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
     assert [part.name for part in anatomy.read(made)] == [layer.name for layer in manifest.layers]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import mutants
 import pytest
 from mutants import ALIKE, REFUSED, SHIPPED, place
-from serving import GUNICORN, ROOT, environment, free_port
+from serving import GUNICORN, ROOT, environment, free_port, told
 
 from models.bundle import MANIFEST, MODEL_LITERT, BundleError
 from service import trial
@@ -57,10 +57,9 @@ def test_a_crash_at_the_start_is_told_in_one_line(tmp_path: Path, path: Path) ->
         GUNICORN, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
-    told = [line for line in ended.stderr.splitlines() if line and "[INFO]" not in line]
-    assert len(told) == 1, ended.stderr
-    assert told[0].startswith("menagerie: ")
-    assert str(tmp_path) in told[0]
+    (line,) = (line for line in told(ended.stderr) if line["level"] != "info")
+    assert line["message"].startswith("menagerie: ")
+    assert str(tmp_path) in line["message"]
 
 
 def test_a_crash_is_told_by_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

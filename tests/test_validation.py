@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from models.bundle import Feature
 from service import strictjson
 from service.errors import NotJsonError, RequestError, UnacceptableError
+from service.record import Record
 from service.validation import Validator
 
 ODD = (
@@ -50,11 +51,11 @@ def test_every_valid_body_becomes_its_rows(asked: list[Any], escaped: bool, orde
             order.shuffle(items)
             form.clear()
             form.update(items)
-    submission = odd.read(json.dumps({"instances": asked}, ensure_ascii=escaped).encode())
+    submission = odd.read(json.dumps({"instances": asked}, ensure_ascii=escaped).encode(), Record())
     assert not submission.single
     assert submission.rows.dtype == np.float32
     np.testing.assert_array_equal(submission.rows, np.array([expected(form) for form in asked], np.float32))
-    single = odd.read(json.dumps({"features": asked[0]}, ensure_ascii=escaped).encode())
+    single = odd.read(json.dumps({"features": asked[0]}, ensure_ascii=escaped).encode(), Record())
     assert single.single
     np.testing.assert_array_equal(single.rows, submission.rows[:1])
 
@@ -66,7 +67,7 @@ def test_no_document_slips_through_or_breaks_anything(document: Any) -> None:
     """Any document at all is either rows within bounds or a refusal with a reason; NaN is no JSON."""
     body = json.dumps(document).encode()
     try:
-        submission = odd.read(body)
+        submission = odd.read(body, Record())
     except UnacceptableError as refused:
         assert 1 <= len(refused.faults) <= 3
         assert all(fault.message for fault in refused.faults)
@@ -80,7 +81,7 @@ def test_no_document_slips_through_or_breaks_anything(document: Any) -> None:
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     """Bytes that are not even JSON end as a refusal, never as another error."""
     with pytest.raises(RequestError):
-        odd.read(body)
+        odd.read(body, Record())
 
 
 @given(rows, st.integers(0, 2), st.booleans())
@@ -90,7 +91,7 @@ def test_a_key_that_stands_twice_is_always_found(row: Any, which: int, escaped: 
     pairs.insert(0, pairs[which])
     body = ", ".join(f"{json.dumps(name, ensure_ascii=escaped)}: {json.dumps(value)}" for name, value in pairs)
     with pytest.raises(UnacceptableError) as refused:
-        odd.read(f'{{"features": {{{body}}}}}'.encode())
+        odd.read(f'{{"features": {{{body}}}}}'.encode(), Record())
     assert (refused.value.faults[0].code, refused.value.faults[0].field) == ("duplicate", ODD[which].name)
 
 
@@ -111,7 +112,7 @@ def test_nothing_of_a_body_is_repeated(validator: Validator) -> None:
     """A refused value does not come back in the refusal; only the field at fault is named."""
     body = json.dumps({"features": ["confidential", *MAINE_COON[1:7], 12345.678]}).encode()
     with pytest.raises(UnacceptableError) as refused:
-        validator.read(body)
+        validator.read(body, Record())
     told = str(refused.value.faults)
     assert "confidential" not in told
     assert "12345" not in told
@@ -132,7 +133,7 @@ def test_a_body_of_millions_of_faults_stays_small(validator: Validator, body: by
     tracemalloc.start()
     try:
         with pytest.raises(UnacceptableError):
-            validator.read(body)
+            validator.read(body, Record())
         assert tracemalloc.get_traced_memory()[1] < 300e6
     finally:
         tracemalloc.stop()

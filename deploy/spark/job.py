@@ -65,12 +65,12 @@ def main() -> int:
 def answers(table: DataFrame, plan: Plan, settings: Settings) -> DataFrame:
     """Every row of the table once, answered or rejected, as the service would: `service/score/operator.py`."""
     folder = served.folder(settings)
-    model = served.load(folder, settings.engine)
+    model = served.load(folder, settings.engine, settings.model_name)
     schema = to_arrow_schema(table.schema)
     scorer = Scorer(model, schema, plan)
     if folder.is_relative_to(SHIPPED_STORE):  # which the executors have as well, wherever that is
         folder = folder.relative_to(SHIPPED_STORE)
-    score = Operator(folder, settings.engine, served.fingerprint(model), schema, plan)
+    score = Operator(folder, settings.engine, settings.model_name, served.fingerprint(model), schema, plan)
     needed = [table[f"`{name}`"] for name in scorer.needed]
     return table.select(needed).mapInArrow(score, from_arrow_schema(operator.schema(scorer)))
 

@@ -10,6 +10,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+from models.bundle import read
 from service.score import served
 from service.settings import SHIPPED_STORE, Settings
 
@@ -32,8 +33,10 @@ def pack(home: Path) -> Path:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         (inside / name).parent.mkdir(exist_ok=True)
         copy(ROOT / name, inside / name)
-    bundle = served.folder(Settings.load())
-    shutil.copytree(bundle, inside / SHIPPED_STORE.relative_to(ROOT) / bundle.parent.name / bundle.name)
+    settings = Settings.load()
+    bundle = read(served.folder(settings))
+    store = inside / SHIPPED_STORE.relative_to(ROOT)
+    shutil.copytree(bundle.folder, store / settings.model_name / str(bundle.manifest.version))
     archive = home / "menagerie.tar"
     with tarfile.open(archive, "w") as tar:
         for path in sorted(inside.iterdir()):  # one by one: Spark unpacks no archive that has "." in it

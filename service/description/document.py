@@ -49,11 +49,13 @@ _TAGS = {  # by the beginning of a path, in the order in which they are shown
 }
 _TEXT = {"schema": {"type": "string"}}
 _LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "How many bytes of the body are JSON"}
-_ALWAYS = ("X-Request-ID", "Cache-Control")
+_ALWAYS = ("X-Request-ID", "Cache-Control", "Server-Timing", "traceresponse")
 _MAYBE = {405: ("Allow",), 503: ("Retry-After",)}
 _HEADERS = {
     "X-Request-ID": {**_TEXT, "required": True, "description": "The request's, if it is a sane one, else a new one"},
     "Cache-Control": {**_TEXT, "required": True, "description": "`no-store`, but for the files of `/docs`"},
+    "Server-Timing": {**_TEXT, "description": "What each stage took, in milliseconds, unless that is switched off"},
+    "traceresponse": {**_TEXT, "description": "The trace, as `traceparent` named it, and this request's part in it"},
     "Allow": {**_TEXT, "required": True, "description": "The methods that this path answers"},
     "Retry-After": {"schema": {"type": "integer"}, "description": "When to come back, in seconds"},
     "Inference-Header-Content-Length": _LENGTH,
@@ -64,6 +66,7 @@ _KEYS = {
 }
 _ASKED = {
     "X-Request-ID": {**_TEXT, "description": "Comes back if it is sane: 1 to 128 letters, digits and `._:/+=@-`"},
+    "traceparent": {**_TEXT, "description": "The caller's trace (W3C Trace Context)"},
     "Inference-Header-Content-Length": _LENGTH,
 }
 
@@ -133,7 +136,7 @@ def _one_of(name: str, values: Sequence[str]) -> dict[str, Any]:
 
 def _operation(path: str, told: Operation, manifest: Manifest) -> dict[str, Any]:
     in_path = re.findall(r"{(\w+)}", path)
-    named = [name for name in (*in_path, *told.parameters, "X-Request-ID") if name != "file"]
+    named = [name for name in (*in_path, *told.parameters, "X-Request-ID", "traceparent") if name != "file"]
     parameters = [{"$ref": f"#/components/parameters/{name}"} for name in named]
     parameters += [_one_of("file", _files(path, manifest))] if "file" in in_path else []
     found: dict[str, Any] = {

@@ -63,6 +63,12 @@ def _service() -> dict[tuple[str, str], Operation]:
         ("GET", "/readyz"): Operation("ready", "Whether predictions are answered", {200: ready, 503: problem}),
         ("GET", "/health"): Operation("health", "Both, and what runs", {200: health, 503: health}),
         ("GET", "/model"): Operation("model", "What the model is", {200: content("ModelDescription")}),
+        ("GET", "/metrics"): Operation(
+            "metrics",
+            "What is counted, for Prometheus",
+            {200: {"text/plain": text, "application/openmetrics-text": text}},
+            "In OpenMetrics where `Accept` names it. Whichever worker is asked answers for all of them.",
+        ),
         ("GET", "/openapi.json"): Operation("openapi", "This document", {200: {JSON: {"schema": {"type": "object"}}}}),
         ("GET", "/docs"): Operation("docs", "This document as a page to try it out", {200: {"text/html": text}}),
         ("GET", "/docs/{file}"): Operation("docs_file", "What that page loads", {200: files}, errors=[NotFoundError]),

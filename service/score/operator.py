@@ -26,6 +26,7 @@ class Operator(NamedTuple):
 
     folder: Path  # relative to the store that is shipped with the code, or absolute
     engine: str
+    name: str
     fingerprint: str
     schema: pa.Schema
     plan: Plan
@@ -36,13 +37,13 @@ class Operator(NamedTuple):
         Raises:
             BundleError: the bundle is not the one that was meant.
         """
-        yield from scored(Scorer(_model(self.folder, self.engine, self.fingerprint), self.schema, self.plan), batches)
+        yield from scored(Scorer(_model(*self[:4]), self.schema, self.plan), batches)
 
 
 @cache
-def _model(folder: Path, engine: str, fingerprint: str) -> Model:
+def _model(folder: Path, engine: str, name: str, fingerprint: str) -> Model:
     """The model, loaded once in each process."""
-    model = served.load(SHIPPED_STORE / folder, engine)
+    model = served.load(SHIPPED_STORE / folder, engine, name)
     if served.fingerprint(model) != fingerprint:
         raise BundleError(f"{folder} is not the bundle that this job began with: give every machine the same")
     return model

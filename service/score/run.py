@@ -65,7 +65,7 @@ def run(chosen: Namespace, pool: Executor) -> str:
     in_parts = files.is_folder(chosen.input, chosen.output)
     kind = _kind(chosen, sources[0].kind, in_parts=in_parts)
     places = (files.parts if in_parts else files.one)(chosen.output, chosen.rejects, kind)
-    model = served.load(served.folder(settings), settings.engine)
+    model = served.load(served.folder(settings), settings.engine, settings.model_name)
     progress = Progress(sum(source.size for source in sources), quiet=chosen.quiet)
     rows = chosen.part_rows if in_parts else sys.maxsize
     keeping: AbstractContextManager[Journal] = (

@@ -90,10 +90,15 @@ class Scorer:
         ]
 
     def _warnings(self, rows: Array, best: Indices) -> pa.Array:
-        told = list(self._model.doubts(rows, best)) if len(rows) else []
-        counts = np.bincount([row for row, _ in told], minlength=len(rows)) if told else np.zeros(len(rows), int)
-        ends = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(ends), pa.array([sentence for _, sentence in told], pa.string()))
+        model, width = self._model, len(self._model.features)
+        places = np.asarray(model.statistics.ranges.outside(rows, best), np.intp)  # hardly ever any
+        values = rows.ravel()[places].tolist()
+        told = [
+            model.warning(value, place % width, int(best[place // width]))
+            for value, place in zip(values, places.tolist(), strict=True)
+        ]
+        ends = np.concatenate([[0], np.cumsum(np.bincount(places // width, minlength=len(rows)))])
+        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(told, pa.string()))
 
     def _reject(self, batch: pa.RecordBatch, codes: Codes, bad: Flags) -> tuple[pa.RecordBatch, Counts]:
         if not bad.any():
@@ -119,7 +124,7 @@ def _evaluate(model: Model, rows: Array) -> Array:
     if not len(rows):
         return np.empty((0, len(model.labels)), np.float32)
     try:
-        return model.probabilities(rows)
+        return model.evaluate(rows)
     except ArithmeticError:
         if len(rows) == 1:
             return np.full((1, len(model.labels)), np.nan, np.float32)

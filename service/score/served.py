@@ -4,7 +4,9 @@ import hashlib
 from pathlib import Path
 
 from models import bundle
+from models.bundle import BundleError
 from service import trial
+from service.memory import Memory
 from service.model import Model
 from service.settings import Settings
 from service.statistics import Ledger
@@ -18,20 +20,23 @@ def folder(settings: Settings) -> Path:
     Raises:
         BundleError: there is none, or it is no good; unlike the service, no older one is taken instead.
     """
-    home = settings.model_store / settings.model_name
-    version = settings.model_version or bundle.pointed(home)
-    found = home / str(version) if version else bundle.newest(settings.model_store, settings.model_name)
+    home = settings.model_dir or settings.model_store / settings.model_name
+    there = bundle.folders(home)
+    version = settings.model_version or bundle.pointed(home) or max(there, default=None)
+    if version is None:
+        raise BundleError(bundle.nothing_in(home))
+    found = there.get(version, home / str(version))
     trial.stand(found, settings.engine, _TRIAL_SECONDS)
     return found
 
 
-def load(found: Path, engine: str) -> Model:
-    """The model in a bundle's folder.
+def load(found: Path, engine: str, name: str) -> Model:
+    """The model in a bundle's folder, under that name.
 
     Raises:
         BundleError, StartupError: as `Model.open`.
     """
-    return Model.open(found, engine, Ledger())
+    return Model.open(found, engine, Ledger(Memory()), name)
 
 
 def fingerprint(model: Model) -> str:

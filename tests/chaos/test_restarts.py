@@ -10,15 +10,10 @@ from pathlib import Path
 from balancer import balanced
 from callers import Load, Tally
 from faults import Report
-from serving import ROOT, Server, free_port, serving
+from serving import ROOT, Server, free_port, serving, workers
 
 SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}
-
-
-def workers(server: Server) -> list[int]:
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
-    return [int(pid) for pid in children.split()]
 
 
 def await_others(server: Server, before: list[int], gone: list[int]) -> None:

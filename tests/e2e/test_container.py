@@ -153,10 +153,12 @@ def test_up_serves_the_shipped_model(project: Project, service: Container) -> No
 
 
 def test_every_setting_of_an_operator_is_passed_through(project: Project) -> None:
-    """Compose hands over every setting but two that the image decides: where its store is, and what engine it has."""
+    """Compose hands over every setting but those that the image decides: where its models are, what engine it has."""
     config = json.loads(project.compose("config", "--format", "json"))
     passed = {name for name in config["services"]["serve"]["environment"] if name.startswith(PREFIX)}
-    assert passed == {PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "engine"}}
+    assert passed == {
+        PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "model_dir", "engine"}
+    }
 
 
 def test_processes_have_no_privileges(service: Container) -> None:
@@ -252,7 +254,7 @@ def test_broken_model_is_refused(project: Project, service: Container) -> None:
             container.reload()
             assert container.attrs["State"]["Health"]["Status"] != "healthy"
             (line,) = container.logs().decode().splitlines()
-            assert line.startswith(f"menagerie: {model} is not the file that")
+            assert json.loads(line)["message"].startswith(f"menagerie: {model} is not the file that")
         finally:
             container.remove(force=True)
     finally:

@@ -1,0 +1,20 @@
+"""What Checkov says of a file of Kubernetes documents: ``python audit.py documents.yaml`` prints JSON.
+
+Its runner is called by itself, because its command line loads every other one with it.
+"""
+
+import json
+import sys
+
+from checkov.kubernetes.runner import Runner
+from checkov.runner_filter import RunnerFilter
+
+report = Runner().run(root_folder=None, files=[sys.argv[1]], runner_filter=RunnerFilter(framework=["kubernetes"]))
+print(
+    json.dumps(
+        {
+            "failed": [(check.check_id, check.resource, check.check_name) for check in report.failed_checks],
+            "unread": report.parsing_errors,
+        }
+    )
+)
