@@ -162,6 +162,16 @@ def test_lines_that_are_no_rows_are_set_aside(tmp_path: Path) -> None:
     assert told == [f"2 {head}: 1,2", f"9 {head}: {good},9", f"1 {head}: only", f'1 {head}: "a ""b""']
 
 
+def test_rejected_rows_of_an_earlier_run_do_not_stay(model: Model, tmp_path: Path) -> None:
+    """A file that is scored anew has the rejected rows of now beside it, or none."""
+    table = animals(model)
+    line = [str(tmp_path / "t.parquet"), str(tmp_path / "o.parquet"), "--quiet"]
+    for rows, rejected in ((table.set_column(1, NAMES[0], pa.array([-1.0] * 100)), True), (table, False)):
+        write(rows, tmp_path / "t.parquet")
+        assert main(line) == 0
+        assert (tmp_path / "o.rejects.parquet").exists() == rejected
+
+
 def test_a_row_that_the_network_overflows_at_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One such row does not end a job of a billion; its neighbours are answered."""
     network = Network([np.array([[1e38, 1e38], [-1e38, 1e38]])], [np.zeros(2)], ["linear"])
@@ -197,6 +207,11 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
 ) -> None:
     """Killed between any two steps, the same command makes the same files, and computes nothing twice."""
     table = write(animals(model), tmp_path / name)
+    if name == "table.csv":  # with a line that is no row in each part
+        lines = table.read_text().splitlines()
+        table.write_text(
+            "\n".join(part for at, one in enumerate(lines) for part in ([one, "?"] if at % 20 == 7 else [one]))
+        )
     line = [str(table), "OUT", "--part-rows", "30", "--quiet", "--prefix", "its_", "--threads", "1"]
     whole, resumed = str(tmp_path / "whole"), tmp_path / "resumed"
     assert main([part.replace("OUT", whole) for part in line]) == 0
@@ -221,6 +236,12 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     parts = sorted(path.name for path in Path(whole).glob("[!._]*"))
     assert parts == sorted(path.name for path in resumed.glob("[!._]*"))
     assert all((resumed / part).read_bytes() == (Path(whole) / part).read_bytes() for part in parts)
+    rejects = sorted(path.name for path in Path(f"{whole}.rejects").iterdir())
+    assert rejects == sorted(path.name for path in Path(f"{resumed}.rejects").iterdir())
+    assert all(
+        (Path(f"{whole}.rejects") / name).read_bytes() == (Path(f"{resumed}.rejects") / name).read_bytes()
+        for name in rejects
+    )
     assert (resumed / "_SUCCESS").read_text() == (Path(whole) / "_SUCCESS").read_text()
     calls.clear()
     assert main(line) == 0

@@ -1,6 +1,5 @@
 """A table's columns are judged as the service judges rows: by the same bounds, in the same words."""
 
-import json
 import math
 from typing import Any
 
@@ -150,12 +149,15 @@ def test_what_text_means_in_a_csv(text: str, code: str | None) -> None:
     assert [one for one, _ in told[0]] == ([] if code is None else [code])
 
 
-def test_decimals_are_the_numbers_that_their_digits_say() -> None:
-    """As the same digits are in JSON, to the last bit."""
-    digits = ["0.1", "0.3", "0.123456789012345678", "-0.07"]
-    decimals = pa.array(digits).cast(pa.decimal128(38, 18))
-    batch = pa.record_batch([decimals, pa.array([0] * 4), pa.array([5] * 4)], names=NAMES)
-    assert [row[0] for row in read(batch)[0]] == [float(np.float32(json.loads(text))) for text in digits]
+@pytest.mark.parametrize("digits", ["173.735", "203.9", "-149.89", "-46.97406449315719"])
+def test_decimals_are_the_numbers_that_their_digits_say(digits: str) -> None:
+    """To the last bit, so that a bound itself is not beyond it."""
+    least = Feature(name="a", minimum=float(digits), maximum=1000)
+    most = Feature(name="a", minimum=-1000, maximum=float(digits))
+    for kind in (pa.decimal128(38, 18), pa.decimal128(18, 14)):
+        batch = pa.record_batch({"a": pa.array([digits]).cast(kind)})
+        for feature in (least, most):
+            assert not Columns([feature], batch.schema, {}, text=False).read(batch)[1].any()
 
 
 def test_faults_name_the_column_and_are_counted() -> None:

@@ -85,10 +85,8 @@ class Columns:
 
 def _judge(column: pa.Array, feature: Feature, strange: Codes | None) -> tuple[NDArray[Any], Codes | int]:
     """A column of numbers as such, and its codes; ``strange`` are those of values that were none."""
-    single = column.type == pa.float32()
-    least, most = (np.float32(bound) if single else bound for bound in (feature.minimum, feature.maximum))
     values = column.to_numpy(zero_copy_only=False)
-    good = (values >= least) & (values <= most)
+    good = (values >= feature.minimum) & (values <= feature.maximum)  # NumPy takes a bound as what the values are
     if column.null_count == 0 and good.all():
         return values, 0
     codes = np.where(good, 0, np.where(np.isfinite(values), Code.OUT_OF_BOUNDS, Code.NOT_FINITE)).astype(np.uint8)
