@@ -40,15 +40,15 @@ def busy() -> Iterator[Server]:
 
 def answers(caller: socket.socket, *pieces: bytes) -> list[bytes]:
     """The statuses of as many answers as there are pieces, each awaited before the next is sent."""
-    stream, statuses = caller.makefile("rb"), []
-    for piece in pieces:
-        caller.sendall(piece)
-        lines = list(takewhile(bytes.strip, stream))
-        assert lines, "closed on"
-        length = next(int(line[16:]) for line in lines if line.lower().startswith(b"content-length: "))
-        stream.read(length)
-        statuses.append(lines[0].split()[1])
-        assert (statuses[-1] == b"503") == any(line.lower().startswith(b"retry-after: ") for line in lines)
+    statuses = []
+    with caller.makefile("rb") as stream:
+        for piece in pieces:
+            caller.sendall(piece)
+            lines = list(takewhile(bytes.strip, stream))
+            assert lines, "closed on"
+            stream.read(next(int(line[16:]) for line in lines if line.lower().startswith(b"content-length: ")))
+            statuses.append(lines[0].split()[1])
+            assert (statuses[-1] == b"503") == any(line.lower().startswith(b"retry-after: ") for line in lines)
     return statuses
 
 
