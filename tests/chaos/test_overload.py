@@ -141,4 +141,4 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
     report(f"three times the load: {kind.what}", 1, tally, "; ".join(told))
     assert not probes.failed
     assert (tally.lost, tally.wrong) == (0, 0)
-    assert kept > 0.5
+    assert kept > (0.6 if long else 0.3)  # without a door it was 0.2; less than 0.8 is noise, or a fault
