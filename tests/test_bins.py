@@ -3,7 +3,7 @@
 import math
 from random import Random
 
-import crowd
+import herds
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
@@ -138,7 +138,7 @@ def test_a_value_of_many_rows_is_no_edge_unless_their_share_is_known(model: Mode
 def test_chance_alone_raises_no_alarm(model: Model) -> None:
     """Of 5,000 windows of animals as they were trained on, not one in a thousand looks shifted, few rows or many."""
     rng = np.random.default_rng(20_11)
-    pool = crowd.unshifted(100_000, 4).rows
+    pool = herds.unshifted(100_000, 4).rows
     cells = model.bins.of_predicted(Predicted(pool, model.evaluate(pool)))
     variables = [*model.bins.features.values(), model.bins.labels]
     for rows in (100, 200, 1_000):

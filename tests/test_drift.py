@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import crowd
+import herds
 import numpy as np
 import pytest
 from animals import KNOWN, named
@@ -63,7 +63,7 @@ WAYS = pytest.mark.parametrize("ask", [native, one_by_one, tensors, raw, serving
 @WAYS
 def test_predictions_are_counted(client: FlaskClient, ask: Ask) -> None:
     """By every protocol, as often as there are rows."""
-    assert ask(client, crowd.unshifted(150, 1).rows) == 200
+    assert ask(client, herds.unshifted(150, 1).rows) == 200
     found = told(client)
     assert found["rows"] == found["labels"]["rows"] == found["features"]["ear_length_cm"]["rows"] == 150
     assert sum(share["now"] for share in found["labels"]["shares"].values()) == pytest.approx(1)
@@ -72,7 +72,7 @@ def test_predictions_are_counted(client: FlaskClient, ask: Ask) -> None:
 @WAYS
 def test_values_beyond_the_bounds_are_counted_as_refused(client: FlaskClient, ask: Ask) -> None:
     """They never reach the network, which is all the more a sign."""
-    assert ask(client, crowd.in_fahrenheit(120, 1)) in (400, 422)
+    assert ask(client, herds.in_fahrenheit(120, 1)) in (400, 422)
     client.post("/predict", json={"features": named(KNOWN["cat"])})
     found = told(client)
     refused = 100 if ask is not one_by_one else 120  # MENAGERIE_MAX_ERRORS are told of one request
@@ -101,17 +101,17 @@ def test_few_rows_say_nothing(client: FlaskClient) -> None:
     """Of a fifth of the window it can be said; before, no figure is an alarm."""
     assert told(client)["says"] == "too few rows to say: 0 of the 100 that it takes"
     assert all(share == {"then": share["then"], "now": None} for share in told(client)["labels"]["shares"].values())
-    native(client, crowd.llamas(99, 1)[:99])
+    native(client, herds.llamas(99, 1)[:99])
     found = told(client)
     assert (found["verdict"], found["alarm"], found["rows"]) == ("unknown", False, 99)
     assert found["features"]["body_mass_kg"]["psi"] > 1
-    native(client, crowd.llamas(1, 2)[:1])
+    native(client, herds.llamas(1, 2)[:1])
     assert told(client)["verdict"] == "shifted"
 
 
 def test_animals_as_in_training_look_like_it(client: FlaskClient) -> None:
     """Since when, how many, and about the same medians."""
-    native(client, crowd.unshifted(500, 7).rows)
+    native(client, herds.unshifted(500, 7).rows)
     found = told(client)
     assert (found["verdict"], found["says"], found["rows"]) == ("alike", "looks like the training rows", 500)
     assert found["since"].startswith("20")
@@ -129,7 +129,7 @@ def test_animals_as_in_training_look_like_it(client: FlaskClient) -> None:
 
 def test_nothing_but_llamas_is_told_by_feature_and_label(client: FlaskClient) -> None:
     """The worst three by name and which way, the rest by number, and what they are taken for."""
-    native(client, crowd.llamas(500, 7))
+    native(client, herds.llamas(500, 7))
     found = told(client)
     assert found["alarm"]
     assert "shoulder_height_cm is higher: its median was 26.9 cm, and now is between 70.6 and 111 cm; " in found["says"]
@@ -139,7 +139,7 @@ def test_nothing_but_llamas_is_told_by_feature_and_label(client: FlaskClient) ->
 
 def test_a_scale_that_shows_twice_the_mass_is_told(client: FlaskClient) -> None:
     """That one feature alone, higher, with its medians."""
-    native(client, crowd.heavier(500, 7))
+    native(client, herds.heavier(500, 7))
     found = told(client)
     assert [name for name, told in found["features"].items() if told["shifted"]] == ["body_mass_kg"]
     mass = found["features"]["body_mass_kg"]
@@ -150,7 +150,7 @@ def test_a_scale_that_shows_twice_the_mass_is_told(client: FlaskClient) -> None:
 
 def test_another_thermometer_is_told_though_all_of_it_is_refused(client: FlaskClient) -> None:
     """With the bounds, and the question that an operator should ask."""
-    one_by_one(client, crowd.in_fahrenheit(100, 7))
+    one_by_one(client, herds.in_fahrenheit(100, 7))
     assert told(client)["says"] == (
         "has shifted: body_temperature_c was refused in 100% of the rows, as not within 5 to 45 °C: "
         "is it measured in another unit?"
@@ -159,7 +159,7 @@ def test_another_thermometer_is_told_though_all_of_it_is_refused(client: FlaskCl
 
 def test_a_feature_may_be_spread_otherwise_around_the_same_middle(client: FlaskClient) -> None:
     """Neither higher nor lower."""
-    rows = crowd.unshifted(500, 7).rows
+    rows = herds.unshifted(500, 7).rows
     rows[:, 4] = np.where(rows[:, 4] < 11.47, 11.3, 11.6)
     native(client, rows)
     assert told(client)["features"]["head_length_cm"]["says"] == (
@@ -170,14 +170,14 @@ def test_a_feature_may_be_spread_otherwise_around_the_same_middle(client: FlaskC
 def test_the_setting_says_from_where_on() -> None:
     """A greater index allowed, no alarm."""
     lenient = create_app(Settings(drift_rows=500, drift_psi=2)).test_client()
-    native(lenient, crowd.heavier(500, 7))
+    native(lenient, herds.heavier(500, 7))
     assert told(lenient)["verdict"] == "alike"
 
 
 @pytest.mark.parametrize("at_once", [3_000, 250])
 def test_a_large_batch_is_its_last_rows(client: FlaskClient, at_once: int) -> None:
     """No more of it, or of several, is looked at than a window has."""
-    rows = np.concatenate([crowd.llamas(2_000, 7)[:2_000], crowd.unshifted(1_000, 8).rows])
+    rows = np.concatenate([herds.llamas(2_000, 7)[:2_000], herds.unshifted(1_000, 8).rows])
     for start in range(0, len(rows), at_once):
         native(client, rows[start : start + at_once])
     assert (told(client)["rows"], told(client)["verdict"]) == (500, "alike")
@@ -191,7 +191,7 @@ def test_what_is_held_is_bounded(client: FlaskClient) -> None:
     with drift._windows.turn() as mine:  # noqa: SLF001 (another worker cannot be told to take long)
         assert mine
         for seed in range(10):
-            native(client, crowd.unshifted(450, seed).rows)
+            native(client, herds.unshifted(450, seed).rows)
         assert sum(len(cells) for _, cells in drift._placed) <= 2 * 500  # noqa: SLF001
         assert not drift._held  # noqa: SLF001
     assert told(client)["rows"] == 500
@@ -199,10 +199,10 @@ def test_what_is_held_is_bounded(client: FlaskClient) -> None:
 
 def test_the_metrics_say_the_same(client: FlaskClient) -> None:
     """An alarm and the indices; none of these while there are too few rows."""
-    native(client, crowd.heavier(60, 7))
+    native(client, herds.heavier(60, 7))
     assert _values(client) == {"rows": {(): 60.0}, "alarm": {(): 0.0}}
-    native(client, crowd.heavier(440, 8))
-    one_by_one(client, crowd.in_fahrenheit(20, 9))
+    native(client, herds.heavier(440, 8))
+    one_by_one(client, herds.in_fahrenheit(20, 9))
     found, metrics = told(client), _values(client)
     assert (metrics["rows"][()], metrics["alarm"][()]) == (found["rows"], 1)
     for name, feature in found["features"].items():

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import crowd
+import herds
 import pytest
 import requests
 from animals import KNOWN, named
@@ -74,11 +74,11 @@ def server() -> Iterator[Server]:
 def test_each_world_is_told_from_the_training_rows(server: Server) -> None:
     """One after the other, through all workers: as in training, llamas, twice the mass, Fahrenheit, as in training."""
     worlds: list[tuple[Callable[[int, int], Array], int, list[str]]] = [
-        (lambda count, seed: crowd.unshifted(count, seed).rows, 200, []),
-        (crowd.llamas, 200, ["every feature"]),
-        (crowd.heavier, 200, ["body_mass_kg"]),
-        (crowd.in_fahrenheit, 422, ["body_temperature_c"]),
-        (lambda count, seed: crowd.unshifted(count, seed).rows, 200, []),
+        (lambda count, seed: herds.unshifted(count, seed).rows, 200, []),
+        (herds.llamas, 200, ["every feature"]),
+        (herds.heavier, 200, ["body_mass_kg"]),
+        (herds.in_fahrenheit, 422, ["body_temperature_c"]),
+        (lambda count, seed: herds.unshifted(count, seed).rows, 200, []),
     ]
     for sample, status, shifted in worlds:
         assert spread(server, sample(ROWS + 100, 11)) == {status}
@@ -92,9 +92,9 @@ def test_each_world_is_told_from_the_training_rows(server: Server) -> None:
 
 def test_the_last_rows_are_those_that_were_asked_last(server: Server) -> None:
     """However unevenly: first all workers, then one alone, whose rows are all that there is."""
-    spread(server, crowd.unshifted(ROWS, 12).rows)
+    spread(server, herds.unshifted(ROWS, 12).rows)
     time.sleep(HELD_SECONDS)
-    in_one_connection(server, crowd.llamas(ROWS, 12)[:ROWS])
+    in_one_connection(server, herds.llamas(ROWS, 12)[:ROWS])
     found = await_told(server, lambda found: found["labels"]["shares"]["llama"]["now"] == 1)
     assert ROWS * 0.9 <= found["rows"] <= ROWS
 
@@ -102,8 +102,8 @@ def test_the_last_rows_are_those_that_were_asked_last(server: Server) -> None:
 def test_no_row_is_lost_or_counted_twice() -> None:
     """Every worker says the same number, whichever of them got the rows, and however few they are."""
     with serving(WEB_CONCURRENCY=str(WORKERS)) as server:
-        assert spread(server, crowd.unshifted(301, 13).rows) == {200}
-        requests.post(f"{server.url}/predict", json={"instances": crowd.unshifted(200, 14).rows.tolist()}, timeout=10)
+        assert spread(server, herds.unshifted(301, 13).rows) == {200}
+        requests.post(f"{server.url}/predict", json={"instances": herds.unshifted(200, 14).rows.tolist()}, timeout=10)
         requests.post(f"{server.url}/explain", json={"features": named(KNOWN["cat"])}, timeout=10)
         assert await_told(server, lambda found: found["rows"] == 501)["labels"]["rows"] == 501
 
@@ -111,10 +111,10 @@ def test_no_row_is_lost_or_counted_twice() -> None:
 def test_the_window_outlives_its_workers() -> None:
     """Killed under load, then replaced by SIGHUP: what was counted stays, what comes is counted, nobody waits."""
     with serving(WEB_CONCURRENCY=str(WORKERS)) as server:
-        spread(server, crowd.unshifted(300, 15).rows)
+        spread(server, herds.unshifted(300, 15).rows)
         await_told(server, lambda found: found["rows"] == 300)
         with ThreadPoolExecutor(1) as beside:
-            asked = beside.submit(_insist, server, crowd.unshifted(200, 16).rows)
+            asked = beside.submit(_insist, server, herds.unshifted(200, 16).rows)
             for pid in workers(server)[:2]:
                 os.kill(pid, signal.SIGKILL)
                 time.sleep(0.2)
@@ -127,7 +127,7 @@ def test_the_window_outlives_its_workers() -> None:
         while set(first) & set(workers(server)):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert spread(server, crowd.unshifted(10, 17).rows) == {200}
+        assert spread(server, herds.unshifted(10, 17).rows) == {200}
         assert await_told(server, lambda found: found["rows"] == before["rows"] + 10)["verdict"] == "alike"
 
 
@@ -137,12 +137,12 @@ def test_a_new_version_begins_a_window_of_its_own(tmp_path: Path) -> None:
     with serving(
         WEB_CONCURRENCY="2", MENAGERIE_MODEL_STORE=str(store), MENAGERIE_POLL_SECONDS="0.2", MENAGERIE_DRIFT_ROWS="200"
     ) as server:
-        requests.post(f"{server.url}/predict", json={"instances": crowd.llamas(200, 19)[:200].tolist()}, timeout=10)
+        requests.post(f"{server.url}/predict", json={"instances": herds.llamas(200, 19)[:200].tolist()}, timeout=10)
         assert await_told(server, lambda found: found["rows"] == 200)["verdict"] == "shifted"
         _publish(store / "animals", "2")
         fresh = await_told(server, lambda found: found["model"]["version"] == "2")
         assert (fresh["rows"], fresh["verdict"], fresh["since"]) == (0, "unknown", None)
-        rows = crowd.unshifted(200, 20).rows.tolist()
+        rows = herds.unshifted(200, 20).rows.tolist()
         requests.post(f"{server.url}/predict", json={"instances": rows}, timeout=10)
         assert await_told(server, lambda found: found["rows"] == 200)["verdict"] == "alike"
         old = {"instances": [list(map(float, rows[0]))]}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import crowd
+import herds
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
@@ -327,8 +327,8 @@ def test_a_tap_shows_a_node_on_a_phone(browser: Browser, server: Server) -> None
 def heavy() -> Iterator[Server]:
     """A service that was asked about animals of twice the mass, some of them in Fahrenheit."""
     with serving() as server:
-        requests.post(f"{server.url}/predict", json={"instances": crowd.heavier(900, 5).tolist()}, timeout=10)
-        fevered = {"instances": crowd.in_fahrenheit(100, 5).tolist()}
+        requests.post(f"{server.url}/predict", json={"instances": herds.heavier(900, 5).tolist()}, timeout=10)
+        fevered = {"instances": herds.in_fahrenheit(100, 5).tolist()}
         assert requests.post(f"{server.url}/predict", json=fevered, timeout=10).status_code == 422
         requests.get(f"{server.url}/drift", timeout=10)
         yield server
