@@ -100,28 +100,24 @@ def counting(programs: int) -> Iterator[None]:
         yield
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every kind in the long form."""
-    kinds = [kind for kind in KINDS if kind.short or metafunc.config.getoption("long")]
-    metafunc.parametrize("kind", kinds, ids=[kind.what for kind in kinds])
+class Outcome(NamedTuple):
+    """What became of three times the load: the share of the capacity that was ``kept``, and what the table tells."""
+
+    kept: float
+    tally: Tally
+    told: str
 
 
-def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind) -> None:
-    """Nearly as much is answered within a second as before; nothing is wrong or cut through, and health is told."""
-    seconds, beside = (15, free_port()) if long else (3, free_port())
-    with ExitStack() as stack:
-        with on(CORES[:1]):
-            server = stack.enter_context(serving("--bind", f"127.0.0.1:{beside}", **SETTINGS))
-            stack.enter_context(counting(kind.counting))
-        stack.enter_context(on(CORES[-1:]))
-        worker = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
-        fitting = crowd(kind, server.port, worker, seconds, f"--callers={kind.callers}", "--patience=8", "--warm=1")
-        capacity = fitting["fates"]["good"] / fitting["seconds"]
-        # A second; longer on a machine where others take away most of what the worker should get.
-        patience = min(8, max(1, fitting["seconds"] / fitting["cpu"] / (1 + kind.counting) / 1.3))
-        how = (f"--rate={3 * capacity}", f"--patience={patience}", f"--warm={2 * patience}")
-        with Probes(beside if kind.aside else server.port) as probes:
-            over = crowd(kind, server.port, worker, seconds * patience, *how)
+def triple(kind: Kind, port: int, probed: int, worker: int, seconds: float) -> Outcome:
+    """See how much can be answered, then ask three times as much."""
+    fitting = crowd(kind, port, worker, seconds, f"--callers={kind.callers}", "--patience=8", "--warm=1")
+    capacity = fitting["fates"]["good"] / fitting["seconds"]
+    # A second; longer on a machine where others take away most of what the worker should get.
+    patience = min(8, max(1, fitting["seconds"] / fitting["cpu"] / (1 + kind.counting) / 1.3))
+    how = (f"--rate={3 * capacity}", f"--patience={patience}", f"--warm={2 * patience}")
+    with Probes(probed) as probes:
+        over = crowd(kind, port, worker, seconds * patience, *how)
+    assert not probes.failed
     fates = over["fates"]
     goodput = fates.get("good", 0) / over["seconds"]
     # By the server's own time, which others on this machine do not change.
@@ -138,7 +134,34 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
     ]
     tally = Tally(sum(fates.values()), lost=fates.get("broken", 0), wrong=fates.get("wrong", 0))
     tally.latencies = [over["worst"]]
-    report(f"three times the load: {kind.what}", 1, tally, "; ".join(told))
-    assert not probes.failed
-    assert (tally.lost, tally.wrong) == (0, 0)
-    assert kept > (0.6 if long else 0.3)  # without a door it was 0.2; less than 0.8 is noise, or a fault
+    return Outcome(kept, tally, "; ".join(told))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every kind in the long form."""
+    kinds = [kind for kind in KINDS if kind.short or metafunc.config.getoption("long")]
+    metafunc.parametrize("kind", kinds, ids=[kind.what for kind in kinds])
+
+
+def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind) -> None:
+    """Nearly as much is answered within a second as before; nothing is wrong or cut through, and health is told.
+
+    On a machine that stops the callers themselves for a while, they are what is measured: then it is tried again.
+    """
+    # Without a door it was 0.2 and less, as often as one tries; below 0.8 is noise, or a fault.
+    tries, seconds, least = (1, 15, 0.6) if long else (4, 3, 0.3)
+    with ExitStack() as stack:
+        with on(CORES[:1]):
+            beside = free_port()
+            server = stack.enter_context(serving("--bind", f"127.0.0.1:{beside}", **SETTINGS))
+            stack.enter_context(counting(kind.counting))
+        stack.enter_context(on(CORES[-1:]))
+        worker = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
+        probed = beside if kind.aside else server.port
+        for number in range(1, tries + 1):
+            outcome = triple(kind, server.port, probed, worker, seconds)
+            report(f"three times the load: {kind.what}", number, outcome.tally, outcome.told)
+            assert (outcome.tally.lost, outcome.tally.wrong) == (0, 0)
+            if outcome.kept > least:
+                return
+    pytest.fail(f"only {outcome.kept:.0%} of what can be answered was")
