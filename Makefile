@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test chaos train bench check sbom fuzz format lock vendor clean
+.PHONY: run test chaos train score bench check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
@@ -21,6 +21,9 @@ chaos: $(VENV)/dev
 
 train: $(VENV)/train
 	$(BIN)/python -m models.train $(ARGS)
+
+# What `python -m service.score` needs beside what serving does.
+score: $(VENV)/score
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
@@ -54,8 +57,8 @@ format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# One environment that grows: dev.txt and train.txt hold the very pins of serve.txt and more.
-$(VENV)/serve $(VENV)/train $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
+# One environment that grows: the others hold the very pins of serve.txt and more.
+$(VENV)/serve $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
 	@echo "setting up $(VENV) from $< (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
@@ -67,8 +70,8 @@ $(VENV)/pyvenv.cfg:
 # The locks: universal (any platform, any Python from 3.11) and, on purpose, without a download address.
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
-	for set in 'serve' 'otel --extra otel' 'train --extra train' \
-		'dev --extra train --extra otel --extra bench --extra test --extra check'; do \
+	for set in 'serve' 'otel --extra otel' 'train --extra train' 'score --extra score' \
+		'dev --extra train --extra score --extra otel --extra bench --extra test --extra check'; do \
 		set -- $$set; name=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
@@ -79,4 +82,4 @@ vendor:
 	service/page/vendor/update
 
 clean:
-	rm -rf $(VENV) .bench .clients .fuzz .policy .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .bench .clients .fuzz .policy .spark .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -18,7 +18,7 @@ def routes(shelf: Shelf, gate: Gate) -> list[Route]:
     return [
         Route("GET", "/livez", _alive, hot=True, open=True),
         Route("GET", "/readyz", partial(_ready, gate), hot=True, open=True),
-        Route("GET", "/health", partial(_health, shelf, gate), open=True),
+        Route("GET", "/health", partial(_health, shelf, gate), hot=True, open=True),
     ]
 
 

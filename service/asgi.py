@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 from models.bundle import BundleError
 from service import lines, media, trial
 from service.app import carry, endpoint_of, raising
-from service.errors import RequestError, StartupError, TooLargeError
+from service.errors import OverloadedError, RequestError, StartupError, TooLargeError
 from service.intake import Body, Intake, Message, Receive
 from service.memory import shared
 from service.messages import Handler, Reply, Request
@@ -83,6 +83,14 @@ class Application:
         request = Request(found.method, found.path, headers, lambda: body, found.parameters, found.route)
         return self._gate.answer(request, found.handler)
 
+    def refusal(self, path: str, found: "Found | None", headers: "Headers") -> Reply | None:
+        """The answer to a POST that would have to be worked on beside the loop, if there is no room for it."""
+        try:
+            self._pool.require_room()
+        except OverloadedError as error:
+            return self._gate.answer(_asked("POST", path, headers, found), raising(error))
+        return None
+
     def tell(self, connections: int, late: float) -> None:
         """Say how this worker is: with so many connections, and its loop so many seconds ``late``."""
         shelf = self.service.shelf
@@ -121,12 +129,13 @@ class Application:
         try:
             _require_host(scope, headers)
             if body.more and self._gate.guarded:  # who may not ask is not listened to
-                self._gate.require_key(_asked(scope, headers, found), found.handler if found else None)
+                request = _asked(scope["method"], scope["path"], headers, found)
+                self._gate.require_key(request, found.handler if found else None)
             if not hot or body.length > self.inline_bytes:
                 self._pool.require_room()
             return await self._answer_to(scope, hot, headers, await body.read())
         except RequestError as error:  # of the caller's pace or key, or of the server's state, whatever was asked
-            request = _asked(scope, headers, found)
+            request = _asked(scope["method"], scope["path"], headers, found)
             return _answer_of(self._gate.answer(request, raising(error)))
 
     async def _answer_to(self, scope: Message, hot: "Found | None", headers: "Headers", body: bytes | None) -> "Answer":
@@ -201,9 +210,9 @@ def _encoded(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def _asked(scope: Message, headers: Headers, found: Found | None) -> Request:
+def _asked(method: str, path: str, headers: Headers, found: Found | None) -> Request:
     """A request whose body nobody reads."""
-    return Request(scope["method"], scope["path"], headers, bytes, {}, found.route if found else "")
+    return Request(method, path, headers, bytes, {}, found.route if found else "")
 
 
 def _require_host(scope: Message, headers: Headers) -> None:

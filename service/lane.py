@@ -2,8 +2,9 @@
 
 gunicorn's asgi protocol makes a task, events and a scope for every request, which costs more than twice what the answer
 itself does. This is that protocol, but it looks at the bytes first: what is plainly one complete prediction, with
-nothing in it to interpret, is answered on the spot. Everything else goes to gunicorn, and so does all that follows on
-that connection. A test sends the same requests both ways and compares the bytes.
+nothing in it to interpret, is answered on the spot, and what would have to wait where no more may wait is refused. All
+else goes to gunicorn; once that has answered, the short way is open again. A test sends the same requests both ways and
+compares the bytes.
 
 The names from `gunicorn.asgi.protocol` and `gunicorn.workers.gasgi` are private; pyproject.toml pins the one release of
 gunicorn that this was read against.
@@ -29,6 +30,7 @@ from gunicorn.workers import gasgi
 from service.app import raising
 from service.asgi import Application, Found, Headers
 from service.errors import TooSlowError
+from service.messages import Reply
 from service.patience import Patient
 
 _START = b"POST /"
@@ -47,11 +49,13 @@ _MOST_HEADS = 512
 
 
 class _Head(NamedTuple):
-    """What the head of a request says: its size, the size of the whole request, who answers it, the headers."""
+    """What the head of a request says. ``here``: the event loop is to answer it."""
 
     size: int
-    whole: int
-    found: Found
+    whole: int  # the size of all of the request
+    path: str
+    found: Found | None
+    here: bool
     headers: Headers
 
 
@@ -67,32 +71,41 @@ class Lane(Patient):
 
     def connection_made(self, transport: Transport) -> None:
         """Begin on the short way, unless something is set up that only gunicorn's own way has."""
-        self._held = b""
-        self._short = False
+        self._held, self._unread = b"", 0  # the beginning of a request; bytes to come of one that is refused
+        self._short = self._plain = self._clean = False
         super().connection_made(transport)
-        self._short = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
+        self._short = self._plain = bool(self._callback_parser) and _is_plain(self.cfg, self.log)
 
     def data_received(self, data: bytes) -> None:
         """Answer a complete, simple prediction; keep the beginning of one; leave everything else to gunicorn."""
-        if self._short:
+        if self._unread and not (data := self._drop(data)):
+            return
+        if self._short or self._may_return():
             data = self._held + data
             head = self._head(data)
-            if head and len(data) == head.whole and not self._flow_control.write_paused:
+            if head and not self._flow_control.write_paused and (reply := self._reply(head, data)):
                 self._held = b""
-                self._answer(head, data[head.size :])
+                self._send(reply)
+                if len(data) < head.whole:
+                    self._unread, self._heading, self._whole_head = head.whole - len(data), 1, True
                 return
-            if len(data) < head.whole if head else _may_begin(data):
+            if (head.here and len(data) < head.whole) if head else _may_begin(data):
                 self._hold(data, whole_head=head is not None)
                 return
             self._short, self._held, self._whole_head = False, b"", False
         super().data_received(data)
 
+    def _may_return(self) -> bool:
+        """Whether gunicorn has answered all that it was given, and was given nothing of a further request."""
+        self._short = self._plain and self._clean and self._awaiting_request and self._current_request is None
+        return self._short
+
     def refuse(self, status: int, reason: str) -> None:
         """Tell a body that is late, the one thing wrong once the head is here, in the words of the head's protocol."""
         head = self._head(self._held) if self._whole_head else None
-        if head:
+        if head and head.found:
             late = raising(TooSlowError.after(self.app.settings.body_seconds))
-            self._answer(head._replace(found=head.found._replace(handler=late)), b"", last=True)
+            self._send(self.app.answer(head.found._replace(handler=late), head.headers, b""), last=True)
         else:
             super().refuse(status, reason)
 
@@ -103,6 +116,7 @@ class Lane(Patient):
             self._send_error_response(HTTPStatus.BAD_REQUEST, "")
             self._close_transport()
             return False
+        self._clean = self._current_request is not None  # what follows that in the parser is fed again, once it can be
         return fed
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -122,11 +136,27 @@ class Lane(Patient):
             self._heads[raw] = _parsed(raw, self.app)
         return self._heads[raw]
 
-    def _answer(self, head: _Head, body: bytes, *, last: bool = False) -> None:
+    def _reply(self, head: _Head, data: bytes) -> Reply | None:
+        """The answer, if it is for the event loop to give, or if there is no room for more work beside it."""
+        app: Application = self.app
+        if head.here and head.found:
+            return app.answer(head.found, head.headers, data[head.size :]) if len(data) == head.whole else None
+        # Whoever is refused may go on sending, but not if his connection ends with that: he would not see why.
+        refusable = len(data) == head.whole or (len(data) < head.whole and not app.leaving)
+        return app.refusal(head.path, head.found, head.headers) if refusable else None
+
+    def _drop(self, data: bytes) -> bytes:
+        """What follows the body of a request that is refused already."""
+        rest = data[self._unread :]
+        self._unread = max(0, self._unread - len(data))
+        if not self._unread:
+            self._since, self._heading, self._whole_head = self.worker.loop.time(), 0, False
+        return rest
+
+    def _send(self, reply: Reply, *, last: bool = False) -> None:
         worker = self.worker
         worker.nr += 1
         last = last or self.app.leaving
-        reply = self.app.answer(head.found, head.headers, body)
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
         if last:
@@ -166,8 +196,7 @@ def _may_begin(data: bytes) -> bool:
 def _parsed(raw: bytes, app: Application) -> _Head | None:
     """A head, if there is but one way to read it (RFC 9112) and the event loop is to answer it."""
     match = _HEAD.fullmatch(raw)
-    found = match and app.find("POST", match["path"].decode())
-    if not match or not found or not found.hot:
+    if not match:
         return None
     pairs = [line.split(b":", 1) for line in match["fields"][:-2].split(b"\r\n")]
     headers = [(name.lower(), value.strip(b" ")) for name, value in pairs]
@@ -181,7 +210,10 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
         or sum(name in _SCHEME for name in names) > 1
         or not length.isdigit()
         or len(length) > 10  # noqa: PLR2004 (int() of more digits is for nobody)
-        or int(length) > app.inline_bytes
+        or int(length) > app.settings.max_body_bytes
     ):
         return None
-    return _Head(len(raw), len(raw) + int(length), found, Headers(headers))
+    path = match["path"].decode()
+    found = app.find("POST", path)
+    here = found is not None and found.hot and int(length) <= app.inline_bytes
+    return _Head(len(raw), len(raw) + int(length), path, found, here, Headers(headers))

@@ -105,10 +105,11 @@ class Model:
         said: list[list[str]] = [[] for _ in answers]
         for place in unlike:  # hardly ever any
             row, index = divmod(int(place), len(self.features))
-            said[row].append(self._warning(float(rows[row, index]), index, answers[row]))
+            said[row].append(self.warning(float(rows[row, index]), index, answers[row]))
         return said
 
-    def _warning(self, value: float, index: int, answer: int) -> str:
+    def warning(self, value: float, index: int, answer: int) -> str:
+        """What to say of such a value of the feature with that index, in a row with that label's for its answer."""
         feature, ranges = self.features[index], self.statistics.ranges
         least, most = ranges.least[answer][index], ranges.most[answer][index]
         unit = f" {feature.unit}".rstrip()

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     max_connections: Annotated[
         int, Field(ge=1, description="open connections of a worker; for one more, the longest idle is closed, or: 503")
     ] = 16_384
+    queue_seconds: Annotated[
+        float, Field(gt=0, description="a new caller's wait to be let in; no more may wait than are let in within that")
+    ] = 0.25
     head_seconds: Annotated[float, Field(gt=0, description="from a request's first byte to the end of its head")] = 10
     body_seconds: Annotated[float, Field(gt=0, description="for a whole body to come in; beyond: 408")] = 10
     write_seconds: Annotated[float, Field(gt=0, description="for a caller to take an answer")] = 10

@@ -11,11 +11,10 @@ import signal
 import socket
 import sys
 from asyncio import constants
-from contextlib import suppress
 from typing import Any
 
 from service import lane
-from service.lane import Lane
+from service.door import Door
 from service.memory import shared
 from service.patience import Patient, watch
 from service.settings import Settings
@@ -58,6 +57,7 @@ class Life:
         self._most = worker.max_requests
         worker.max_requests = sys.maxsize  # gunicorn would close connections without a word
         self._tasks: list[asyncio.Task[None]] = []
+        self._doors: list[Door] = []
 
     def start(self, work: Any) -> None:
         """Do something beside the requests until the end."""
@@ -75,8 +75,11 @@ class Life:
         """Have the listeners as they are meant, then count requests."""
         while len(self._worker.servers) < len(self._worker.sockets):  # noqa: ASYNC110 (gunicorn sets no event)
             await asyncio.sleep(_TICK_SECONDS)
+        tls = self._worker._get_ssl_context()  # noqa: SLF001 (gunicorn's)
         for listener in self._worker.sockets:
-            listener.sock.listen(self._worker.cfg.backlog)  # asyncio made it 100, which a burst overflows
+            door = Door(self._worker, listener.sock, tls)
+            door.open()
+            self._doors.append(door)
         while self._worker.nr < self._most:  # noqa: ASYNC110 (an event would cost every request)
             await asyncio.sleep(_TICK_SECONDS * 10)
         self._worker.log.info("%d requests were answered: another worker takes over", self._worker.nr)
@@ -94,25 +97,11 @@ class Life:
         """Accept for some more time, each connection for one answer; then none, and see the last answers off."""
         last = self._loop.time() + self._worker.cfg.graceful_timeout - _MARGIN_SECONDS
         await asyncio.sleep(self._settings.drain_seconds)
-        accepted = self._let_go()
-        while (Patient.open or not all(task.done() for task in accepted)) and self._loop.time() < last:
+        for door in self._doors:
+            door.close()
+        self._worker.servers.clear()  # they would close what is closed
+        while (Patient.open or any(door.busy for door in self._doors)) and self._loop.time() < last:
             for connection in list(Patient.open):
                 connection.retire(self._loop.time())
             await asyncio.sleep(_TICK_SECONDS)
         self._worker.handle_quit_signal()
-
-    def _let_go(self) -> list[asyncio.Task[Any]]:
-        """Stop listening, once whoever waits in the queue is accepted: closing the last listener would cut them off."""
-        tls = self._worker._get_ssl_context()  # noqa: SLF001 (gunicorn's)
-        accepted = []
-        for listener in self._worker.sockets:
-            self._loop.remove_reader(listener.sock)
-            with suppress(OSError):  # nobody is left
-                while True:
-                    connection, _ = listener.sock.accept()
-                    connection.settimeout(0)
-                    made = self._loop.connect_accepted_socket(lambda: Lane(self._worker), connection, ssl=tls)
-                    accepted.append(self._loop.create_task(made))
-            listener.sock.close()
-        self._worker.servers.clear()  # they would close what is closed
-        return accepted

@@ -28,6 +28,7 @@ Report = Callable[..., None]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long form of tests/chaos")
+    parser.addoption("--picture", metavar="PATH", help="where to draw what the soak of tests/chaos held over time")
 
 
 @pytest.fixture(scope="session")

@@ -146,7 +146,7 @@ def _head(raw: bytes) -> None:
     fields: list[tuple[bytes, bytes]] = []
     other = PythonProtocol(on_header=lambda name, value: fields.append((bytes(name).lower(), bytes(value))))
     other.feed(raw)
-    assert (other.method, other.path) == (b"POST", taken.found.path.encode())
+    assert (other.method, other.path) == (b"POST", taken.path.encode())
     assert not other.is_chunked
     assert other.should_keep_alive
     assert (other.content_length or 0) == taken.whole - taken.size

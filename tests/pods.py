@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 import requests
 from manifests import Document, Pod
-from serving import ROOT, free_port
+from serving import free_port
 
 _UNITS = {"Mi": 2**20, "Gi": 2**30}
 
@@ -88,14 +87,6 @@ def _bounds(pod: Pod) -> list[str]:
     said += ["--read-only"] if asked["readOnlyRootFilesystem"] else []
     said += ["--security-opt=no-new-privileges"] if not asked["allowPrivilegeEscalation"] else []
     return said
-
-
-def built_image(name: str) -> str:
-    """The service's image, built if the engine does not have all of it."""
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
-        pytest.skip("no Docker engine here")
-    subprocess.run(["docker", "build", "--quiet", "--tag", name, "."], cwd=ROOT, capture_output=True, check=True)
-    return name
 
 
 def _bytes(quantity: str) -> int:

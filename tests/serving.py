@@ -49,6 +49,7 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
         cwd=ROOT,
         env=environment(**settings),
         stderr=subprocess.PIPE,
+        pipesize=2**20,  # nobody reads it before the end, and what does not fit in is lost
         text=True,
     ) as process:
         scheme = "https" if "--certfile" in arguments else "http"

@@ -53,16 +53,17 @@ def test_there_is_one_version() -> None:
 def test_no_file_names_a_download_address() -> None:
     """Locks hold names, versions and hashes only, so that any index can serve them."""
     locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert len(locks) == 4
+    assert len(locks) == 5
     for lock in locks:
         assert "://" not in lock.read_text()
 
 
 def test_smaller_locks_are_parts_of_the_larger() -> None:
     """One environment can grow from serving to training to testing, because no pin differs."""
-    serve, train, otel, dev = (
+    serve, train, otel, score, dev = (
         set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE))
-        for name in ("serve", "train", "otel", "dev")
+        for name in ("serve", "train", "otel", "score", "dev")
     )
     assert serve <= train <= dev
     assert serve <= otel <= dev
+    assert serve <= score <= dev

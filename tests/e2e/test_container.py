@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -17,6 +18,7 @@ import requests
 from animals import KNOWN, LLAMA, named
 from docker import DockerClient
 from docker.models.containers import Container
+from prometheus import await_true
 from serving import ROOT, environment, free_port
 
 from models import bundle
@@ -36,6 +38,16 @@ IMPATIENT = {"interval": "1s", "retries": 2}
 OVERRIDE = {"services": {"serve": {"healthcheck": IMPATIENT, "environment": {"http_proxy": "http://127.0.0.1:9"}}}}
 
 
+PROMETHEUS = "menagerie-test-prometheus"  # stands in for an image that cannot be pulled everywhere
+OF_PROMETHEUS = """
+FROM python:3.13-slim-trixie
+COPY prometheus /bin/prometheus
+RUN mkdir /prometheus && chown 65534:65534 /prometheus
+USER 65534:65534
+ENTRYPOINT ["/bin/prometheus"]
+"""
+
+
 class Project:
     """A `docker compose` project with a name, a port and a store of its own."""
 
@@ -46,7 +58,14 @@ class Project:
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = ["docker", "compose", "--ansi", "never", "--project-name", self.name, "--env-file", "/dev/null"]
         self._command += ["--file", "docker-compose.yml", "--file", str(override)]
-        self._environment = environment(PORT=str(self.port), WEB_CONCURRENCY=str(WORKERS))
+        monitoring = free_port()
+        self.prometheus = f"http://127.0.0.1:{monitoring}"
+        self._environment = environment(
+            PORT=str(self.port),
+            WEB_CONCURRENCY=str(WORKERS),
+            PROMETHEUS_PORT=str(monitoring),
+            PROMETHEUS_IMAGE=PROMETHEUS,
+        )
 
     def compose(self, *arguments: str) -> str:
         """What `docker compose` says to these arguments; an exit code other than 0 fails the test with its words."""
@@ -92,7 +111,17 @@ def fresh_project(engine: DockerClient, folder: Path) -> Iterator[Project]:
         yield project
     finally:
         project.compose(
-            "--profile", "train", "down", "--volumes", "--remove-orphans", "--rmi", "local", "--timeout", "1"
+            "--profile",
+            "train",
+            "--profile",
+            "monitoring",
+            "down",
+            "--volumes",
+            "--remove-orphans",
+            "--rmi",
+            "local",
+            "--timeout",
+            "1",
         )
 
 
@@ -294,3 +323,31 @@ def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Pat
         while project.predict(LLAMA)["model"]["version"] != str(version + 1):
             assert time.monotonic() < deadline
             time.sleep(0.5)
+
+
+def test_the_monitoring_profile_watches_the_service(project: Project, service: Container, tmp_path: Path) -> None:
+    """Prometheus finds the service at whatever port it has, and takes the rules."""
+    del service
+    binary = shutil.which("prometheus")
+    if not binary:
+        pytest.skip("no Prometheus here: install Debian's package")
+    shutil.copy(binary, tmp_path)
+    (tmp_path / "Dockerfile").write_text(OF_PROMETHEUS)
+    subprocess.run(["docker", "build", "--quiet", "--tag", PROMETHEUS, str(tmp_path)], capture_output=True, check=True)
+    project.compose("--profile", "monitoring", "up", "--detach", "prometheus")
+    asked = f"{project.prometheus}/api/v1/"
+
+    def found() -> list[Any]:
+        try:
+            answer = requests.get(f"{asked}query", params={"query": "menagerie_workers"}, timeout=10).json()
+        except requests.RequestException:
+            return []
+        told: list[Any] = answer["data"]["result"]
+        return told
+
+    await_true(found)
+    assert found()[0]["metric"]["instance"] == f"serve:{project.port}"
+    assert found()[0]["value"][1] == str(WORKERS)
+    groups = requests.get(f"{asked}rules", timeout=10).json()["data"]["groups"]
+    assert {group["name"] for group in groups} == {"menagerie-recorded", "menagerie-alerts"}
+    project.compose("--profile", "monitoring", "stop", "prometheus")

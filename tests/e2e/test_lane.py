@@ -63,6 +63,9 @@ SIMPLE = [
         b"\0" * 32, start=b"POST /v2/models/animals/infer HTTP/1.1", more=b"Inference-Header-Content-Length: 0\r\n"
     ),
     request(TENSOR, start=b"POST /v2/models/plants/infer HTTP/1.1"),
+    # Simple to gunicorn: after these the short way is open again.
+    request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b""),
+    request(length=b"Transfer-Encoding: chunked\r\n", body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)),
 ]
 ODD = [
     request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b""),
@@ -115,7 +118,9 @@ ODD = [
 ]
 
 
-def exchange(server: Server, segments: Sequence[bytes], answers: int) -> list[tuple[bytes, bytes]]:
+def exchange(
+    server: Server, segments: Sequence[bytes], answers: int, pause: float = 0.001
+) -> list[tuple[bytes, bytes]]:
     """Send segment by segment; (status, body) of each answer until there are so many or the server closes."""
     received = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
@@ -123,7 +128,7 @@ def exchange(server: Server, segments: Sequence[bytes], answers: int) -> list[tu
         try:
             for segment in segments:
                 caller.sendall(segment)
-                time.sleep(0.001 if len(segments) > 1 else 0)
+                time.sleep(pause if len(segments) > 1 else 0)
             while len(found := parse(received)) < answers and (more := caller.recv(65536)):
                 received += more
         except (ConnectionResetError, BrokenPipeError):  # closed on us while we sent
@@ -164,6 +169,14 @@ def test_segments_mean_nothing(server: Server, longer: Server, requests_: list[b
     assert len(expected) == len(requests_)
     assert exchange(server, cut(b"".join(requests_), at), len(requests_)) == expected
     assert exchange(server, requests_, len(requests_)) == expected
+
+
+def test_a_request_cut_into_what_looks_like_another_is_none(server: Server, longer: Server) -> None:
+    """The short way is not open again while gunicorn holds the beginning of a request, however its end begins."""
+    begun = request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b"") + b"GET /nowhere HTTP/1.1\r\nA: "
+    expected = exchange(longer, [begun, SIMPLE[0]], 2)
+    assert [status for status, _ in expected] == [b"200", b"404"]
+    assert exchange(server, [begun, SIMPLE[0]], 2, pause=0.2) == expected
 
 
 def test_a_caller_who_leaves_holds_up_nothing() -> None:

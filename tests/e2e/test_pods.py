@@ -4,7 +4,6 @@ import shutil
 import subprocess
 import threading
 import uuid
-from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 import requests
 from animals import LLAMA, named
 from manifests import DEPLOY, ISVC, built, kserve_pod_of, pod_of, put_together
-from pods import Running, built_image, running
+from pods import Running, running
 from serving import ROOT
 
 from benchmarks.environments import Environment
@@ -23,13 +22,6 @@ from service.settings import SHIPPED_STORE, Settings
 pytestmark = pytest.mark.container
 
 CLIENT = ROOT / "tests" / "clients" / "kserve"
-
-
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    name = f"menagerie-test-{uuid.uuid4().hex[:8]}"
-    yield built_image(name)
-    subprocess.run(["docker", "rmi", name], capture_output=True, check=False)
 
 
 @pytest.fixture

@@ -2,20 +2,19 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-import pytest
 import requests
 from animals import KNOWN
 from callers import Load, Question, Tally, post
-from serving import Server, free_port, serving, workers
+from prometheus import Prometheus, await_true, scraping
+from serving import Server, serving, workers
 
 WORKERS, BATCH = 3, 300
 _COLD = json.dumps({"features": [*KNOWN["dog"][:-1], 30.0]}).encode()  # no dog of the training rows is so cold
@@ -41,52 +40,8 @@ PREDICTED = [  # and how often a row of the one question counts, and a batch of 
 ]
 
 
-class Prometheus:
-    """A running Prometheus that scrapes some servers every second."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def ask(self, query: str) -> dict[str, float]:
-        """What a query finds, by instance."""
-        answer = requests.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).json()
-        assert answer["status"] == "success", answer
-        return {found["metric"]["instance"]: float(found["value"][1]) for found in answer["data"]["result"]}
-
-
-@contextmanager
-def scraping(folder: Path, *servers: Server) -> Iterator[Prometheus]:
-    binary = shutil.which("prometheus")
-    if not binary:
-        pytest.skip("no Prometheus here: install Debian's package")
-    targets = [f"127.0.0.1:{server.port}" for server in servers]
-    config = {
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "scrape_configs": [{"job_name": "menagerie", "static_configs": [{"targets": targets}]}],
-    }
-    (folder / "prometheus.yml").write_text(json.dumps(config))  # which is YAML
-    listen = f"127.0.0.1:{free_port()}"
-    command = [binary, f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
-    with subprocess.Popen([*command, f"--web.listen-address={listen}", "--log.level=error"]) as process:
-        try:
-            await_true(lambda: is_ready(f"http://{listen}/-/ready"))
-            yield Prometheus(f"http://{listen}")
-        finally:
-            process.terminate()
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
-        return False
-
-
-def await_true(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+def by_instance(prometheus: Prometheus, query: str) -> dict[str, float]:
+    return {found["metric"]["instance"]: float(found["value"][1]) for found in prometheus.ask(query)}
 
 
 @contextmanager
@@ -106,9 +61,11 @@ def await_replaced(server: Server, gone: list[int]) -> None:
 def test_counters_equal_what_callers_counted(tmp_path: Path) -> None:
     """One master's workers are killed, another's are replaced: nothing is lost, counted twice or begun anew."""
     set_up = {"WEB_CONCURRENCY": str(WORKERS), "MENAGERIE_DRAIN_SECONDS": "0.5"}
-    with serving(**set_up) as killed, serving(**set_up) as reloaded, scraping(tmp_path, killed, reloaded) as prometheus:
+    with serving(**set_up) as killed, serving(**set_up) as reloaded, scraping(tmp_path) as prometheus:
+        ask = partial(by_instance, prometheus)
+        prometheus.watch({"menagerie": [killed.port, reloaded.port]})
         both = [f"127.0.0.1:{server.port}" for server in (killed, reloaded)]
-        await_true(lambda: prometheus.ask("up == 1").keys() == set(both))
+        await_true(lambda: ask("up == 1").keys() == set(both))
         with loaded(killed) as lossy, loaded(reloaded) as lossless:
             for _ in range(2):
                 time.sleep(1)
@@ -118,25 +75,25 @@ def test_counters_equal_what_callers_counted(tmp_path: Path) -> None:
                 await_replaced(killed, [victim])
                 await_replaced(reloaded, before)
         ended = time.time()
-        await_true(lambda: min(prometheus.ask("timestamp(menagerie_start_time_seconds)").values()) > ended + 1)
+        await_true(lambda: min(ask("timestamp(menagerie_start_time_seconds)").values()) > ended + 1)
 
-        lives = {kind: prometheus.ask(query) for kind, query in LIVES.items()}
+        lives = {kind: ask(query) for kind, query in LIVES.items()}
         assert lives == {
             "now": dict.fromkeys(both, WORKERS),
             "begun": {both[0]: WORKERS + 2, both[1]: WORKERS * 3},
             "as planned": {both[0]: 0, both[1]: WORKERS * 2},
             "otherwise": {both[0]: 2, both[1]: 0},
         }
-        assert set(prometheus.ask("max by (instance) (resets(menagerie_requests_total[5m]))").values()) == {0}
+        assert set(ask("max by (instance) (resets(menagerie_requests_total[5m]))").values()) == {0}
         for (route, status), lost in lossy.items():
             kept = lossless[route, status]
             assert (kept.lost, kept.wrong, lost.wrong) == (0, 0, 0)
-            counted = prometheus.ask(f'menagerie_requests_total{{route="{route}", status="{status}"}}')
+            counted = ask(f'menagerie_requests_total{{route="{route}", status="{status}"}}')
             assert counted[both[1]] == kept.statuses[status] == kept.sent > 0
             # Whoever was cut off may have been counted; whoever was answered was.
             assert lost.sent - lost.lost == lost.statuses[status] <= counted[both[0]] <= lost.sent
         for query, of_a_row, of_a_batch in PREDICTED:
-            counted = prometheus.ask(query)
+            counted = ask(query)
             least, most = at_least_and_most(lossless, of_a_row, of_a_batch)
             assert least == counted[both[1]] == most > 0
             least, most = at_least_and_most(lossy, of_a_row, of_a_batch)

@@ -1,7 +1,9 @@
 """Spans of a real service with two workers, taken by a collector; and what happens where there is none."""
 
 import json
+import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import requests
 from animals import LLAMA
 from bad_input import GOOD
 from collector import Collector, collecting
-from serving import ROOT, Server, environment, serving, told
+from serving import ROOT, Server, environment, serving, told, workers
 
 from service import spans
 from service.messages import Request
@@ -60,7 +62,10 @@ def traced() -> Iterator[Traced]:
             "explained": ask("/explain", GOOD, {}),
             "nowhere": ask("/nowhere?zebra=1", b"", {}),
         }
-        answers |= {f"many {number}": ask("/predict", GOOD, parent(f"{number:032x}")) for number in range(1, 41)}
+        for worker, numbers in zip(workers(server), (range(1, 21), range(21, 41)), strict=True):
+            os.kill(worker, signal.SIGSTOP)  # so that the other answers
+            answers |= {f"many {number}": ask("/predict", GOOD, parent(f"{number:032x}")) for number in numbers}
+            os.kill(worker, signal.SIGCONT)
         server.process.terminate()
         yield Traced(answers, collector, told(server.process.communicate(timeout=60)[1]))
 

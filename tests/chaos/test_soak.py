@@ -1,0 +1,222 @@
+"""Everything at once for a while: all protocols, bad input, slow and new callers, swaps, hang-ups. Memory is flat."""
+
+import itertools
+import json
+import random
+import shutil
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib as mpl
+import numpy as np
+import psutil
+import pytest
+import requests
+from bad_input import BODIES, GOOD
+from callers import Load, post
+from faults import Report
+from serving import Server, serving
+
+from models.bundle import CURRENT
+from service.settings import SHIPPED_STORE
+
+SETTINGS = {
+    "WEB_CONCURRENCY": "2",
+    "MENAGERIE_KEEP_VERSIONS": "1",  # so that each swap loads one version and lets go of the other
+    "MENAGERIE_POLL_SECONDS": "0.5",
+    "MENAGERIE_HEAD_SECONDS": "2",
+    "MENAGERIE_BODY_SECONDS": "2",
+    "MENAGERIE_DRAIN_SECONDS": "1",
+}
+WHOLE = post("/predict", GOOD)
+BATCH = post("/predict", b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 2_000))
+MOST_MB_AN_HOUR = 30
+
+
+class Sample(NamedTuple):
+    """What the service holds: ``master`` and ``workers`` in MB (PSS), all resident, open files, threads."""
+
+    seconds: float
+    master: float
+    workers: float
+    resident: float
+    files: int
+    threads: int
+
+
+def sample(server: Server, began: float) -> Sample | None:
+    """Nothing while a worker is being replaced."""
+    master = psutil.Process(server.process.pid)
+    try:
+        pids = [master, *(child for child in master.children() if "gunicorn" in " ".join(child.cmdline()))]
+        memory = [process.memory_full_info() for process in pids]
+        files, threads = sum(one.num_fds() for one in pids), sum(one.num_threads() for one in pids)
+    except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
+        return None
+    pss = [one.pss / 1e6 for one in memory]
+    if len(pids) != 3:
+        return None
+    return Sample(time.monotonic() - began, pss[0], sum(pss[1:]), sum(one.rss for one in memory) / 1e6, files, threads)
+
+
+def slope(samples: list[Sample], of: str) -> float:
+    """Of the line that fits best (least squares), in MB an hour."""
+    return float(np.polyfit([one.seconds / 3600 for one in samples], [getattr(one, of) for one in samples], 1)[0])
+
+
+@contextmanager
+def again_and_again(pause: float, *works: Callable[[], None]) -> Iterator[list[Exception]]:
+    """Do each in a thread of its own, until the end of the block; what went wrong."""
+    over, failures = threading.Event(), list[Exception]()
+
+    def repeat(work: Callable[[], None]) -> None:
+        while not over.wait(pause):
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
+                failures.append(error)
+
+    threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    try:
+        yield failures
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def send_bad_input(server: Server) -> Callable[[], None]:
+    bad = itertools.cycle(one for one in BODIES if one.content_type and len(one.body) < 100_000)
+
+    def send() -> None:
+        one = next(bad)
+        fields = {"Content-Type": one.content_type, **dict(one.headers)}
+        answer = requests.post(f"{server.url}/predict", data=one.body, headers=fields, timeout=60)
+        assert answer.status_code == one.status, (one.what, answer.status_code)
+
+    return send
+
+
+def be_slow(server: Server) -> Callable[[], None]:
+    """Send a part of a request, and leave, or wait to be let go."""
+    dice = random.Random(1)  # noqa: S311
+
+    def dawdle() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as caller:
+            caller.sendall(WHOLE[: dice.randrange(len(WHOLE))])
+            if dice.random() < 0.5:
+                caller.recv(65536)
+
+    return dawdle
+
+
+def leave_early(server: Server) -> Callable[[], None]:
+    """Ask for much, and do not wait for it."""
+
+    def leave() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as caller:
+            caller.sendall(BATCH)
+
+    return leave
+
+
+def reconnect(server: Server) -> Callable[[], None]:
+    return lambda: requests.post(f"{server.url}/explain", data=GOOD, headers=JSON, timeout=60).raise_for_status()
+
+
+JSON = {"Content-Type": "application/json"}
+
+
+def swap(server: Server, home: Path, swapped: list[str]) -> Callable[[], None]:
+    """Let the other version serve, and see that it does."""
+    versions = itertools.cycle("21")
+
+    def point() -> None:
+        version, deadline = next(versions), time.monotonic() + 60
+        (home / "next").write_text(version)
+        (home / "next").rename(home / CURRENT)
+        while requests.get(f"{server.url}/health", timeout=60).json()["model"]["version"] != version:
+            assert time.monotonic() < deadline, f"version {version} does not serve"
+            time.sleep(0.2)
+        swapped.append(version)
+
+    return point
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The animals, twice."""
+    home = Path(shutil.copytree(SHIPPED_STORE, tmp_path / "store")) / "animals"
+    shutil.copytree(home / "1", home / "2")
+    manifest = home / "2" / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"version": 2}))
+    return home
+
+
+def test_memory_is_flat(report: Report, long: bool, home: Path, pytestconfig: pytest.Config) -> None:
+    """Nothing lost, nothing wrong, and after warming up no growth that goes on."""
+    seconds, pause = (600.0, 2.0) if long else (15.0, 0.3)
+    hang_ups = [30.0, 60.0, 90.0] if long else [4.0]  # after each it starts at the bottom: let it come to rest
+    warm = hang_ups[-1] + (180 if long else 3)
+    samples: list[Sample] = []
+    swapped: list[str] = []
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(MENAGERIE_MODEL_STORE=str(home.parent), **SETTINGS))
+        works = [make(server) for make in (send_bad_input, be_slow, leave_early, reconnect)]
+        failures = stack.enter_context(again_and_again(0.1, *works))
+        stuck = stack.enter_context(again_and_again(2, swap(server, home, swapped)))
+        load = stack.enter_context(Load(server.port, callers=8, pause=0.02))
+        began = time.monotonic()
+        while (now := time.monotonic() - began) < seconds:
+            if hang_ups and now > hang_ups[0]:
+                hang_ups.pop(0)
+                server.process.send_signal(signal.SIGHUP)
+            samples += filter(None, [sample(server, began)])
+            time.sleep(pause)
+    late = [one for one in samples if one.seconds > warm]
+    grown = {of: slope(late, of) for of in ("master", "workers", "resident")}
+    told = ", ".join(f"{of} {megabytes:+.1f}" for of, megabytes in grown.items())
+    files, threads = (f"{min(some)} to {max(some)}" for some in ([s.files for s in late], [s.threads for s in late]))
+    last = late[-1]
+    report(
+        f"a mixed load for {seconds:.0f} s",
+        1,
+        load.tally,
+        f"MB an hour after {warm:.0f} s: {told}; at the end {last.master:.1f} and {last.workers:.1f} MB (PSS), "
+        f"{last.resident:.0f} resident; {files} open files, {threads} threads; {len(swapped)} swaps",
+    )
+    if picture := pytestconfig.getoption("picture"):
+        draw(samples, warm, Path(picture))
+    assert not failures + stuck
+    assert set(swapped) == {"1", "2"}
+    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})
+    if long:
+        assert grown["workers"] < MOST_MB_AN_HOUR
+        assert grown["master"] < MOST_MB_AN_HOUR
+
+
+def draw(samples: list[Sample], warm: float, path: Path) -> None:
+    """What the workers and the master hold over time, and the lines that fit."""
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
+    late = [one for one in samples if one.seconds > warm]
+    for of, name in (("workers", "two workers"), ("master", "master")):
+        (line,) = axes.plot([one.seconds / 60 for one in samples], [getattr(one, of) for one in samples], label=name)
+        fit = np.polyfit([one.seconds / 60 for one in late], [getattr(one, of) for one in late], 1)
+        ends = np.array([late[0].seconds, late[-1].seconds]) / 60
+        axes.plot(ends, np.polyval(fit, ends), ":", color=line.get_color(), label=f"{fit[0] * 60:+.1f} MB an hour")
+    axes.set(xlabel="minutes", ylabel="PSS, MB", ylim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(ncols=2, frameon=False, loc="lower right")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
