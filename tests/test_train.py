@@ -15,8 +15,10 @@ from sklearn.datasets import load_iris
 from models import bundle
 from models.bundle import Bundle
 from service import anatomy
+from service.bins import cells_of, psi
 from service.memory import Memory
 from service.model import Model
+from service.record import Predicted
 from service.settings import SHIPPED_STORE
 from service.statistics import Ledger
 
@@ -179,6 +181,11 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     answers = model.evaluate(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
     assert [part.name for part in anatomy.read(made)] == [layer.name for layer in manifest.layers]
+    flowers = load_iris().data.astype(np.float32)  # measured in tenths, so that many have the same value
+    cells = model.bins.of_predicted(Predicted(flowers, model.evaluate(flowers)))
+    counts = np.bincount(cells.ravel(), minlength=cells_of(manifest))
+    assert max(psi(one.then, counts[one.cells]) for one in model.bins.features.values()) < 0.05
+    assert manifest.reference.shares["petal_width"][1] > 0.02  # though it is the quantile of 0.01
 
 
 @pytest.mark.tensorflow
