@@ -24,7 +24,7 @@ def routes(shelf: Shelf, gate: Gate) -> list[Route]:
 
 def model_routes(model: Model) -> list[Route]:
     """What one version of the model says of itself."""
-    public = json_reply(model.manifest.model_dump(mode="json", include=PUBLIC)).body
+    public = json_reply(model.manifest.model_dump(mode="json", include=PUBLIC, exclude_unset=True)).body
     return [Route("GET", "/model", lambda _: Reply(200, public))]
 
 

@@ -30,6 +30,9 @@ hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health
 hypothesis.settings.load_profile("menagerie")
 
 
+_REQUIRED = os.environ.get("MENAGERIE_REQUIRE_ALL") == "1"
+
+
 class Answer(NamedTuple):
     """What came back, whichever way it was sent. ``headers`` are looked up in any case."""
 
@@ -45,10 +48,16 @@ Send = Callable[..., Answer]
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where everything must run, a skipped test is a failed one."""
     report = yield
-    if report.skipped and os.environ.get("MENAGERIE_REQUIRE_ALL") == "1":
+    if report.skipped and _REQUIRED:
         report.outcome = "failed"
         report.longrepr = f"skipped where MENAGERIE_REQUIRE_ALL=1 allows no skip: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_the_test_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a program in this process would take for a misspelt setting is not there."""
+    monkeypatch.delenv("MENAGERIE_REQUIRE_ALL", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The log of a real service: what is in it, in which shape, and that nobody waits for it."""
 
+import fcntl
 import json
 import os
 import re
@@ -149,7 +150,9 @@ def test_at_high_load_some_are_left_out_and_counted() -> None:
 def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
     """Once the pipe is full, lines are lost and counted; requests are answered as before."""
     with serving(MENAGERIE_LOG_RATE="1e9", MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="1") as server:
-        ask_at_once(server, 800)  # 300 bytes each, and a pipe has 64 kB
+        assert server.process.stderr
+        fcntl.fcntl(server.process.stderr, fcntl.F_SETPIPE_SZ, 65_536)
+        ask_at_once(server, 800)  # 300 bytes each
         read, thread = reading(server)
         await_silence(read)
         requests.get(f"{server.url}/nowhere", timeout=5)

@@ -16,7 +16,7 @@ import requests
 from animals import LLAMA
 from bad_input import GOOD
 from collector import Collector, collecting
-from serving import ROOT, Server, environment, serving, told, workers
+from serving import ROOT, Server, await_workers, environment, serving, told, workers
 
 from service import spans
 from service.messages import Request
@@ -62,6 +62,7 @@ def traced() -> Iterator[Traced]:
             "explained": ask("/explain", GOOD, {}),
             "nowhere": ask("/nowhere?zebra=1", b"", {}),
         }
+        await_workers(server, lambda now: len(now) == 2)
         for worker, numbers in zip(workers(server), (range(1, 21), range(21, 41)), strict=True):
             os.kill(worker, signal.SIGSTOP)  # so that the other answers
             answers |= {f"many {number}": ask("/predict", GOOD, parent(f"{number:032x}")) for number in numbers}
