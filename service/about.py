@@ -31,8 +31,8 @@ def model_routes(model: Model) -> list[Route]:
 def index(_: Request) -> Reply:
     """The paths that there are, for whoever asks for ``/`` and is no browser."""
     paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
-    paths |= {"explain": "/explain", "drift": "/drift", "docs": "/docs", "openapi": "/openapi.json"}
-    paths |= {"metrics": "/metrics"}
+    paths |= {"explain": "/explain", "drift": "/drift", "docs": "/docs"}
+    paths |= {"openapi": "/openapi.json", "metrics": "/metrics"}
     # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
     return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})
 
