@@ -44,11 +44,25 @@ def test_beside(number):
 """
 
 
+BROWSER_AND_CONTAINER = """
+import time
+import pytest
+
+@pytest.mark.parametrize("number", range(10))
+@pytest.mark.{what}
+def test_it(number):
+    for what in ("begin", "end"):
+        with open("{told}", "a") as told:
+            told.write(what + "\\n")
+        time.sleep(0.02)
+"""
+
+
 def run(folder: Path, **files: str) -> str:
     """What pytest says to some files of tests, one for each worker; the run must be green."""
     for name, content in files.items():
         (folder / f"test_{name}.py").write_text(content)
-    (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n alone\n browser\n container\n")
     options = ["-p", "faults", "-p", "turns", "-p", "no:schemathesis", "--numprocesses=2", "--dist=loadfile"]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     done = subprocess.run(
@@ -79,3 +93,9 @@ def test_what_is_alone_has_the_machine_to_itself(tmp_path: Path) -> None:
     assert (told.count("alone"), told.count("beside")) == (8, 80)
     assert all(after == "over" for what, after in pairwise(told) if what == "alone")
     assert said.count("| a fault | 3 | 7 |") == 2
+
+
+def test_no_container_comes_or_goes_beside_a_browser(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    run(tmp_path, **{what: BROWSER_AND_CONTAINER.format(what=what, told=told) for what in ("browser", "container")})
+    assert told.read_text().split() == ["begin", "end"] * 20

@@ -1,17 +1,20 @@
-"""Tests that load the machine, or measure time, run alone: while one does, the other workers of pytest-xdist wait.
+"""Tests that cannot be beside one another: while one runs, the other workers of pytest-xdist wait.
 
-They are those of tests/chaos and whatever is marked ``alone``.
+Whatever loads the machine, or measures time, runs alone: tests/chaos and what is marked ``alone``. And no container
+comes or goes while a browser is open: an engine makes and removes network interfaces, upon which Chromium breaks off
+whatever it is loading (net::ERR_NETWORK_CHANGED), from this machine's own address too.
 """
 
 import fcntl
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 CHAOS = Path(__file__).parent / "chaos"
 LONG = ("container", "tensorflow")
+INTERFACES = ("browser", "container")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -23,31 +26,43 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, end with what runs alone: so the workers seldom wait for one another."""
     if hasattr(config, "workerinput"):
-        long = {item.path for item in items if any(map(item.get_closest_marker, LONG))}
+        long = {item.path for item in items if _is_any(item, LONG)}
         items.sort(key=lambda item: (is_alone(item), item.path not in long))
 
 
 def is_alone(item: pytest.Item) -> bool:
-    return item.get_closest_marker("alone") is not None
+    return _is_any(item, ("alone",))
+
+
+def _is_any(item: pytest.Item, markers: Iterable[str]) -> bool:
+    return any(map(item.get_closest_marker, markers))
 
 
 @contextmanager
-def _turn(folder: Path, *, alone: bool) -> Iterator[None]:
-    with (folder / "next").open("w") as queue, (folder / "room").open("w") as room:
-        fcntl.flock(queue, fcntl.LOCK_EX)  # so that nobody passes by who waits to be alone
-        fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        fcntl.flock(queue, fcntl.LOCK_UN)
+def _held(file: Path, how: int) -> Iterator[None]:
+    with file.open("w") as opened:
+        fcntl.flock(opened, how)
         try:
             yield
         finally:
-            fcntl.flock(room, fcntl.LOCK_UN)  # closing would not do: a child may have the file open as well
+            fcntl.flock(opened, fcntl.LOCK_UN)  # closing would not do: a child may have the file open as well
+
+
+@contextmanager
+def _turn(folder: Path, item: pytest.Item) -> Iterator[None]:
+    with ExitStack() as held:
+        if _is_any(item, INTERFACES):
+            held.enter_context(_held(folder / "interfaces", fcntl.LOCK_EX))
+        with _held(folder / "next", fcntl.LOCK_EX):  # so that nobody passes by who waits to be alone
+            held.enter_context(_held(folder / "room", fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH))
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test, with the fixtures that it sets up and takes down, beside others or alone."""
+    """Run a test, with the fixtures that it sets up and takes down, when it is its turn."""
     if not hasattr(item.config, "workerinput"):  # there are no other workers
         return (yield)
     assert item.config.cache
-    with _turn(item.config.cache.mkdir("turns"), alone=is_alone(item)):
+    with _turn(item.config.cache.mkdir("turns"), item):
         return (yield)

@@ -30,6 +30,7 @@ function trouble(error) {
 }
 
 async function begin() {
+  part("late").remove();
   const [model, report] = await insist(() => Promise.all([get("model"), get("page/report")]), trouble);
   const has = (name) => report.files.includes(name);
   const presets = has("presets.json") ? await insist(() => get("page/report/presets.json"), trouble) : null;

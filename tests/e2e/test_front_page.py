@@ -23,21 +23,12 @@ pytestmark = pytest.mark.browser
 
 PHONE, LAPTOP, PROJECTOR = (390, 844), (1280, 800), (1920, 1080)
 SECOND = 1000  # ms
+SAID = re.compile(r"^\w+$")
 MINUS, TIMES = "\u2212", "\u00d7"
 TEXTS = """[...document.querySelectorAll("#network text")]
   .filter(text => text.textContent && getComputedStyle(text).display !== "none")
   .map(text => text.getBoundingClientRect())
   .map(({left, top, right, bottom}) => [left, top, right, bottom])"""
-
-
-def come_up(page: Page) -> None:
-    """Wait for the first answer. Once in some 200 loads none came in 20 s, it is not known why: there are two tries."""
-    answered = re.compile(r"^\w+$")
-    try:
-        expect(page.locator("#verdict .said")).to_have_text(answered)
-    except AssertionError:
-        page.reload()
-        expect(page.locator("#verdict .said")).to_have_text(answered)
 
 
 @contextmanager
@@ -57,7 +48,7 @@ def opened(
         )
         page.goto(server.url + address)
         if "=" not in address or "=&" not in address:
-            come_up(page)
+            expect(page.locator("#verdict .said")).to_have_text(SAID)
         yield page
         assert complaints == []
 
@@ -87,6 +78,21 @@ def test_the_first_answer_comes_by_itself(browser: Browser, server: Server) -> N
         page = context.new_page()
         page.goto(f"{server.url}/", wait_until="commit")
         page.wait_for_selector("#verdict .said")
+
+
+def test_scripts_that_do_not_come_are_told(browser: Browser, server: Server) -> None:
+    """A browser breaks off what it loads when the network changes: the page says so, and can be loaded again."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.route("**/page/state.js", lambda route: route.abort("connectionaborted"))
+        page.goto(server.url)
+        late = page.locator("p.late")
+        expect(late).to_be_attached()
+        expect(late).to_be_visible()
+        page.unroute("**/page/state.js")
+        late.get_by_role("link", name="Load it again").click()
+        expect(page.locator("#verdict .said")).to_have_text(SAID)
+        expect(late).not_to_be_attached()
 
 
 def test_the_network_is_drawn_whole(page: Page, server: Server) -> None:
