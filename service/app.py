@@ -10,13 +10,13 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.routing import BaseConverter
 
-from service import media
 from service.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
 from service.gate import Gate
-from service.memory import shared
 from service.messages import Handler, Reply, Request, Route
+from service.protocols import media
 from service.routes import Service
 from service.settings import Settings
+from service.telemetry.memory import shared
 
 
 def create_app(settings: Settings | None = None) -> Flask:

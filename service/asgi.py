@@ -17,15 +17,17 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from models.bundle import BundleError
-from service import lines, media, trial
+from service import trial
 from service.app import carry, endpoint_of, raising
+from service.connection.intake import Body, Intake, Message, Receive
+from service.connection.pool import Pool
 from service.errors import OverloadedError, RequestError, StartupError, TooLargeError
-from service.intake import Body, Intake, Message, Receive
-from service.memory import shared
 from service.messages import Handler, Reply, Request
-from service.pool import Pool
+from service.protocols import media
 from service.routes import Service
 from service.settings import Settings
+from service.telemetry import lines
+from service.telemetry.memory import shared
 
 Send = Callable[[Message], Awaitable[None]]
 

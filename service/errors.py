@@ -27,7 +27,7 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from service.messages import Reply, json_reply
-from service.record import NONE
+from service.telemetry.record import NONE
 
 OUT_OF_BOUNDS = "out_of_bounds"
 

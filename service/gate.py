@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
-from service import access, errors, timing, trace
+from service import errors
 from service.cors import Origins
 from service.errors import InternalError, NotReadyError, RequestError, UnauthorizedError
 from service.keys import Keys
 from service.messages import Handler, Reply, Request
-from service.record import Trace
+from service.telemetry import access, timing, trace
+from service.telemetry.record import Trace
 
 _log = logging.getLogger("menagerie")
 Observer = Callable[[Request, Reply], None]

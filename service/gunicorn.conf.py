@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 
-from service.memory import shared
+from service.telemetry.memory import shared
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
@@ -32,7 +32,7 @@ preload_app = os.environ.get("MENAGERIE_ENGINE") != "keras"
 timeout = 30
 graceful_timeout = 25  # seconds for requests in flight; docker-compose.yml grants 30 before it kills
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 (a heartbeat must not wait for a disk)
-logger_class = "service.logger.Logger"
+logger_class = "service.telemetry.logger.Logger"
 control_socket_disable = True  # it would need a home folder to write to
 
 
@@ -132,13 +132,13 @@ def post_worker_init(worker):
         service.spans.start("https" if worker.cfg.is_ssl else "http")
     if worker.cfg.worker_class_str != "asgi":
         return
-    from service.worker import begin
+    from service.connection.worker import begin
 
     begin(worker, worker.ending)
 
 
 def worker_exit(server, worker):
-    """Send the last spans, within what `service.worker` leaves of the time to end."""
+    """Send the last spans, within what `service.connection.worker` leaves of the time to end."""
     service = _service(worker.app) if worker.app.callable else None
     if service and service.spans:
         service.spans.close(seconds=0.8)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from service.record import Record
+from service.telemetry.record import Record
 
 
 class Headers(Protocol):

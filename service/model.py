@@ -10,11 +10,11 @@ import numpy as np
 from models import bundle
 from models.bundle import Bundle, BundleError
 from service import engine
-from service.bins import Bins
+from service.drift.bins import Bins
 from service.engine import Array, Engine
 from service.errors import NoModelError
-from service.record import Places, Predicted, Record
-from service.statistics import Ledger
+from service.telemetry.record import Places, Predicted, Record
+from service.telemetry.statistics import Ledger
 
 _TOLERANCE = 1e-5  # between engines and processors; float32 arithmetic of this size differs by 5e-7
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Manifest
-from service.record import Array, Places
+from service.telemetry.record import Array, Places
 
 
 class Ranges:

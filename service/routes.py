@@ -5,24 +5,27 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from service import about, explain, metrics, oip, openapi, page, predict, spans, tfserving, trace, trial, viewer
-from service.access import Access
+from service import about, openapi, page, trial, viewer
 from service.cors import Origins
-from service.drift import Drift
+from service.drift.watch import Drift
+from service.explanation import explain
 from service.gate import Gate, Observer
 from service.keys import Keys
-from service.memory import Memory
 from service.messages import Route
-from service.metrics import Collect
 from service.model import Model
+from service.protocols import oip, predict, tfserving
 from service.settings import Settings
 from service.shelf import Shelf
-from service.spans import Spans
-from service.statistics import Ledger
-from service.tally import Tally
+from service.telemetry import metrics, spans, trace
+from service.telemetry.access import Access
+from service.telemetry.memory import Memory
+from service.telemetry.metrics import Collect
+from service.telemetry.spans import Spans
+from service.telemetry.statistics import Ledger
+from service.telemetry.tally import Tally
+from service.telemetry.vitals import Vitals
 from service.trial import Trial
 from service.validation import Validator
-from service.vitals import Vitals
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -81,7 +84,7 @@ def _found(  # noqa: PLR0913 (all that is counted)
     engine: str, memory: Memory, shelf: Shelf, *, ledger: Ledger, tally: Tally, vitals: Vitals
 ) -> Iterator["Metric"]:
     """Every metric of the service's own."""
-    from service import families  # it imports what takes 20 ms
+    from service.telemetry import families  # it imports what takes 20 ms
 
     yield from families.of_the_service(memory, engine)
     yield from families.of_answers(tally)

@@ -21,7 +21,7 @@ from service.errors import StartupError
 from service.messages import Handler, Reply, Request, Route
 from service.model import Model
 from service.settings import Settings
-from service.statistics import Ledger
+from service.telemetry.statistics import Ledger
 from service.trial import Trial
 
 _TRIAL_SECONDS = 60  # TensorFlow, if it is what computes, takes some to load

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle, BundleError
-from service import anatomy, engine
+from service import engine
 from service.engine import Array, Engine
 from service.errors import NotExplainableError, StartupError
+from service.explanation import anatomy
 
 Trial = Callable[[Path, str, float], None]
 

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 from models.bundle import Feature
 from service import strictjson
 from service.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError
-from service.record import Record
+from service.telemetry.record import Record
 
 Array = NDArray[np.float32]
 

@@ -17,10 +17,10 @@ from serving import Server, serving
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
-from service.memory import Memory
 from service.model import Model
 from service.settings import SHIPPED_STORE, Settings
-from service.statistics import Ledger
+from service.telemetry.memory import Memory
+from service.telemetry.statistics import Ledger
 from service.validation import Validator
 
 pytest_plugins = ["containers", "faults", "turns"]  # the engine; the table of tests/chaos; who runs alone

@@ -23,17 +23,20 @@ from pydantic import ValidationError
 
 from models import bundle
 from models.bundle import Bundle, Manifest, Weights
-from service import explain, infer, keys, lane, predict, strictjson, tfserving
+from service import keys, strictjson
 from service.asgi import Application
+from service.connection import lane
 from service.errors import RequestError, render
+from service.explanation import explain
 from service.gate import Gate
-from service.memory import Memory
 from service.messages import Handler, Reply, Request
 from service.model import Model
-from service.record import Record
+from service.protocols import infer, predict, tfserving
 from service.routes import Service
 from service.settings import SHIPPED_STORE, Settings
-from service.statistics import Ledger
+from service.telemetry.memory import Memory
+from service.telemetry.record import Record
+from service.telemetry.statistics import Ledger
 from service.validation import Validator
 
 _SHIPPED = SHIPPED_STORE / "animals" / "1"

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from service.access import Access
 from service.messages import Reply, Request
+from service.telemetry.access import Access
 
 SECOND = 1_000_000_000
 

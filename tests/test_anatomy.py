@@ -12,9 +12,9 @@ from test_model import edit
 
 from models import bundle
 from models.bundle import MODEL_KERAS, WEIGHTS, Bundle, File
-from service import anatomy
-from service.anatomy import Dense, Normalization
 from service.errors import NotExplainableError
+from service.explanation import anatomy
+from service.explanation.anatomy import Dense, Normalization
 from service.model import Model
 
 

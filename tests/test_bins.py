@@ -12,9 +12,9 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 
 from models.bundle import Manifest, Reference
-from service.bins import Bins, cells_of, noise, psi
+from service.drift.bins import Bins, cells_of, noise, psi
 from service.model import Model
-from service.record import Predicted
+from service.telemetry.record import Predicted
 
 WINDOWS = 5_000
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from service import lines
-from service.lines import Json, Outlet, Text
+from service.telemetry import lines
+from service.telemetry.lines import Json, Outlet, Text
 
 
 def record(message: str, **more: Any) -> logging.LogRecord:

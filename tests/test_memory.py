@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import StartupError
-from service.memory import Block, Memory
-from service.vitals import FIELDS, Vitals
+from service.telemetry.memory import Block, Memory
+from service.telemetry.vitals import FIELDS, Vitals
 
 STEPS = st.lists(
     st.one_of(

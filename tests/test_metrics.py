@@ -20,15 +20,15 @@ from models.bundle import CURRENT
 from service.app import carry, raising
 from service.asgi import Application
 from service.errors import RequestError
-from service.families import of_versions
 from service.gate import Gate
-from service.memory import Memory
 from service.messages import Reply, Request, Route
 from service.model import Model
 from service.routes import Service
 from service.settings import Settings
-from service.statistics import Ledger
-from service.tally import Tally
+from service.telemetry.families import of_versions
+from service.telemetry.memory import Memory
+from service.telemetry.statistics import Ledger
+from service.telemetry.tally import Tally
 
 OPENMETRICS = "application/openmetrics-text"
 PATH = "/v2/models/{model}"

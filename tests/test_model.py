@@ -9,10 +9,10 @@ import pytest
 from animals import NAMES
 
 from models.bundle import MANIFEST, BundleError
-from service.memory import Memory
 from service.model import Model
-from service.record import Record
-from service.statistics import Ledger
+from service.telemetry.memory import Memory
+from service.telemetry.record import Record
+from service.telemetry.statistics import Ledger
 
 
 def edit(store: Path, name: str, change: Any) -> None:

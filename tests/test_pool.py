@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from service.connection.pool import Pool
 from service.errors import OverloadedError
-from service.pool import Pool
 
 
 def test_more_than_allowed_is_refused_at_once() -> None:

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from service import shapley
 from service.engine import Array
+from service.explanation import shapley
+from service.explanation.shapley import Doubles
 from service.model import Model
-from service.shapley import Doubles
 
 
 @st.composite

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from models.bundle import Manifest
-from service.memory import Memory
 from service.model import Model
-from service.statistics import CONFIDENCES, Counts, Ledger
+from service.telemetry.memory import Memory
+from service.telemetry.statistics import CONFIDENCES, Counts, Ledger
 
 ROW, CAT = np.zeros((1, 8), np.float32), np.eye(1, 4, dtype=np.float32)
 SURE = sorted({*CONFIDENCES, *np.nextafter(np.array(CONFIDENCES, np.float32), np.float32(2)).tolist(), 0.2501, 0.97})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.bundle import Feature
 from service.engine import Array
-from service.sweep import Answer, knots, sweep
+from service.explanation.sweep import Answer, knots, sweep
 
 FEATURE = Feature(name="length", minimum=0, maximum=100)
 ROW = np.array([5, 50], np.float32)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from service.errors import BadTensorError
-from service.tensors import DATATYPES, Tensor, from_bytes, rows_from_json
+from service.protocols.tensors import DATATYPES, Tensor, from_bytes, rows_from_json
 
 KINDS = {name: np.dtype(name.lower().replace("fp", "float")) for name in DATATYPES}
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 4))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from service import timing
-from service.record import Record
+from service.telemetry import timing
+from service.telemetry.record import Record
 
 MICROSECOND = 1000  # ns
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from service import trace
 from service.messages import Request
-from service.trace import Parent
+from service.telemetry import trace
+from service.telemetry.trace import Parent
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"

@@ -14,13 +14,13 @@ from sklearn.datasets import load_iris
 
 from models import bundle
 from models.bundle import Bundle
-from service import anatomy
-from service.bins import cells_of, psi
-from service.memory import Memory
+from service.drift.bins import cells_of, psi
+from service.explanation import anatomy
 from service.model import Model
-from service.record import Predicted
 from service.settings import SHIPPED_STORE
-from service.statistics import Ledger
+from service.telemetry.memory import Memory
+from service.telemetry.record import Predicted
+from service.telemetry.statistics import Ledger
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--rows", "1000", "--epochs", "4", "--candidates", "2", "--no-report")

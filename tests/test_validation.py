@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.bundle import Feature
 from service import strictjson
 from service.errors import NotJsonError, RequestError, UnacceptableError
-from service.record import Record
+from service.telemetry.record import Record
 from service.validation import Validator
 
 ODD = (

@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as some
 
-from service.memory import Memory
-from service.window import Windows
+from service.drift.window import Windows
+from service.telemetry.memory import Memory
 
 ROWS = 100
 HOLD = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"

@@ -13,8 +13,8 @@ from service.errors import (
     RequestError,
 )
 from service.errors import UnacceptableError as Unacceptable
-from service.infer import INPUT
-from service.media import JSON
+from service.protocols.infer import INPUT
+from service.protocols.media import JSON
 
 Content = dict[str, Any]  # media type -> what OpenAPI calls a media type object
 

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from service.description.vocabulary import Share, Vocabulary, closed, record
-from service.tfserving import INPUT, OUTPUT, SIGNATURE
+from service.protocols.tfserving import INPUT, OUTPUT, SIGNATURE
 
 _Signature = NotRequired[Literal["serving_default", ""]]
 

@@ -6,8 +6,8 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from service.description.vocabulary import Vocabulary, closed, record
-from service.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
-from service.tensors import DATATYPES
+from service.protocols.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
+from service.protocols.tensors import DATATYPES
 
 _Size = Annotated[int, Field(ge=0)]
 

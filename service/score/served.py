@@ -6,10 +6,10 @@ from pathlib import Path
 from models import bundle
 from models.bundle import BundleError
 from service import trial
-from service.memory import Memory
 from service.model import Model
 from service.settings import Settings
-from service.statistics import Ledger
+from service.telemetry.memory import Memory
+from service.telemetry.statistics import Ledger
 
 _TRIAL_SECONDS = 60
 

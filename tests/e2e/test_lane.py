@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving import Server, serving
 
-from service.lane import Lane
+from service.connection.lane import Lane
 
 SAME = b"X-Request-ID: same\r\n"
 ROWS = json.dumps({"instances": [LLAMA, MAINE_COON]}).encode()

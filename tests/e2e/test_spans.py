@@ -18,9 +18,9 @@ from bad_input import GOOD
 from collector import Collector, collecting
 from serving import ROOT, Server, await_workers, environment, serving, told, workers
 
-from service import spans
 from service.messages import Request
-from service.spans import Spans
+from service.telemetry import spans
+from service.telemetry.spans import Spans
 
 JSON = {"Content-Type": "application/json"}
 ROWS = json.dumps({"instances": [LLAMA] * 3}).encode()

@@ -6,10 +6,10 @@ from typing import Any
 from gunicorn.config import Config
 from gunicorn.glogging import Logger as Gunicorn
 
-from service import lines
 from service.errors import StartupError
-from service.lines import Outlet
 from service.settings import Settings
+from service.telemetry import lines
+from service.telemetry.lines import Outlet
 
 
 class Logger(Gunicorn):  # type: ignore[misc]

@@ -4,8 +4,8 @@ import logging
 from math import inf
 from typing import Any
 
-from service import lines
 from service.messages import Reply, Request
+from service.telemetry import lines
 
 _log = logging.getLogger("menagerie.requests")
 _LEVELS = {500: logging.ERROR, 503: logging.WARNING}

@@ -18,12 +18,12 @@ from prometheus_client.core import (
 )
 
 from models.bundle import Manifest
-from service.memory import Memory
-from service.statistics import CONFIDENCES, Ledger
-from service.tally import SECONDS, Tally
-from service.verdict import Verdict
+from service.drift.verdict import Verdict
+from service.telemetry.memory import Memory
+from service.telemetry.statistics import CONFIDENCES, Ledger
+from service.telemetry.tally import SECONDS, Tally
+from service.telemetry.vitals import Vitals
 from service.version import VERSION
-from service.vitals import Vitals
 
 _NS, _MS, _PPM = 1e-9, 1e-3, 1e-6
 _ASKED = ("protocol", "route", "method")

@@ -5,7 +5,7 @@ from random import getrandbits  # as in `gate`: an id is no secret
 from typing import NamedTuple
 
 from service.messages import Request
-from service.record import Trace
+from service.telemetry.record import Trace
 
 # A version that is yet to come may say more behind another dash; of what is known today it says the same.
 _PARENT = re.compile(

@@ -11,14 +11,14 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from service import verdict
-from service.bins import Counts, cells_of
+from service.drift import verdict
+from service.drift.bins import Counts, cells_of
+from service.drift.verdict import Verdict
+from service.drift.window import Windows
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
-from service.record import Predicted
 from service.settings import Settings
-from service.verdict import Verdict
-from service.window import Windows
+from service.telemetry.record import Predicted
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -100,7 +100,7 @@ class Drift:
 
     def collect(self) -> Iterator["Metric"]:
         """The metrics of every version that there is a window of."""
-        from service.families import of_drift  # it imports what takes 20 ms
+        from service.telemetry.families import of_drift  # it imports what takes 20 ms
 
         yield from of_drift([self.judge(model) for model in self.models])
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from time import perf_counter_ns, time_ns
 from typing import Any
 
-from service import lines, trace
 from service.messages import Reply, Request
-from service.record import Trace
+from service.telemetry import lines, trace
+from service.telemetry.record import Trace
 from service.version import VERSION
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")

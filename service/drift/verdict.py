@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.bundle import Feature
-from service import shift
-from service.bins import Variable, psi
+from service.drift import shift
+from service.drift.bins import Variable, psi
+from service.drift.window import Window
 from service.model import Model
 from service.settings import Settings
-from service.window import Window
 
 _ENOUGH = 5  # a fifth of a window is enough to say something
 _WORST = 3  # features that are told of by name

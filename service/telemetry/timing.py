@@ -1,6 +1,6 @@
 """Where a request's time went, for whoever asked: the header ``Server-Timing`` (W3C), in milliseconds."""
 
-from service.record import Record
+from service.telemetry.record import Record
 
 _MOST = 1000
 _SHOWN = [f"{microseconds / 1000:.3f}" for microseconds in range(_MOST)]  # making them anew took 2.5 us a request

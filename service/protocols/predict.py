@@ -3,11 +3,12 @@
 from functools import partial
 from typing import Any
 
-from service import media, strictjson
+from service import strictjson
 from service.engine import Array
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
-from service.record import Record
+from service.protocols import media
+from service.telemetry.record import Record
 from service.validation import Validator
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from ssl import SSLContext
 from typing import Any
 
-from service.lane import Lane
+from service.connection.lane import Lane
 
 _AT_ONCE = 100  # callers let in at one turn of the loop, at most
 _LONG_TURN = 0.05  # seconds; a turn that takes as long has too much to do, and a new caller's answer takes three

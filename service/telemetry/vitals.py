@@ -4,7 +4,7 @@ import resource
 import time
 from pathlib import Path
 
-from service.memory import Memory
+from service.telemetry.memory import Memory
 
 FIELDS = (
     "serves",

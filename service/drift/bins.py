@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Manifest, Reference
-from service.record import Predicted
+from service.telemetry.record import Predicted
 
 Counts = NDArray[np.int64]
 Doubles = NDArray[np.float64]

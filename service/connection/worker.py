@@ -13,11 +13,11 @@ import sys
 from asyncio import constants
 from typing import Any
 
-from service import lane
-from service.door import Door
-from service.memory import shared
-from service.patience import Patient, watch
+from service.connection import lane
+from service.connection.door import Door
+from service.connection.patience import Patient, watch
 from service.settings import Settings
+from service.telemetry.memory import shared
 
 _TICK_SECONDS = 0.05
 _TELL_SECONDS = 1.0

@@ -7,11 +7,12 @@ subset of this V1, and asks the same path for its model's readiness.
 from functools import partial
 from typing import Any
 
-from service import media, strictjson
+from service import strictjson
 from service.errors import BadInstancesError
 from service.gate import Gate
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
+from service.protocols import media
 from service.shelf import Shelf
 from service.validation import Validator
 

@@ -11,12 +11,13 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from service import media, strictjson, tensors
+from service import strictjson
 from service.errors import BadTensorError
 from service.messages import Reply, Request, json_reply
 from service.model import Model
-from service.record import Record
-from service.tensors import Tensor
+from service.protocols import media, tensors
+from service.protocols.tensors import Tensor
+from service.telemetry.record import Record
 from service.validation import Array, Validator
 
 INPUT, PROBABILITIES, LABEL, WARNINGS = "features", "probabilities", "label", "warnings"

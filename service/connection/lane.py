@@ -29,9 +29,9 @@ from gunicorn.workers import gasgi
 
 from service.app import raising
 from service.asgi import Application, Found, Headers
+from service.connection.patience import Patient
 from service.errors import TooSlowError
 from service.messages import Reply
-from service.patience import Patient
 
 _START = b"POST /"
 _MOST_FIELDS = 50

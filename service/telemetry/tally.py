@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from service.errors import RequestError
-from service.memory import Memory
 from service.messages import Reply, Request, Route
+from service.telemetry.memory import Memory
 
 SECONDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _BOUNDS = [round(seconds * 1e9) for seconds in SECONDS]

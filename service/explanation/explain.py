@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import orjson
 
-from service import anatomy, media, predict, shapley
-from service.anatomy import Dense, Normalization, Part
 from service.engine import Array
 from service.errors import Fault, UnacceptableError
+from service.explanation import anatomy, shapley
+from service.explanation.anatomy import Dense, Normalization, Part
+from service.explanation.sweep import Change, knots, sweep
 from service.messages import Reply, Request, Route
 from service.model import Model
-from service.sweep import Change, knots, sweep
+from service.protocols import media, predict
 from service.validation import Validator
 
 _ONE_ROW = Fault("instances", "form", "give `features`: one row is explained at a time")

@@ -8,9 +8,9 @@ from typing import Any
 
 from service.errors import NotReadyError
 from service.gate import Gate
-from service.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
 from service.messages import Reply, Request, Route, json_reply
 from service.model import Model
+from service.protocols.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
 from service.shelf import Shelf
 from service.validation import Validator
 from service.version import VERSION

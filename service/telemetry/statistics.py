@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from models.bundle import Manifest
-from service.memory import Block, Cells, Memory
 from service.messages import Handler, Reply, Request
 from service.ranges import Ranges
-from service.record import Array, Places
+from service.telemetry.memory import Block, Cells, Memory
+from service.telemetry.record import Array, Places
 
 CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)  # upper bounds
 _BOUNDS: list[float] = np.array(CONFIDENCES, np.float32).tolist()  # so that what a caller reads as 0.3 is not beyond it
