@@ -59,7 +59,8 @@ class Service:
         traced = Spans() if spans.wanted() else None
         memory = memory or Memory()
         drift = Drift(settings, memory.file)
-        observers: list[Observer] = [Access(settings.log_rate).tell, drift.tell, *([traced.tell] if traced else [])]
+        access = Access(settings.log_rate, settings.log_failure_rate)
+        observers: list[Observer] = [access.tell, drift.tell, *([traced.tell] if traced else [])]
         gate = Gate(
             observers=observers,
             keys=keys,

@@ -75,9 +75,9 @@ class Settings(BaseSettings):
         Literal["auto", "json", "text"], Field(description="of a log line; `auto`: text on a terminal, else JSON")
     ] = "auto"
     log_rate: Annotated[
-        float,
-        Field(ge=0, description="requests a second that a worker logs, beside those that failed, which it always does"),
+        float, Field(ge=0, description="answered requests a second that a worker logs; the others are counted")
     ] = 100
+    log_failure_rate: Annotated[float, Field(ge=0, description="failed requests a second that it logs; likewise")] = 100
     server_timing: Annotated[bool, Field(description="`Server-Timing` on every answer: where its time went")] = True
 
     @classmethod

@@ -1,4 +1,4 @@
-"""One line in the log for each request: of those that failed always, of the others as many a second as are wanted."""
+"""One line in the log for each request, or for as many a second as are wanted."""
 
 import logging
 from math import inf
@@ -13,19 +13,19 @@ _SECOND = 1_000_000_000
 
 
 class Access:
-    """Tells of requests in the log, at most ``rate`` a second of those that got what they asked for.
+    """Tells of requests in the log: so many a second, and so many that failed, so that neither kind hides the other.
 
     Up to a second's worth may come at once. What is left out is counted, and the next line says how many.
     """
 
-    def __init__(self, rate: float) -> None:
-        self._step = _SECOND / rate if rate else inf
-        self._due = 0.0 if rate else inf  # ns; when the next one that is no failure may be told of
+    def __init__(self, rate: float, failure_rate: float) -> None:
+        self._answered, self._failed = _Allowance(rate), _Allowance(failure_rate)
         self._left_out = 0  # without a lock: two threads at the very same moment may count as one
 
     def tell(self, request: Request, reply: Reply) -> None:
         """A request was answered; neither its values nor its query is told, and its path only if it is no route."""
-        if reply.status < 400 and not self._may(request.record.laps[-1][1]):  # noqa: PLR2004 (no failure)
+        allowance = self._answered if reply.status < 400 else self._failed  # noqa: PLR2004 (no failure)
+        if not allowance.grants(request.record.laps[-1][1]):
             self._left_out += 1
             return
         level = _level(reply.status)
@@ -38,8 +38,16 @@ class Access:
         told.fields = _fields(request, reply, left_out)
         _log.handle(told)
 
-    def _may(self, now: int) -> bool:
-        """Whether another one may be told of now; then it counts."""
+
+class _Allowance:
+    """So many lines a second."""
+
+    def __init__(self, rate: float) -> None:
+        self._step = _SECOND / rate if rate else inf
+        self._due = 0.0 if rate else inf  # ns; from when on there may be another one
+
+    def grants(self, now: int) -> bool:
+        """Whether there may be another line now; then it counts."""
         if now < self._due:
             return False
         self._due = max(self._due, now - _SECOND) + self._step

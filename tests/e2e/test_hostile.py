@@ -100,7 +100,7 @@ def test_neither_inputs_nor_keys_are_logged() -> None:
     """All of it once more: neither key, value, query nor traceback is in the log; what is no route is, by its path."""
     key, known = keys.make()
     marked = f"X-API-Key: {key}\r\n".encode()
-    with serving(MENAGERIE_LOG_RATE="1e6", MENAGERIE_API_KEYS=known) as server:
+    with serving(MENAGERIE_LOG_FAILURE_RATE="1e6", MENAGERIE_LOG_RATE="1e6", MENAGERIE_API_KEYS=known) as server:
         keyed = [row._replace(sent=row.sent.replace(b"Host: x\r\n", b"Host: x\r\n" + marked, 1)) for row in STREAMS]
         with ThreadPoolExecutor(8) as callers:  # each mostly waits
             list(callers.map(lambda row: talk(server, row), [*STREAMS, *keyed]))
