@@ -32,10 +32,11 @@ class Door:
         self._tls = tls
         self._loop = asyncio.get_running_loop()
         self._patience = worker.asgi.settings.queue_seconds
+        self._most_shaking = worker.asgi.settings.max_connections
         self._most = self._queue = worker.cfg.backlog
         self._turned = self._fitted = self._loop.time()  # when the last turn was, and the last change of the queue
         self._at_once = _AT_ONCE
-        self._coming: set[asyncio.Task[None]] = set()
+        self._coming: dict[asyncio.Task[None], socket.socket] = {}  # who came first is first
 
     @property
     def busy(self) -> bool:
@@ -88,8 +89,11 @@ class Door:
             connection.close()
         connection.settimeout(0)
         task = self._loop.create_task(self._seat(connection))
-        self._coming.add(task)
-        task.add_done_callback(self._coming.discard)
+        self._coming[task] = connection
+        task.add_done_callback(lambda task: self._coming.pop(task, None))
+        if self._tls and len(self._coming) > self._most_shaking:
+            with suppress(OSError):  # he has left
+                self._coming.pop(next(iter(self._coming))).shutdown(socket.SHUT_RDWR)
         return waited
 
     async def _seat(self, connection: socket.socket) -> None:

@@ -2,7 +2,9 @@
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,23 @@ def test_a_handshake_that_never_ends_is_given_up(
         silent.sendall(said)
         assert silent.recv(1) == b""
         assert requests.get(f"{server.url}/livez", timeout=10).ok
+
+
+def test_handshakes_that_never_end_are_bounded(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond as many as there may be connections, the one that takes longest is given up; others are answered."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
+    with (
+        serving(*keys, MENAGERIE_MAX_CONNECTIONS="20", MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="1") as server,
+        ExitStack() as stack,
+    ):
+        time.sleep(0.5)  # its own door opens a moment after asyncio's
+        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(50)]
+        for caller in callers:
+            caller.sendall(b"\x16\x03\x01\x00\xf4\x01")
+        assert requests.get(f"{server.url}/livez", timeout=10).ok
+        given_up = [caller.recv(1) for caller in callers[:30]]
+        assert given_up == [b""] * 30
+        callers[-1].settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            callers[-1].recv(1)
