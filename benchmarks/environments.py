@@ -40,7 +40,7 @@ class Environment:
         if not self.is_made:
             self.home.parent.mkdir(exist_ok=True)
             (self.home.parent / ".gitignore").write_text("*\n")
-            venv.create(self.home, with_pip=True, clear=True)
+            venv.create(self.home, clear=True)
             self._install(seconds)
             self._record.write_text(self._recipe(), encoding="utf-8")
         return self.python
@@ -53,7 +53,9 @@ class Environment:
         return f"# Python {sys.version}\n{self.requirements.read_text(encoding='utf-8')}"
 
     def _install(self, seconds: float) -> None:
-        command = [str(self.python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        # This environment's pip does it, and compiles nothing: most of what is installed is never imported.
+        command = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--no-compile"]
+        command += ["--quiet", "--disable-pip-version-check"]
         command += ["--no-deps"] if self.complete else []
         command += ["--requirement", str(self.requirements)]
         try:

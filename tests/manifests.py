@@ -19,10 +19,11 @@ Document = dict[str, Any]
 
 
 class Pod(NamedTuple):
-    """One that a cluster would start: its template, and the environment that its container gets."""
+    """One that a cluster would start: its template, the environment that its container gets, and its annotations."""
 
     spec: Document
     environment: dict[str, str]
+    annotations: dict[str, str]
 
     @property
     def container(self) -> Document:
@@ -64,11 +65,12 @@ def one(documents: list[Document], kind: str) -> Document:
 
 def pod_of(documents: list[Document]) -> Pod:
     """The pod that a Deployment starts, with what its ConfigMap sets."""
-    spec = one(documents, "Deployment")["spec"]["template"]["spec"]
+    template = one(documents, "Deployment")["spec"]["template"]
+    spec = template["spec"]
     settings = one(documents, "ConfigMap")
     (source,) = spec["containers"][0]["envFrom"]
     assert source["configMapRef"]["name"] == settings["metadata"]["name"]
-    return Pod(spec, settings["data"])
+    return Pod(spec, settings["data"], template["metadata"]["annotations"])
 
 
 def kserve_pod_of(documents: list[Document]) -> Pod:
@@ -79,4 +81,5 @@ def kserve_pod_of(documents: list[Document]) -> Pod:
     spec = predictor | {key: runtime[key] for key in ("containers", "volumes")}
     for variable in spec["containers"][0]["env"]:
         variable["value"] = variable["value"].replace("{{.Name}}", service["metadata"]["name"])
-    return Pod(spec, {variable["name"]: variable["value"] for variable in spec["containers"][0]["env"]})
+    environment = {variable["name"]: variable["value"] for variable in spec["containers"][0]["env"]}
+    return Pod(spec, environment, runtime["annotations"])

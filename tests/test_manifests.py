@@ -6,18 +6,20 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 from kubernetes_validate.utils import all_versions
-from manifests import DEPLOY, Document, Pod, built, kserve_pod_of, one, pod_of, put_together
+from manifests import DEPLOY, ISVC, Document, Pod, built, kserve_pod_of, one, pod_of, put_together
 from serving import ROOT
 
 from benchmarks.environments import Environment, InstallError
 from service.settings import PREFIX, Settings
 
 OLDEST, NEWEST = "1.35", "1.37"  # the minors that Kubernetes supports
+KSERVE_CLIENTS = ROOT / "tests" / "clients" / "kserve"
 
 # What Checkov calls that which the restricted profile asks for, as far as it knows it.
 RESTRICTED = {f"CKV_K8S_{number}" for number in (16, 17, 18, 19, 20, 23, 26, 28, 30, 31, 37)}
@@ -32,7 +34,7 @@ EXCUSED = {
 
 @pytest.fixture(scope="module")
 def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
-    parts = (["small"], ["large"], ["small", "model-from-claim"], ["large", "model-from-image"])
+    parts = (["small"], ["large"], ["small", "model-from-claim"], ["large", "model-from-image"], ["small", "traces"])
     return {" ".join(each): put_together(tmp_path_factory.mktemp("installation"), *each) for each in parts}
 
 
@@ -84,26 +86,36 @@ def test_the_newest_kubernetes_is_meant() -> None:
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
 def test_a_cluster_takes_every_document(
-    installations: dict[str, list[Document]], pods: dict[str, Pod], version: str
+    installations: dict[str, list[Document]], kserve: list[Document], pods: dict[str, Pod], version: str
 ) -> None:
     """Each fits its schema and has no field beyond it; so does the pod that KServe makes. A misspelt field is found."""
     whole = [document for documents in installations.values() for document in documents]
-    whole.append(bare(pods["kserve"], "kserve"))
+    whole += [one(kserve, "PodDisruptionBudget"), bare(pods["kserve"], "kserve")]
     assert [told for document in whole if (told := fault(document, version))] == []
     misspelt = deepcopy(whole[-1])
     misspelt["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["second"] = 5
     assert "second" in fault(misspelt, version)
 
 
-def test_kserve_takes_its_documents(kserve: list[Document], tmp_path: Path) -> None:
-    """They fit the types of KServe's own SDK, field by field; one that it does not know is found."""
-    folder = ROOT / "tests" / "clients" / "kserve"
-    misspelt = deepcopy(kserve)
+@pytest.mark.parametrize("sdk", ["oldest", "newest"])
+def test_kserve_takes_its_documents(kserve: list[Document], tmp_path: Path, sdk: str) -> None:
+    """They fit the types of KServe's own SDK, field by field; a misspelt field and a wrong type are found."""
+    command = [python(".clients/kserve", KSERVE_CLIENTS), "-I", str(KSERVE_CLIENTS / "fits.py")]
+    if sdk == "oldest":
+        home = Path(python(".clients/kserve-oldest", KSERVE_CLIENTS / "oldest")).parent.parent
+        (packages,) = home.glob("lib/python*/site-packages")
+    theirs = [document for document in kserve if document["apiVersion"].startswith("serving.kserve.io/")]
+    misspelt, mistaken = deepcopy(theirs), deepcopy(theirs)
     one(misspelt, "InferenceService")["spec"]["predictor"]["model"]["storageURI"] = "s3://models"
-    for name, documents, told in (("good", kserve, ""), ("misspelt", misspelt, "has no field storageURI")):
-        (tmp_path / name).write_text(json.dumps(documents))
-        command = [python(".clients/kserve", folder), "-I", str(folder / "fits.py"), str(tmp_path / name)]
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    one(mistaken, "ServingRuntime")["spec"]["containers"][0]["startupProbe"]["periodSeconds"] = "1"
+    for documents, told in (
+        (theirs, ""),
+        (misspelt, "has no field storageURI"),
+        (mistaken, "startupProbe.periodSeconds is no int"),
+    ):
+        (tmp_path / "documents.json").write_text(json.dumps(documents))
+        arguments = [str(tmp_path / "documents.json"), *([str(packages)] if sdk == "oldest" else [])]
+        said = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
         assert (said.returncode == 0, told in said.stderr) == (not told, True), said.stderr
 
 
@@ -175,17 +187,53 @@ def test_what_belongs_together_finds_each_other(installations: dict[str, list[Do
         ]
         assert all(selector.items() <= template["metadata"]["labels"].items() for selector in selectors)
         assert one(documents, "Service")["spec"]["ports"][0]["targetPort"] == port["name"]
-        assert policy["ingress"] == [{"ports": [{"port": port["name"]}]}]
-        assert "egress" not in policy, "nothing goes out"
+        assert policy["ingress"] == [{"ports": [{"port": port["name"]}]}], "callers and Prometheus alike"
         target = one(documents, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
         assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
         assert one(documents, "ServiceAccount")["metadata"]["name"] == template["spec"]["serviceAccountName"]
+
+
+def test_nothing_goes_out_but_traces(installations: dict[str, list[Document]]) -> None:
+    """Without the component nothing; with it what is for the settings' collector, and the question for its name."""
+    for name, documents in installations.items():
+        policy, settings = one(documents, "NetworkPolicy")["spec"], one(documents, "ConfigMap")["data"]
+        assert "Egress" in policy["policyTypes"], "a policy that does not speak of it lets everything out"
+        if "traces" not in name:
+            assert "egress" not in policy
+            continue
+        collector, names = policy["egress"]
+        endpoint = urlsplit(settings["OTEL_EXPORTER_OTLP_ENDPOINT"])
+        (to,) = collector["to"]
+        namespace = to["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        assert str(endpoint.hostname).split(".")[1] == namespace
+        assert collector["ports"] == [{"port": endpoint.port}]
+        assert names == {"ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]}
+
+
+def test_prometheus_finds_the_pods(pods: dict[str, Pod], tmp_path: Path) -> None:
+    """By annotations or by the PodMonitor, at the port that they listen on; KServe's own names say the same."""
+    for pod in pods.values():
+        told = {key: value for key, value in pod.annotations.items() if key.startswith("prometheus.io/")}
+        (port,) = pod.container["ports"]
+        where = {"port": str(port["containerPort"]), "path": "/metrics"}
+        assert told == {f"prometheus.io/{key}": value for key, value in (where | {"scrape": "true"}).items()}
+    assert {f"prometheus.kserve.io/{key}": value for key, value in where.items()}.items() <= pod.annotations.items()
+    documents = put_together(tmp_path, "small", "pod-monitor")
+    monitor, deployment = one(documents, "PodMonitor"), one(documents, "Deployment")
+    template = deployment["spec"]["template"]
+    assert monitor["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": template["spec"]["containers"][0]["ports"][0]["name"], "path": "/metrics"}
 
 
 def test_a_rollout_takes_no_pod_away(installations: dict[str, list[Document]], kserve: list[Document]) -> None:
     """A new one is ready before an old one leaves; and maintenance leaves most of them."""
     predictor = one(kserve, "InferenceService")["spec"]["predictor"]
     assert predictor["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    budget = one(kserve, "PodDisruptionBudget")["spec"]
+    assert budget["selector"]["matchLabels"] == {"serving.kserve.io/inferenceservice": ISVC}
+    assert budget["maxUnavailable"] < predictor["minReplicas"]
     for documents in installations.values():
         deployment = one(documents, "Deployment")["spec"]
         assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
@@ -210,6 +258,8 @@ def test_swarm_takes_the_stack() -> None:
         pytest.skip("no docker command here")
     assert said.returncode == 0, said.stderr
     service = yaml.safe_load(said.stdout)["services"]["serve"]
+    assert "tmpfs" not in service, "Swarm takes that key and does nothing about it"
+    assert [(each["type"], each["target"]) for each in service["volumes"]] == [("tmpfs", "/tmp")]  # noqa: S108 (it is it)
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {"WEB_CONCURRENCY"}
     assert service["environment"].keys() <= known
     assert service["stop_grace_period"] == f"{Settings().grace_seconds:g}s"

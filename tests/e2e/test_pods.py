@@ -35,10 +35,11 @@ def client() -> Path:
 
 
 def begin(pod: Running) -> None:
-    """Until it is sent requests. What a kubelet would see, and nothing in the log that an operator should mend."""
+    """Until it is sent requests. What a kubelet would see, what Prometheus would, and nothing logged to be mended."""
     pod.await_probe("startup")
     pod.await_probe("readiness")
     assert pod.probe("liveness")
+    assert "menagerie_" in requests.get(pod.url + pod.pod.annotations["prometheus.io/path"], timeout=10).text
     assert "menagerie: " not in pod.log()
 
 

@@ -1,5 +1,7 @@
 """Whether documents fit KServe's own types: ``python fits.py documents.json`` fails at the first field that does not.
 
+A second argument is a folder with another version of the SDK.
+
 Its SDK's classes are made from the same definitions as the schemas that a cluster checks. They are walked here field by
 field, because by themselves they ask no type.
 """
@@ -10,7 +12,9 @@ import sys
 from pathlib import Path
 
 import kubernetes.client
-from kserve import models
+
+sys.path[:0] = sys.argv[2:]
+from kserve import models  # noqa: E402 (from where the line before says)
 
 PLAIN = {"str": str, "int": int, "float": (int, float), "bool": bool, "object": object}
 
