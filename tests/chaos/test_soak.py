@@ -215,7 +215,7 @@ def draw(samples: list[Sample], warm: float, path: Path) -> None:
         fit = np.polyfit([one.seconds / 60 for one in late], [getattr(one, of) for one in late], 1)
         ends = np.array([late[0].seconds, late[-1].seconds]) / 60
         axes.plot(ends, np.polyval(fit, ends), ":", color=line.get_color(), label=f"{fit[0] * 60:+.1f} MB an hour")
-    axes.set(xlabel="minutes", ylabel="MB of their own", ylim=(0, 1.2 * max(one.workers for one in samples)))
+    axes.set(xlabel="minutes", ylabel="MB of their own", ylim=(0, 1.4 * max(one.workers for one in samples)))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(ncols=2, frameon=False, loc="upper right")
     figure.savefig(path, dpi=150)
