@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -51,8 +50,7 @@ def main(given: list[str] | None = None) -> int:
     try:
         from service.score import run  # what needs a package that the service does not
 
-        with ThreadPoolExecutor(max(1, chosen.threads - 1)) as pool:
-            told = run.run(chosen, pool)
+        told = run.run(chosen)
     except (BundleError, StartupError, TableError) as error:
         _say(error)
     except ModuleNotFoundError as error:
