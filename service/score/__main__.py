@@ -87,4 +87,6 @@ def _stop(_sent: int, _frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(main())
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")  # Arrow's usual one keeps what other threads freed
+    if code := main():
+        os._exit(code)  # now, even if a thread still reads from who says nothing

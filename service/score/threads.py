@@ -32,18 +32,15 @@ class Threads(NamedTuple):
 def started(count: int, *, stuck: bool) -> Iterator[Threads]:
     """So many threads, the caller's among them, which wait for each other at the end.
 
-    One that reads may be ``stuck`` for ever, on a standard input that says nothing. There the caller reads as well, as
-    no other thread than the first can be interrupted.
+    The one that reads may be ``stuck`` for ever, on a standard input that says nothing: it is not waited for.
     """
-    with (
-        Here() if count == 1 else ThreadPoolExecutor(count - 1) as computing,
-        Here() if count == 1 or stuck else ThreadPoolExecutor(1) as reading,
-    ):
-        try:
-            yield Threads(reading, computing, 1 if count == 1 else _AHEAD * count)
-        finally:
-            for threads in (reading, computing):
-                threads.shutdown(cancel_futures=True)
+    computing = Here() if count == 1 else ThreadPoolExecutor(count - 1)
+    reading = Here() if count == 1 and not stuck else ThreadPoolExecutor(1)  # the caller can be interrupted
+    try:
+        yield Threads(reading, computing, 1 if count == 1 else _AHEAD * count)
+    finally:
+        reading.shutdown(wait=not stuck, cancel_futures=True)
+        computing.shutdown(cancel_futures=True)
 
 
 class Here(Executor):
