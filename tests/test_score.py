@@ -141,3 +141,21 @@ def test_rejected_rows_of_an_earlier_run_do_not_stay(model: Model, tmp_path: Pat
         write(rows, tmp_path / "t.parquet")
         assert main(line) == 0
         assert (tmp_path / "o.rejects.parquet").exists() == rejected
+
+
+def test_repeated_values_are_written_once(model: Model, tmp_path: Path) -> None:
+    """Parquet looks for them where there are some, in a table's own columns too, and nowhere else: it takes long."""
+    table = animals(model, 1000)
+    kinds = {
+        "day": pa.array(["one", "another"] * 500),
+        "none": pa.nulls(1000),
+        "view": pa.nulls(1000, pa.string_view()),
+    }
+    for name, column in kinds.items():
+        table = table.append_column(name, column)
+    assert main([str(write(table, tmp_path / "t.arrow")), str(tmp_path / "out.parquet"), "--quiet"]) == 0
+    group = pq.read_metadata(tmp_path / "out.parquet").row_group(0)
+    columns = [group.column(index) for index in range(group.num_columns)]
+    once = {column.path_in_schema for column in columns if column.has_dictionary_page}
+    assert once >= {"day", "label", "model_name", "model_version"}
+    assert not once & {"id", "confidence", *NAMES}

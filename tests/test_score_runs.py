@@ -46,18 +46,19 @@ def test_cutting_into_parts_loses_nothing(lengths: list[int], size: int, data: s
     assert all(int(said) // size == piece.part for piece in cut for said in piece.malformed)
 
 
+@pytest.mark.parametrize("threads", ["1", "3"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_run_that_was_killed_goes_on_where_it_was(
-    model: Model, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    model: Model, tmp_path: Path, name: str, threads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between any two steps, the same command makes the same files, and computes nothing twice."""
+    """Killed between any two steps, the same command makes the same files, and does no part that is done again."""
     table = write(animals(model), tmp_path / name)
     if name == "table.csv":  # with a line that is no row in each part
         lines = table.read_text().splitlines()
         table.write_text(
             "\n".join(part for at, one in enumerate(lines) for part in ([one, "?"] if at % 20 == 7 else [one]))
         )
-    line = [str(table), "OUT", "--part-rows", "30", "--quiet", "--prefix", "its_", "--threads", "1"]
+    line = [str(table), "OUT", "--part-rows", "30", "--quiet", "--prefix", "its_", "--threads", threads]
     whole, resumed = str(tmp_path / "whole"), tmp_path / "resumed"
     assert main([part.replace("OUT", whole) for part in line]) == 0
 

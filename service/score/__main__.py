@@ -4,7 +4,6 @@ import argparse
 import os
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -51,8 +50,7 @@ def main(given: list[str] | None = None) -> int:
     try:
         from service.score import run  # what needs a package that the service does not
 
-        with ThreadPoolExecutor(max(1, chosen.threads - 1)) as pool:
-            told = run.run(chosen, pool)
+        told = run.run(chosen)
     except (BundleError, StartupError, TableError) as error:
         _say(error)
     except ModuleNotFoundError as error:
@@ -89,4 +87,6 @@ def _stop(_sent: int, _frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _stop)
-    sys.exit(main())
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")  # Arrow's usual one keeps what other threads freed
+    if code := main():
+        os._exit(code)  # now, even if a thread still reads from who says nothing

@@ -1,8 +1,7 @@
 """One table through the network, part by part: each of its rows is in one part, answered or rejected."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +11,8 @@ from service.score.formats import Format
 from service.score.journal import Count
 from service.score.reading import Chunk
 from service.score.scorer import Scored, Scorer
+from service.score.threads import Threads
 from service.score.writing import Output
-
-_AHEAD = 4  # pieces in work or waiting to be written, a thread
 
 
 class Place(NamedTuple):
@@ -42,16 +40,16 @@ class Work(NamedTuple):
     first: int
     place: Callable[[int], Place]
 
-    def run(self, chunks: Iterable[Chunk], threads: int, pool: Executor) -> Iterator[tuple[Count, bool]]:
+    def run(self, chunks: Iterable[Chunk], threads: Threads) -> Iterator[tuple[Count, bool]]:
         """Do it, and give after each part that is there its counts, and whether it is the last."""
         part, number = None, self.first
         try:
-            for piece, scored in self._scored(chunks, threads, pool):
+            for piece, scored in self._scored(chunks, threads):
                 if part and piece.part != number:
                     yield part.publish(), False
                     part = None
                 part, number = part or _Part(self.place(piece.part), self.scorer), piece.part
-                for one in scored:
+                for one in scored.result():
                     part.add(one)
             if part or not self.first:  # a table without rows is a part without rows
                 part = part or _Part(self.place(0), self.scorer)
@@ -61,19 +59,10 @@ class Work(NamedTuple):
             if part:
                 part.discard()
 
-    def _scored(self, chunks: Iterable[Chunk], threads: int, pool: Executor) -> Iterator[tuple[Piece, list[Scored]]]:
-        """Every piece and what became of it, in order; this thread reads and writes, those of the pool compute."""
-        waiting: deque[tuple[Piece, Future[list[Scored]]]] = deque()
-        for piece in pieces(chunks, self.first * self.size, self.size):
-            if threads == 1:
-                yield piece, self._score(piece)
-                continue
-            waiting.append((piece, pool.submit(self._score, piece)))
-            if len(waiting) > _AHEAD * threads:
-                done, future = waiting.popleft()
-                yield done, future.result()
-        for piece, future in waiting:
-            yield piece, future.result()
+    def _scored(self, chunks: Iterable[Chunk], threads: Threads) -> Iterator[tuple[Piece, Future[list[Scored]]]]:
+        """Every piece and what becomes of it, in order; one thread reads, others compute, and this one is to write."""
+        cut = pieces(chunks, self.first * self.size, self.size)
+        return threads.ahead((piece, threads.computing.submit(self._score, piece)) for piece in cut)
 
     def _score(self, piece: Piece) -> list[Scored]:
         malformed = [self.scorer.malformed(piece.malformed)] if piece.malformed else []

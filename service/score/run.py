@@ -3,12 +3,11 @@
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from service.model import Model
-from service.score import files, journal, served
+from service.score import files, journal, served, threads
 from service.score.files import Places, Source
 from service.score.formats import Format, required
 from service.score.journal import Count, Journal
@@ -30,20 +29,22 @@ class Run(NamedTuple):
     rows: int  # of a part
     journal: Journal
     progress: Progress
-    pool: Executor
 
     def score(self, source: Source) -> None:
         """One file, from its first part on that is not done."""
         first = self.journal.next_part(source.name)
         if first is not None:
             chosen = self.chosen
-            with opened(source.path, source.kind, chosen.delimiter) as table:
+            with (
+                opened(source.path, source.kind, chosen.delimiter) as table,
+                threads.started(chosen.threads, stuck=source.path == STANDARD) as started,
+            ):
                 scorer = Scorer(
                     self.model, table.schema, Plan(dict(chosen.map), chosen.keep, chosen.prefix, table.text)
                 )
                 work = Work(scorer, self.rows, first, self.places(source.name))
                 chunks = self._watched(table.chunks(first * self.rows, scorer.needed), table, source.size)
-                for count, last in work.run(chunks, chosen.threads, self.pool):
+                for count, last in work.run(chunks, started):
                     self.journal.add(source.name, count, last=last)
         self.progress.past(source.size)
 
@@ -53,7 +54,7 @@ class Run(NamedTuple):
             self.progress.at(size, table.portion(), len(chunk.rows))
 
 
-def run(chosen: Namespace, pool: Executor) -> str:
+def run(chosen: Namespace) -> str:
     """Score all there is, and give a summary.
 
     Raises:
@@ -75,7 +76,7 @@ def run(chosen: Namespace, pool: Executor) -> str:
     )
     with keeping as kept:
         for source in sources:
-            Run(chosen, model, places, rows, kept, progress, pool).score(source)
+            Run(chosen, model, places, rows, kept, progress).score(source)
         if in_parts:
             journal.succeed(chosen.output, kept.total)
     return _summary(kept.total, progress.rows, progress.end())

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
@@ -17,6 +18,7 @@ from service.score.reading import STANDARD
 from service.score.scorer import plain, plain_schema
 
 _ROWS = 131_072  # in a row group: what Parquet's readers are given at a time
+_LOOKED_AT = 10_000  # rows, for whether values repeat
 
 
 class Output:
@@ -66,10 +68,9 @@ class _Parquet:
     """Row groups of a size, however the batches come."""
 
     def __init__(self, file: Any, schema: pa.Schema) -> None:
-        # Measurements and probabilities hardly ever repeat: to look for it takes as long as all the rest of writing.
-        repeating = [field.name for field in schema if not pa.types.is_floating(field.type)]
-        self._writer = pq.ParquetWriter(file, schema, use_dictionary=repeating)
+        self._file = file
         self._schema = schema
+        self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
@@ -81,12 +82,28 @@ class _Parquet:
 
     def close(self) -> None:
         self._flush()
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
 
     def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting, self._schema), row_group_size=2 * _ROWS)
-            self._waiting, self._rows = [], 0
+        table = pa.Table.from_batches(self._waiting, self._schema)
+        if not self._writer:
+            self._writer = pq.ParquetWriter(self._file, self._schema, use_dictionary=_repeating(table))
+        self._writer.write_table(table, row_group_size=2 * _ROWS)
+        self._waiting, self._rows = [], 0
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """Columns of which half the values repeat: to look for such where there are none takes as long as all the rest."""
+    columns = zip(table.schema.names, table.slice(0, _LOOKED_AT).columns, strict=True)
+    return [name for name, column in columns if _repeats(column)]
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    try:
+        return bool(2 * pc.count_distinct(column, mode="all").as_py() <= len(column))
+    except pa.ArrowNotImplementedError:  # dictionaries, as names are, and what is rare
+        return True
 
 
 class _Arrow:
