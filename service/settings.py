@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1, description="bytes in one request's body; beyond: 413")] = 4_194_304
     max_errors: Annotated[int, Field(ge=1, description="faults told in one answer; the rest is left out")] = 100
     inline_bytes: Annotated[int, Field(ge=0, description="longer bodies are worked on beside the event loop")] = 16_384
-    threads: Annotated[int, Field(ge=1, description="threads of a worker for those, and for what Flask answers")] = 4
+    threads: Annotated[int, Field(ge=1, description="threads of a worker for those, and for what Flask answers")] = 2
     max_concurrency: Annotated[
         int, Field(ge=1, description="requests that a worker works on, or lets wait, beside the loop; beyond: 503")
     ] = 64
