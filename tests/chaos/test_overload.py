@@ -119,7 +119,7 @@ class Outcome(NamedTuple):
 
 
 def triple(kind: Kind, port: int, probed: int, worker: int, rounds: list[float]) -> Outcome:
-    """See how much can be answered, then ask three times as much; again for each of the ``rounds``, so many seconds long.
+    """See how much can be answered, then ask three times as much, again for each of the ``rounds``, given in seconds.
 
     In turn, because a machine is not always as fast.
     """
