@@ -109,7 +109,8 @@ def test_memory_does_not_grow_with_the_table(
         with capsys.disabled():
             if long:
                 print(f"\n{count:,} rows: {used.ru_maxrss // 1000} MB, {used.ru_utime + used.ru_stime:.1f} s")  # noqa: T201
-    assert max(most.values()) < 1.2 * most[10**6]  # the index of a Parquet file grows with its row groups
+    growth = 1.15 if kind == "arrow" else 1.2  # the index of a Parquet file grows with its row groups
+    assert max(most.values()) < growth * most[10**6]
 
 
 def streamed(block: pa.Table, count: int, folder: Path) -> resource.struct_rusage:
