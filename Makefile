@@ -6,14 +6,18 @@ BIN := $(VENV)/bin
 PORT ?= 8000
 export PORT
 
-.PHONY: run test chaos train score bench check sbom fuzz format lock vendor clean
+.PHONY: run test test-unit chaos train score bench check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
-# By files, beside one another: most tests wait for a socket. tests/turns.py says which have the machine to themselves.
+# By files, beside one another: most tests wait for a socket. tests/support/exclusive_tests.py says which have the machine to themselves.
 test: $(VENV)/dev
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# An answer in a minute: no process, no socket, no TensorFlow.
+test-unit: $(VENV)/dev
+	$(BIN)/pytest tests/unit --numprocesses logical --maxprocesses 4 --dist loadfile -m "not tensorflow" $(ARGS)
 
 # The long form of tests/chaos, with its table: docs/reliability.md.
 chaos: $(VENV)/dev
@@ -33,7 +37,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/test_docs.py
+	$(BIN)/pytest tests/unit/test_docs.py
 	$(BIN)/python -m supply.audit
 
 # What the image is made of, Debian's packages and Python's, in CycloneDX.
@@ -47,7 +51,7 @@ FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id p
 
 fuzz: $(VENV)/dev .fuzz/atheris
 	for target in $(FUZZED); do PYTHONPATH=.fuzz/atheris $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
-	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m mutants 10000
+	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m support.mutated_networks 10000
 
 # Its wheels are for Linux and some releases of Python only, so that it is in no lock.
 .fuzz/atheris: | $(VENV)/dev
@@ -79,7 +83,7 @@ lock: $(VENV)/pyvenv.cfg
 
 # The page's libraries, anew from npm; they are kept in the repository, so nothing else needs this.
 vendor:
-	service/page/vendor/update
+	service/web/static/vendor/update
 
 clean:
 	rm -rf $(VENV) .bench .clients .fuzz .policy .spark .supply sbom.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -11,11 +11,11 @@ import socket
 import subprocess
 import sys
 
-from service.telemetry.memory import shared
+from service.monitoring.shared_counters import shared
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
-wsgi_app = "service.asgi:serve()"
+wsgi_app = "service.app.asgi:serve()"
 worker_class = "asgi"
 asgi_lifespan = "off"
 asgi_disconnect_grace_period = 0  # a caller who left is forgotten at once: 3 s of short connections were 40 MB
@@ -32,7 +32,7 @@ preload_app = os.environ.get("MENAGERIE_ENGINE") != "keras"
 timeout = 30
 graceful_timeout = 25  # seconds for requests in flight; docker-compose.yml grants 30 before it kills
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108, PTH112 (a heartbeat must not wait for a disk)
-logger_class = "service.telemetry.logger.Logger"
+logger_class = "service.server.gunicorn_logger.Logger"
 control_socket_disable = True  # it would need a home folder to write to
 
 
@@ -96,7 +96,7 @@ def _keep_on(server):
 
 def _fault():
     """Why a worker that loads the model itself, as with Keras, would not come up; tried where it does no harm."""
-    load = [sys.executable, "-c", "from service.asgi import serve; serve()"]
+    load = [sys.executable, "-c", "from service.app.asgi import serve; serve()"]
     tried = subprocess.run(load, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (this very Python)
     last = tried.stderr.strip().rpartition("\n")[2]
     return (last or f"exit code {tried.returncode}") if tried.returncode else ""
@@ -126,19 +126,19 @@ def post_worker_init(worker):
     sys.setswitchinterval(0.0005)
     shared().claim(worker.slot)
     service = _service(worker.app)
-    service.shelf.watch()
-    service.drift.watch()
+    service.registry.watch()
+    service.monitoring.drift.observer()
     if service.spans:
         service.spans.start("https" if worker.cfg.is_ssl else "http")
     if worker.cfg.worker_class_str != "asgi":
         return
-    from service.connection.worker import begin
+    from service.server.lifecycle import begin
 
     begin(worker, worker.ending)
 
 
 def worker_exit(server, worker):
-    """Send the last spans, within what `service.connection.worker` leaves of the time to end."""
+    """Send the last spans, within what `service.server.lifecycle` leaves of the time to end."""
     service = _service(worker.app) if worker.app.callable else None
     if service and service.spans:
         service.spans.close(seconds=0.8)
@@ -147,7 +147,7 @@ def worker_exit(server, worker):
 def when_ready(server):
     """Tell whoever started the service what to try, with a row that the model is known to answer."""
     gc.enable()
-    from service.limits import misfits
+    from service.server.preflight import misfits
     from service.settings import Settings
 
     settings = Settings.load()
@@ -160,7 +160,7 @@ def when_ready(server):
     if not server.cfg.preload_app:
         server.log.info("answers at %s once its workers have loaded the model", url)
         return
-    manifest = _service(server.app).shelf.current.model.manifest
+    manifest = _service(server.app).registry.current.model.manifest
     features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
     body = json.dumps({"features": features})
     curl = f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'"

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.errors import StartupError
+from service.http.errors import StartupError
 
 PREFIX = "MENAGERIE_"
 SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"

@@ -2,9 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import hypothesis
 import pytest
@@ -13,17 +12,18 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from playwright.sync_api import Browser, expect, sync_playwright
-from serving import Server, serving
+from support.gunicorn_server import Server, serving
+from support.send import Answer, Send
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
-from service.model import Model
+from service.inference.model import Model
+from service.inference.validation import Validator
+from service.monitoring.model_metrics import Ledger
+from service.monitoring.shared_counters import Memory
 from service.settings import SHIPPED_STORE, Settings
-from service.telemetry.memory import Memory
-from service.telemetry.statistics import Ledger
-from service.validation import Validator
 
-pytest_plugins = ["containers", "faults", "turns"]  # the engine; the table of tests/chaos; who runs alone
+pytest_plugins = ["support.docker_images", "support.fault_reports", "support.exclusive_tests"]
 
 # How long an example takes says more of the machine, which may be busy, than of the code.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,17 +31,6 @@ hypothesis.settings.load_profile("menagerie")
 
 
 _REQUIRED = os.environ.get("MENAGERIE_REQUIRE_ALL") == "1"
-
-
-class Answer(NamedTuple):
-    """What came back, whichever way it was sent. ``headers`` are looked up in any case."""
-
-    status: int
-    headers: Headers
-    body: bytes
-
-
-Send = Callable[..., Answer]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from models.bundle import BundleError
-from service.errors import StartupError, TableError
+from service.http.errors import StartupError, TableError
 from service.score import operator, options, served
 from service.score.operator import OUTCOME, Operator
 from service.score.scorer import Plan, Scorer

@@ -6,13 +6,13 @@ extensions for statistics, for a model's configuration and for the model reposit
 
 from typing import Any
 
-from service.errors import NotReadyError
-from service.gate import Gate
-from service.messages import Reply, Request, Route, json_reply
-from service.model import Model
-from service.protocols.infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
-from service.shelf import Shelf
-from service.validation import Validator
+from service.app.pipeline import Gate
+from service.http.errors import NotReadyError
+from service.http.messages import Reply, Request, Route, json_reply
+from service.inference.model import Model
+from service.inference.registry import Shelf
+from service.inference.validation import Validator
+from service.protocols.oip_infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
 from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]

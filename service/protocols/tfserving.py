@@ -7,14 +7,13 @@ subset of this V1, and asks the same path for its model's readiness.
 from functools import partial
 from typing import Any
 
-from service import strictjson
-from service.errors import BadInstancesError
-from service.gate import Gate
-from service.messages import Reply, Request, Route, json_reply
-from service.model import Model
-from service.protocols import media
-from service.shelf import Shelf
-from service.validation import Validator
+from service.app.pipeline import Gate
+from service.http import media_types, strict_json
+from service.http.errors import BadInstancesError
+from service.http.messages import Reply, Request, Route, json_reply
+from service.inference.model import Model
+from service.inference.registry import Shelf
+from service.inference.validation import Validator
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 
@@ -45,9 +44,9 @@ def predict(model: Model, validator: Validator, request: Request) -> Reply:
     form = "instances" if "instances" in asked else "inputs"
     rows = _instances(asked[form]) if form == "instances" else _columns(asked[form])
     numbers = validator.rows(rows, form)
-    strictjson.require_unique(body, strictjson.strings(asked, but=form) + _names(asked[form]))
+    strict_json.require_unique(body, strict_json.strings(asked, but=form) + _names(asked[form]))
     request.record.lap("validate")
-    answers = strictjson.shortest(model.probabilities(numbers, request.record))
+    answers = strict_json.shortest(model.probabilities(numbers, request.record))
     return json_reply({"predictions" if form == "instances" else "outputs": answers})
 
 
@@ -65,18 +64,18 @@ def classify(model: Model, validator: Validator, request: Request) -> Reply:
     numbers = validator.rows(rows, "examples")
     if context:  # what stands there must be right even where every example says otherwise
         validator.rows([{name: _scalar(value) for name, value in (examples[0] | context).items()}], "context")
-    strictjson.require_unique(body, strictjson.strings(asked))
+    strict_json.require_unique(body, strict_json.strings(asked))
     request.record.lap("validate")
-    answers = strictjson.shortest(model.probabilities(numbers, request.record))
+    answers = strict_json.shortest(model.probabilities(numbers, request.record))
     return json_reply({"results": [list(zip(model.labels, row, strict=True)) for row in answers]})
 
 
 def _read(model: Model, request: Request) -> tuple[dict[str, Any], bytes]:
     """The request's document, whose signature is one that there is, and its bytes."""
     model.require(request.parameters)
-    media.require_plain(request)
+    media_types.require_plain(request)
     body = request.read()
-    asked = strictjson.read(body)
+    asked = strict_json.read(body)
     request.record.lap("parse")
     if not isinstance(asked, dict):
         raise BadInstancesError("the body must be an object")

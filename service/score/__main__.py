@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from models.bundle import BundleError
-from service.errors import StartupError, TableError
+from service.http.errors import StartupError, TableError
 from service.score import options
 
 _PART = 1_000_000

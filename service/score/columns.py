@@ -1,4 +1,4 @@
-"""From an Arrow batch to rows of numbers, and what is wrong with each value: `service.validation` for whole columns.
+"""Arrow columns to rows of numbers, and what is wrong with each value: `inference.validation` for whole columns.
 
 A number is the same as in a request: a double, then the float32 nearest to it. A bound counts in the column's own
 precision. A null is a missing value. Only where all there is is text, as in CSV, does text count as a number.
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.bundle import Feature
-from service.errors import TableError
+from service.http.errors import TableError
 
 Array = NDArray[np.float32]
 Codes = NDArray[np.uint8]

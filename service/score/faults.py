@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from models.bundle import Feature
-from service.errors import Fault, UnacceptableError
+from service.http.errors import Fault, UnacceptableError
+from service.inference.validation import Validator
 from service.score.columns import Code, Codes
-from service.validation import Validator
 
 FAULTS = pa.list_(pa.struct([pa.field(name, pa.string(), nullable=False) for name in Fault._fields]))
 OVERFLOWED = Fault("", "overflow", "the network's answer to this row is not finite")

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from service.errors import TableError
+from service.http.errors import TableError
 from service.score import formats
 from service.score.formats import Format
 from service.score.parts import Place

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 
-from service.errors import TableError
+from service.http.errors import TableError
 
 
 class Format(StrEnum):

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from service.errors import TableError
+from service.http.errors import TableError
 
 NAME = "_score.jsonl"  # readers of folders of Parquet pass over what begins with _
 SUCCESS = "_SUCCESS"

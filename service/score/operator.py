@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from models.bundle import BundleError
-from service.model import Model
+from service.inference.model import Model
 from service.score import served
 from service.score.scorer import Plan, Scorer, plain_schema
 from service.settings import SHIPPED_STORE

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from service.errors import TableError
+from service.http.errors import TableError
 from service.score.formats import Format
 
 STANDARD = Path("-")  # input or output

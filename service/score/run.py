@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
-from service.model import Model
+from service.inference.model import Model
 from service.score import files, journal, served, threads
 from service.score.files import Places, Source
 from service.score.formats import Format, required

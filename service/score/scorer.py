@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.engine import Array
-from service.errors import Fault, TableError
-from service.model import Model
+from service.http.errors import Fault, TableError
+from service.inference.engine import Array
+from service.inference.model import Model
 from service.score.columns import Codes, Columns, nearest
 from service.score.faults import FAULTS, Counts, Faults, column
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from models import bundle
 from models.bundle import BundleError
-from service import trial
-from service.model import Model
+from service.inference import sandbox
+from service.inference.model import Model
+from service.monitoring.model_metrics import Ledger
+from service.monitoring.shared_counters import Memory
 from service.settings import Settings
-from service.telemetry.memory import Memory
-from service.telemetry.statistics import Ledger
 
 _TRIAL_SECONDS = 60
 
@@ -26,7 +26,7 @@ def folder(settings: Settings) -> Path:
     if version is None:
         raise BundleError(bundle.nothing_in(home))
     found = there.get(version, home / str(version))
-    trial.stand(found, settings.engine, _TRIAL_SECONDS)
+    sandbox.stand(found, settings.engine, _TRIAL_SECONDS)
     return found
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from service.errors import TableError
+from service.http.errors import TableError
 from service.score.formats import Format
 from service.score.reading import STANDARD
 from service.score.scorer import plain, plain_schema

@@ -19,10 +19,10 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 import requests
-from bad_input import GOOD
-from callers import Tally, post
-from faults import Report
-from serving import free_port, serving
+from support.bad_input import GOOD
+from support.closed_loop_clients import Tally, post
+from support.fault_reports import Report
+from support.gunicorn_server import free_port, serving
 
 from benchmarks.server import on
 
@@ -30,7 +30,7 @@ SETTINGS = {"MENAGERIE_MAX_CONCURRENCY": "8", "WEB_CONCURRENCY": "1"}
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 CORES = sorted(os.sched_getaffinity(0))
 BATCH = b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 1_000)
-CROWD = Path(__file__).resolve().parent.parent / "strangers.py"
+CROWD = Path(__file__).resolve().parent.parent / "support" / "open_loop_clients.py"
 
 
 class Kind(NamedTuple):
@@ -85,7 +85,7 @@ class Probes:
 
 
 def crowd(kind: Kind, port: int, pid: int, seconds: float, *how: str) -> dict[str, Any]:
-    """What became of a crowd's requests; see tests/strangers.py."""
+    """What became of a crowd's requests; see tests/support/open_loop_clients.py."""
     command = [sys.executable, str(CROWD), f"--port={port}", f"--pid={pid}", f"--seconds={seconds}", *kind.how, *how]
     done = subprocess.run(command, input=kind.request, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
     found: dict[str, Any] = json.loads(done.stdout)

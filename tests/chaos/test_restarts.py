@@ -6,10 +6,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from balancer import balanced
-from callers import Load
-from faults import Report, both, nothing_lost, under_load
-from serving import ROOT, Server, await_workers, free_port, serving, workers
+from support.closed_loop_clients import Load
+from support.fault_reports import Report, both, nothing_lost, under_load
+from support.gunicorn_server import ROOT, Server, await_workers, free_port, serving, workers
+from support.nginx_balancer import balanced
 
 SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from bad_input import GOOD
-from callers import Load, post
-from faults import Report
-from serving import serving
+from support.bad_input import GOOD
+from support.closed_loop_clients import Load, post
+from support.fault_reports import Report
+from support.gunicorn_server import serving
 
 LIMITS = {
     "MENAGERIE_HEAD_SECONDS": "1",

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 import pytest
 import requests
-from bad_input import BODIES, GOOD
-from callers import Load, post
-from faults import Report
-from serving import Server, serving
+from support.bad_input import BODIES, GOOD
+from support.closed_loop_clients import Load, post
+from support.fault_reports import Report
+from support.gunicorn_server import Server, serving
 
 from models.bundle import CURRENT
 from service.settings import SHIPPED_STORE

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from serving import ROOT, Server
+from support.gunicorn_server import ROOT, Server
 
 from benchmarks.environments import Environment, InstallError
 

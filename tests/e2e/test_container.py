@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import requests
-from animals import KNOWN, LLAMA, named
 from docker import DockerClient
 from docker.models.containers import Container
-from prometheus import await_true
-from serving import ROOT, environment, free_port
+from support.gunicorn_server import ROOT, environment, free_port
+from support.known_animals import KNOWN, LLAMA, named
+from support.prometheus_server import await_true
 
 from models import bundle
 from service.settings import PREFIX, SHIPPED_STORE, Settings
@@ -239,7 +239,7 @@ def test_image_says_what_it_is(service: Container) -> None:
 
 def test_image_is_compiled(service: Container) -> None:
     """Every module comes as bytecode: on a read-only root it would be compiled anew at each start and each check."""
-    code, output = run(service, "python", "-v", "-c", "import gunicorn.arbiter, service.app")
+    code, output = run(service, "python", "-v", "-c", "import gunicorn.arbiter, service.app.flask_app")
     assert code == 0
     assert re.findall(r"^# code object from (?!.*\.pyc).*", output, re.MULTILINE) == []
     assert "service/__pycache__/app.cpython" in output

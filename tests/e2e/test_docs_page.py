@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
-from serving import Server
+from support.gunicorn_server import Server
 
 pytestmark = pytest.mark.browser
 

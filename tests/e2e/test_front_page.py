@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import herds
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
-from serving import ROOT, Server, serving
 from sklearn.datasets import load_iris
+from support import sampled_animals
+from support.gunicorn_server import ROOT, Server, serving
 
-from service import keys
+from service.app import api_keys
 
 pytestmark = pytest.mark.browser
 
@@ -343,8 +343,8 @@ def test_a_tap_shows_a_node_on_a_phone(browser: Browser, server: Server) -> None
 def heavy() -> Iterator[Server]:
     """A service that was asked about animals of twice the mass, some of them in Fahrenheit."""
     with serving() as server:
-        requests.post(f"{server.url}/predict", json={"instances": herds.heavier(900, 5).tolist()}, timeout=10)
-        fevered = {"instances": herds.in_fahrenheit(100, 5).tolist()}
+        requests.post(f"{server.url}/predict", json={"instances": sampled_animals.heavier(900, 5).tolist()}, timeout=10)
+        fevered = {"instances": sampled_animals.in_fahrenheit(100, 5).tolist()}
         assert requests.post(f"{server.url}/predict", json=fevered, timeout=10).status_code == 422
         requests.get(f"{server.url}/drift", timeout=10)
         yield server
@@ -475,7 +475,7 @@ def test_a_service_that_is_not_ready_is_told(browser: Browser, server: Server) -
 
 def test_a_key_is_asked_for_where_one_is_wanted(browser: Browser) -> None:
     """The page opens without; a wrong key is told, the right one is kept for this tab, and pictures come with it."""
-    key, known = keys.make()
+    key, known = api_keys.make()
     with serving(MENAGERIE_API_KEYS=known) as guarded, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{guarded.url}/")

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import requests
-from animals import KNOWN
-from callers import Load, Question, Tally, post
-from prometheus import Prometheus, await_true, scraping
-from serving import Server, serving, workers
+from support.closed_loop_clients import Load, Question, Tally, post
+from support.gunicorn_server import Server, serving, workers
+from support.known_animals import KNOWN
+from support.prometheus_server import Prometheus, await_true, scraping
 
 WORKERS, BATCH = 3, 300
 _COLD = json.dumps({"features": [*KNOWN["dog"][:-1], 30.0]}).encode()  # no dog of the training rows is so cold

@@ -5,13 +5,13 @@ import signal
 import subprocess
 from pathlib import Path
 
-import pages
 import pytest
 import requests
-from serving import ROOT, Server, await_ready, environment, free_port
+from support import markdown_commands
+from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port
 
 README = ROOT / "README.md"
-CURLS = pages.curls(README)
+CURLS = markdown_commands.curls(README)
 # Commands that a test of another file runs for real, or that CI itself runs.
 ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
@@ -26,14 +26,14 @@ ELSEWHERE = {
 
 def test_every_command_is_run_by_some_test() -> None:
     """No command stands in the README that nothing ever ran."""
-    commands = {line for block, _ in pages.blocks(README) for line in block.splitlines()}
+    commands = {line for block, _ in markdown_commands.blocks(README) for line in block.splitlines()}
     assert commands == set(ELSEWHERE) | {command for command, _ in CURLS}
 
 
 @pytest.mark.parametrize(("command", "shown"), CURLS)
 def test_a_curl_of_the_readme_answers_what_it_shows(server: Server, command: str, shown: str) -> None:
     """The answer in the README is the answer of the shipped model, but for the request's own id."""
-    pages.require_answer(server, command, shown)
+    markdown_commands.require_answer(server, command, shown)
 
 
 def test_a_fresh_clone_runs(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pages
 import pytest
 import requests
-from serving import ROOT, serving
+from support import markdown_commands
+from support.gunicorn_server import ROOT, serving
 
-COMMANDS = [command for command, _ in pages.blocks(ROOT / "docs" / "security.md")]
+COMMANDS = [command for command, _ in markdown_commands.blocks(ROOT / "docs" / "security.md")]
 
 
 def command(beginning: str) -> str:

@@ -14,11 +14,11 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from animals import NAMES
-from serving import ROOT, environment, free_port
+from support.gunicorn_server import ROOT, environment, free_port
+from support.known_animals import NAMES
 
 from benchmarks.environments import Environment, InstallError
-from service.model import Model
+from service.inference.model import Model
 from service.score.__main__ import main
 
 SPARK = Environment(ROOT / ".clients" / "spark", ROOT / "deploy" / "spark" / "requirements.txt", complete=True)

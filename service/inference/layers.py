@@ -1,0 +1,115 @@
+"""What a network is made of: each layer's numbers, read from the bundle and held to its golden rows.
+
+They are a file of their own because the LiteRT one does not always have them: its converter folds a normalization into
+the layer behind it if there is but one feature, leaves out what changes nothing, and merges layers without activation.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import bundle
+from models.bundle import WEIGHTS, Bundle, BundleError, Golden, Layer, Weights
+from service.http.errors import NotExplainableError
+from service.inference.engine import Array
+
+Doubles = NDArray[np.float64]
+
+_TOLERANCE = 1e-5  # here it is computed in double precision, there in single
+
+
+def _softmax(sums: Doubles) -> Doubles:
+    powers = np.exp(sums - sums.max(axis=-1, keepdims=True))
+    shares: Doubles = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+_ACTIVATIONS: dict[str, Callable[[Doubles], Doubles]] = {
+    "linear": lambda sums: sums,
+    "relu": lambda sums: np.maximum(sums, 0),
+    "sigmoid": lambda sums: 0.5 * (1 + np.tanh(0.5 * sums)),  # exp would overflow
+    "softmax": _softmax,
+    "tanh": np.tanh,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Normalization:
+    """``(input - mean) / deviation``, each of them [units]; the units are the inputs."""
+
+    name: str
+    mean: Array
+    deviation: Array
+
+    def forward(self, rows: Array) -> Doubles:
+        """The outputs, [rows, units], for ``rows`` of the same shape."""
+        return (rows.astype(np.float64) - self.mean) / self.deviation
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    """``activation(weights @ input + bias)``; ``weights`` are [units, inputs], ``bias`` is [units]."""
+
+    name: str
+    activation: str
+    weights: Array
+    bias: Array
+
+    def contributions(self, row: Array) -> Doubles:
+        """Each weight times what comes in over it, [units, inputs], for ``row`` [inputs]."""
+        return self.weights.astype(np.float64) * row
+
+    def forward(self, rows: Array) -> Doubles:
+        """The outputs, [rows, units], for ``rows`` [rows, inputs]."""
+        return _ACTIVATIONS[self.activation](rows.astype(np.float64) @ self.weights.T + self.bias)
+
+
+Part = Normalization | Dense
+
+
+def read(found: Bundle) -> tuple[Part, ...]:
+    """The layers of a bundle's network from input to output.
+
+    Raises:
+        NotExplainableError: the bundle has no weights, one of its activations is not known here, or the weights do not
+            give the golden rows the outputs that the manifest says.
+    """
+    manifest = found.manifest
+    if WEIGHTS not in manifest.files:
+        raise NotExplainableError(f"the model was trained without {WEIGHTS}: train it again")
+    try:
+        weights = Weights.model_validate_json(found.content(WEIGHTS))
+        parts = tuple(_part(layer, weights.layers[layer.name]) for layer in manifest.layers)
+        _check(parts, manifest.golden)
+    except BundleError:
+        raise NotExplainableError(f"{WEIGHTS} is not what it was when the service started: restart it") from None
+    except (KeyError, ValueError):  # of pydantic, or of NumPy, if the shapes do not fit
+        raise NotExplainableError(f"{WEIGHTS} does not have the shape of the network: train the model again") from None
+    return parts
+
+
+def _part(layer: Layer, weights: bundle.Normalization | bundle.Dense) -> Part:
+    if isinstance(weights, bundle.Normalization):
+        return Normalization(layer.name, _array(weights.mean), _array(weights.standard_deviation))
+    if layer.activation not in _ACTIVATIONS:
+        known = ", ".join(_ACTIVATIONS)
+        raise NotExplainableError(f"layer {layer.name} has the activation {layer.activation}; known here are {known}")
+    return Dense(layer.name, layer.activation, _array(weights.weights), _array(weights.bias))
+
+
+def _array(values: Sequence[float] | Sequence[Sequence[float]]) -> Array:
+    return np.array(values, np.float32)
+
+
+def _check(parts: tuple[Part, ...], golden: tuple[Golden, ...]) -> None:
+    rows = _array([row.features for row in golden])
+    for part in parts:
+        expected = _array([row.outputs[part.name] for row in golden])
+        given = part.forward(rows)
+        if given.shape != expected.shape or not np.allclose(given, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+            raise NotExplainableError(
+                f"the weights of layer {part.name} do not give what the network gives: train the model again"
+            )
+        rows = expected

@@ -1,0 +1,198 @@
+"""What the Open Inference Protocol asks and answers, as types."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
+
+from service.openapi.model_types import Vocabulary, closed, record
+from service.protocols.oip_infer import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
+from service.protocols.oip_tensors import DATATYPES
+
+_Size = Annotated[int, Field(ge=0)]
+
+
+@closed
+class Error(TypedDict):
+    """An error as the Open Inference Protocol and TensorFlow Serving have it."""
+
+    error: str
+
+
+@closed
+class ServerMetadata(TypedDict):
+    name: Literal["menagerie"]
+    version: str
+    extensions: list[str]
+
+
+@closed
+class Live(TypedDict):
+    live: Literal[True]
+
+
+@closed
+class ServerReady(TypedDict):
+    live: Literal[True]
+    ready: bool
+    error: NotRequired[str]
+
+
+@closed
+class ModelReady(TypedDict):
+    name: str
+    ready: bool
+    error: NotRequired[str]
+
+
+@closed
+class TensorMetadata(TypedDict):
+    """``shape`` has -1 for the number of rows."""
+
+    name: str
+    datatype: Literal["FP32", "BYTES"]
+    shape: list[int]
+
+
+@closed
+class ModelMetadata(TypedDict):
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+@closed
+class ConfiguredTensor(TypedDict):
+    """``dims`` leave out the rows."""
+
+    name: str
+    data_type: Literal["TYPE_FP32", "TYPE_STRING"]
+    dims: list[_Size]
+
+
+@closed
+class LatestVersions(TypedDict):
+    num_versions: _Size
+
+
+@closed
+class VersionPolicy(TypedDict):
+    latest: LatestVersions
+
+
+@closed
+class ModelConfiguration(TypedDict):
+    """What Triton's configurations say of a model."""
+
+    name: str
+    platform: str
+    version_policy: VersionPolicy
+    max_batch_size: _Size
+    input: list[ConfiguredTensor]
+    output: list[ConfiguredTensor]
+
+
+@closed
+class RepositoryModel(TypedDict):
+    name: str
+    version: str
+    state: Literal["READY", "UNAVAILABLE"]
+    reason: str
+
+
+@closed
+class Duration(TypedDict):
+    count: _Size
+    ns: _Size
+
+
+@closed
+class InferenceDurations(TypedDict):
+    success: Duration
+    fail: Duration
+    queue: Duration
+    compute_input: Duration
+    compute_infer: Duration
+    compute_output: Duration
+    cache_hit: Duration
+    cache_miss: Duration
+
+
+@closed
+class ModelStatistics(TypedDict):
+    """``last_inference`` is in milliseconds since 1970."""
+
+    name: str
+    version: str
+    last_inference: _Size
+    inference_count: _Size
+    execution_count: _Size
+    inference_stats: InferenceDurations
+    batch_stats: list[Any]
+
+
+@closed
+class Statistics(TypedDict):
+    model_stats: list[ModelStatistics]
+
+
+@closed
+class BinarySize(TypedDict):
+    binary_data_size: _Size
+
+
+@closed
+class OutputTensor(TypedDict):
+    """``data`` row by row; or ``parameters.binary_data_size``, and the data as bytes behind the JSON."""
+
+    name: str
+    datatype: Literal["FP32", "BYTES"]
+    shape: list[_Size]
+    data: NotRequired[list[float] | list[str]]
+    parameters: NotRequired[BinarySize]
+
+
+@closed
+class InferenceResponse(TypedDict):
+    model_name: str
+    model_version: str
+    id: NotRequired[str]
+    outputs: list[OutputTensor]
+
+
+def types(words: Vocabulary) -> list[Any]:
+    """Every type of ``/v2``, for one model."""
+    server = [Error, ServerMetadata, Live, ServerReady, RepositoryModel]
+    model = [ModelReady, ModelMetadata, ModelConfiguration, Statistics]
+    return [*server, *model, InferenceResponse, _request(words)]
+
+
+def _request(words: Vocabulary) -> Any:
+    """An inference whose data stand in the JSON. Keys that are not named are passed over, so no object is closed.
+
+    What no schema can say: there must be as many data as `shape` tells, integers for a datatype of integers, each
+    within its feature's bounds wherever it stands; and an output may be asked for once.
+    """
+    width, open_to_more = len(words.numbers), ConfigDict()
+    no_bytes = Field(json_schema_extra={"not": {"required": ["binary_data_size"]}})
+    flat = Annotated[list[float], Field(min_length=width, max_length=width * words.max_rows)]
+    tensor = {
+        "name": Literal[INPUT],
+        "shape": tuple[Annotated[int, Field(ge=1, le=words.max_rows)], Annotated[int, Field(ge=width, le=width)]],
+        "datatype": Literal[DATATYPES],
+        "parameters": NotRequired[Annotated[dict[str, Any], no_bytes]],
+        "data": flat | words.many(words.listed),
+    }
+    hidden = [layer.name for layer in words.manifest.layers[:-1]]
+    output = {"name": Literal[PROBABILITIES, LABEL, WARNINGS, *hidden], "parameters": NotRequired[OutputParameters]}
+    inputs: Any = list[record("InferenceInput", tensor, open_to_more)]  # type: ignore[misc]
+    outputs: Any = list[record("InferenceOutput", output, open_to_more)]  # type: ignore[misc]
+    request = {
+        "id": NotRequired[str],
+        "parameters": NotRequired[Parameters],
+        "inputs": Annotated[inputs, Field(min_length=1, max_length=1)],
+        "outputs": NotRequired[Annotated[outputs, Field(json_schema_extra={"uniqueItems": True})]],
+    }
+    return record("InferenceRequest", request, open_to_more)

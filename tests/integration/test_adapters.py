@@ -1,0 +1,139 @@
+"""Two adapters, one service: gunicorn's asgi worker and plain Flask answer the same bytes to the same request."""
+
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.bad_input import BODIES, GOOD, Bad
+from support.gunicorn_server import Server, serving
+from support.known_animals import KNOWN, NAMES, named
+
+# What may differ: the clock, and what the servers around the adapters say of themselves and of the connection.
+OF_THE_SERVER = {"date", "server", "connection"}
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[Server]:
+    """The Flask application by itself, in threads."""
+    with serving(
+        "--worker-class", "gthread", "--threads", "4", "service.app.flask_app:create_app()", WEB_CONCURRENCY="1"
+    ) as ready:
+        yield ready
+
+
+TIMED = re.compile(r"((admit|parse|validate|infer|render);dur=, )+total;dur=")
+
+
+def alike(value: str) -> str:
+    """A header without what another time, or another part of the same trace, would change in it."""
+    return re.sub(r"^00-(\w{32})-\w{16}-", r"00-\1-", re.sub(r";dur=\d+\.\d{3}(?=,|$)", ";dur=", value))
+
+
+def ask(server: Server, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[Any, ...]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    try:
+        with suppress(BrokenPipeError):  # a body that is too long is answered before its end
+            connection.request(method, path, body, {"X-Request-ID": "same", **headers})
+        response = connection.getresponse()
+        told = sorted(
+            (name.lower(), alike(value)) for name, value in response.getheaders() if name.lower() not in OF_THE_SERVER
+        )
+        assert TIMED.fullmatch(dict(told)["server-timing"])
+        content = re.sub(rb'"uptime_seconds":[0-9.]+', b"", response.read())
+        length = [] if "health" in path else [pair for pair in told if pair[0] == "content-length"]
+        return response.status, [pair for pair in told if pair[0] != "content-length"], length, content
+    finally:
+        connection.close()
+
+
+features = st.sampled_from([*KNOWN.values(), *map(named, KNOWN.values()), [1, 2], {"tail": 1}, "x", None])
+numbers = st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=3)
+bodies = (
+    st.sampled_from(
+        [GOOD, b"", b"{", b"\xff", b" " * 100_000, *(bad.body for bad in BODIES if len(bad.body) < 200_000)]
+    )
+    | st.fixed_dictionaries({"features": features | st.dictionaries(st.sampled_from(NAMES) | st.text(), numbers)}).map(
+        lambda document: json.dumps(document).encode()
+    )
+    | st.fixed_dictionaries({"instances": st.lists(features, max_size=400)}).map(
+        lambda document: json.dumps(document).encode()
+    )
+    | st.binary(max_size=40)
+)
+TENSOR_PARTS = {
+    "name": st.sampled_from(["features"] * 4 + ["x"]),
+    "shape": st.sampled_from([[1, 8]] * 4 + [[2, 8], [8], [0, 8]]),
+    "datatype": st.sampled_from(["FP32"] * 4 + ["INT32", "FP64", "BYTES"]),
+    "data": features,
+}
+WISHES: list[dict[str, Any]] = [
+    {"name": "label"},
+    {"name": "probabilities", "parameters": {"binary_data": True}},
+    {"name": "probabilities", "parameters": {"classification": 2}},
+    {"name": "hidden_1"},
+    {"name": "x"},
+]
+PLACES = [f"/{root}/{rest}" for root in ("v1", "v2") for rest in ("models/animals", "models/animals/versions/1", "x")]
+protocol_bodies = (
+    bodies
+    | st.fixed_dictionaries(
+        {"inputs": st.lists(st.fixed_dictionaries(TENSOR_PARTS), max_size=2)},
+        optional={
+            "id": st.sampled_from(["a", 1]),
+            "parameters": st.sampled_from([{}, {"binary_data_output": True}, None]),
+            "outputs": st.lists(st.sampled_from(WISHES), max_size=3),
+        },
+    ).map(lambda document: json.dumps(document).encode())
+    | st.sampled_from(["instances", "inputs", "examples"]).flatmap(
+        lambda form: st.lists(features, max_size=400).map(lambda rows: json.dumps({form: rows}).encode())
+    )
+    | st.just(np.array([*KNOWN.values()], "<f4").tobytes())
+)
+requests_ = st.tuples(
+    st.sampled_from(["POST"] * 6 + ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"]),
+    st.sampled_from(
+        ["/predict"] * 6
+        + [place + verb for place in PLACES for verb in ("", "/infer", ":predict", ":classify", "/ready", "/metadata")]
+        + ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index", "/v1", "/v1/models/plants:predict"]
+        + ["/", "/livez", "/readyz", "/health", "/model", "/predict/", "//predict", "/predict?a=b", "/pr%65dict"]
+        + ["/%00", "/%ff", "/a%2fb", "/nowhere", "/../x", "/predict;a", "/%C3%A9"]
+    ),
+    st.none() | protocol_bodies,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "Content-Type": st.sampled_from(
+                ["application/json"] * 5 + ["application/json; charset=utf-8", "text/plain", "", "APPLICATION/JSON"]
+            ),
+            "Content-Encoding": st.sampled_from(["identity", "gzip", ""]),
+            "X-Request-ID": st.sampled_from(["mine", "a b", "", "x" * 200]),
+            "Accept": st.sampled_from(["*/*", "text/html"]),
+            "traceparent": st.sampled_from([f"00-{'a' * 32}-{'b' * 16}-{flags}" for flags in ("00", "01")]),
+            "Expect": st.just("100-continue"),
+            "Inference-Header-Content-Length": st.sampled_from(["0", "10", "-1", "x", ""]),
+        },
+    ),
+)
+
+
+@given(requests_)
+def test_both_adapters_answer_the_same_bytes(server: Server, plain: Server, request_: Any) -> None:
+    """Status, headers and body agree for good and bad requests alike, whatever the method, path, body or headers."""
+    method, path, body, headers = request_
+    if len(headers.get("X-Request-ID", "mine")) != 4:  # a new id would differ
+        del headers["X-Request-ID"]
+    assert ask(server, method, path, body, headers) == ask(plain, method, path, body, headers)
+
+
+@pytest.mark.parametrize("bad", BODIES, ids=lambda bad: bad.what)
+def test_both_adapters_refuse_alike(server: Server, plain: Server, bad: Bad) -> None:
+    """Every row of the table of bad input gets the same bytes from both."""
+    headers = dict(bad.headers) | ({"Content-Type": bad.content_type} if bad.content_type else {})
+    assert ask(server, "POST", "/predict", bad.body, headers) == ask(plain, "POST", "/predict", bad.body, headers)

@@ -1,0 +1,169 @@
+"""Versions come and go under load, in real workers: no request is lost, and none gets another version's numbers."""
+
+import json
+import re
+import shutil
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import requests
+from support.closed_loop_clients import Load
+from support.gunicorn_server import Server, await_workers, serving, workers
+from support.handmade_bundles import Network, make
+
+from models.bundle import CURRENT, MODEL_KERAS, MODEL_LITERT
+
+ROW = [0.5, -1, 2]
+
+
+def network(version: int) -> Network:
+    return Network.random((3, 4, 2), seed=version)
+
+
+def right(version: str) -> list[float]:
+    (row,) = network(int(version)).outputs([ROW])["probabilities"].tolist()  # type: ignore[arg-type]
+    return list(row)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    make(tmp_path, network(1))
+    return tmp_path / "handmade"
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[Server]:
+    settings = {"MENAGERIE_MODEL_STORE": str(home.parent), "MENAGERIE_MODEL_NAME": home.name}
+    with serving(MENAGERIE_POLL_SECONDS="0.2", WEB_CONCURRENCY="2", **settings) as ready:
+        yield ready
+
+
+def await_version(server: Server, version: str, seconds: float = 30) -> None:
+    """Return once thirty new connections in a row, spread over the workers, are answered by that version."""
+    deadline, seen = time.monotonic() + seconds, 0
+    while seen < 30:
+        told = requests.get(f"{server.url}/health", timeout=5).json()["model"]["version"]
+        seen = seen + 1 if told == version else 0
+        assert time.monotonic() < deadline, told
+
+
+class Callers:
+    """Eight of them ask without pause, in three protocols, and see that numbers and version belong together."""
+
+    def __init__(self, server: Server) -> None:
+        self._url = server.url
+        self.seen: Counter[str] = Counter()
+        self.wrong: list[Any] = []
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask) for _ in range(8)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self) -> None:
+        tensor = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": ROW}
+        asks: list[tuple[str, Any, Callable[[Any], tuple[str, list[float]]]]] = [
+            ("/predict", {"features": ROW}, lambda a: (a["model"]["version"], list(a["probabilities"].values()))),
+            (
+                "/predict",
+                {"instances": [ROW] * 500},
+                lambda a: (a["model"]["version"], list(a["predictions"][499]["probabilities"].values())),
+            ),
+            (
+                "/v2/models/handmade/infer",
+                {"inputs": [tensor]},
+                lambda a: (a["model_version"], a["outputs"][0]["data"]),
+            ),
+        ]
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                for path, document, read in asks:
+                    try:
+                        answer = session.post(
+                            self._url + path,
+                            data=json.dumps(document),
+                            headers={"Content-Type": "application/json"},
+                            timeout=30,
+                        )
+                        version, told = read(answer.json())
+                    except Exception as error:  # noqa: BLE001 (whatever it is, a request was lost)
+                        self.wrong.append(error)
+                        continue
+                    if answer.status_code != 200 or told != pytest.approx(right(version), abs=1e-5):
+                        self.wrong.append((answer.status_code, version, told))
+                    self.seen[version] += 1
+
+
+def test_versions_change_without_a_lost_or_wrong_answer(home: Path, server: Server) -> None:
+    """New ones, bad ones, one pointed at, one removed: every answer is right for the version that it names."""
+    with Callers(server) as callers:
+        make(home.parent, network(2))
+        await_version(server, "2")
+        harmed = make(home.parent / "aside", network(3), version=3).folder
+        (harmed / MODEL_LITERT).write_bytes(b"TFL3")
+        harmed.rename(home / "3")
+        time.sleep(1)
+        await_version(server, "2")
+        make(home.parent, network(4))
+        await_version(server, "4")
+        (home / CURRENT).write_text("1")
+        await_version(server, "1")
+        (home / CURRENT).unlink()
+        await_version(server, "4")
+        shutil.rmtree(home / "4")
+        await_version(server, "2")
+    assert callers.wrong == []
+    assert set(callers.seen) == {"1", "2", "4"}
+    assert sum(callers.seen.values()) > 500
+
+
+def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: Server) -> None:
+    """File by file, the manifest first: refused until the last one is there, then served."""
+    made = make(home.parent, network(2)).folder
+    shutil.move(made, home.parent / "kept")
+    made.mkdir()
+    for name in ("manifest.json", "weights.json", "model.tflite"):
+        time.sleep(0.5)
+        shutil.copy(home.parent / "kept" / name, made / name)
+    await_version(server, "2")
+
+
+@pytest.mark.tensorflow
+def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
+    """Its workers load the model themselves: on SIGHUP from what is good, and if nothing is, the old ones stay."""
+    home = store / "animals"
+    settings = {"MENAGERIE_ENGINE": "keras", "MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_DRAIN_SECONDS": "0"}
+    settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_LOG_RATE": "0", "WEB_CONCURRENCY": "1"}
+    with serving(**settings) as server:
+        with Load(server.port, callers=2, pause=0.05) as load:
+            shutil.copytree(home / "1", home / "2")
+            (home / "2" / MODEL_KERAS).write_bytes(b"PK")
+            first = workers(server)
+            server.process.send_signal(signal.SIGHUP)
+            await_workers(server, lambda now: len(now) == 1 and now != first, seconds=180)
+            told = requests.get(f"{server.url}/health", timeout=180).json()
+            assert (told["ready"], told["model"]["version"], list(told["refused"])) == (True, "1", ["2"])
+        (home / "1" / MODEL_KERAS).write_bytes(b"PK")
+        second = workers(server)
+        server.process.send_signal(signal.SIGHUP)
+        await_workers(server, lambda now: len(now) == 2)  # the master tries what there is in a child of its own
+        await_workers(server, lambda now: len(now) == 1, seconds=180)
+        assert requests.get(f"{server.url}/readyz", timeout=60).ok
+        assert workers(server) == second
+        server.process.terminate()
+        said = server.process.communicate(timeout=60)[1]
+    assert re.search("the old workers are kept, as no new one could start: .*model.keras is not the file that", said)
+    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})

@@ -1,0 +1,274 @@
+"""The service as it is run: real gunicorn, real sockets, signals, and every way to fail at the start."""
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+from support.bad_input import GOOD
+from support.gunicorn_server import (
+    GUNICORN,
+    ROOT,
+    Server,
+    await_workers,
+    environment,
+    free_port,
+    serving,
+    told,
+    workers,
+)
+from support.known_animals import GREAT_DANE, KNOWN
+
+JSON = {"Content-Type": "application/json"}
+
+
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
+    """Run gunicorn until it gives up."""
+    settings = {"PORT": str(free_port())} | settings
+    return subprocess.run(
+        GUNICORN, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def flip(store: Path) -> None:
+    path = store / "animals" / "1" / "model.tflite"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
+def falsify(store: Path) -> None:
+    path = store / "animals" / "1" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["golden"][0]["outputs"]["probabilities"][0] += 0.1
+    path.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "told"),
+    [
+        (flip, {}, "model.tflite"),
+        (falsify, {}, "fails its self-test"),
+        (shutil.rmtree, {}, "no model in"),
+        (None, {"MENAGERIE_MODEL_NAME": "plants"}, "no model in"),
+        (None, {"MENAGERIE_MODEL_STOR": "x"}, "did you mean MENAGERIE_MODEL_STORE?"),
+        (None, {"MENAGERIE_MAX_ROWS": "0"}, "MENAGERIE_MAX_ROWS"),
+        (None, {"PORT": "http"}, "'http' is not a valid port number"),
+        (None, {"PORT": "80000"}, "cannot listen on 0.0.0.0:80000"),
+        (None, {"WEB_CONCURRENCY": "0"}, "set WEB_CONCURRENCY to 1 or more"),
+    ],
+)
+def test_what_cannot_be_served_ends_the_start(
+    store: Path, change: Callable[[Path], None] | None, settings: dict[str, str], told: str
+) -> None:
+    """One clear line, a non-zero exit, no traceback, nothing that goes on trying."""
+    if change:
+        change(store)
+    ended = start(**({"MENAGERIE_MODEL_STORE": str(store)} | settings))
+    assert ended.returncode != 0
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if line and '"level":"info"' not in line]
+    assert len(lines) == 1, ended.stderr
+
+
+def test_a_taken_port_ends_the_start(server: Server) -> None:
+    """The second service says at once which port and what to do."""
+    ended = start(PORT=str(server.port), GUNICORN_CMD_ARGS=f"--bind 127.0.0.1:{server.port}")
+    assert ended.returncode == 1
+    assert told(ended.stderr)[-1]["message"] == (
+        f"menagerie: cannot listen on 127.0.0.1:{server.port} (Address already in use): set PORT to a free one"
+    )
+
+
+def test_a_start_says_what_to_try() -> None:
+    """The URL, and a curl line that works as it is."""
+    port = str(free_port())
+    with subprocess.Popen(GUNICORN, cwd=ROOT, env=environment(PORT=port), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        said = ""
+        for line in process.stderr:
+            said += line
+            curl = json.loads(line)["message"].partition("\n")[2]
+            if curl:
+                break
+        answer = subprocess.run(
+            f"{curl} --silent --retry 9 --retry-connrefused", shell=True, capture_output=True, check=True
+        )
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert f"http://localhost:{port}" in said
+    assert answer.stdout.startswith(b'{"label":')
+    assert process.returncode == 0
+
+
+def test_the_usual_variables_work() -> None:
+    """WEB_CONCURRENCY gives the number of workers; PORT is tested where the service is started by it."""
+    with serving(WEB_CONCURRENCY="3") as server:
+        await_workers(server, lambda now: len(now) == 3)
+
+
+def test_no_process_holds_tensorflow(server: Server) -> None:
+    """Serving maps neither TensorFlow nor Keras into memory."""
+    assert requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5).ok
+    for pid in (server.process.pid, *workers(server)):
+        assert "tensorflow" not in Path(f"/proc/{pid}/maps").read_text().replace("tensorflow_lite", "")
+
+
+def test_a_chunked_body_is_read(server: Server) -> None:
+    """A body of unknown length is read and bounded like any other."""
+    answer = requests.post(f"{server.url}/predict", iter([GOOD[:20], GOOD[20:]]), headers=JSON, timeout=5)
+    assert answer.json()["label"] == "cat"
+    endless = (b" " * 1_000_000 for _ in range(6))
+    assert requests.post(f"{server.url}/predict", endless, headers=JSON, timeout=5).status_code == 413
+
+
+def test_limits_are_settings() -> None:
+    """Rows, bytes and told faults are bounded by what the environment says."""
+    with serving(MENAGERIE_MAX_ROWS="2", MENAGERIE_MAX_BODY_BYTES="500", MENAGERIE_MAX_ERRORS="3") as server:
+        url = f"{server.url}/predict"
+        assert requests.post(url, json={"instances": [GREAT_DANE] * 2}, timeout=5).ok
+        assert "1 to 2 rows" in requests.post(url, json={"instances": [GREAT_DANE] * 3}, timeout=5).json()["detail"]
+        assert "500 bytes" in requests.post(url, b" " * 501, headers=JSON, timeout=5).json()["detail"]
+        assert len(requests.post(url, json={"features": ["x"] * 8}, timeout=5).json()["errors"]) == 3
+
+
+def test_sigterm_answers_what_is_in_flight() -> None:
+    """A request half received when the end is announced is still answered, however late; the exit code is 0."""
+    with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as caller:
+            head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(GOOD)}"
+            caller.sendall(head.encode() + b"\r\n\r\n" + GOOD[:10])
+            time.sleep(0.5)
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.5)
+            caller.sendall(GOOD[10:])
+            caller.settimeout(10)
+            answer = caller.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
+        assert server.process.wait(30) == 0
+
+
+def test_sigterm_is_announced_before_the_end() -> None:
+    """For some seconds the service says that it is not ready and goes on answering; an idle caller holds up nothing."""
+    with serving(MENAGERIE_DRAIN_SECONDS="3") as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(65536).startswith(b"HTTP/1.1 200")
+        server.process.send_signal(signal.SIGTERM)
+        await_all_leaving(server)
+        ready, health = (requests.get(f"{server.url}{path}", timeout=5) for path in ("/readyz", "/health"))
+        assert (ready.status_code, ready.json()["detail"]) == (503, "the service is shutting down")
+        assert ready.headers["Retry-After"] == "1"
+        assert (health.status_code, health.json()["ready"]) == (503, False)
+        for path, status in (("/v2/health/ready", 503), ("/v2/models/animals/ready", 503), ("/v1/models/animals", 200)):
+            said = requests.get(server.url + path, timeout=5)
+            assert (said.status_code, said.json()["ready"]) == (status, False)
+        answer = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
+        assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+        assert server.process.wait(10) == 0
+
+
+def await_all_leaving(server: Server) -> None:
+    """Return once twenty new connections in a row, spread over the workers, are told that the service is not ready."""
+    seen = 0
+    while seen < 20:
+        seen = seen + 1 if requests.get(f"{server.url}/readyz", timeout=5).status_code == 503 else 0
+
+
+def test_a_killed_worker_is_replaced(server: Server) -> None:
+    """The service goes on answering with a new worker."""
+    before = workers(server)
+    subprocess.run(["kill", "-KILL", str(before[0])], check=True)
+    await_workers(server, lambda now: before[0] not in now and len(now) == len(before))
+    assert requests.get(f"{server.url}/readyz", timeout=5).ok
+
+
+def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
+    """Sixteen callers with different animals never see each other's."""
+    wrong: list[str] = []
+
+    def call(label: str) -> None:
+        with requests.Session() as session:
+            for _ in range(50):
+                answer = session.post(f"{server.url}/predict", json={"features": KNOWN[label]}, timeout=30)
+                if answer.json()["label"] != label:
+                    wrong.append(label)
+
+    threads = [threading.Thread(target=call, args=(label,)) for label in list(KNOWN) * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_long_batch_holds_up_no_single_row() -> None:
+    """While one worker computes batches of 10,000 rows, single rows are asked and answered many times over."""
+    batch = json.dumps({"instances": [GREAT_DANE] * 10_000}).encode()
+    with serving(WEB_CONCURRENCY="1") as server, requests.Session() as single:
+        url = f"{server.url}/predict"
+        single.post(url, GOOD, headers=JSON, timeout=5)
+        answered: list[int] = []
+
+        def ask() -> None:
+            answered.extend(requests.post(url, batch, headers=JSON, timeout=30).status_code for _ in range(5))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        meanwhile = 0
+        while asking.is_alive():
+            before = len(answered)
+            assert single.post(url, GOOD, headers=JSON, timeout=30).json()["label"] == "cat"
+            meanwhile += len(answered) == before
+        asking.join()
+    assert answered == [200] * 5
+    assert meanwhile > 2 * len(answered)  # each waited for a batch, there could not be more than one to each
+
+
+def test_workers_do_not_give_the_same_ids() -> None:
+    """Workers are copies of one process, but do not count their requests alike."""
+    with serving(WEB_CONCURRENCY="3") as server:
+        await_workers(server, lambda now: len(now) == 3)
+        ids = [requests.get(f"{server.url}/livez", timeout=5).headers["X-Request-ID"] for _ in range(60)]
+    assert len(set(ids)) == 60
+
+
+def test_flask_runs_it_for_development() -> None:
+    """`flask --app service.app.flask_app run` is the same application."""
+    port = str(free_port())
+    command = [sys.executable, "-m", "flask", "--app", "service.app.flask_app", "run", "--port", port]
+    with subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            deadline = time.monotonic() + 30
+            while True:
+                try:
+                    answer = requests.post(f"http://127.0.0.1:{port}/predict", GOOD, headers=JSON, timeout=5)
+                    break
+                except requests.ConnectionError:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+    assert answer.json()["label"] == "cat"
+
+
+@pytest.mark.tensorflow
+def test_the_keras_engine_serves_the_same_answers(server: Server) -> None:
+    """MENAGERIE_ENGINE=keras serves model.keras itself, under workers that load it after the fork."""
+    with serving(MENAGERIE_ENGINE="keras", WEB_CONCURRENCY="1") as keras:
+        for animal in KNOWN.values():
+            one, other = (
+                requests.post(f"{url}/predict", json={"features": animal}, timeout=60).json()["probabilities"]
+                for url in (server.url, keras.url)
+            )
+            assert one == pytest.approx(other, abs=1e-5)

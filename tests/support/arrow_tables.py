@@ -1,0 +1,61 @@
+"""Tables for tests: made, written in any format, and read again."""
+
+import gzip
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from service.inference.model import Model
+from support.known_animals import KNOWN, NAMES
+
+FORMATS = ["table.csv", "table.csv.gz", "table.parquet", "table.arrow", "table.arrows"]
+
+
+def animals(model: Model, count: int = 100) -> pa.Table:
+    """Individuals with a number each: those that are known, and such as the model was trained on, blurred."""
+    rng = np.random.default_rng(3)
+    rows = np.array(model.manifest.background)[rng.integers(0, len(model.manifest.background), count)]
+    rows = np.concatenate([list(KNOWN.values()), rows * rng.uniform(0.9, 1.1, rows.shape)])[:count]
+    rows = rows.clip([f.minimum for f in model.features], [f.maximum for f in model.features])
+    return pa.table({"id": range(count)} | dict(zip(NAMES, rows.T, strict=True)))
+
+
+def write(table: pa.Table, path: Path) -> Path:
+    """The table as a file of the format that its name says."""
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=37)
+    elif path.suffix in {".arrow", ".arrows"}:
+        opener = pa.ipc.new_file if path.suffix == ".arrow" else pa.ipc.new_stream
+        with opener(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=23)
+    else:
+        file = io.BytesIO()
+        csv.write_csv(table, file)
+        path.write_bytes(gzip.compress(file.getvalue()) if path.suffix == ".gz" else file.getvalue())
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """A file's rows, or those of all files in a folder, in order."""
+    if path.is_dir():
+        return [row for part in sorted(path.rglob("[!._]*.*")) for row in read(part)]
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+    elif path.suffix == ".csv":
+        table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types={"model_version": pa.string()}))
+        return [_parsed(row) for row in table.to_pylist()]
+    else:
+        opener = pa.ipc.open_file if path.suffix == ".arrow" else pa.ipc.open_stream
+        with opener(path.read_bytes()) as reader:
+            table = reader.read_all()
+    return list(table.to_pylist())
+
+
+def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: json.loads(row[name]) for name in ("warnings", "faults") if name in row}

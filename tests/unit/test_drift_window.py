@@ -1,0 +1,59 @@
+"""The last rows of each version, in memory that processes share."""
+
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as some
+
+from service.monitoring.drift.window import Windows
+from service.monitoring.shared_counters import Memory
+
+ROWS = 100
+HOLD = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+
+
+@given(some.lists(some.integers(1, 250), max_size=40))
+def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
+    """However they come: all of them while they are few, then nine tenths of its size or more, and none older."""
+    memory = Memory()
+    ends = np.cumsum([0, *batches]).tolist()
+    windows = Windows(memory.file, ROWS, 1, max(ends) + 1)
+    for start, end in pairwise(ends):
+        windows.add(1, np.arange(start, end)[:, np.newaxis])
+        window = windows.read(1)
+        assert window.rows == end if end <= ROWS * 9 // 10 else ROWS * 9 // 10 <= window.rows <= ROWS
+        assert np.flatnonzero(window.counts).tolist() == list(range(end - window.rows, end))
+        assert window.counts.max() == 1
+
+
+def test_every_version_has_a_window_of_its_own() -> None:
+    """There are places for so many; the one that was added to least recently makes room for another."""
+    memory = Memory()
+    windows = Windows(memory.file, ROWS, 2, 3)
+    for version in (1, 2, 1, 3):
+        windows.add(version, np.full((10, 1), version - 1))
+    assert [windows.read(version).counts.tolist() for version in (1, 2, 3)] == [[20, 0, 0], [0, 0, 0], [0, 0, 10]]
+    assert windows.read(2).since is None
+
+
+def test_whoever_is_killed_takes_the_lock_with_him() -> None:
+    """While another process has its turn, nobody waits; once it is gone, however it went, the turn is free."""
+    memory = Memory()
+    windows = Windows(memory.file, ROWS, 1, 1)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(memory.file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[memory.file],
+    ) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        with windows.turn() as mine:
+            assert not mine
+        assert windows.read(1).rows == 0  # what there is can be read nevertheless
+        other.kill()
+    with windows.turn() as mine:
+        assert mine

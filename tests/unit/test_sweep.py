@@ -1,0 +1,97 @@
+"""Sweeps of one feature: where their points lie, and where they say that the label changes."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.bundle import Feature
+from service.inference.engine import Array
+from service.inference.sweep import Answer, knots, sweep
+
+FEATURE = Feature(name="length", minimum=0, maximum=100)
+ROW = np.array([5, 50], np.float32)
+
+
+def steps(*edges: float) -> Answer:
+    """A network that calls the second feature 0 below the first edge, 1 up to the second, and so on."""
+
+    def answer(rows: Array) -> Array:
+        assert (rows[:, 0] == 5).all()
+        return np.eye(len(edges) + 1, dtype=np.float32)[
+            np.searchsorted(np.array(edges, np.float32), rows[:, 1], side="right")
+        ]
+
+    return answer
+
+
+@given(st.floats(0.1, 49), st.floats(51, 99.9))
+def test_the_nearest_changes_are_found_to_four_digits(low: float, high: float) -> None:
+    """On each side, to 1e-4 of the value, and with the label that is there."""
+    swept = sweep(steps(low / 3, low, high, high + 0.05), ROW, 1, knots(FEATURE, []))
+    assert swept.below is not None
+    assert swept.above is not None
+    assert (swept.below.label, swept.above.label) == (1, 3)
+    assert low * (1 - 1e-4) <= swept.below.at < np.float32(low)
+    assert np.float32(high) <= swept.above.at <= high * (1 + 1e-4)
+
+
+def test_where_nothing_changes_nothing_is_told() -> None:
+    """A label that holds to the end of the range has no change on that side."""
+    swept = sweep(steps(70), ROW, 1, knots(FEATURE, []))
+    assert swept.below is None
+    assert swept.above is not None
+
+
+@pytest.mark.parametrize("value", [0, 100])
+def test_a_row_at_a_bound_has_one_side_only(value: float) -> None:
+    """Beyond the bounds there is nothing to ask."""
+    swept = sweep(steps(50), np.array([5, value], np.float32), 1, knots(FEATURE, [2, 3]))
+    assert (swept.below is None) == (value == 0)
+    assert (swept.above is None) == (value == 100)
+
+
+def test_a_change_right_beside_the_row_is_found() -> None:
+    """Between the row's own value and the next point."""
+    swept = sweep(steps(50.001), ROW, 1, knots(FEATURE, []))
+    assert swept.above is not None
+    assert 50.001 <= swept.above.at < 50.0011
+
+
+@given(st.floats(0, 100, width=32), st.lists(st.floats(-10, 110), max_size=12))
+def test_points_ascend_from_bound_to_bound_and_hold_the_rows_own(value: float, quantiles: list[float]) -> None:
+    """Each once, whatever the quantiles are."""
+    swept = sweep(steps(30, 60), np.array([5, value], np.float32), 1, knots(FEATURE, quantiles))
+    assert (np.diff(swept.values) > 0).all()
+    assert (swept.values[0], swept.values[-1]) == (0, 100)
+    assert value in swept.values
+    assert len(swept.values) == len(swept.probabilities)
+
+
+def test_points_are_dense_where_the_data_are() -> None:
+    """As many between two quantiles as between two others, over however many decades they spread."""
+    between = [0.001, 0.01, 0.1, 1.0, 10.0]
+    values = sweep(steps(1000), ROW, 1, knots(FEATURE, between)).values
+    counts = [((low <= values) & (values < high)).sum() for low, high in pairwise(between)]
+    assert min(counts) >= 7
+    assert max(counts) <= 9
+
+
+def test_a_narrow_label_is_told_on_both_its_sides() -> None:
+    """What only a few of the scanned points have is not thinned away."""
+    swept = sweep(steps(30, 30.1, 30.2, 31.7), ROW, 1, knots(FEATURE, [25, 40]))
+    labels = swept.probabilities.argmax(axis=1)
+    assert {0, 3, 4} <= set(labels.tolist())
+    inside = swept.values[labels == 3]
+    assert inside.min() < 30.5
+    assert inside.max() > 31.4
+
+
+@pytest.mark.parametrize(("minimum", "maximum"), [(0.1, 0.3), (1 / 3, 2 / 3), (0.1234567123, 0.76543219)])
+def test_every_point_may_be_sent_back(minimum: float, maximum: float) -> None:
+    """The shortest decimals of the outermost points lie within the bounds, though float32 may round beyond them."""
+    bounds = knots(Feature(name="x", minimum=minimum, maximum=maximum), [])
+    assert all(minimum <= float(str(value)) <= maximum for value in bounds)
+    assert bounds == pytest.approx([minimum, maximum])
