@@ -21,7 +21,6 @@ Step = Callable[[str, int], Callable[[str], None]]
 
 PROBABILITIES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 BACKGROUND = 100
-TOLERANCE = 1e-5
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
 
 
@@ -61,14 +60,13 @@ def verify(folder: Path, manifest: Manifest) -> None:
     Raises:
         BundleError: they do not.
     """
-    rows = np.array([golden.features for golden in manifest.golden], np.float32)
-    keras_says = network.outputs(network.load(folder / bundle.MODEL_KERAS), rows)
-    litert_says = _litert((folder / bundle.MODEL_LITERT).read_bytes(), rows)
-    for layer in manifest.layers:
-        expected = np.array([golden.outputs[layer.name] for golden in manifest.golden])
-        for engine, says in (("Keras", keras_says), ("LiteRT", litert_says)):
-            if not np.allclose(says[layer.name], expected, rtol=TOLERANCE, atol=TOLERANCE):
-                raise BundleError(f"{engine} does not give what was trained in layer {layer.name}: nothing was written")
+    outputs = {
+        "Keras": network.outputs(network.load(folder / bundle.MODEL_KERAS), manifest.golden_rows),
+        "LiteRT": _litert((folder / bundle.MODEL_LITERT).read_bytes(), manifest.golden_rows),
+    }
+    for engine, by_layer in outputs.items():
+        if mismatch := bundle.find_golden_mismatch(manifest, by_layer):
+            raise BundleError(f"{engine} does not give what was trained in layer {mismatch.layer}: nothing was written")
 
 
 def tell(written: Bundle, chosen: argparse.Namespace) -> None:

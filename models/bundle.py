@@ -11,12 +11,14 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 MANIFEST = "manifest.json"
@@ -24,6 +26,8 @@ CURRENT = "CURRENT"  # a file beside the versions that points at the one to serv
 MODEL_KERAS = "model.keras"
 MODEL_LITERT = "model.tflite"
 WEIGHTS = "weights.json"
+# Relative and absolute. Engines and processors differ by about 5e-7 in float32 arithmetic of this size.
+GOLDEN_TOLERANCE = 1e-5
 _MOST_OF_MANIFEST = 16_000_000  # bytes; the shipped one has 40,000
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
@@ -127,6 +131,11 @@ class Manifest(_Record):
         """The features' names in schema order."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def golden_rows(self) -> NDArray[np.float32]:
+        """The golden rows' inputs, [rows, features]."""
+        return np.array([row.features for row in self.golden], np.float32)
+
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
         for what, values in (("feature", self.names), ("label", self.labels)):
@@ -149,6 +158,33 @@ class Manifest(_Record):
         if any(len(row) != len(reference.probabilities) for row in rows):
             raise ValueError("a feature has not one reference quantile for each probability")
         return self
+
+
+class GoldenMismatch(NamedTuple):
+    """The index of a golden row and the name of a layer whose output differs from the manifest."""
+
+    row: int
+    layer: str
+
+
+def find_golden_mismatch(
+    manifest: Manifest, outputs: Mapping[str, ArrayLike], *, rows: int | None = None
+) -> GoldenMismatch | None:
+    """Compare a network's outputs with the golden rows, within `GOLDEN_TOLERANCE`; None if all agree.
+
+    ``outputs`` maps each layer's name to an array [rows, units]. If ``rows`` is given, the network's input was the
+    golden rows repeated up to that number. An array of another shape counts as a mismatch in row 0.
+    """
+    for layer in manifest.layers:
+        actual = np.asarray(outputs[layer.name])
+        golden = np.array([row.outputs[layer.name] for row in manifest.golden])
+        expected = np.resize(golden, (rows or len(golden), layer.units))
+        if actual.shape != expected.shape:
+            return GoldenMismatch(0, layer.name)
+        agrees = np.isclose(actual, expected, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE).all(axis=1)
+        if not agrees.all():
+            return GoldenMismatch(int(agrees.argmin()) % len(golden), layer.name)
+    return None
 
 
 class Normalization(_Record):

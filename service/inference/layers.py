@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import WEIGHTS, Bundle, BundleError, Golden, Layer, Weights
+from models.bundle import WEIGHTS, Bundle, BundleError, Layer, Manifest, Weights
 from service.http.errors import NotExplainableError
 from service.inference.engine import Array
 
 Doubles = NDArray[np.float64]
-
-_TOLERANCE = 1e-5  # here it is computed in double precision, there in single
 
 
 def _softmax(sums: Doubles) -> Doubles:
@@ -82,7 +80,7 @@ def read(found: Bundle) -> tuple[Part, ...]:
     try:
         weights = Weights.model_validate_json(found.content(WEIGHTS))
         parts = tuple(_part(layer, weights.layers[layer.name]) for layer in manifest.layers)
-        _check(parts, manifest.golden)
+        _check(parts, manifest)
     except BundleError:
         raise NotExplainableError(f"{WEIGHTS} is not what it was when the service started: restart it") from None
     except (KeyError, ValueError):  # of pydantic, or of NumPy, if the shapes do not fit
@@ -103,13 +101,12 @@ def _array(values: Sequence[float] | Sequence[Sequence[float]]) -> Array:
     return np.array(values, np.float32)
 
 
-def _check(parts: tuple[Part, ...], golden: tuple[Golden, ...]) -> None:
-    rows = _array([row.features for row in golden])
+def _check(parts: tuple[Part, ...], manifest: Manifest) -> None:
+    outputs, rows = {}, manifest.golden_rows
     for part in parts:
-        expected = _array([row.outputs[part.name] for row in golden])
-        given = part.forward(rows)
-        if given.shape != expected.shape or not np.allclose(given, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-            raise NotExplainableError(
-                f"the weights of layer {part.name} do not give what the network gives: train the model again"
-            )
-        rows = expected
+        outputs[part.name] = part.forward(rows)
+        rows = _array([row.outputs[part.name] for row in manifest.golden])
+    if mismatch := bundle.find_golden_mismatch(manifest, outputs):
+        raise NotExplainableError(
+            f"the weights of layer {mismatch.layer} do not give what the network gives: train the model again"
+        )

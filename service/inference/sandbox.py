@@ -17,16 +17,15 @@ from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from signal import SIGKILL, Signals
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import Bundle, BundleError
+from models.bundle import GOLDEN_TOLERANCE, Bundle, BundleError
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
-from service.inference.engine import Array, Engine
+from service.inference.engine import Engine
 
 Trial = Callable[[Path, str, float], None]
 
@@ -35,7 +34,6 @@ _ROWS = (1, 2, 7, 1000)  # among which the golden rows are asked
 _MANY = 200
 _MOST_BYTES = 2_000_000_000  # of address space beyond what is taken when the trial begins; a good one needs 60 MB
 _REFUSED = 3
-_TOLERANCE = 1e-5
 _ROUGHLY = 1e-3  # of the largest value: far from the golden rows single precision may be a good deal off
 
 
@@ -103,19 +101,16 @@ def require_sound(found: Bundle, engine_name: str) -> None:
 
 def _ask_golden(found: Bundle, loaded: Engine) -> None:
     """A row's answer must not depend on how many are asked about: LiteRT plans its memory anew for each number."""
-    golden, layers = found.manifest.golden, found.manifest.layers
-    rows = np.array([row.features for row in golden], np.float32)
-    for count in (len(golden), *_ROWS):
-        outputs = loaded.run(np.resize(rows, (count, rows.shape[1])), [layer.name for layer in layers])
-        for layer in layers:
-            expected = np.resize(np.array([row.outputs[layer.name] for row in golden]), (count, layer.units))
-            wrong = _unlike(outputs[layer.name], expected, _TOLERANCE)
-            if len(wrong):
-                raise BundleError(
-                    f"{found.folder} fails its self-test: golden row {wrong[0] % len(golden)}, among {count}, gets "
-                    f"another answer from layer {layer.name} than its manifest says: copy the bundle again, "
-                    "or train the model again"
-                )
+    manifest = found.manifest
+    rows = manifest.golden_rows
+    for count in (len(rows), *_ROWS):
+        outputs = loaded.run(np.resize(rows, (count, rows.shape[1])), [layer.name for layer in manifest.layers])
+        if mismatch := bundle.find_golden_mismatch(manifest, outputs, rows=count):
+            raise BundleError(
+                f"{found.folder} fails its self-test: golden row {mismatch.row}, among {count}, gets "
+                f"another answer from layer {mismatch.layer} than its manifest says: copy the bundle again, "
+                "or train the model again"
+            )
 
 
 def _ask_any(found: Bundle, loaded: Engine) -> None:
@@ -132,16 +127,11 @@ def _ask_any(found: Bundle, loaded: Engine) -> None:
         expected, given = part.forward(rows), outputs[part.name]
         sane = np.isfinite(expected).all(axis=1)  # bounds may be so far apart that no network could tell
         largest = float(np.abs(expected[sane]).max(initial=1))
-        if len(_unlike(given[sane], expected[sane], _ROUGHLY * largest)):
+        tolerance = _ROUGHLY * largest
+        same_shape = given.shape == expected.shape
+        if not (same_shape and np.allclose(given[sane], expected[sane], rtol=GOLDEN_TOLERANCE, atol=tolerance)):
             raise BundleError(f"layer {part.name} in {found.folder} is not what its weights say: train the model again")
         rows = given
-
-
-def _unlike(given: Array, expected: NDArray[Any], tolerance: float) -> NDArray[np.intp]:
-    """The rows, by number, that are not what they should be; all of them if there are not as many, or not as wide."""
-    if given.shape != expected.shape:
-        return np.arange(len(expected))
-    return np.flatnonzero(~np.isclose(given, expected, rtol=_TOLERANCE, atol=tolerance).all(axis=1))
 
 
 def bound(seconds: float, *, memory: bool = True) -> None:

@@ -6,10 +6,20 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import MANIFEST, MODEL_KERAS, MODEL_LITERT, BundleError, Manifest
+from models.bundle import (
+    GOLDEN_TOLERANCE,
+    MANIFEST,
+    MODEL_KERAS,
+    MODEL_LITERT,
+    BundleError,
+    Manifest,
+    find_golden_mismatch,
+)
 from service.settings import SHIPPED_STORE
 
 SHIPPED = SHIPPED_STORE / "animals" / "1"
@@ -238,3 +248,42 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="--out"), bundle.draft(tmp_path / "file" / "animals"):
         pass
+
+
+def golden_outputs(manifest: Manifest) -> dict[str, NDArray[np.float64]]:
+    return {layer.name: np.array([row.outputs[layer.name] for row in manifest.golden]) for layer in manifest.layers}
+
+
+def test_golden_rows_are_compared_layer_by_layer(manifest: Manifest) -> None:
+    """The first layer that differs in any row is named with that row, in the order of the layers."""
+    outputs = golden_outputs(manifest)
+    assert manifest.golden_rows.shape == (len(manifest.golden), len(manifest.features))
+    assert find_golden_mismatch(manifest, outputs) is None
+    outputs["hidden_2"][3] += 0.01
+    outputs["probabilities"][1] += 0.01
+    assert find_golden_mismatch(manifest, outputs) == (3, "hidden_2")
+
+
+@pytest.mark.parametrize(("error", "agrees"), [(0.5, True), (3, False), (float("nan"), False)])
+def test_golden_rows_may_differ_by_the_tolerance(manifest: Manifest, error: float, agrees: bool) -> None:
+    """Relative and absolute tolerance add up, so for a probability near 1 twice the constant is allowed."""
+    outputs = golden_outputs(manifest)
+    row, label = np.unravel_index(outputs["probabilities"].argmax(), outputs["probabilities"].shape)
+    outputs["probabilities"][row, label] += error * GOLDEN_TOLERANCE
+    assert (find_golden_mismatch(manifest, outputs) is None) is agrees
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1000])
+def test_golden_rows_may_be_repeated(manifest: Manifest, rows: int) -> None:
+    """The index is that of the golden row, not of its repetition."""
+    outputs = {name: np.resize(values, (rows, values.shape[1])) for name, values in golden_outputs(manifest).items()}
+    assert find_golden_mismatch(manifest, outputs, rows=rows) is None
+    outputs["hidden_1"][-1] += 0.01
+    assert find_golden_mismatch(manifest, outputs, rows=rows) == ((rows - 1) % len(manifest.golden), "hidden_1")
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 4), (9, 1), (4, 9), (9,)])
+def test_a_layer_of_another_shape_is_a_mismatch(manifest: Manifest, shape: tuple[int, ...]) -> None:
+    """No shape is broadcast."""
+    outputs = golden_outputs(manifest) | {"probabilities": np.zeros(shape)}
+    assert find_golden_mismatch(manifest, outputs) == (0, "probabilities")
