@@ -1,19 +1,15 @@
 """``python -m benchmarks``: measure, tell, draw. See benchmarks/README.md."""
 
 import argparse
-import os
-import signal
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import alone, chart, comparison, load, peers, protocols, tree
-from benchmarks.bench import Bench
+from benchmarks import alone, chart, comparison, load, peers, protocols
+from benchmarks.bench import Bench, prepare
 from benchmarks.results import FIGURES, Results, number
-from models import bundle
-from service.settings import Settings
 
 MEASUREMENTS = {
     "closed loop": comparison.closed_loop,
@@ -33,19 +29,12 @@ console = Console()
 
 def main() -> None:
     options = _parse()
-    cores = tuple(sorted(os.sched_getaffinity(0)))
-    if len(cores) == 1:
-        sys.exit("two processor cores are needed: one for the server, one for the load generator")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that `finally` ends the servers
     try:
         load.find_wrk()
-        tree.adopt_orphans()
-        settings = Settings.load()
-        shipped = bundle.read(bundle.newest(settings.model_store.resolve(), settings.model_name))
-    except (load.NoLoadGeneratorError, tree.NoSubreaperError, bundle.BundleError) as error:
+    except load.NoLoadGeneratorError as error:
         sys.exit(f"benchmarks: {error}")
-    chosen = tuple(peers.read(name) for name in peers.every() if name in {peers.OURS, *options.peers})
-    bench = Bench(shipped, cores, chosen, options.rounds, options.seconds, options.open_seconds)
+    chosen = [peers.read(name) for name in peers.every() if name in {peers.OURS, *options.peers}]
+    bench = prepare(chosen, options.rounds, options.seconds, options.open_seconds)
     told = {"rounds": options.rounds, "seconds": options.seconds, "open_seconds": options.open_seconds}
     results = Results(told, failures=bench.failures)
     try:

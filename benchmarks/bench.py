@@ -1,13 +1,20 @@
 """What every measurement is given: the model, the cores, the peers and how long to take."""
 
 import json
-from collections.abc import Iterator
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from benchmarks.peers import OURS, Peer, read
+from benchmarks import tree
+from benchmarks.peers import OURS, ROOT, Peer, read
 from benchmarks.server import Server, serving
+from models import bundle
 from models.bundle import Bundle
+from service.settings import Settings
 
 
 @dataclass
@@ -38,9 +45,12 @@ class Bench:
         """A server of this peer with one worker on one core."""
         return serving(peer, self.bundle, self.cores[:1])
 
-    def ours(self, workers: int = 1, cores: int = 1) -> AbstractContextManager[Server]:
-        """Our server on the first ``cores`` cores; where there are only two, the second is the load generator's too."""
-        return serving(read(OURS), self.bundle, self.cores[:cores], workers)
+    def ours(self, workers: int = 1, cores: int = 1, root: Path = ROOT) -> AbstractContextManager[Server]:
+        """Our server, from the checkout at ``root``, on the first ``cores`` cores.
+
+        Where there are only two cores, the second is the load generator's too.
+        """
+        return serving(read(OURS), self.bundle, self.cores[:cores], workers, root)
 
     def row(self, peer: Peer) -> bytes:
         """One row, as this peer wants to be asked."""
@@ -57,3 +67,18 @@ class Bench:
     def batch(self, rows: int) -> bytes:
         """Many usual rows as ours takes them."""
         return json.dumps({"instances": self.usual(rows)}).encode()
+
+
+def prepare(peers: Sequence[Peer], rounds: int, seconds: float, open_seconds: float = 0) -> Bench:
+    """A run on this process's cores; ends the process with a message where none is possible."""
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    if len(cores) == 1:
+        sys.exit("two processor cores are needed: one for the server, one for the load generator")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that `finally` ends the servers
+    try:
+        tree.adopt_orphans()
+        settings = Settings.load()
+        shipped = bundle.read(bundle.newest(settings.model_store.resolve(), settings.model_name))
+    except (tree.NoSubreaperError, bundle.BundleError) as error:
+        sys.exit(f"benchmarks: {error}")
+    return Bench(shipped, cores, tuple(peers), rounds, seconds, open_seconds)

@@ -29,8 +29,12 @@ class Server:
 
 
 @contextmanager
-def serving(peer: Peer, bundle: Bundle, cores: Collection[int], workers: int = 1) -> Iterator[Server]:
+def serving(
+    peer: Peer, bundle: Bundle, cores: Collection[int], workers: int = 1, root: Path = ROOT
+) -> Iterator[Server]:
     """A server on these cores that has named every golden row right; all its processes are ended at the end.
+
+    A peer that runs the project's code runs that of the checkout at ``root``.
 
     Raises:
         PeerError: it cannot be had, does not start, or is wrong.
@@ -53,7 +57,7 @@ def serving(peer: Peer, bundle: Bundle, cores: Collection[int], workers: int = 1
             with on(cores):
                 process = subprocess.Popen(
                     [word.format(**words) for word in peer.command],
-                    cwd=ROOT if peer.project else peer.folder,
+                    cwd=root if peer.project else peer.folder,
                     env=_environment(peer, bundle, words),
                     stdin=subprocess.DEVNULL,
                     stdout=log,

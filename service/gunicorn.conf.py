@@ -127,7 +127,7 @@ def post_worker_init(worker):
     shared().claim(worker.slot)
     service = _service(worker.app)
     service.registry.watch()
-    service.monitoring.drift.observer()
+    service.drift.watch()
     if service.spans:
         service.spans.start("https" if worker.cfg.is_ssl else "http")
     if worker.cfg.worker_class_str != "asgi":

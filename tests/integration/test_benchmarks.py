@@ -1,5 +1,6 @@
 """The benchmark's arithmetic: schedules, what a late answer costs, how figures are told."""
 
+import itertools
 import json
 import socket
 import threading
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from support.gunicorn_server import Server
 
-from benchmarks import openloop, peers, results
+from benchmarks import openloop, peers, regression, results
+from benchmarks.bench import Bench
 from models import bundle
 from service.settings import Settings
 
@@ -102,3 +104,30 @@ def test_every_protocol_asks_the_same_row() -> None:
     tensor = json.loads(peers.read("mlserver").question(manifest, row))
 
     assert list(named["features"].values()) == tensor["inputs"][0]["data"] == pytest.approx(row, rel=1e-3)
+
+
+def test_the_requests_that_compare_two_checkouts_are_answered_as_expected(server: Server) -> None:
+    """Every kind of request gets its status; any other status ends the measurement."""
+    settings = Settings()
+    shipped = bundle.read(bundle.newest(settings.model_store, settings.model_name))
+    exchanges = regression.exchanges(Bench(shipped, (0,), (), rounds=1, seconds=1, open_seconds=1))
+
+    for exchange in exchanges.values():
+        assert regression.saturate(server.port, exchange, seconds=0.1) >= exchange.connections
+    with pytest.raises(peers.PeerError, match="/predict answers 422 instead of 200"):
+        regression.saturate(server.port, exchanges["422"]._replace(status=200), seconds=0.1)
+
+
+def test_each_traced_request_has_its_own_identifiers() -> None:
+    """So that a cache of parsed headers does not flatter a checkout that has one."""
+    first, second, *_ = itertools.islice(regression.messages(regression.Exchange("/predict", b"{}", traced=True)), 2)
+
+    assert first != second
+    assert first.splitlines()[3:5] == [b"traceparent: 00-%032x-%016x-01" % (1, 1), b"X-Request-ID: request-1"]
+
+
+def test_a_comparison_of_checkouts_shows_medians_and_the_ratio_of_each_round() -> None:
+    """A disturbance of one round stands in the range and not in the median."""
+    table = regression.table([{"list": 100.0}, {"list": 100.0}, {"list": 200.0}], [{"list": 110.0}] * 3)
+
+    assert table.splitlines()[2:] == ["| list | 100 µs (100 to 200) | 110 µs | 1.1 x (0.55 to 1.1) |"]

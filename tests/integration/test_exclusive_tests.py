@@ -63,7 +63,16 @@ def run(folder: Path, **files: str) -> str:
     for name, content in files.items():
         (folder / f"test_{name}.py").write_text(content)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n alone\n browser\n container\n")
-    options = ["-p", "support.fault_reports", "-p", "support.exclusive_tests", "-p", "no:schemathesis", "--numprocesses=2", "--dist=loadfile"]
+    options = [
+        "-p",
+        "support.fault_reports",
+        "-p",
+        "support.exclusive_tests",
+        "-p",
+        "no:schemathesis",
+        "--numprocesses=2",
+        "--dist=loadfile",
+    ]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--no-loadscope-reorder", folder],
