@@ -78,7 +78,7 @@ def prepare(peers: Sequence[Peer], rounds: int, seconds: float, open_seconds: fl
     try:
         tree.adopt_orphans()
         settings = Settings.load()
-        shipped = bundle.read(bundle.newest(settings.model_store.resolve(), settings.model_name))
+        shipped = Bundle.read(bundle.find_newest_version(settings.model_store.resolve(), settings.model_name))
     except (tree.NoSubreaperError, bundle.BundleError) as error:
         sys.exit(f"benchmarks: {error}")
     return Bench(shipped, cores, tuple(peers), rounds, seconds, open_seconds)

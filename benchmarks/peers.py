@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.environments import Environment, InstallError
-from models.bundle import Manifest
+from models.manifest import Manifest
 
 PEERS = Path(__file__).resolve().parent / "peers"
 ROOT = PEERS.parent.parent
@@ -49,7 +49,7 @@ class Peer:
     def question(self, manifest: Manifest, row: Sequence[float]) -> bytes:
         """One row of features as this server wants to be asked."""
         values = [float(f"{value:.4g}") for value in row]  # as people measure, not as float32 prints
-        document: dict[str, Any] = {"features": dict(zip(manifest.names, values, strict=True))}
+        document: dict[str, Any] = {"features": dict(zip(manifest.feature_names, values, strict=True))}
         if self.protocol == "v2":
             document = {"inputs": [{"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": values}]}
         return json.dumps(document).encode()

@@ -120,7 +120,7 @@ def _environment(peer: Peer, bundle: Bundle, words: dict[str, str]) -> dict[str,
     return own | {
         "PYTHONPATH": str(PEERS / "model"),
         "BENCH_BUNDLE": str(bundle.folder),
-        "BENCH_FEATURES": ",".join(bundle.manifest.names),
+        "BENCH_FEATURES": ",".join(bundle.manifest.feature_names),
         "BENCH_LABELS": ",".join(bundle.manifest.labels),
         "BENCH_WORKERS": words["workers"],
         **given,

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Feature
 from models.dataset import Integers, Sample
 from models.errors import DataError
+from models.manifest import Feature
 
 Doubles = NDArray[np.float64]
 

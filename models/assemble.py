@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from models import bundle, evaluate, network, recipe, report
-from models.bundle import Bundle, BundleError, Golden, Layer, Manifest, Reference, Training
+from models.bundle import Bundle, BundleError
 from models.dataset import Floats, Population, Sample, folds
+from models.manifest import GoldenRow, Layer, Manifest, Reference, Training, find_golden_mismatch
 
 Step = Callable[[str, int], Callable[[str], None]]
 
@@ -65,7 +66,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
         "LiteRT": _litert((folder / bundle.MODEL_LITERT).read_bytes(), manifest.golden_rows),
     }
     for engine, by_layer in outputs.items():
-        if mismatch := bundle.find_golden_mismatch(manifest, by_layer):
+        if mismatch := find_golden_mismatch(manifest, by_layer):
             raise BundleError(f"{engine} does not give what was trained in layer {mismatch.layer}: nothing was written")
 
 
@@ -203,7 +204,7 @@ def _ranges(population: Population, rows: Floats) -> dict[str, tuple[float, floa
     return {feature.name: (least[i], most[i]) for i, feature in enumerate(population.features)}
 
 
-def _golden(population: Population, trained: Any, plain: Sample) -> tuple[Golden, ...]:
+def _golden(population: Population, trained: Any, plain: Sample) -> tuple[GoldenRow, ...]:
     """The individual nearest its label's median for each label, and the corners of what is served."""
     minimum = [feature.minimum for feature in population.features]
     maximum = [feature.maximum for feature in population.features]
@@ -216,7 +217,7 @@ def _golden(population: Population, trained: Any, plain: Sample) -> tuple[Golden
     rows = np.array([*typical, *corners], np.float32)
     outputs = network.outputs(trained, rows)
     return tuple(
-        Golden(features=_values(row), outputs={name: _values(values[i]) for name, values in outputs.items()})
+        GoldenRow(features=_values(row), outputs={name: _values(values[i]) for name, values in outputs.items()})
         for i, row in enumerate(rows)
     )
 

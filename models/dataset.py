@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-from models.bundle import Feature
+from models.manifest import Feature
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.intp]

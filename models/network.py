@@ -14,8 +14,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS, Dense, Normalization, Weights
+from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS
 from models.dataset import Floats, Sample
+from models.manifest import DenseWeights, NormalizationWeights, Weights
 
 HIDDEN_UNITS = 6
 BATCH = 512
@@ -99,13 +100,13 @@ def weights(network: keras.Sequential) -> Weights:
     return Weights(layers={layer.name: _weights(layer) for layer in network.layers})
 
 
-def _weights(layer: Any) -> Normalization | Dense:
+def _weights(layer: Any) -> NormalizationWeights | DenseWeights:
     if isinstance(layer, keras.layers.Normalization):
         deviation = np.maximum(np.sqrt(np.asarray(layer.variance)), keras.backend.epsilon())  # Keras divides by it so
-        return Normalization(mean=np.ravel(layer.mean).tolist(), standard_deviation=deviation.ravel().tolist())
+        return NormalizationWeights(mean=np.ravel(layer.mean).tolist(), standard_deviation=deviation.ravel().tolist())
     kernel = np.asarray(layer.kernel)
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(layer.units)
-    return Dense(weights=kernel.T.tolist(), bias=bias.tolist())
+    return DenseWeights(weights=kernel.T.tolist(), bias=bias.tolist())
 
 
 def load(path: Path) -> Any:

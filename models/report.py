@@ -10,9 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from models import plots, presets
 from models.animals import DERIVED, Animals
-from models.bundle import Manifest
 from models.dataset import Population
 from models.evaluate import NETWORK, CrossValidation, Scores, together
+from models.manifest import Manifest
 from models.recipe import Trained
 
 WORST = 15

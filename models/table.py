@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from models.bundle import Feature
 from models.dataset import Floats, Integers, Sample
 from models.errors import DataError
+from models.manifest import Feature
 
 LARGEST_FILE = 200_000_000  # bytes
 FEWEST_INDIVIDUALS = 10  # of a label

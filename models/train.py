@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models import bundle
-from models.bundle import BundleError
+from models.bundle import Bundle, BundleError
 from models.errors import DataError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _train(chosen: argparse.Namespace) -> int:
                 manifest = assemble.make(population, folder, chosen, step)
             assemble.verify(folder, manifest)
             final = bundle.publish(folder, manifest)
-            assemble.tell(bundle.read(final), chosen)
+            assemble.tell(Bundle.read(final), chosen)
     except (BundleError, DataError) as error:
         _say(error)
     except ModuleNotFoundError as error:

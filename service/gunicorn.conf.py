@@ -161,7 +161,9 @@ def when_ready(server):
         server.log.info("answers at %s once its workers have loaded the model", url)
         return
     manifest = _service(server.app).registry.current.model.manifest
-    features = dict(zip(manifest.names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True))
+    features = dict(
+        zip(manifest.feature_names, (float(f"{value:.4g}") for value in manifest.golden[0].features), strict=True)
+    )
     body = json.dumps({"features": features})
     curl = f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'"
     told = "%s %d answers at %s; try:\n%s"

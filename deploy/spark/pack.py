@@ -10,13 +10,13 @@ import sys
 import tarfile
 from pathlib import Path
 
-from models.bundle import read
+from models.bundle import Bundle
 from service.score import served
 from service.settings import SHIPPED_STORE, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "requirements" / "score.txt"
-CODE = ("models/__init__.py", "models/bundle.py", "service")
+CODE = ("models/__init__.py", "models/bundle.py", "models/manifest.py", "service")
 
 
 def pack(home: Path) -> Path:
@@ -34,7 +34,7 @@ def pack(home: Path) -> Path:
         (inside / name).parent.mkdir(exist_ok=True)
         copy(ROOT / name, inside / name)
     settings = Settings.load()
-    bundle = read(served.folder(settings))
+    bundle = Bundle.read(served.folder(settings))
     store = inside / SHIPPED_STORE.relative_to(ROOT)
     shutil.copytree(bundle.folder, store / settings.model_name / str(bundle.manifest.version))
     archive = home / "menagerie.tar"

@@ -44,7 +44,7 @@ class LiteRTEngine:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._network = bundle.content(MODEL_LITERT)
+        self._network = bundle.read_bytes(MODEL_LITERT)
         self._own = threading.local()
         try:
             self.layers: Collection[str] = tuple(self._interpreter().outputs)
@@ -85,7 +85,7 @@ class KerasEngine:
             ) from None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / MODEL_KERAS
-            path.write_bytes(bundle.content(MODEL_KERAS))  # what was verified is what is loaded
+            path.write_bytes(bundle.read_bytes(MODEL_KERAS))  # what was verified is what is loaded
             model = keras.saving.load_model(path, compile=False)
         self.layers: Collection[str] = [layer.name for layer in model.layers]
         outputs = {name: model.get_layer(name).output for name in self.layers}

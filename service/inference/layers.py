@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models import bundle
-from models.bundle import WEIGHTS, Bundle, BundleError, Layer, Manifest, Weights
+from models.bundle import WEIGHTS, Bundle, BundleError
+from models.manifest import DenseWeights, Layer, Manifest, NormalizationWeights, Weights, find_golden_mismatch
 from service.http.errors import NotExplainableError
 from service.inference.engine import Array
 
@@ -78,7 +78,7 @@ def read(found: Bundle) -> tuple[Part, ...]:
     if WEIGHTS not in manifest.files:
         raise NotExplainableError(f"the model was trained without {WEIGHTS}: train it again")
     try:
-        weights = Weights.model_validate_json(found.content(WEIGHTS))
+        weights = Weights.model_validate_json(found.read_bytes(WEIGHTS))
         parts = tuple(_part(layer, weights.layers[layer.name]) for layer in manifest.layers)
         _check(parts, manifest)
     except BundleError:
@@ -88,8 +88,8 @@ def read(found: Bundle) -> tuple[Part, ...]:
     return parts
 
 
-def _part(layer: Layer, weights: bundle.Normalization | bundle.Dense) -> Part:
-    if isinstance(weights, bundle.Normalization):
+def _part(layer: Layer, weights: NormalizationWeights | DenseWeights) -> Part:
+    if isinstance(weights, NormalizationWeights):
         return Normalization(layer.name, _array(weights.mean), _array(weights.standard_deviation))
     if layer.activation not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
@@ -106,7 +106,7 @@ def _check(parts: tuple[Part, ...], manifest: Manifest) -> None:
     for part in parts:
         outputs[part.name] = part.forward(rows)
         rows = _array([row.outputs[part.name] for row in manifest.golden])
-    if mismatch := bundle.find_golden_mismatch(manifest, outputs):
+    if mismatch := find_golden_mismatch(manifest, outputs):
         raise NotExplainableError(
             f"the weights of layer {mismatch.layer} do not give what the network gives: train the model again"
         )

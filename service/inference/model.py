@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models import bundle
 from models.bundle import Bundle, BundleError
+from models.manifest import find_golden_mismatch
 from service.http.context import Places, Predicted, Record
 from service.http.errors import NoModelError
 from service.inference import engine
@@ -40,10 +40,10 @@ class Model:
             BundleError: a file is not what its manifest says, or a golden row has another answer.
             StartupError: the engine cannot be had.
         """
-        found = bundle.read(folder)
+        found = Bundle.read(folder)
         loaded = engine.load(engine_name, found)
         _self_test(found, loaded)
-        return cls(found.named(name) if name else found, loaded, ledger)
+        return cls(found.with_name(name) if name else found, loaded, ledger)
 
     def require(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.
@@ -129,7 +129,7 @@ def _self_test(found: Bundle, loaded: Engine) -> None:
         if layer not in loaded.layers:
             raise BundleError(f"the network in {found.folder} has no layer {layer}: train the model again")
     outputs = loaded.run(found.manifest.golden_rows, layers)
-    if mismatch := bundle.find_golden_mismatch(found.manifest, outputs):
+    if mismatch := find_golden_mismatch(found.manifest, outputs):
         raise BundleError(
             f"{found.folder} fails its self-test: golden row {mismatch.row} gets another answer from layer "
             f"{mismatch.layer} than its manifest says: copy the bundle again, or train the model again"

@@ -6,7 +6,7 @@ from operator import le
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.http.context import Array, Places
 
 
@@ -15,7 +15,9 @@ class Ranges:
 
     def __init__(self, manifest: Manifest) -> None:
         ranges = manifest.reference.ranges
-        seen = np.array([[ranges[label][name] for name in manifest.names] for label in manifest.labels], np.float32)
+        seen = np.array(
+            [[ranges[label][name] for name in manifest.feature_names] for label in manifest.labels], np.float32
+        )
         self._least, self._most = np.ascontiguousarray(seen[:, :, 0]), np.ascontiguousarray(seen[:, :, 1])
         self.least, self.most = self._least.tolist(), self._most.tolist()
 

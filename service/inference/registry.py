@@ -117,7 +117,7 @@ class Shelf:
         Raises:
             BundleError, StartupError: none is any good, and none serves yet.
         """
-        self._there = bundle.folders(self._home)
+        self._there = bundle.find_version_folders(self._home)
         wanted, before = self._wanted(), self._refused
         self._refused = {number: why for number, why in self._refused.items() if number in {*self._there, *wanted}}
         found = ((number, self._get(number)) for number in wanted)
@@ -136,7 +136,7 @@ class Shelf:
         """The versions that may serve, best first: the one pinned, or pointed at, or else the newest before others."""
         if self._settings.model_version:
             return [self._settings.model_version]
-        pointed = bundle.pointed(self._home)
+        pointed = bundle.read_current_version(self._home)
         return [pointed] if pointed else [*reversed(self._there)]
 
     def _get(self, number: int) -> Version | None:
@@ -189,7 +189,7 @@ class Shelf:
                 f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle's folder, or one that holds <version>/"
             )
         if not wanted:
-            return bundle.nothing_in(self._home)
+            return bundle.missing_model_message(self._home)
         return self._refused[wanted[0]][1]
 
     def _watch(self) -> None:

@@ -21,8 +21,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from models import bundle
-from models.bundle import GOLDEN_TOLERANCE, Bundle, BundleError
+from models.bundle import Bundle, BundleError
+from models.manifest import GOLDEN_TOLERANCE, find_golden_mismatch
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine import Engine
@@ -105,7 +105,7 @@ def _ask_golden(found: Bundle, loaded: Engine) -> None:
     rows = manifest.golden_rows
     for count in (len(rows), *_ROWS):
         outputs = loaded.run(np.resize(rows, (count, rows.shape[1])), [layer.name for layer in manifest.layers])
-        if mismatch := bundle.find_golden_mismatch(manifest, outputs, rows=count):
+        if mismatch := find_golden_mismatch(manifest, outputs, rows=count):
             raise BundleError(
                 f"{found.folder} fails its self-test: golden row {mismatch.row}, among {count}, gets "
                 f"another answer from layer {mismatch.layer} than its manifest says: copy the bundle again, "
@@ -153,7 +153,7 @@ def _try(folder: Path, engine_name: str, seconds: float) -> NoReturn:
     bound(seconds, memory=engine_name == "litert")  # TensorFlow reserves more than it ever uses
     reason, code = "", 0
     try:
-        require_sound(bundle.read(folder), engine_name)
+        require_sound(Bundle.read(folder), engine_name)
     except (BundleError, StartupError) as error:
         reason, code = str(error), _REFUSED
     except BaseException as error:  # noqa: BLE001 (whatever it was, it would have been the service's end)

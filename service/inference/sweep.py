@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.inference.engine import Array
 
 _SCANNED = 64  # points between two knots

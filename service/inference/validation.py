@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.http import strict_json
 from service.http.context import Record
 from service.http.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError

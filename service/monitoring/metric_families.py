@@ -17,7 +17,7 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.monitoring.drift.verdict import Verdict
 from service.monitoring.model_metrics import CONFIDENCES, Ledger
 from service.monitoring.request_metrics import SECONDS, Tally
@@ -99,7 +99,7 @@ def of_versions(ledger: Ledger, manifest: Manifest) -> Iterator[Metric]:
         confidences.add_metric([version], _buckets(CONFIDENCES, confident), fields["confidence_ppm"] * _PPM)
         for label, count in zip(manifest.labels, labels, strict=True):
             predictions.add_metric([version, label], count)
-        for feature, count in zip(manifest.names, features, strict=True):
+        for feature, count in zip(manifest.feature_names, features, strict=True):
             warnings.add_metric([version, feature], count)
         if fields["created_s"]:
             created.add_metric([version], fields["created_s"])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.http.context import Array, Places
 from service.http.messages import Handler, Reply, Request
 from service.inference.ranges import Ranges

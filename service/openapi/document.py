@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.http.errors import (
     Fault,
     InternalError,

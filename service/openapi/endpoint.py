@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.http.messages import Reply, Request, Route, json_reply
 
 

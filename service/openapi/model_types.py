@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
-from models.bundle import Feature, Manifest
+from models.manifest import Feature, Manifest
 from service.inference import validation
 
 REFERENCE = "#/components/schemas/{model}"

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, create_model
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.openapi.model_types import Share, Vocabulary, closed, record
 from service.protocols import health
 

@@ -59,7 +59,7 @@ def _read(validator: Validator, request: Request) -> Array:
 def _layers(model: Model, rows: Array, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
     """What every layer made of what came in; outputs are the engine's own, and are what comes into the next."""
     outputs = model.layers(rows)
-    came, names = rows[0], model.manifest.names
+    came, names = rows[0], model.manifest.feature_names
     for part in parts:
         output = outputs[part.name][0]
         if isinstance(part, Normalization):
@@ -107,7 +107,7 @@ def _attributions(model: Model, row: Array) -> dict[str, Any]:
     if not len(background):
         return {"attributions": None, "attributions_reason": "this model has no background rows to compare with"}
     base, values = shapley.attribute(model.evaluate, row, background)
-    told = {name: _by_label(model, value) for name, value in zip(model.manifest.names, values, strict=True)}
+    told = {name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)}
     return {"attributions": {"base": _by_label(model, base), "values": told}}
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.http.errors import TableError
 
 Array = NDArray[np.float32]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.http.errors import Fault, UnacceptableError
 from service.inference.validation import Validator
 from service.score.columns import Code, Codes

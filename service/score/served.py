@@ -21,10 +21,10 @@ def folder(settings: Settings) -> Path:
         BundleError: there is none, or it is no good; unlike the service, no older one is taken instead.
     """
     home = settings.model_dir or settings.model_store / settings.model_name
-    there = bundle.folders(home)
-    version = settings.model_version or bundle.pointed(home) or max(there, default=None)
+    there = bundle.find_version_folders(home)
+    version = settings.model_version or bundle.read_current_version(home) or max(there, default=None)
     if version is None:
-        raise BundleError(bundle.nothing_in(home))
+        raise BundleError(bundle.missing_model_message(home))
     found = there.get(version, home / str(version))
     sandbox.stand(found, settings.engine, _TRIAL_SECONDS)
     return found

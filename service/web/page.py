@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.http.errors import NotFoundError
 from service.http.messages import Handler, Reply, Request, Route, json_reply
 from service.inference.model import Model
@@ -80,7 +80,7 @@ def routes(index: Handler) -> list[Route]:
 def model_routes(model: Model) -> list[Route]:
     """The report of one version; another may have been trained without, or with other files."""
     files = {
-        name: Static(name, partial(model.bundle.content, REPORT + name), _REPORT) for name in report(model.manifest)
+        name: Static(name, partial(model.bundle.read_bytes, REPORT + name), _REPORT) for name in report(model.manifest)
     }
     return [
         Route("GET", "/page/report", lambda _: json_reply({"files": list(files)})),

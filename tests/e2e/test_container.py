@@ -165,7 +165,10 @@ def test_up_serves_the_shipped_model(project: Project, service: Container) -> No
     """After `docker compose up` in a fresh clone, real animals get their right names from the shipped model."""
     answers = {label: project.predict(values) for label, values in KNOWN.items()}
     assert {label: answer["label"] for label, answer in answers.items()} == {label: label for label in KNOWN}
-    assert answers["llama"]["model"] == {"name": "animals", "version": bundle.newest(SHIPPED_STORE, "animals").name}
+    assert answers["llama"]["model"] == {
+        "name": "animals",
+        "version": bundle.find_newest_version(SHIPPED_STORE, "animals").name,
+    }
     assert f"http://localhost:{project.port}/predict" in service.logs().decode(), "the log's example would not work"
 
 
@@ -312,7 +315,7 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
 @pytest.mark.parametrize("first", ["serve", "train"])
 def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Path, first: str) -> None:
     """Without a network, training adds a version to the store, which the service takes over. Either may come first."""
-    version = int(bundle.newest(SHIPPED_STORE, "animals").name)
+    version = int(bundle.find_newest_version(SHIPPED_STORE, "animals").name)
     with fresh_project(engine, tmp_path) as project:
         if first == "serve":
             project.up()

@@ -12,7 +12,9 @@ import atheris
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-with atheris.instrument_imports(include=["service", "models.bundle", "gunicorn.asgi.parser", "json"]):
+with atheris.instrument_imports(
+    include=["service", "models.bundle", "models.manifest", "gunicorn.asgi.parser", "json"]
+):
     from fuzzing import TARGETS
 
 logging.disable()

@@ -13,6 +13,7 @@ from support.gunicorn_server import Server
 from benchmarks import openloop, peers, regression, results
 from benchmarks.bench import Bench
 from models import bundle
+from models.bundle import Bundle
 from service.settings import Settings
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -97,7 +98,7 @@ def test_every_peer_is_described_and_pinned(name: str) -> None:
 def test_every_protocol_asks_the_same_row() -> None:
     """A peer is asked in its own words for the same values."""
     settings = Settings()
-    manifest = bundle.read(bundle.newest(settings.model_store, settings.model_name)).manifest
+    manifest = Bundle.read(bundle.find_newest_version(settings.model_store, settings.model_name)).manifest
     row = manifest.golden[0].features
 
     named = json.loads(peers.read("fastapi").question(manifest, row))
@@ -109,7 +110,7 @@ def test_every_protocol_asks_the_same_row() -> None:
 def test_the_requests_that_compare_two_checkouts_are_answered_as_expected(server: Server) -> None:
     """Every kind of request gets its status; any other status ends the measurement."""
     settings = Settings()
-    shipped = bundle.read(bundle.newest(settings.model_store, settings.model_name))
+    shipped = Bundle.read(bundle.find_newest_version(settings.model_store, settings.model_name))
     exchanges = regression.exchanges(Bench(shipped, (0,), (), rounds=1, seconds=1, open_seconds=1))
 
     for exchange in exchanges.values():

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from support.send import Send
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.app.routes import Service
 from service.inference.model import Model
 from service.openapi.document import document as describe

@@ -159,7 +159,7 @@ def test_a_model_without_a_report_has_a_page(store: Path) -> None:
 def test_a_report_that_was_changed_is_not_served(store: Path) -> None:
     """What is shown is what the manifest vouches for."""
     client = create_app(Settings(model_store=store)).test_client()
-    (bundle.newest(store, "animals") / "report" / "worst.svg").write_text("<svg/>")
+    (bundle.find_newest_version(store, "animals") / "report" / "worst.svg").write_text("<svg/>")
     assert client.get("/page/report/worst.svg").status_code == 500
 
 

@@ -35,7 +35,7 @@ def train(*arguments: object) -> subprocess.CompletedProcess[str]:
 def trained(out: Path, *arguments: object, name: str = "animals") -> Bundle:
     done = train("--out", out, *arguments)
     assert done.returncode == 0, done.stderr
-    return bundle.read(bundle.newest(out, name))
+    return Bundle.read(bundle.find_newest_version(out, name))
 
 
 class Trained(NamedTuple):
@@ -138,7 +138,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(
 def test_the_same_seed_makes_the_same_model(small: Trained) -> None:
     """Bit for bit on one machine, as the next version; another seed makes another."""
     more = ("--name", "pets", *SMALL)
-    first = bundle.read(small.store / "pets" / "1").manifest
+    first = Bundle.read(small.store / "pets" / "1").manifest
     again = trained(small.store, *more, name="pets").manifest
     other = trained(small.store, *more, "--seed", 1, name="pets").manifest
     assert [first.version, again.version, other.version] == [1, 2, 3]
@@ -175,7 +175,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     assert manifest.training.facts.keys() == {"Iris flowers.csv", "iris.toml"}
     assert manifest.metrics["cross_validation"]["network"]["accuracy"] > 0.9
     assert "stress" not in manifest.metrics["cross_validation"]["network"]
-    page = made.content("report/index.html").decode()
+    page = made.read_bytes("report/index.html").decode()
     assert "No animal was measured" not in page
     model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger(Memory()))
     answers = model.evaluate(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
@@ -230,7 +230,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.tensorflow
 def test_the_shipped_model_is_what_this_code_and_these_facts_make(tmp_path: Path) -> None:
     """Trained again in full: the facts are the same to the bit, the metrics within what machines may differ by."""
-    shipped = bundle.read(SHIPPED_STORE / "animals" / "1").manifest
+    shipped = Bundle.read(SHIPPED_STORE / "animals" / "1").manifest
     again = trained(tmp_path, "--no-report").manifest
     assert again.training.facts == shipped.training.facts
     assert again.training.settings == shipped.training.settings
@@ -248,7 +248,7 @@ def test_the_shipped_model_is_what_this_code_and_these_facts_make(tmp_path: Path
 
 def test_the_shipped_model_is_as_good_as_promised() -> None:
     """By its own cross-validation, and never below logistic regression on the same rows."""
-    metrics = bundle.read(SHIPPED_STORE / "animals" / "1").manifest.metrics["cross_validation"]
+    metrics = Bundle.read(SHIPPED_STORE / "animals" / "1").manifest.metrics["cross_validation"]
     ours, logistic = metrics["network"], metrics["logistic regression"]
     assert ours["accuracy"] >= 0.99
     assert min(ours["recall"].values()) >= 0.975

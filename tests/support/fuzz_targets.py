@@ -19,7 +19,8 @@ from gunicorn.asgi.parser import PythonProtocol
 from pydantic import ValidationError
 
 from models import bundle
-from models.bundle import Bundle, Manifest, Weights
+from models.bundle import Bundle
+from models.manifest import Manifest, Weights
 from service.app import api_keys
 from service.app.asgi import Application
 from service.app.pipeline import Gate

@@ -11,7 +11,18 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import Bundle, Dense, Feature, Golden, Layer, Manifest, Normalization, Reference, Training, Weights
+from models.bundle import Bundle
+from models.manifest import (
+    DenseWeights,
+    Feature,
+    GoldenRow,
+    Layer,
+    Manifest,
+    NormalizationWeights,
+    Reference,
+    Training,
+    Weights,
+)
 
 Doubles = NDArray[np.float64]
 
@@ -71,11 +82,11 @@ class Network:
     @property
     def numbers(self) -> Weights:
         layers = zip(self.weights, self.biases, strict=True)
-        dense = [Dense(weights=weights.tolist(), bias=bias.tolist()) for weights, bias in layers]
+        dense = [DenseWeights(weights=weights.tolist(), bias=bias.tolist()) for weights, bias in layers]
         if not self.normal:
             return Weights(layers=dict(zip(self.names, dense, strict=True)))
         mean, deviation = self.normal
-        normalization = Normalization(mean=mean.tolist(), standard_deviation=deviation.tolist())
+        normalization = NormalizationWeights(mean=mean.tolist(), standard_deviation=deviation.tolist())
         return Weights(layers=dict(zip(self.names, [normalization, *dense], strict=True)))
 
     def outputs(self, rows: Doubles) -> dict[str, Doubles]:
@@ -117,7 +128,7 @@ def make(store: Path, network: Network, *, background: int = 20, alike: int = 1,
             ranges=dict.fromkeys(labels, dict.fromkeys(names, (-2, 2))),
         ),
         golden=tuple(
-            Golden(
+            GoldenRow(
                 features=tuple(row.tolist()), outputs={name: tuple(out[i].tolist()) for name, out in outputs.items()}
             )
             for i, row in enumerate(golden)
@@ -129,7 +140,7 @@ def make(store: Path, network: Network, *, background: int = 20, alike: int = 1,
     with bundle.draft(store / "handmade") as folder:
         (folder / bundle.MODEL_LITERT).write_bytes(_file(network))
         (folder / bundle.WEIGHTS).write_text(network.numbers.model_dump_json())
-        return bundle.read(bundle.publish(folder, manifest))
+        return Bundle.read(bundle.publish(folder, manifest))
 
 
 def _file(network: Network) -> bytes:

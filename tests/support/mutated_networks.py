@@ -17,8 +17,7 @@ from random import Random
 
 import numpy as np
 
-from models import bundle
-from models.bundle import MANIFEST, MODEL_LITERT, WEIGHTS, BundleError
+from models.bundle import MANIFEST, MODEL_LITERT, WEIGHTS, Bundle, BundleError
 from service.http.errors import StartupError
 from service.inference import engine, sandbox
 from service.settings import SHIPPED_STORE
@@ -97,7 +96,7 @@ def _try_many(numbers: range) -> None:
 
 def _expected() -> tuple[engine.Array, dict[str, engine.Array]]:
     """Rows from all over the schema, and what the network that ships answers to them, by layer."""
-    found = bundle.read(SHIPPED)
+    found = Bundle.read(SHIPPED)
     bounds = np.array([(feature.minimum, feature.maximum) for feature in found.manifest.features])
     spread = np.random.default_rng(0).uniform(bounds[:, 0], bounds[:, 1], (200, len(bounds)))
     rows = np.concatenate([found.manifest.background, spread]).astype(np.float32)
@@ -105,7 +104,7 @@ def _expected() -> tuple[engine.Array, dict[str, engine.Array]]:
 
 
 def _verdict(folder: Path, rows: engine.Array, expected: dict[str, engine.Array]) -> str:
-    found = bundle.read(folder)
+    found = Bundle.read(folder)
     try:
         sandbox.require_sound(found, "litert")
     except (BundleError, StartupError):

@@ -11,15 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from models import bundle
-from models.bundle import (
-    GOLDEN_TOLERANCE,
-    MANIFEST,
-    MODEL_KERAS,
-    MODEL_LITERT,
-    BundleError,
-    Manifest,
-    find_golden_mismatch,
-)
+from models.bundle import MANIFEST, MODEL_KERAS, MODEL_LITERT, Bundle, BundleError
+from models.manifest import GOLDEN_TOLERANCE, Manifest, find_golden_mismatch
 from service.settings import SHIPPED_STORE
 
 SHIPPED = SHIPPED_STORE / "animals" / "1"
@@ -32,7 +25,7 @@ def folder(store: Path) -> Path:
 
 @pytest.fixture
 def manifest() -> Manifest:
-    return bundle.read(SHIPPED).manifest
+    return Bundle.read(SHIPPED).manifest
 
 
 def edit(**changes: object) -> Callable[[Path], None]:
@@ -167,7 +160,7 @@ def test_a_broken_bundle_is_refused_by_file(folder: Path, broken: Callable[[Path
     """Whatever was done to a bundle, reading it says in one line which file it was."""
     broken(folder)
     with pytest.raises(BundleError) as refused:
-        bundle.read(folder)
+        Bundle.read(folder)
     assert str(folder) in str(refused.value)
     assert named in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -175,13 +168,13 @@ def test_a_broken_bundle_is_refused_by_file(folder: Path, broken: Callable[[Path
 
 def test_content_is_verified_again_when_it_is_used(folder: Path) -> None:
     """A file that changes after the bundle was read is not what is loaded."""
-    found = bundle.read(folder)
-    assert found.content(MODEL_LITERT) == (SHIPPED / MODEL_LITERT).read_bytes()
+    found = Bundle.read(folder)
+    assert found.read_bytes(MODEL_LITERT) == (SHIPPED / MODEL_LITERT).read_bytes()
     flip(MODEL_LITERT)(folder)
     with pytest.raises(BundleError, match=MODEL_LITERT):
-        found.content(MODEL_LITERT)
+        found.read_bytes(MODEL_LITERT)
     with pytest.raises(BundleError, match=r"weights\.bin"):
-        found.content("weights.bin")
+        found.read_bytes("weights.bin")
 
 
 def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
@@ -189,15 +182,15 @@ def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
     for name in ("2", "10", "9", "0", "01", "-1", "latest", ".draft-x", "²"):
         (store / "animals" / name).mkdir()
     (store / "animals" / "11").write_text("a file")
-    assert bundle.versions(store, "animals") == [1, 2, 9, 10]
-    assert bundle.newest(store, "animals").name == "10"
+    assert bundle.list_versions(store, "animals") == [1, 2, 9, 10]
+    assert bundle.find_newest_version(store, "animals").name == "10"
 
 
 @pytest.mark.parametrize("name", ["nobody", "../animals", ""])
 def test_a_store_without_that_model_says_what_to_do(tmp_path: Path, name: str) -> None:
     """The error names the folder and both remedies: train one, or say where one is."""
     with pytest.raises(BundleError, match=r"models\.train.*MENAGERIE_MODEL_STORE"):
-        bundle.newest(tmp_path, name)
+        bundle.find_newest_version(tmp_path, name)
 
 
 def test_what_is_published_reads_back(tmp_path: Path, manifest: Manifest) -> None:
@@ -209,7 +202,7 @@ def test_what_is_published_reads_back(tmp_path: Path, manifest: Manifest) -> Non
             (draft / "report" / "index.html").write_text("<p>good</p>")
             published = bundle.publish(draft, manifest)
         assert published == tmp_path / "animals" / str(version)
-        found = bundle.read(published)
+        found = Bundle.read(published)
         assert found.manifest.version == version
         assert set(found.manifest.files) == {MODEL_LITERT, "report/index.html"}
         assert published.stat().st_mode & 0o055 == 0o055
@@ -239,8 +232,8 @@ def test_trainers_that_publish_at_once_each_get_a_version(tmp_path: Path, manife
         thread.start()
     for thread in threads:
         thread.join()
-    found = [bundle.read(tmp_path / "animals" / str(version)) for version in range(1, 9)]
-    assert {one.content("number") for one in found} == {str(number).encode() for number in range(8)}
+    found = [Bundle.read(tmp_path / "animals" / str(version)) for version in range(1, 9)]
+    assert {one.read_bytes("number") for one in found} == {str(number).encode() for number in range(8)}
 
 
 def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:

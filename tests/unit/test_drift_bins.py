@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 from support import sampled_animals
 
-from models.bundle import Manifest, Reference
+from models.manifest import Manifest, Reference
 from service.http.context import Predicted
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins, cells_of, noise, psi
@@ -89,7 +89,7 @@ def of_whole_numbers(model: Model, values: NDArray[np.float64], *, shares: bool)
     probabilities = model.manifest.reference.probabilities
     quantiles = np.quantile(values, probabilities).astype(np.float32)
     below = tuple(float((values <= quantile).mean()) for quantile in quantiles)
-    names = model.manifest.names
+    names = model.manifest.feature_names
     reference = Reference(
         probabilities=probabilities,
         features=dict.fromkeys(names, tuple(quantiles.tolist())),

@@ -15,7 +15,7 @@ from service.settings import SHIPPED_STORE
 
 @pytest.fixture(scope="module")
 def shipped() -> Bundle:
-    return bundle.read(bundle.newest(SHIPPED_STORE, "animals"))
+    return Bundle.read(bundle.find_newest_version(SHIPPED_STORE, "animals"))
 
 
 @pytest.fixture(scope="module")

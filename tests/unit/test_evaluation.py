@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from models import bundle, plots
+from models import plots
 from models.bundle import Bundle
 from models.evaluate import Scores, summary, together
 from service.settings import SHIPPED_STORE
@@ -15,7 +15,7 @@ from service.settings import SHIPPED_STORE
 
 @pytest.fixture
 def shipped() -> Bundle:
-    return bundle.read(SHIPPED_STORE / "animals" / "1")
+    return Bundle.read(SHIPPED_STORE / "animals" / "1")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_pictures_are_small_drawings_for_light_and_dark(scores: Scores) -> None:
 
 def test_the_page_stands_alone_and_says_what_it_rests_on(shipped: Bundle) -> None:
     """No script, no other host; that nothing was measured here comes first."""
-    page = shipped.content("report/index.html").decode()
+    page = shipped.read_bytes("report/index.html").decode()
     assert "<script" not in page
     assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)[\w/]", page)
     assert "No animal was measured" in page
@@ -81,7 +81,7 @@ def test_the_page_stands_alone_and_says_what_it_rests_on(shipped: Bundle) -> Non
 
 def test_the_data_agrees_with_the_manifest(shipped: Bundle) -> None:
     """And has a recall for every breed, worst first."""
-    data = json.loads(shipped.content("report/report.json"))
+    data = json.loads(shipped.read_bytes("report/report.json"))
     assert data["metrics"] == shipped.manifest.metrics
     assert len(data["recall_by_group"]) == 203
     recalls = [entry["recall"] for entry in data["recall_by_group"]]

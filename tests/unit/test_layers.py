@@ -11,7 +11,8 @@ from support.handmade_bundles import Network, make
 from test_model import edit
 
 from models import bundle
-from models.bundle import MODEL_KERAS, WEIGHTS, Bundle, File
+from models.bundle import MODEL_KERAS, WEIGHTS, Bundle
+from models.manifest import FileEntry, Layer, Weights
 from service.http.errors import NotExplainableError
 from service.inference import layers
 from service.inference.layers import Dense, Normalization
@@ -54,7 +55,7 @@ def test_the_shipped_weights_are_the_engines_own(model: Model) -> None:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     quiet = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    content = model.bundle.content(bundle.MODEL_LITERT)
+    content = model.bundle.read_bytes(bundle.MODEL_LITERT)
     interpreter = Interpreter(model_content=content, experimental_op_resolver_type=quiet)
     interpreter.allocate_tensors()
     held = {
@@ -72,7 +73,7 @@ def test_the_shipped_weights_are_what_keras_saved(model: Model) -> None:
     """The file is what `models.network` makes of the saved network."""
     network: Any = pytest.importorskip("models.network")
     saved = network.weights(network.load(model.bundle.folder / MODEL_KERAS))
-    assert saved == bundle.Weights.model_validate_json(model.bundle.content(WEIGHTS))
+    assert saved == Weights.model_validate_json(model.bundle.read_bytes(WEIGHTS))
 
 
 @pytest.mark.tensorflow
@@ -89,7 +90,7 @@ def test_every_network_that_keras_builds_can_be_taken_apart(features: int) -> No
     assert list(numbers) == [layer.name for layer in made.layers]
     for layer in made.layers:
         activation = layer.activation.__name__ if hasattr(layer, "activation") else "linear"
-        described = bundle.Layer(name=layer.name, units=layer.output.shape[-1], activation=activation)
+        described = Layer(name=layer.name, units=layer.output.shape[-1], activation=activation)
         part = layers._part(described, numbers[layer.name])  # noqa: SLF001
         np.testing.assert_allclose(part.forward(came), outputs[layer.name], rtol=1e-5, atol=1e-5)
         came = outputs[layer.name]
@@ -102,7 +103,7 @@ def rewritten(found: Bundle, content: bytes | None) -> Bundle:
     (found.folder / WEIGHTS).unlink()
     if content is not None:
         (found.folder / WEIGHTS).write_bytes(content)
-        files[WEIGHTS] = File(size=len(content), sha256=sha256(content).hexdigest())
+        files[WEIGHTS] = FileEntry(size=len(content), sha256=sha256(content).hexdigest())
     return Bundle(found.folder, found.manifest.model_copy(update={"files": files}))
 
 
@@ -124,7 +125,7 @@ def test_weights_that_are_not_the_networks_are_not_shown(
 ) -> None:
     """None, of another shape, or others than give the golden rows."""
     found = make(tmp_path, Network.random((4, 5, 3), seed=3))
-    told = found.content(WEIGHTS)
+    told = found.read_bytes(WEIGHTS)
     changed = change(told)
     assert changed != told
     with pytest.raises(NotExplainableError, match=said):
@@ -139,7 +140,7 @@ def test_weights_that_miss_a_golden_row_are_not_shown(store: Path) -> None:
 
     edit(store, "golden", shift)
     with pytest.raises(NotExplainableError, match="weights of layer hidden_2 do not give"):
-        layers.read(bundle.read(store / "animals" / "1"))
+        layers.read(Bundle.read(store / "animals" / "1"))
 
 
 def test_an_activation_that_is_not_known_is_named(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_an_activation_that_is_not_known_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("{}")])
 def test_a_file_that_changed_since_the_start_is_not_read(store: Path, change: Callable[[Path], None]) -> None:
     """The weights would not be those that answer."""
-    shipped = bundle.read(store / "animals" / "1")
+    shipped = Bundle.read(store / "animals" / "1")
     change(shipped.folder / WEIGHTS)
     with pytest.raises(NotExplainableError, match="restart"):
         layers.read(shipped)

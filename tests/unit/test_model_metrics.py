@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from models.bundle import Manifest
+from models.manifest import Manifest
 from service.inference.model import Model
 from service.monitoring.model_metrics import CONFIDENCES, Counts, Ledger
 from service.monitoring.shared_counters import Memory

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from support.known_animals import NAMES, named
 
 from models import bundle
+from models.bundle import Bundle
 from service.settings import SHIPPED_STORE
 
-FEATURES = bundle.read(bundle.newest(SHIPPED_STORE, "animals")).manifest.features
+FEATURES = Bundle.read(bundle.find_newest_version(SHIPPED_STORE, "animals")).manifest.features
 rows_ = st.lists(st.tuples(*(st.floats(f.minimum, f.maximum) for f in FEATURES)), min_size=1, max_size=40)
 
 

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from models import animals, bundle, presets
+from models import animals, presets
+from models.bundle import Bundle
 from models.presets import FAMILIAR, link
 from service.inference.model import Model
 from service.settings import SHIPPED_STORE
 
-SHIPPED = json.loads(bundle.read(SHIPPED_STORE / "animals" / "1").content(f"report/{presets.FILE}"))
+SHIPPED = json.loads(Bundle.read(SHIPPED_STORE / "animals" / "1").read_bytes(f"report/{presets.FILE}"))
 
 
 def test_the_shipped_presets_are_those_of_the_facts() -> None:
@@ -24,7 +25,7 @@ def test_the_shipped_presets_are_those_of_the_facts() -> None:
 def test_every_preset_can_be_asked_about(model: Model) -> None:
     """All features, within the bounds, and mostly recognised."""
     for preset in SHIPPED["presets"]:
-        assert list(preset["features"]) == list(model.manifest.names)
+        assert list(preset["features"]) == list(model.manifest.feature_names)
         for feature in model.features:
             assert feature.minimum <= preset["features"][feature.name] <= feature.maximum
     rows = np.array([list(preset["features"].values()) for preset in SHIPPED["presets"]], np.float32)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.http.errors import TableError, UnacceptableError
 from service.inference.validation import Validator
 from service.score.columns import Columns

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.inference.engine import Array
 from service.inference.sweep import Answer, knots, sweep
 

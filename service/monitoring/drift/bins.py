@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Manifest, Reference
+from models.manifest import Manifest, Reference
 from service.http.context import Predicted
 
 Counts = NDArray[np.int64]
@@ -44,7 +44,7 @@ class Bins:
     def __init__(self, manifest: Manifest) -> None:
         reference, trained = manifest.reference, manifest.training.rows
         self.features: dict[str, Variable] = {}
-        for index, name in enumerate(manifest.names):
+        for index, name in enumerate(manifest.feature_names):
             edges, shares = _cut(reference, name)
             start = index * _STRIDE
             then = _shares(np.append(shares, 0), trained)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
-from models.bundle import Feature
+from models.manifest import Feature
 
 _REFUSED = 0.02  # share of a feature's values beyond its bounds from which on that is what is told of it
 _TURNED = 0.05  # how much likelier than even a value now lies above, or below, one of the training rows

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.bundle import Feature
+from models.manifest import Feature
 from service.inference.model import Model
 from service.monitoring.drift import shift
 from service.monitoring.drift.bins import Variable, psi
