@@ -3,32 +3,21 @@
 import argparse
 import itertools
 import json
-import socket
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
 
-from benchmarks import load, peers, server, tree
+from benchmarks import peers, server, tree
 from benchmarks.bench import Bench, prepare
+from benchmarks.closed_loop_client import Exchange, saturate
 from benchmarks.protocols import questions
 from benchmarks.results import FIGURES, Figure, cell
 
 BATCH = 1000  # rows
-WARM_UP = 0.3  # seconds before each measurement
+WARM_UP = 0.2  # seconds
+TURNS = 4  # of each checkout with each request in a round
 _RATIO = Figure("ratio", "x", ratio=False)
-
-
-class Exchange(NamedTuple):
-    """A request and the status of its response; each copy of a ``traced`` one has its own trace and request ID."""
-
-    path: str
-    body: bytes
-    status: int = 200
-    traced: bool = False
-    connections: int = load.CONNECTIONS
 
 
 def exchanges(bench: Bench) -> dict[str, Exchange]:
@@ -47,61 +36,22 @@ def exchanges(bench: Bench) -> dict[str, Exchange]:
     }
 
 
-def messages(exchange: Exchange) -> Iterator[bytes]:
-    """The request's bytes, again and again."""
-    head = f"POST {exchange.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n".encode()
-    rest = b"Content-Length: %d\r\n\r\n%b" % (len(exchange.body), exchange.body)
-    if not exchange.traced:
-        return itertools.repeat(head + rest)
-    own = b"traceparent: 00-%032x-%016x-01\r\nX-Request-ID: request-%d\r\n"
-    return (head + own % (number, number, number) + rest for number in itertools.count(1))
+def measure(bench: Bench, roots: Sequence[Path]) -> list[dict[str, float]]:
+    """For the service of each checkout, server CPU time per request in µs by the exchange's name.
 
-
-def saturate(port: int, exchange: Exchange, seconds: float) -> int:
-    """Keep a request under way on every connection and return the number of responses.
-
-    Raises:
-        PeerError: a response has another status than the exchange expects.
+    All of them run, one is under load at a time, and they take short turns, so that a disturbance meets them alike.
     """
-    responses, requests = 0, messages(exchange)
     with ExitStack() as stack:
-        sockets = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(exchange.connections)]
-        waiting = [(stack.enter_context(each), stack.enter_context(each.makefile("rb"))) for each in sockets]
-        for connection, _ in waiting:
-            connection.sendall(next(requests))
-        deadline = time.monotonic() + seconds
-        while waiting:
-            for connection, stream in tuple(waiting):
-                if (status := receive(stream)) != exchange.status:
-                    raise peers.PeerError(f"{exchange.path} answers {status} instead of {exchange.status}")
-                responses += 1
-                if time.monotonic() < deadline:
-                    connection.sendall(next(requests))
-                else:
-                    waiting.remove((connection, stream))
-    return responses
-
-
-def receive(stream: BinaryIO) -> int:
-    """Read one response to its end and return its status."""
-    status, length = int(stream.readline()[9:12]), 0
-    while (line := stream.readline()).strip():
-        name, _, value = line.partition(b":")
-        length = int(value) if name.lower() == b"content-length" else length
-    stream.read(length)
-    return status
-
-
-def measure(bench: Bench, root: Path) -> dict[str, float]:
-    """Server CPU time per request in µs by the exchange's name, for the service in the checkout at ``root``."""
-    cpu_us = {}
-    with bench.ours(root=root) as running, server.on({bench.load_core}):
+        ports = [stack.enter_context(bench.ours(root=root)).port for root in roots]
+        stack.enter_context(server.on({bench.load_core}))
+        cpu_us = [dict.fromkeys(exchanges(bench), 0.0) for _ in roots]
         for name, exchange in exchanges(bench).items():
-            saturate(running.port, exchange, WARM_UP)
-            tree.await_idle()
-            before = tree.cpu_seconds()
-            responses = saturate(running.port, exchange, bench.seconds)
-            cpu_us[name] = (tree.cpu_seconds() - before) / responses * 1e6
+            for port in ports:
+                saturate(port, exchange, WARM_UP)
+            for _, (port, of_checkout) in itertools.product(range(TURNS), zip(ports, cpu_us, strict=True)):
+                before = tree.cpu_seconds()
+                responses = saturate(port, exchange, bench.seconds / TURNS)
+                of_checkout[name] += (tree.cpu_seconds() - before) / responses * 1e6 / TURNS
     return cpu_us
 
 
@@ -125,16 +75,17 @@ def main() -> None:
         prog="python -m benchmarks.regression", description="Server CPU time per request here and in another checkout."
     )
     parser.add_argument("--against", type=Path, required=True, metavar="PATH", help="the other checkout")
-    parser.add_argument("--rounds", type=int, default=10, help="of both checkouts in turn (10)")
-    parser.add_argument("--seconds", type=float, default=1, help="of load with each request (1)")
+    parser.add_argument("--rounds", type=int, default=5, help="each with newly started services (5)")
+    parser.add_argument(
+        "--seconds", type=float, default=2, help="of load on each service with each request in a round (2)"
+    )
     options = parser.parse_args()
     bench = prepare([], options.rounds, options.seconds)
-    other, this = [], []
+    rounds = []
     for number in range(options.rounds):
-        other.append(measure(bench, options.against.resolve()))
-        this.append(measure(bench, peers.ROOT))
+        rounds.append(measure(bench, (options.against.resolve(), peers.ROOT)))
         print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)  # noqa: T201
-    print(table(other, this))  # noqa: T201
+    print(table(*zip(*rounds, strict=True)))  # noqa: T201
 
 
 if __name__ == "__main__":

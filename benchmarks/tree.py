@@ -1,7 +1,7 @@
-"""The processes of the server that runs now: what they used, and their end.
+"""The processes of the servers that run now: what they used, and how they are ended.
 
-One server runs at a time, and no load generator lives while these are called, so the server is every descendant of
-this process, also what it daemonized: orphans are adopted here (`adopt_orphans`) and not at process 1.
+No load generator runs while these functions are called, so every descendant of this process belongs to a server, also
+one that daemonized: this process adopts orphans (`adopt_orphans`) in the place of process 1.
 """
 
 import ctypes

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support.gunicorn_server import Server
 
-from benchmarks import openloop, peers, regression, results
+from benchmarks import closed_loop_client, openloop, peers, regression, results
 from benchmarks.bench import Bench
 from models import bundle
 from models.bundle import Bundle
@@ -114,14 +114,16 @@ def test_the_requests_that_compare_two_checkouts_are_answered_as_expected(server
     exchanges = regression.exchanges(Bench(shipped, (0,), (), rounds=1, seconds=1, open_seconds=1))
 
     for exchange in exchanges.values():
-        assert regression.saturate(server.port, exchange, seconds=0.1) >= exchange.connections
+        assert closed_loop_client.saturate(server.port, exchange, seconds=0.1) >= exchange.connections
     with pytest.raises(peers.PeerError, match="/predict answers 422 instead of 200"):
-        regression.saturate(server.port, exchanges["422"]._replace(status=200), seconds=0.1)
+        closed_loop_client.saturate(server.port, exchanges["422"]._replace(status=200), seconds=0.1)
 
 
 def test_each_traced_request_has_its_own_identifiers() -> None:
     """So that a cache of parsed headers does not flatter a checkout that has one."""
-    first, second, *_ = itertools.islice(regression.messages(regression.Exchange("/predict", b"{}", traced=True)), 2)
+    first, second, *_ = itertools.islice(
+        closed_loop_client.messages(closed_loop_client.Exchange("/predict", b"{}", traced=True)), 2
+    )
 
     assert first != second
     assert first.splitlines()[3:5] == [b"traceparent: 00-%032x-%016x-01" % (1, 1), b"X-Request-ID: request-1"]
