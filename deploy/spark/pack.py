@@ -1,6 +1,6 @@
-"""`python deploy/spark/pack.py FOLDER`: what the executors need, as one archive: packages, code and the bundle.
+"""Packs what Spark executors need into one archive: `python deploy/spark/pack.py FOLDER`.
 
-The packages are those of the lock, for this platform and this Python's minor version; they are installed once.
+The archive holds the locked packages, for this platform and this minor version of Python, the code and the bundle.
 """
 
 import filecmp
@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 
 from models.bundle import Bundle
-from service.score import served
+from service.score.model_loader import find_bundle
 from service.settings import SHIPPED_STORE, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -19,32 +19,32 @@ LOCK = ROOT / "requirements" / "score.txt"
 CODE = ("models/__init__.py", "models/bundle.py", "models/manifest.py", "service")
 
 
-def pack(home: Path) -> Path:
-    """The archive, in ``home``: its packages from an earlier time, its code and its bundle as they are now."""
-    inside, installed = home / "menagerie", home / "score.txt"
-    if not installed.exists() or not filecmp.cmp(installed, LOCK, shallow=False):
-        shutil.rmtree(home, ignore_errors=True)
+def pack(folder: Path) -> Path:
+    """Create the archive in ``folder``. Code and bundle are copied each time; packages only if the lock has changed."""
+    content, installed_lock = folder / "menagerie", folder / "score.txt"
+    if not installed_lock.exists() or not filecmp.cmp(installed_lock, LOCK, shallow=False):
+        shutil.rmtree(folder, ignore_errors=True)
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
-        subprocess.run([*command, "--require-hashes", "--target", inside, "--requirement", LOCK], check=True)
-        shutil.copy(LOCK, installed)
+        subprocess.run([*command, "--require-hashes", "--target", content, "--requirement", LOCK], check=True)
+        shutil.copy(LOCK, installed_lock)
     for name in ("models", "service"):
-        shutil.rmtree(inside / name, ignore_errors=True)
+        shutil.rmtree(content / name, ignore_errors=True)
     for name in CODE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (inside / name).parent.mkdir(exist_ok=True)
-        copy(ROOT / name, inside / name)
+        (content / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, content / name)
     settings = Settings.load()
-    bundle = Bundle.read(served.folder(settings))
-    store = inside / SHIPPED_STORE.relative_to(ROOT)
+    bundle = Bundle.read(find_bundle(settings))
+    store = content / SHIPPED_STORE.relative_to(ROOT)
     shutil.copytree(bundle.folder, store / settings.model_name / str(bundle.manifest.version))
-    archive = home / "menagerie.tar"
+    archive = folder / "menagerie.tar"
     with tarfile.open(archive, "w") as tar:
-        for path in sorted(inside.iterdir()):  # one by one: Spark unpacks no archive that has "." in it
-            tar.add(path, path.name, filter=_wanted)
+        for path in sorted(content.iterdir()):  # one by one, because Spark does not unpack an archive with an entry "."
+            tar.add(path, path.name, filter=_skip_unused)
     return archive
 
 
-def _wanted(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _skip_unused(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     return None if Path(member.name).name in {"tests", "include", "__pycache__"} else member
 
 

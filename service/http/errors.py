@@ -1,7 +1,6 @@
 """Everything that can go wrong, and how it is told.
 
 StartupError                   the service cannot start; one line for the operator
-TableError                     a table cannot be scored; likewise
 RequestError                   a request cannot be answered; a problem for the client (RFC 9457)
 ├── NotJsonError            400
 ├── BadTensorError          400  JSON and bytes that are no inference of the Open Inference Protocol
@@ -34,10 +33,6 @@ OUT_OF_BOUNDS = "out_of_bounds"
 
 class StartupError(Exception):
     """The service cannot start as it is set up; the message is one line that names the fault and the remedy."""
-
-
-class TableError(Exception):
-    """A table cannot be read, scored or written; the message is one line that names the fault and the remedy."""
 
 
 class Fault(NamedTuple):

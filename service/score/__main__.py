@@ -1,4 +1,4 @@
-"""`python -m service.score INPUT OUTPUT`: a table in, its answers out, what cannot be answered beside them."""
+"""The command line of table scoring: `python -m service.score INPUT OUTPUT`."""
 
 import argparse
 import os
@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import NoReturn
 
 from models.bundle import BundleError
-from service.http.errors import StartupError, TableError
-from service.score import options
+from service.http.errors import StartupError
+from service.score.errors import TableError
+from service.score.formats import FileFormat
+from service.score.options import ColumnOptions, ScoreOptions, add_column_arguments
 
-_PART = 1_000_000
-_STOPPED = 130
+_DEFAULT_PART_ROWS = 1_000_000
+_EXIT_INTERRUPTED = 130
 
 
-def arguments(given: list[str] | None = None) -> argparse.Namespace:
-    """The command line; exits with 2 and a sentence if it is not one."""
+def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
+    """The options on the command line; if they are invalid, prints why and exits with status 2."""
     parser = argparse.ArgumentParser(
         prog="python -m service.score",
         description="Score a table with the model that the service would serve (MENAGERIE_MODEL_STORE and so on).",
@@ -28,65 +30,78 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "input", type=Path, metavar="INPUT", help="a file, a folder of files, or - for the standard input"
     )
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="a file, a folder, or - for the standard output")
-    kinds = ("csv", "parquet", "arrow")
-    parser.add_argument("--from", dest="kind", choices=kinds, help="INPUT's format, if its name does not say it")
-    parser.add_argument("--to", choices=kinds, help="OUTPUT's (default: what its name says, or INPUT's)")
-    options.add(parser)
+    formats = [file_format.value for file_format in FileFormat]
+    parser.add_argument("--from", dest="from_", choices=formats, help="INPUT's format, if its name does not say it")
+    parser.add_argument("--to", choices=formats, help="OUTPUT's (default: what its name says, or INPUT's)")
+    add_column_arguments(parser)
     parser.add_argument("--rejects", type=Path, metavar="PATH", help="where rejected rows go (default: OUTPUT.rejects)")
     parser.add_argument("--delimiter", default=",", help="between a CSV's values (default: a comma)")
-    parser.add_argument("--part-rows", type=_count, default=_PART, help=f"of each part in a folder (default: {_PART})")
+    rows = _DEFAULT_PART_ROWS
+    parser.add_argument("--part-rows", type=_positive, default=rows, help=f"of each part in a folder (default: {rows})")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--threads", type=_count, default=cores, help="default: one for each core that it may use")
+    parser.add_argument("--threads", type=_positive, default=cores, help="default: one for each core that it may use")
     parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    chosen = parser.parse_args(given)
-    if len(chosen.delimiter) != 1:
+    arguments = parser.parse_args(argv)
+    if len(arguments.delimiter) != 1:
         parser.error("--delimiter must be one character")
-    return chosen
+    return ScoreOptions(
+        input_path=arguments.input,
+        output_path=arguments.output,
+        input_format=FileFormat(arguments.from_) if arguments.from_ else None,
+        output_format=FileFormat(arguments.to) if arguments.to else None,
+        rejects_path=arguments.rejects,
+        columns=ColumnOptions.from_arguments(arguments),
+        delimiter=arguments.delimiter,
+        part_rows=arguments.part_rows,
+        threads=arguments.threads,
+        quiet=arguments.quiet,
+    )
 
 
-def main(given: list[str] | None = None) -> int:
-    """Score as the command line says and return the exit code."""
-    chosen = arguments(given)
+def main(argv: list[str] | None = None) -> int:
+    """Run the job that the command line describes and return the exit status."""
+    options = parse_arguments(argv)
     try:
-        from service.score import run  # what needs a package that the service does not
+        from service.score.job import run_job  # imports pyarrow, which the service itself does not need
 
-        told = run.run(chosen)
+        summary = run_job(options)
     except (BundleError, StartupError, TableError) as error:
-        _say(error)
+        _print_to_stderr(error)
     except ModuleNotFoundError as error:
-        _say(f"scoring tables needs {error.name}: `pip install -r requirements/score.txt`")
+        _print_to_stderr(f"scoring tables needs {error.name}: `pip install -r requirements/score.txt`")
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on, so there is nobody to tell at the end
-        _say("whoever read the answers left")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's flush of standard output at exit succeeds
+        _print_to_stderr("whoever read the answers left")
     except OSError as error:
-        _say(f"{error.filename or 'a file'}: {error.strerror or error}; what was written so far is whole")
+        _print_to_stderr(f"{error.filename or 'a file'}: {error.strerror or error}; what was written so far is whole")
     except KeyboardInterrupt:
-        _say("stopped; parts that are done stay, and the same command goes on from there")
-        return _STOPPED
+        _print_to_stderr("stopped; parts that are done stay, and the same command goes on from there")
+        return _EXIT_INTERRUPTED
     else:
-        if not chosen.quiet:
-            _say(told)
+        if not options.quiet:
+            _print_to_stderr(summary)
         return 0
     return 2
 
 
-def _count(text: str) -> int:
+def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**12:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
 
 
-def _say(what: object) -> None:
-    sys.stderr.write(f"{what}\n")
+def _print_to_stderr(message: object) -> None:
+    sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
 
 
-def _stop(_sent: int, _frame: object) -> NoReturn:
+def _interrupt(_signal: int, _frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _stop)
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")  # Arrow's usual one keeps what other threads freed
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Arrow's default allocator keeps memory that other threads freed: docs/tables.md, "Memory".
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
     if code := main():
-        os._exit(code)  # now, even if a thread still reads from who says nothing
+        os._exit(code)  # do not wait for a thread that is blocked on a silent standard input

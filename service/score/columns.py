@@ -1,7 +1,7 @@
-"""Arrow columns to rows of numbers, and what is wrong with each value: `inference.validation` for whole columns.
+"""Feature values from Arrow columns, checked by whole columns as `service.inference.validation` checks rows.
 
-A number is the same as in a request: a double, then the float32 nearest to it. A bound counts in the column's own
-precision. A null is a missing value. Only where all there is is text, as in CSV, does text count as a number.
+A number is read as in a request: as a double, then rounded to the nearest float32. Bounds are compared in the column's
+own precision. A null is a missing value. Text counts as a number only in a table of text, such as CSV.
 """
 
 import difflib
@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.manifest import Feature
-from service.http.errors import TableError
+from service.inference.engine import Array
+from service.score.errors import TableError
 
-Array = NDArray[np.float32]
 Codes = NDArray[np.uint8]
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"  # what Arrow casts
-_NOTHING = pa.array(["", "NA", "N/A", "NULL", "null"])
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"  # what Arrow's cast accepts
+_MISSING_TEXT = pa.array(["", "NA", "N/A", "NULL", "null"])
 
 
-class Code(IntEnum):
-    """What is wrong with a value; 0 is nothing."""
+class FaultCode(IntEnum):
+    """What is wrong with one value; a valid value has the code 0."""
 
     MISSING = 1
     NOT_FINITE = 2
@@ -36,109 +36,113 @@ class Code(IntEnum):
     OBJECT = 7
 
 
-class Columns:
-    """Where a table has the features: ``names`` are its columns', one a feature, in the schema's order.
+class FeatureColumns:
+    """The columns of a table that hold the features; ``names`` lists them in the order of the model's schema.
 
-    In a table that is ``text`` all values are strings.
+    With ``all_text``, every column of the table is a string column.
 
     Raises:
         TableError: a feature has no column, or more than one.
     """
 
     def __init__(
-        self, features: Sequence[Feature], schema: pa.Schema, mapping: Mapping[str, str], *, text: bool
+        self, features: Sequence[Feature], schema: pa.Schema, mapping: Mapping[str, str], *, all_text: bool
     ) -> None:
         self._features = features
-        self._text = text
+        self._all_text = all_text
+        feature_names = [feature.name for feature in features]
         for name in mapping:
-            if name not in {feature.name for feature in features}:
-                raise TableError(f"--map {name}: no such feature; {nearest(name, [one.name for one in features])}")
-        self.names = [mapping.get(feature.name, feature.name) for feature in features]
-        for feature, name in zip(features, self.names, strict=True):
-            if not (found := schema.get_all_field_indices(name)):
-                told = nearest(name, schema.names)
-                raise TableError(f"no column {name}: {told}; --map {feature.name}=COLUMN names another")
-            if len(found) > 1:
-                raise TableError(f"{len(found)} columns are named {name}: rename all but one")
+            if name not in feature_names:
+                raise TableError(f"--map {name}: no such feature; {suggest_name(name, feature_names)}")
+        self.names = [mapping.get(name, name) for name in feature_names]
+        for feature_name, name in zip(feature_names, self.names, strict=True):
+            if not (indices := schema.get_all_field_indices(name)):
+                hint = suggest_name(name, schema.names)
+                raise TableError(f"no column {name}: {hint}; --map {feature_name}=COLUMN names another")
+            if len(indices) > 1:
+                raise TableError(f"{len(indices)} columns are named {name}: rename all but one")
 
-    def read(self, batch: pa.RecordBatch) -> tuple[Array, Codes]:
-        """The features' values, float32 [rows, features], and a `Code` for each, 0 for a good one."""
+    def extract(self, batch: pa.RecordBatch) -> tuple[Array, Codes]:
+        """The features' values, float32 [rows, features], and their fault codes in the same shape."""
         rows = np.empty((batch.num_rows, len(self.names)), np.float32)
         codes = np.zeros(rows.shape, np.uint8)
-        with np.errstate(over="ignore", invalid="ignore"):  # whatever is too large for a float32 has a code
+        with np.errstate(over="ignore", invalid="ignore"):  # a value too large for float32 has a fault code
             for index, (feature, name) in enumerate(zip(self._features, self.names, strict=True)):
-                values, codes[:, index] = self._column(batch.column(name), feature)
-                rows[:, index] = values
+                rows[:, index], codes[:, index] = self._extract_column(batch.column(name), feature)
         return rows, codes
 
-    def _column(self, column: pa.Array, feature: Feature) -> tuple[NDArray[Any], Codes | int]:
+    def _extract_column(self, column: pa.Array, feature: Feature) -> tuple[NDArray[Any], Codes | int]:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        if self._text:
-            column, strange = _numbers(column)
-        elif (code := _kind(column.type)) is not None:
-            column, strange = pa.nulls(len(column), pa.float64()), np.where(_nulls(column), Code.MISSING, code)
+        type_codes: Codes | None = None
+        if self._all_text:
+            column, type_codes = _parse_text(column)
+        elif (type_code := _type_code(column.type)) is not None:
+            type_codes = np.where(_is_null(column), FaultCode.MISSING, type_code)
+            column = pa.nulls(len(column), pa.float64())
         else:
-            column, strange = _doubles(column), None
-        return _judge(column, feature, strange)
+            column = _to_floats(column)
+        return _check_values(column, feature, type_codes)
 
 
-def _judge(column: pa.Array, feature: Feature, strange: Codes | None) -> tuple[NDArray[Any], Codes | int]:
-    """A column of numbers as such, and its codes; ``strange`` are those of values that were none."""
+def _check_values(column: pa.Array, feature: Feature, type_codes: Codes | None) -> tuple[NDArray[Any], Codes | int]:
+    """The values of a numeric column and their fault codes; ``type_codes`` has those of values that are no numbers."""
     values = column.to_numpy(zero_copy_only=False)
-    good = (values >= feature.minimum) & (values <= feature.maximum)  # NumPy takes a bound as what the values are
-    if column.null_count == 0 and good.all():
+    valid = (values >= feature.minimum) & (values <= feature.maximum)  # NumPy casts the bounds to the values' type
+    if column.null_count == 0 and valid.all():
         return values, 0
-    codes = np.where(good, 0, np.where(np.isfinite(values), Code.OUT_OF_BOUNDS, Code.NOT_FINITE)).astype(np.uint8)
-    codes[_nulls(column)] = Code.MISSING
-    if strange is not None:
-        codes = np.where(strange, strange, codes)
+    codes = np.where(valid, 0, np.where(np.isfinite(values), FaultCode.OUT_OF_BOUNDS, FaultCode.NOT_FINITE)).astype(
+        np.uint8
+    )
+    codes[_is_null(column)] = FaultCode.MISSING
+    if type_codes is not None:
+        codes = np.where(type_codes, type_codes, codes)
     return values, codes
 
 
-def _doubles(column: pa.Array) -> pa.Array:
-    """Numbers of any type as doubles, float32 as they are; of integers too long the nearest, as Python has them."""
-    kind = column.type
-    if kind in {pa.float32(), pa.float64()}:
+def _to_floats(column: pa.Array) -> pa.Array:
+    """A numeric column as doubles, float32 unchanged; an integer beyond 2^53 becomes the nearest double."""
+    if column.type in {pa.float32(), pa.float64()}:
         return column
-    if pa.types.is_decimal(kind):  # by way of its digits, because dividing by a power of ten is not exact
+    if pa.types.is_decimal(column.type):  # through its digits, because dividing by a power of ten is not exact
         return column.cast(pa.string()).cast(pa.float64())
     return column.cast(pa.float64(), safe=False)
 
 
-def _numbers(column: pa.Array) -> tuple[pa.Array, Codes | None]:
-    """Text as doubles, and codes for what is none."""
+def _parse_text(column: pa.Array) -> tuple[pa.Array, Codes | None]:
+    """A text column as doubles, with fault codes for missing values and for text that is not a number."""
     column = pc.ascii_trim_whitespace(column)
     try:
         return column.cast(pa.float64()), None
-    except pa.ArrowInvalid:  # something is no number: by and by, as the neighbours may be
-        number = pc.fill_null(pc.match_substring_regex(column, _NUMBER), False)  # noqa: FBT003 (the value for nulls)
-        nothing = pc.fill_null(pc.is_in(column, value_set=_NOTHING), True)  # noqa: FBT003
-        codes = np.where(_numpy(nothing), Code.MISSING, np.where(_numpy(number), 0, Code.STRING))
-        return pc.if_else(number, column, None).cast(pa.float64()), codes.astype(np.uint8)
+    except pa.ArrowInvalid:  # at least one value is not a number, so each is looked at
+        is_number = pc.fill_null(pc.match_substring_regex(column, _NUMBER), False)  # noqa: FBT003 (the value for nulls)
+        is_missing = pc.fill_null(pc.is_in(column, value_set=_MISSING_TEXT), True)  # noqa: FBT003
+        codes = np.where(_to_numpy(is_number), 0, FaultCode.STRING)
+        codes = np.where(_to_numpy(is_missing), FaultCode.MISSING, codes)
+        return pc.if_else(is_number, column, None).cast(pa.float64()), codes.astype(np.uint8)
 
 
-def _kind(kind: pa.DataType) -> Code | None:
-    """What a request's JSON would have where a column has this type; None for a number."""
+def _type_code(dtype: pa.DataType) -> FaultCode | None:
+    """The fault of every value in a column of this type, named after the JSON type in a request; None for numbers."""
     types = pa.types
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind) or types.is_null(kind):
+    if types.is_integer(dtype) or types.is_floating(dtype) or types.is_decimal(dtype) or types.is_null(dtype):
         return None
-    if types.is_boolean(kind):
-        return Code.BOOLEAN
-    if types.is_struct(kind) or types.is_map(kind):
-        return Code.OBJECT
-    return Code.LIST if types.is_nested(kind) else Code.STRING  # dates and bytes are strings there
+    if types.is_boolean(dtype):
+        return FaultCode.BOOLEAN
+    if types.is_struct(dtype) or types.is_map(dtype):
+        return FaultCode.OBJECT
+    return FaultCode.LIST if types.is_nested(dtype) else FaultCode.STRING  # dates and bytes are strings in JSON
 
 
-def _nulls(column: pa.Array) -> NDArray[np.bool_]:
-    return _numpy(column.is_null())
+def _is_null(column: pa.Array) -> NDArray[np.bool_]:
+    return _to_numpy(column.is_null())
 
 
-def _numpy(flags: pa.Array) -> NDArray[np.bool_]:
+def _to_numpy(flags: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(flags.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint for whoever named a column that is not there."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"did you mean {near[0]}?" if near else "there is none at all"
+def suggest_name(name: str, known_names: Sequence[str]) -> str:
+    """A hint for an error message about an unknown ``name``: the most similar known one."""
+    matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0)
+    return f"did you mean {matches[0]}?" if matches else "there is none at all"

@@ -1,4 +1,4 @@
-"""What is wrong with rows, in the words of ``/predict``: codes in, lists of faults as an Arrow column out."""
+"""Fault codes as the faults that ``/predict`` reports, in an Arrow column of lists."""
 
 import math
 from collections import Counter
@@ -11,72 +11,74 @@ import pyarrow as pa
 from models.manifest import Feature
 from service.http.errors import Fault, UnacceptableError
 from service.inference.validation import Validator
-from service.score.columns import Code, Codes
+from service.score.columns import Codes, FaultCode
 
-FAULTS = pa.list_(pa.struct([pa.field(name, pa.string(), nullable=False) for name in Fault._fields]))
-OVERFLOWED = Fault("", "overflow", "the network's answer to this row is not finite")
+FAULT_LIST = pa.list_(pa.struct([pa.field(name, pa.string(), nullable=False) for name in Fault._fields]))
 
-Counts = Counter[str]
+FaultCounts = Counter[str]
 
-_EXAMPLES: dict[Code, Any] = {
-    Code.NOT_FINITE: math.nan,
-    Code.STRING: "",
-    Code.BOOLEAN: True,
-    Code.LIST: [],
-    Code.OBJECT: {},
+_OVERFLOW = Fault("", "overflow", "the network's answer to this row is not finite")
+_INVALID_VALUES: dict[FaultCode, Any] = {
+    FaultCode.NOT_FINITE: math.nan,
+    FaultCode.STRING: "",
+    FaultCode.BOOLEAN: True,
+    FaultCode.LIST: [],
+    FaultCode.OBJECT: {},
 }
 
 
-class Faults:
-    """The faults that ``features`` can have whose columns are ``names``.
+class FaultReporter:
+    """Turns fault codes into faults that name the columns ``names`` of the ``features``.
 
-    Each is asked of the validator once, so that its code and its words are the service's own.
+    Each fault comes from the validator, which is given one example of it, so code and message are the service's own.
     """
 
     def __init__(self, features: Sequence[Feature], names: Sequence[str]) -> None:
-        self._ask = Validator(features, max_rows=1, max_errors=1).rows
+        self._validate = Validator(features, max_rows=1, max_errors=1).rows
         self._features = features
         self._names = names
-        self._known: dict[tuple[int, int], Fault] = {}
+        self._faults: dict[tuple[int, int], Fault] = {}
 
-    def of(self, codes: Codes) -> tuple[pa.Array, Counts]:
-        """For each row of codes [rows, features] its faults, none of them without any, and how many there are of each.
+    def report(self, codes: Codes) -> tuple[pa.Array, FaultCounts]:
+        """The faults of each row of ``codes`` [rows, features], and how many rows have each fault.
 
-        A row without a fault was answered with what is no number.
+        A row without a code is one that the network overflowed on.
         """
         patterns, inverse, counts = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-        told = [self._told(pattern) for pattern in patterns.tolist()]
-        total: Counts = Counter()
-        for faults, count in zip(told, counts.tolist(), strict=True):
+        pattern_faults = [self._pattern_faults(pattern) for pattern in patterns.tolist()]
+        total: FaultCounts = Counter()
+        for faults, count in zip(pattern_faults, counts.tolist(), strict=True):
             total.update({f"{fault.field} {fault.code}".strip(): count for fault in faults})
-        return column(told).take(pa.array(inverse.reshape(-1))), total
+        return build_fault_column(pattern_faults).take(pa.array(inverse.reshape(-1))), total
 
-    def _told(self, pattern: list[int]) -> list[Fault]:
-        return [self._fault(index, code) for index, code in enumerate(pattern) if code] or [OVERFLOWED]
+    def _pattern_faults(self, pattern: list[int]) -> list[Fault]:
+        return [self._fault(index, code) for index, code in enumerate(pattern) if code] or [_OVERFLOW]
 
     def _fault(self, index: int, code: int) -> Fault:
-        if (index, code) not in self._known:
-            self._known[index, code] = self._asked(self._features[index], Code(code))._replace(field=self._names[index])
-        return self._known[index, code]
+        if (index, code) not in self._faults:
+            fault = self._provoke(self._features[index], FaultCode(code))
+            self._faults[index, code] = fault._replace(field=self._names[index])
+        return self._faults[index, code]
 
-    def _asked(self, feature: Feature, code: Code) -> Fault:
-        row = {one.name: one.minimum for one in self._features}
-        if code is Code.MISSING:
+    def _provoke(self, feature: Feature, code: FaultCode) -> Fault:
+        """The validator's fault for a row in which this feature alone has such a value."""
+        row: dict[str, Any] = {each.name: each.minimum for each in self._features}
+        if code is FaultCode.MISSING:
             del row[feature.name]
         else:
-            row[feature.name] = _EXAMPLES.get(code, _beyond(feature))
+            row[feature.name] = _INVALID_VALUES.get(code, _out_of_bounds_value(feature))
         try:
-            self._ask([row], "")
-        except UnacceptableError as refused:
-            return refused.faults[0]
+            self._validate([row], "")
+        except UnacceptableError as error:
+            return error.faults[0]
         raise AssertionError(f"{feature.name} takes what has the code {code}")
 
 
-def column(told: Sequence[Sequence[Fault]]) -> pa.Array:
-    """Lists of faults as a column of Arrow's."""
-    return pa.array([[fault._asdict() for fault in faults] for faults in told], FAULTS)
+def build_fault_column(row_faults: Sequence[Sequence[Fault]]) -> pa.Array:
+    """An Arrow column with one list of faults for each row."""
+    return pa.array([[fault._asdict() for fault in faults] for faults in row_faults], FAULT_LIST)
 
 
-def _beyond(feature: Feature) -> float:
+def _out_of_bounds_value(feature: Feature) -> float:
     above = math.nextafter(feature.maximum, math.inf)
     return above if math.isfinite(above) else math.nextafter(feature.minimum, -math.inf)

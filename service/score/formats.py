@@ -1,13 +1,13 @@
-"""The formats that tables come in: which one a name says, and its first rows and its last."""
+"""The file formats of tables, and how a file name states its format."""
 
 from enum import StrEnum
 from pathlib import Path
 
-from service.http.errors import TableError
+from service.score.errors import TableError
 
 
-class Format(StrEnum):
-    """A format, by the names that `--from` and `--to` know; ``arrow`` is both of its forms, file and stream."""
+class FileFormat(StrEnum):
+    """A format under its name for `--from` and `--to`; ``arrow`` is both the Arrow file and the Arrow stream format."""
 
     CSV = "csv"
     PARQUET = "parquet"
@@ -19,29 +19,35 @@ class Format(StrEnum):
 
 
 _SUFFIXES = {
-    ".csv": Format.CSV,
-    ".csv.gz": Format.CSV,
-    ".parquet": Format.PARQUET,
-    ".pq": Format.PARQUET,
-    ".arrow": Format.ARROW,
-    ".arrows": Format.ARROW,
-    ".feather": Format.ARROW,
-    ".ipc": Format.ARROW,
+    ".csv": FileFormat.CSV,
+    ".csv.gz": FileFormat.CSV,
+    ".parquet": FileFormat.PARQUET,
+    ".pq": FileFormat.PARQUET,
+    ".arrow": FileFormat.ARROW,
+    ".arrows": FileFormat.ARROW,
+    ".feather": FileFormat.ARROW,
+    ".ipc": FileFormat.ARROW,
 }
 
 
-def of(path: Path) -> Format | None:
-    """The format that a file's name says; None if it says none."""
-    return next((found for suffix, found in _SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
+def detect_format(path: Path) -> FileFormat | None:
+    """The format that a file name's suffix stands for, or None."""
+    return next((value for suffix, value in _SUFFIXES.items() if path.name.lower().endswith(suffix)), None)
 
 
-def required(path: Path, said: str | None, option: str) -> Format:
-    """The same, or what an ``option`` said.
+def require_format(path: Path, chosen: FileFormat | None, option: str) -> FileFormat:
+    """The format chosen with the command-line ``option``, or else the one in the file name.
 
     Raises:
-        TableError: neither says any.
+        TableError: neither states a format.
     """
-    found = Format(said) if said else of(path)
-    if not found:
+    file_format = chosen or detect_format(path)
+    if not file_format:
         raise TableError(f"{path}: its name says no format: end it in {', '.join(_SUFFIXES)}, or say it with {option}")
-    return found
+    return file_format
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """A file's name without the suffix of its format, and that suffix, `.csv.gz` as one."""
+    stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    return stem, path.name[len(stem) :]

@@ -1,4 +1,4 @@
-"""What of a folder of parts is done: a line for each, so that the same command goes on where it was stopped."""
+"""The finished parts of a job, one JSON line each, from which the same command resumes a job that was stopped."""
 
 import fcntl
 import os
@@ -11,15 +11,15 @@ from typing import Any
 
 import orjson
 
-from service.http.errors import TableError
+from service.score.errors import TableError
 
-NAME = "_score.jsonl"  # readers of folders of Parquet pass over what begins with _
-SUCCESS = "_SUCCESS"
+JOURNAL_NAME = "_score.jsonl"  # readers of Parquet folders ignore names that begin with _
+SUCCESS_NAME = "_SUCCESS"  # the name that Hadoop and Spark use
 
 
 @dataclass
-class Count:
-    """How many rows there were, what became of them, and how often there was which fault."""
+class RowCounts:
+    """How many rows were answered, how many were rejected, and how many of those had each fault."""
 
     answered: int = 0
     rejected: int = 0
@@ -29,93 +29,95 @@ class Count:
     def rows(self) -> int:
         return self.answered + self.rejected
 
-    def add(self, other: "Count") -> None:
+    def add(self, other: "RowCounts") -> None:
         self.answered += other.answered
         self.rejected += other.rejected
         self.faults += other.faults
 
-    def document(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {"answered": self.answered, "rejected": self.rejected, "faults": dict(self.faults.most_common())}
 
 
 class Journal:
-    """The parts that are done of the files of one job; ``total`` counts their rows."""
+    """The finished parts of each input file of one job, in memory; ``total`` sums up their rows."""
 
     def __init__(self) -> None:
-        self.total = Count()
-        self._parts: Counter[str] = Counter()
-        self._complete: set[str] = set()
+        self.total = RowCounts()
+        self._finished_parts: Counter[str] = Counter()
+        self._finished_files: set[str] = set()
 
     def next_part(self, file: str) -> int | None:
-        """The number of the first part of a file that is not done; None if all are."""
-        return None if file in self._complete else self._parts[file]
+        """The number of a file's first unfinished part, or None if the file is finished."""
+        return None if file in self._finished_files else self._finished_parts[file]
 
-    def add(self, file: str, count: Count, *, last: bool) -> None:
-        """The next part of a file is done, and maybe it was the ``last``."""
-        self.total.add(count)
-        self._parts[file] += 1
-        if last:
-            self._complete.add(file)
+    def add_part(self, file: str, counts: RowCounts, *, is_last: bool) -> None:
+        """Note that the next part of a file is finished."""
+        self.total.add(counts)
+        self._finished_parts[file] += 1
+        if is_last:
+            self._finished_files.add(file)
 
 
-class KeptJournal(Journal):
-    """The same, kept in a file."""
+class FileJournal(Journal):
+    """A journal that is also written to an open file, line by line."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, descriptor: int) -> None:
         super().__init__()
-        self._handle = handle
+        self._descriptor = descriptor
 
-    def add(self, file: str, count: Count, *, last: bool) -> None:
-        os.write(self._handle, orjson.dumps({"file": file, "last": last, **count.document()}) + b"\n")
-        os.fsync(self._handle)
-        super().add(file, count, last=last)
+    def add_part(self, file: str, counts: RowCounts, *, is_last: bool) -> None:
+        line = orjson.dumps({"file": file, "last": is_last, **counts.to_json()})
+        os.write(self._descriptor, line + b"\n")
+        os.fsync(self._descriptor)
+        super().add_part(file, counts, is_last=is_last)
 
-    def recall(self, line: Mapping[str, Any]) -> None:
-        count = Count(line["answered"], line["rejected"], Counter(line["faults"]))
-        super().add(line["file"], count, last=line["last"])
+    def replay(self, line: Mapping[str, Any]) -> None:
+        """Take in a line that an earlier run wrote."""
+        counts = RowCounts(line["answered"], line["rejected"], Counter(line["faults"]))
+        super().add_part(line["file"], counts, is_last=line["last"])
 
 
 @contextmanager
-def kept(folder: Path, job: Mapping[str, Any]) -> Iterator[Journal]:
-    """The journal of a folder, which must be of this very job if there is one, and of nobody else's run.
+def open_journal(folder: Path, job: Mapping[str, Any]) -> Iterator[Journal]:
+    """The journal in a folder, new or resumed, locked while the ``with`` block runs.
 
     Raises:
-        TableError: it is not.
+        TableError: another run holds the lock, or the folder's content is not of this ``job``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(folder / JOURNAL_NAME, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TableError(f"another run is writing to {folder}: wait for it, or choose another folder") from None
-        yield _recalled(folder, handle, job)
+        yield _resume(folder, descriptor, job)
     finally:
-        os.close(handle)
+        os.close(descriptor)
 
 
-def succeed(folder: Path, total: Count) -> None:
-    """Say that all parts are there, in the file by which others know it as well."""
-    beside = folder / f".{SUCCESS}.writing"
-    beside.write_bytes(orjson.dumps(total.document(), option=orjson.OPT_INDENT_2) + b"\n")
-    beside.replace(folder / SUCCESS)
+def write_success_file(folder: Path, total: RowCounts) -> None:
+    """Mark the folder as complete, in the file that other tools look for as well."""
+    temporary_path = folder / f".{SUCCESS_NAME}.writing"
+    temporary_path.write_bytes(orjson.dumps(total.to_json(), option=orjson.OPT_INDENT_2) + b"\n")
+    temporary_path.replace(folder / SUCCESS_NAME)
 
 
-def _recalled(folder: Path, handle: int, job: Mapping[str, Any]) -> Journal:
-    whole, _, torn = (folder / NAME).read_bytes().rpartition(b"\n")
+def _resume(folder: Path, descriptor: int, job: Mapping[str, Any]) -> Journal:
+    complete, _, torn = (folder / JOURNAL_NAME).read_bytes().rpartition(b"\n")
     if torn:  # a line that was being written when the machine stopped
-        os.ftruncate(handle, len(whole) + 1 if whole else 0)
-    lines = [orjson.loads(line) for line in whole.splitlines()]
+        os.ftruncate(descriptor, len(complete) + 1 if complete else 0)
+    lines = [orjson.loads(line) for line in complete.splitlines()]
     if not lines:
         if any(folder.glob("[!._]*")):
             raise TableError(f"{folder} holds other things already: choose an empty folder, or one that does not exist")
-        os.write(handle, orjson.dumps(job) + b"\n")
+        os.write(descriptor, orjson.dumps(job) + b"\n")
     elif differing := [key for key in job if lines[0].get(key) != orjson.loads(orjson.dumps(job[key]))]:
         raise TableError(
             f"{folder} has parts of another job, whose {', '.join(differing)} was different: "
             "choose another folder, or remove this one"
         )
-    journal = KeptJournal(handle)
+    journal = FileJournal(descriptor)
     for line in lines[1:]:
-        journal.recall(line)
+        journal.replay(line)
     return journal

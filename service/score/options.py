@@ -1,25 +1,67 @@
-"""What the command line and an engine's job are both told of a table."""
+"""What a scoring job is asked to do, and the command-line arguments that it shares with the Spark job."""
 
 import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from service.score.formats import FileFormat
+
+STANDARD_STREAM = Path("-")  # as an input path standard input, as an output path standard output
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Options for `Plan`: ``map`` of pairs, ``keep`` of names or None, ``prefix``."""
+@dataclass(frozen=True)
+class ColumnOptions:
+    """Which columns hold the features, and which columns the output has.
+
+    ``mapping`` gives the column of each feature whose column has another name; ``keep`` lists the table's own columns
+    that are copied to the output, None for all; the names of the prediction columns start with ``prefix``.
+    """
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    keep: Sequence[str] | None = None
+    prefix: str = ""
+
+    @classmethod
+    def from_arguments(cls, arguments: argparse.Namespace) -> Self:
+        """The values of the arguments that `add_column_arguments` defines."""
+        return cls(dict(arguments.map), arguments.keep, arguments.prefix)
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """One run of ``python -m service.score``; a format or a path that is None is derived from the others."""
+
+    input_path: Path
+    output_path: Path
+    input_format: FileFormat | None
+    output_format: FileFormat | None
+    rejects_path: Path | None
+    columns: ColumnOptions
+    delimiter: str
+    part_rows: int
+    threads: int
+    quiet: bool
+
+
+def add_column_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the arguments behind `ColumnOptions`."""
     parser.add_argument(
         "--map",
         action="append",
         default=[],
-        type=_pair,
+        type=_feature_and_column,
         metavar="FEATURE=COLUMN",
         help="a feature's column, if named else",
     )
-    kept = parser.add_mutually_exclusive_group()
-    kept.add_argument("--keep", type=_names, metavar="COLUMNS", help="that go through, commas between (default: all)")
-    kept.add_argument("--only-answers", dest="keep", action="store_const", const=[], help="none goes through")
+    keep = parser.add_mutually_exclusive_group()
+    keep.add_argument("--keep", type=_names, metavar="COLUMNS", help="that go through, commas between (default: all)")
+    keep.add_argument("--only-answers", dest="keep", action="store_const", const=[], help="none goes through")
     parser.add_argument("--prefix", default="", help="what the names of the answers' columns begin with")
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _feature_and_column(text: str) -> tuple[str, str]:
     feature, _, column = text.partition("=")
     if not feature or not column:
         raise argparse.ArgumentTypeError(f"{text!r} is not FEATURE=COLUMN")

@@ -1,116 +1,122 @@
-"""One table through the network, part by part: each of its rows is in one part, answered or rejected."""
+"""Scores one table part by part; every row is in exactly one part, answered or rejected."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from service.score.formats import Format
-from service.score.journal import Count
-from service.score.reading import Chunk
-from service.score.scorer import Scored, Scorer
-from service.score.threads import Threads
-from service.score.writing import Output
+from service.score.journal import RowCounts
+from service.score.output_paths import PartPaths
+from service.score.readers import Chunk, MalformedLine
+from service.score.scorer import ScoredBatch, Scorer
+from service.score.threads import WorkerThreads
+from service.score.writers import TableWriter
 
 
-class Place(NamedTuple):
-    """Where the answers of a part are to be, and where its rejected rows."""
-
-    answers: Path
-    answers_kind: Format
-    rejects: Path
-    rejects_kind: Format
-
-
-class Piece(NamedTuple):
-    """Rows of one part, and what is to be said of lines that were none."""
+class PartChunk(NamedTuple):
+    """Consecutive rows of one part, and the messages of the malformed lines between them."""
 
     part: int
     rows: pa.RecordBatch
     malformed: list[str]
 
 
-class Work(NamedTuple):
-    """Scores ``chunks`` of a table from part number ``first`` on, each of ``size`` rows, into the ``place`` of each."""
+class FinishedPart(NamedTuple):
+    """The row counts of a part whose files are in place."""
+
+    counts: RowCounts
+    is_last: bool
+
+
+class PartScorer(NamedTuple):
+    """Scores a table from part number ``first_part`` on, in parts of ``part_rows`` rows each."""
 
     scorer: Scorer
-    size: int
-    first: int
-    place: Callable[[int], Place]
+    part_rows: int
+    first_part: int
+    part_paths: Callable[[int], PartPaths]
 
-    def run(self, chunks: Iterable[Chunk], threads: Threads) -> Iterator[tuple[Count, bool]]:
-        """Do it, and give after each part that is there its counts, and whether it is the last."""
-        part, number = None, self.first
+    def score(self, chunks: Iterable[Chunk], threads: WorkerThreads) -> Iterator[FinishedPart]:
+        """Write the parts and yield each one that is finished; ``chunks`` begin with the first part's first row."""
+        files, number = None, self.first_part
         try:
-            for piece, scored in self._scored(chunks, threads):
-                if part and piece.part != number:
-                    yield part.publish(), False
-                    part = None
-                part, number = part or _Part(self.place(piece.part), self.scorer), piece.part
-                for one in scored.result():
-                    part.add(one)
-            if part or not self.first:  # a table without rows is a part without rows
-                part = part or _Part(self.place(0), self.scorer)
-                yield part.publish(), True
-                part = None
+            for chunk, scored in self._scored_chunks(chunks, threads):
+                if files and chunk.part != number:
+                    yield FinishedPart(files.publish(), is_last=False)
+                    files = None
+                files, number = files or self._open_part(chunk.part), chunk.part
+                for batch in scored.result():
+                    files.add(batch)
+            if files or not self.first_part:  # a table without rows becomes one part without rows
+                files = files or self._open_part(0)
+                yield FinishedPart(files.publish(), is_last=True)
+                files = None
         finally:
-            if part:
-                part.discard()
+            if files:
+                files.discard()
 
-    def _scored(self, chunks: Iterable[Chunk], threads: Threads) -> Iterator[tuple[Piece, Future[list[Scored]]]]:
-        """Every piece and what becomes of it, in order; one thread reads, others compute, and this one is to write."""
-        cut = pieces(chunks, self.first * self.size, self.size)
-        return threads.ahead((piece, threads.computing.submit(self._score, piece)) for piece in cut)
+    def _open_part(self, part: int) -> "_PartFiles":
+        return _PartFiles(self.part_paths(part), self.scorer)
 
-    def _score(self, piece: Piece) -> list[Scored]:
-        malformed = [self.scorer.malformed(piece.malformed)] if piece.malformed else []
-        return [*malformed, self.scorer.score(piece.rows)]
+    def _scored_chunks(
+        self, chunks: Iterable[Chunk], threads: WorkerThreads
+    ) -> Iterator[tuple[PartChunk, Future[list[ScoredBatch]]]]:
+        """Every chunk and its result, in order: one thread reads, others compute, and the caller's thread writes."""
+        part_chunks = split_into_parts(chunks, self.first_part * self.part_rows, self.part_rows)
+        return threads.prefetch((chunk, threads.compute_pool.submit(self._score, chunk)) for chunk in part_chunks)
+
+    def _score(self, chunk: PartChunk) -> list[ScoredBatch]:
+        malformed = [self.scorer.reject_malformed(chunk.malformed)] if chunk.malformed else []
+        return [*malformed, self.scorer.score(chunk.rows)]
 
 
-class _Part:
-    """The files of one part. Its rejected rows are there first, so that the answers' file says that it is whole."""
+class _PartFiles:
+    """The files of one part. Rejected rows are published first, so that a visible output file means a complete part."""
 
-    def __init__(self, place: Place, scorer: Scorer) -> None:
-        self._place, self._scorer = place, scorer
-        self._answers = Output(place.answers, place.answers_kind, scorer.answered)
-        self._rejects: Output | None = None
-        self._count = Count()
+    def __init__(self, paths: PartPaths, scorer: Scorer) -> None:
+        self._paths, self._scorer = paths, scorer
+        self._output = TableWriter(paths.output, paths.output_format, scorer.answered_schema)
+        self._rejects: TableWriter | None = None
+        self._counts = RowCounts()
 
-    def add(self, scored: Scored) -> None:
-        self._count.add(Count(len(scored.answered), len(scored.rejected), scored.faults))
-        self._answers.write(scored.answered)
+    def add(self, scored: ScoredBatch) -> None:
+        self._counts.add(RowCounts(len(scored.answered), len(scored.rejected), scored.fault_counts))
+        self._output.write(scored.answered)
         if len(scored.rejected):
-            self._rejects = self._rejects or Output(
-                self._place.rejects, self._place.rejects_kind, self._scorer.rejected
+            self._rejects = self._rejects or TableWriter(
+                self._paths.rejects, self._paths.rejects_format, self._scorer.rejected_schema
             )
             self._rejects.write(scored.rejected)
 
-    def publish(self) -> Count:
+    def publish(self) -> RowCounts:
         if self._rejects:
             self._rejects.publish()
         else:
-            self._place.rejects.unlink(missing_ok=True)  # of an earlier run
-        self._answers.publish()
-        return self._count
+            self._paths.rejects.unlink(missing_ok=True)  # of an earlier run
+        self._output.publish()
+        return self._counts
 
     def discard(self) -> None:
-        self._answers.discard()
+        self._output.discard()
         if self._rejects:
             self._rejects.discard()
 
 
-def pieces(chunks: Iterable[Chunk], start: int, size: int) -> Iterator[Piece]:
-    """The chunks, of which the first begins with row ``start``, cut at every ``size`` rows."""
+def split_into_parts(chunks: Iterable[Chunk], start: int, part_rows: int) -> Iterator[PartChunk]:
+    """The chunks, split wherever a row number is a multiple of ``part_rows``; the first row has number ``start``."""
     row = start
     for chunk in chunks:
-        rows, malformed = chunk
+        rows, malformed = chunk.rows, chunk.malformed
         while True:
-            part = row // size
-            room = (part + 1) * size - row
-            yield Piece(part, rows.slice(0, room), [said for place, said in malformed if place < room])
-            row += min(room, len(rows))
-            if len(rows) <= room:
+            part = row // part_rows
+            remaining = (part + 1) * part_rows - row
+            messages = [line.message for line in malformed if line.position < remaining]
+            yield PartChunk(part, rows.slice(0, remaining), messages)
+            row += min(remaining, len(rows))
+            if len(rows) <= remaining:
                 break
-            rows, malformed = rows.slice(room), [(place - room, said) for place, said in malformed if place >= room]
+            rows = rows.slice(remaining)
+            malformed = [
+                MalformedLine(position - remaining, message) for position, message in malformed if position >= remaining
+            ]

@@ -1,126 +1,117 @@
-"""Batches of a table in, answered rows and rejected rows out: what a command line and an engine's operator share."""
+"""Scoring of record batches, shared by the command line and by engines such as Spark."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.http.errors import Fault, TableError
+from service.http.errors import Fault
 from service.inference.engine import Array
 from service.inference.model import Model
-from service.score.columns import Codes, Columns, nearest
-from service.score.faults import FAULTS, Counts, Faults, column
+from service.score.columns import Codes, FeatureColumns, suggest_name
+from service.score.errors import TableError
+from service.score.faults import FAULT_LIST, FaultCounts, FaultReporter, build_fault_column
+from service.score.options import ColumnOptions
 
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
-_NAME = pa.dictionary(pa.int32(), pa.string())
+_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
-class Scored(NamedTuple):
-    """One batch: its rows that were answered, its rows that were not, and how often there was which fault."""
+class ScoredBatch(NamedTuple):
+    """The rows of one batch: those with a prediction, those with faults, and how many rows have each fault."""
 
     answered: pa.RecordBatch
     rejected: pa.RecordBatch
-    faults: Counts
-
-
-class Plan(NamedTuple):
-    """What a table becomes.
-
-    ``mapping`` gives a feature's column if it is not of its name; ``keep`` are the columns that go through, None for
-    all; the answers' columns begin with ``prefix``; where all is ``text``, numbers are too.
-    """
-
-    mapping: Mapping[str, str] = {}
-    keep: Sequence[str] | None = None
-    prefix: str = ""
-    text: bool = False
+    fault_counts: FaultCounts
 
 
 class Scorer:
-    """Scores a table of one schema with one model; safe to call from any thread.
+    """Scores batches of one table schema with one model; safe to call from any thread.
+
+    ``input_columns`` are the columns that `score` reads. With ``all_text``, every column is a string column.
 
     Raises:
-        TableError: the table does not have what it takes, or has what the answers would be called.
+        TableError: a column is missing, or two output columns would have the same name.
     """
 
-    def __init__(self, model: Model, schema: pa.Schema, plan: Plan) -> None:
+    def __init__(self, model: Model, schema: pa.Schema, options: ColumnOptions, *, all_text: bool = False) -> None:
         self._model = model
-        self._columns = Columns(model.features, schema, plan.mapping, text=plan.text)
-        self._faults = Faults(model.features, self._columns.names)
-        kept = _kept(schema, plan.keep)
-        answers = _answers(model, plan.prefix)
-        _require_distinct([*kept, *(field.name for field in answers)], plan.prefix)
-        self._kept = kept
-        self.answered = pa.schema([*(schema.field(name) for name in kept), *answers])
-        self.needed = [name for name in schema.names if name in {*kept, *self._columns.names}]
-        self.rejected = pa.schema([*(schema.field(name) for name in self.needed), pa.field("faults", FAULTS)])
+        self._columns = FeatureColumns(model.features, schema, options.mapping, all_text=all_text)
+        self._reporter = FaultReporter(model.features, self._columns.names)
+        self._kept = _kept_columns(schema, options.keep)
+        predictions = _prediction_fields(model, options.prefix)
+        _require_distinct_names([*self._kept, *(field.name for field in predictions)], options.prefix)
+        self.answered_schema = pa.schema([*(schema.field(name) for name in self._kept), *predictions])
+        self.input_columns = [name for name in schema.names if name in {*self._kept, *self._columns.names}]
+        inputs = [schema.field(name) for name in self.input_columns]
+        self.rejected_schema = pa.schema([*inputs, pa.field("faults", FAULT_LIST)])
 
-    def score(self, batch: pa.RecordBatch) -> Scored:
-        """What becomes of a batch of rows, of which it takes the columns that are ``needed``."""
-        rows, codes = self._columns.read(batch)
-        good = np.logical_not(codes.any(axis=1))
-        probabilities = _evaluate(self._model, rows if good.all() else rows[good])
+    def score(self, batch: pa.RecordBatch) -> ScoredBatch:
+        """The predictions and the rejected rows of a batch that has the ``input_columns``."""
+        rows, codes = self._columns.extract(batch)
+        valid = np.logical_not(codes.any(axis=1))
+        probabilities = _predict(self._model, rows if valid.all() else rows[valid])
         finite = np.isfinite(probabilities).all(axis=1)
         if not finite.all():
-            good[good], probabilities = finite, probabilities[finite]
-        answered = batch if good.all() else batch.filter(pa.array(good))
-        columns = [answered.column(name) for name in self._kept] + self._answer(rows[good], probabilities)
-        return Scored(pa.record_batch(columns, schema=self.answered), *self._reject(batch, codes, ~good))
+            valid[valid], probabilities = finite, probabilities[finite]
+        answered = batch if valid.all() else batch.filter(pa.array(valid))
+        columns = [answered.column(name) for name in self._kept] + self._prediction_columns(rows[valid], probabilities)
+        return ScoredBatch(pa.record_batch(columns, schema=self.answered_schema), *self._reject(batch, codes, ~valid))
 
-    def malformed(self, said: Sequence[str]) -> Scored:
-        """The same for lines that were no rows at all."""
-        nothing = [pa.nulls(len(said), field.type) for field in self.rejected][:-1]
-        faults = column([[Fault("", "malformed", sentence)] for sentence in said])
-        rejected = pa.record_batch([*nothing, faults], schema=self.rejected)
-        return Scored(pa.RecordBatch.from_pylist([], self.answered), rejected, Counter(malformed=len(said)))
+    def reject_malformed(self, messages: Sequence[str]) -> ScoredBatch:
+        """Rejected rows without values, one for each line that is not a row of the table."""
+        columns = [pa.nulls(len(messages), self.rejected_schema.field(name).type) for name in self.input_columns]
+        faults = build_fault_column([[Fault("", "malformed", message)] for message in messages])
+        rejected = pa.record_batch([*columns, faults], schema=self.rejected_schema)
+        return ScoredBatch(_empty_batch(self.answered_schema), rejected, Counter(malformed=len(messages)))
 
-    def _answer(self, rows: Array, probabilities: Array) -> list[pa.Array]:
+    def _prediction_columns(self, rows: Array, probabilities: Array) -> list[pa.Array]:
         best = probabilities.argmax(axis=1)
         return [
-            _name(best, self._model.labels),
+            _dictionary_column(best, self._model.labels),
             pa.array(probabilities[np.arange(len(best)), best]),
             *(pa.array(np.ascontiguousarray(column)) for column in probabilities.T),
-            self._warnings(rows, best),
-            *(_name(np.zeros(len(best), np.intp), [part]) for part in self._model.identity.values()),
+            self._warning_column(rows, best),
+            *(_dictionary_column(np.zeros(len(best), np.intp), [value]) for value in self._model.identity.values()),
         ]
 
-    def _warnings(self, rows: Array, best: Indices) -> pa.Array:
+    def _warning_column(self, rows: Array, best: Indices) -> pa.Array:
         model, width = self._model, len(self._model.features)
-        places = np.asarray(model.statistics.ranges.outside(rows, best), np.intp)  # hardly ever any
-        values = rows.ravel()[places].tolist()
-        told = [
-            model.warning(value, place % width, int(best[place // width]))
-            for value, place in zip(values, places.tolist(), strict=True)
+        positions = np.asarray(model.statistics.ranges.outside(rows, best), np.intp)  # nearly always empty
+        values = rows.ravel()[positions].tolist()
+        warnings = [
+            model.warning(value, position % width, int(best[position // width]))
+            for value, position in zip(values, positions.tolist(), strict=True)
         ]
-        ends = np.concatenate([[0], np.cumsum(np.bincount(places // width, minlength=len(rows)))])
-        return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(told, pa.string()))
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(positions // width, minlength=len(rows)))])
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(warnings, pa.string()))
 
-    def _reject(self, batch: pa.RecordBatch, codes: Codes, bad: Flags) -> tuple[pa.RecordBatch, Counts]:
-        if not bad.any():
-            return pa.RecordBatch.from_pylist([], self.rejected), Counter()
-        faults, counts = self._faults.of(codes[bad])
-        rejected = batch.filter(pa.array(bad))
-        columns = [rejected.column(name) for name in self.needed]
-        return pa.record_batch([*columns, faults], schema=self.rejected), counts
-
-
-def plain(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch with its names as strings, for whoever knows no dictionaries."""
-    return batch.cast(plain_schema(batch.schema))
+    def _reject(self, batch: pa.RecordBatch, codes: Codes, invalid: Flags) -> tuple[pa.RecordBatch, FaultCounts]:
+        if not invalid.any():
+            return _empty_batch(self.rejected_schema), Counter()
+        faults, counts = self._reporter.report(codes[invalid])
+        rejected = batch.filter(pa.array(invalid))
+        columns = [rejected.column(name) for name in self.input_columns]
+        return pa.record_batch([*columns, faults], schema=self.rejected_schema), counts
 
 
-def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The same of its schema."""
+def decode_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with plain columns in place of its dictionary-encoded ones."""
+    return batch.cast(decode_schema(batch.schema))
+
+
+def decode_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema of a batch after `decode_dictionaries`."""
     return pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema])
 
 
-def _evaluate(model: Model, rows: Array) -> Array:
-    """The probabilities [rows, labels]; what the network overflows at, alone, is not finite."""
+def _predict(model: Model, rows: Array) -> Array:
+    """The probabilities [rows, labels], NaN for each row that the network overflows on."""
     if not len(rows):
         return np.empty((0, len(model.labels)), np.float32)
     try:
@@ -129,36 +120,40 @@ def _evaluate(model: Model, rows: Array) -> Array:
         if len(rows) == 1:
             return np.full((1, len(model.labels)), np.nan, np.float32)
         middle = len(rows) // 2
-        return np.concatenate([_evaluate(model, rows[:middle]), _evaluate(model, rows[middle:])])
+        return np.concatenate([_predict(model, rows[:middle]), _predict(model, rows[middle:])])
 
 
-def _answers(model: Model, prefix: str) -> list[pa.Field]:
+def _prediction_fields(model: Model, prefix: str) -> list[pa.Field]:
     numbers = ["confidence", *(f"probability_{label}" for label in model.labels)]
     return [
-        pa.field(f"{prefix}label", _NAME),
+        pa.field(f"{prefix}label", _DICTIONARY),
         *(pa.field(f"{prefix}{name}", pa.float32()) for name in numbers),
         pa.field(f"{prefix}warnings", pa.list_(pa.string())),
-        *(pa.field(f"{prefix}model_{part}", _NAME) for part in model.identity),
+        *(pa.field(f"{prefix}model_{key}", _DICTIONARY) for key in model.identity),
     ]
 
 
-def _name(indices: Indices, names: Sequence[str]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(names, pa.string()))
+def _dictionary_column(indices: Indices, values: Sequence[str]) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(values, pa.string()))
 
 
-def _kept(schema: pa.Schema, keep: Sequence[str] | None) -> list[str]:
+def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema)
+
+
+def _kept_columns(schema: pa.Schema, keep: Sequence[str] | None) -> list[str]:
     if keep is None:
         return list(schema.names)
     for name in keep:
         if name not in schema.names:
-            raise TableError(f"--keep {name}: no such column; {nearest(name, schema.names)}")
+            raise TableError(f"--keep {name}: no such column; {suggest_name(name, schema.names)}")
     return list(keep)
 
 
-def _require_distinct(names: Sequence[str], prefix: str) -> None:
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise TableError(
-            f"two columns would be called {twice[0]}: give the answers' another --prefix than {prefix!r}, or leave "
-            "the table's own out with --keep or --only-answers"
-        )
+def _require_distinct_names(names: Sequence[str], prefix: str) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise TableError(
+                f"two columns would be called {name}: give the answers' another --prefix than {prefix!r}, or leave "
+                "the table's own out with --keep or --only-answers"
+            )

@@ -1,4 +1,4 @@
-"""Who does what at a time: one thread reads, some compute, and the one that asks for the next piece writes."""
+"""The threads of a job: one reads, some compute, and the caller's writes."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -7,49 +7,52 @@ from contextlib import contextmanager
 from typing import NamedTuple, ParamSpec, TypeVar
 
 Item = TypeVar("Item")
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
-_AHEAD = 4  # pieces in work or waiting to be written, a thread
+_PENDING_PER_THREAD = 4
 
 
-class Threads(NamedTuple):
-    """The threads that read and compute; ``most`` pieces are read and not yet written."""
+class WorkerThreads(NamedTuple):
+    """The pools that read and compute; at most ``max_pending`` items are read and not yet written."""
 
-    reading: Executor
-    computing: Executor
-    most: int
+    read_pool: Executor
+    compute_pool: Executor
+    max_pending: int
 
-    def ahead(self, items: Iterator[Item]) -> Iterator[Item]:
-        """The items, made in order by the thread that reads, before they are asked for."""
-        coming = deque(self.reading.submit(next, items, None) for _ in range(self.most))
-        while (item := coming.popleft().result()) is not None:
+    def prefetch(self, items: Iterator[Item]) -> Iterator[Item]:
+        """The items in order, each produced on the read pool before it is asked for."""
+        pending = deque(self.read_pool.submit(next, items, None) for _ in range(self.max_pending))
+        while (item := pending.popleft().result()) is not None:
             yield item
-            coming.append(self.reading.submit(next, items, None))
+            pending.append(self.read_pool.submit(next, items, None))
 
 
 @contextmanager
-def started(count: int, *, stuck: bool) -> Iterator[Threads]:
-    """So many threads, the caller's among them, which wait for each other at the end.
+def start_threads(count: int, *, may_block: bool) -> Iterator[WorkerThreads]:
+    """Worker threads, ``count`` with the caller's own, joined when the ``with`` block ends.
 
-    The one that reads may be ``stuck`` for ever, on a standard input that says nothing: it is not waited for.
+    With ``may_block``, reading may block for ever, as on a silent standard input: that thread is not joined.
     """
-    computing = Here() if count == 1 else ThreadPoolExecutor(count - 1)
-    reading = Here() if count == 1 and not stuck else ThreadPoolExecutor(1)  # the caller can be interrupted
+    compute_pool = CallerExecutor() if count == 1 else ThreadPoolExecutor(count - 1)
+    # A caller that waits for another thread can be interrupted; one that is blocked in a read cannot.
+    read_pool = CallerExecutor() if count == 1 and not may_block else ThreadPoolExecutor(1)
     try:
-        yield Threads(reading, computing, 1 if count == 1 else _AHEAD * count)
+        yield WorkerThreads(read_pool, compute_pool, 1 if count == 1 else _PENDING_PER_THREAD * count)
     finally:
-        reading.shutdown(wait=not stuck, cancel_futures=True)
-        computing.shutdown(cancel_futures=True)
+        read_pool.shutdown(wait=not may_block, cancel_futures=True)
+        compute_pool.shutdown(cancel_futures=True)
 
 
-class Here(Executor):
-    """Does at once what it is asked to, in the thread that asks."""
+class CallerExecutor(Executor):
+    """Runs each call at once in the thread that submits it."""
 
-    def submit(self, do: Callable[Given, Made], /, *args: Given.args, **kwargs: Given.kwargs) -> Future[Made]:
-        done: Future[Made] = Future()
+    def submit(
+        self, function: Callable[Parameters, Result], /, *args: Parameters.args, **kwargs: Parameters.kwargs
+    ) -> Future[Result]:
+        future: Future[Result] = Future()
         try:
-            done.set_result(do(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 (it is raised where the result is asked for)
-            done.set_exception(error)
-        return done
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 (raised by `Future.result`)
+            future.set_exception(error)
+        return future

@@ -15,7 +15,7 @@ CURLS = markdown_commands.curls(README)
 # Commands that a test of another file runs for real, or that CI itself runs.
 ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
-    ".venv/bin/python -m service.score measurements/ answers/": "test_score_runs.py",
+    ".venv/bin/python -m service.score measurements/ answers/": "test_score_job.py",
     "make test": ".ci/run",
     "docker compose up": "test_container.py",
     "docker compose run --rm train": "test_container.py",

@@ -1,4 +1,4 @@
-"""A table on a real Spark cluster, each of its parts a process of its own, of which one is killed."""
+"""A table scored on a real Spark cluster of several processes, one of which is killed."""
 
 import re
 import shutil
@@ -25,23 +25,27 @@ SPARK = Environment(ROOT / ".clients" / "spark", ROOT / "deploy" / "spark" / "re
 INSTALL_SECONDS = 600
 START_SECONDS = 120
 RUN_SECONDS = 300
-FRUGAL = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # these six Java machines live for less than a minute
-OF_DAEMONS = {"SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": FRUGAL, "SPARK_LOCAL_IP": "127.0.0.1"}
-OF_A_JOB = {
+LOW_MEMORY_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # six JVMs that live for less than a minute
+DAEMON_ENVIRONMENT = {
+    "SPARK_DAEMON_MEMORY": "256m",
+    "SPARK_DAEMON_JAVA_OPTS": LOW_MEMORY_JAVA,
+    "SPARK_LOCAL_IP": "127.0.0.1",
+}
+JOB_CONFIGURATION = {
     "spark.executor.memory": "512m",
-    "spark.executor.extraJavaOptions": FRUGAL,
-    "spark.driver.extraJavaOptions": FRUGAL,
+    "spark.executor.extraJavaOptions": LOW_MEMORY_JAVA,
+    "spark.driver.extraJavaOptions": LOW_MEMORY_JAVA,
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
 }
 
 
 class Cluster(NamedTuple):
-    """A running cluster: where its master listens, its workers' processes, and what to start programs with."""
+    """A running cluster: the master's URL, the workers' processes, and environment variables for Spark's programs."""
 
     master: str
     workers: list[subprocess.Popen[bytes]]
-    variables: dict[str, str]
+    environment: dict[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +58,36 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         pytest.skip(f"Spark {error}")
     home = next(python.parent.parent.glob("lib/*/site-packages/pyspark"))
     folder = tmp_path_factory.mktemp("spark")
-    variables = environment(SPARK_HOME=str(home), SPARK_LOCAL_DIRS=str(folder), **OF_DAEMONS)
+    spark_environment = environment(SPARK_HOME=str(home), SPARK_LOCAL_DIRS=str(folder), **DAEMON_ENVIRONMENT)
     port = free_port()
-    with ExitStack() as running:
+    with ExitStack() as stack:
         master = ["org.apache.spark.deploy.master.Master", "--host", "127.0.0.1", "--port", str(port)]
-        running.enter_context(_daemon([*master, "--webui-port", "0"], folder, variables, "I have been elected leader"))
+        stack.enter_context(
+            _daemon([*master, "--webui-port", "0"], folder, spark_environment, "I have been elected leader")
+        )
         worker = ["org.apache.spark.deploy.worker.Worker", "--host", "127.0.0.1", "--cores", "1", "--memory", "1g"]
-        line = [*worker, "--webui-port", "0", "--work-dir", str(folder), f"spark://127.0.0.1:{port}"]
+        worker = [*worker, "--webui-port", "0", "--work-dir", str(folder), f"spark://127.0.0.1:{port}"]
         workers = [
-            running.enter_context(_daemon(line, folder, variables, "Successfully registered with master"))
+            stack.enter_context(_daemon(worker, folder, spark_environment, "Successfully registered with master"))
             for _ in range(2)
         ]
-        yield Cluster(f"spark://127.0.0.1:{port}", workers, variables)
+        yield Cluster(f"spark://127.0.0.1:{port}", workers, spark_environment)
 
 
 @contextmanager
-def _daemon(line: list[str], folder: Path, variables: dict[str, str], ready: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process of Spark's, once its log says that it is ``ready``; killed at the end with all that it started."""
-    log = folder / f"{line[0].rpartition('.')[2]}-{time.monotonic_ns()}.log"
-    command = [f"{variables['SPARK_HOME']}/bin/spark-class", *line]
-    with log.open("wb") as said, subprocess.Popen(command, env=variables, stdout=said, stderr=said) as process:
+def _daemon(command: list[str], folder: Path, env: dict[str, str], ready: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A Spark process, from when its log contains ``ready``; killed at the end with its child processes."""
+    log = folder / f"{command[0].rpartition('.')[2]}-{time.monotonic_ns()}.log"
+    spark_class = f"{env['SPARK_HOME']}/bin/spark-class"
+    with (
+        log.open("wb") as file,
+        subprocess.Popen([spark_class, *command], env=env, stdout=file, stderr=file) as process,
+    ):
         try:
-            until = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + START_SECONDS
             while ready not in log.read_text():
                 assert process.poll() is None, log.read_text()
-                assert time.monotonic() < until, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.1)
             yield process
         finally:
@@ -86,7 +95,7 @@ def _daemon(line: list[str], folder: Path, variables: dict[str, str], ready: str
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """The process and all below it, at once, as if its machine had lost power."""
+    """Kill the process and its descendants with SIGKILL, as if the machine had lost power."""
     if process.poll() is None:
         for child in psutil.Process(process.pid).children(recursive=True):
             child.kill()
@@ -94,42 +103,44 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(30)
 
 
-def tables(model: Model, folder: Path, files: int, rows: int) -> int:
-    """A folder of Parquet, each row with a number; how many of its rows are good, which are nearly all."""
+def write_tables(model: Model, folder: Path, files: int, rows: int) -> int:
+    """Write a folder of Parquet in which each row has an ``id``; return how many rows are valid, about 99 %."""
     folder.mkdir()
     rng = np.random.default_rng(5)
-    known = np.array(model.manifest.background)
-    good = 0
+    background = np.array(model.manifest.background)
+    valid_rows = 0
     for number in range(files):
-        values = known[rng.integers(0, len(known), rows)]
-        bad = rng.random(rows) < 0.01
-        values[bad, 0] = -1
-        good += int((~bad).sum())
+        values = background[rng.integers(0, len(background), rows)]
+        invalid = rng.random(rows) < 0.01
+        values[invalid, 0] = -1
+        valid_rows += int((~invalid).sum())
         table = {"id": np.arange(rows) + number * rows} | dict(zip(NAMES, values.T, strict=True))
         pq.write_table(pa.table(table), folder / f"{number}.parquet")
-    return good
+    return valid_rows
 
 
-def test_a_worker_killed_in_the_middle_costs_no_row(spark: Cluster, model: Model, tmp_path: Path, long: bool) -> None:
-    """Every row is there once, answered as the command line answers or rejected, and rejected rows are counted once."""
+def test_a_killed_worker_costs_no_row(spark: Cluster, model: Model, tmp_path: Path, long: bool) -> None:
+    """Every row is in the output once, with the command line's prediction or rejected, and is counted once."""
     files, rows = (40, 50_000) if long else (30, 10_000)
-    good = tables(model, tmp_path / "in", files, rows)
-    a_file_a_task = {"spark.sql.files.maxPartitionBytes": str((tmp_path / "in" / "0.parquet").stat().st_size)}
-    line = submit(spark.master, OF_A_JOB | a_file_a_task, tmp_path / "in", tmp_path / "out")
-    variables = spark.variables | ({} if long else {"IN_PLACE": "1"})
-    with subprocess.Popen(line, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as driver:
-        until = time.monotonic() + RUN_SECONDS
+    valid_rows = write_tables(model, tmp_path / "in", files, rows)
+    one_file_per_task = {"spark.sql.files.maxPartitionBytes": str((tmp_path / "in" / "0.parquet").stat().st_size)}
+    command = submit(spark.master, JOB_CONFIGURATION | one_file_per_task, tmp_path / "in", tmp_path / "out")
+    job_environment = spark.environment | ({} if long else {"IN_PLACE": "1"})
+    with subprocess.Popen(
+        command, env=job_environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as driver:
+        deadline = time.monotonic() + RUN_SECONDS
         while len(list((tmp_path / "out").glob("_temporary/0/task_*"))) < 4:
             assert driver.poll() is None, driver.communicate()
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
             time.sleep(0.01)
         kill(spark.workers[0])
-        said, log = driver.communicate(timeout=RUN_SECONDS)
+        output, log = driver.communicate(timeout=RUN_SECONDS)
     assert driver.returncode == 0, log
     total = files * rows
     assert "ExecutorLostFailure" in log or "Lost executor" in log
-    counts = f"{total:,} rows: {good:,} answered, {total - good:,} rejected"
-    assert said.endswith(f"\n{counts}\n  {total - good:,} body_mass_kg out_of_bounds\n")  # after Spark's own words
+    counts = f"{total:,} rows: {valid_rows:,} answered, {total - valid_rows:,} rejected"
+    assert output.endswith(f"\n{counts}\n  {total - valid_rows:,} body_mass_kg out_of_bounds\n")  # after Spark's lines
 
     answered = pq.read_table(tmp_path / "out" / "outcome=answered").sort_by("id")
     rejected = pq.read_table(tmp_path / "out" / "outcome=rejected", columns=["id", "faults"])
@@ -141,19 +152,21 @@ def test_a_worker_killed_in_the_middle_costs_no_row(spark: Cluster, model: Model
     assert answered["label"].to_pylist() == local["label"].cast(pa.string()).to_pylist()
     assert answered["warnings"].to_pylist() == local["warnings"].to_pylist()
     if long:
-        refused(spark, tmp_path)
+        assert_missing_column_is_refused(spark, tmp_path)
 
 
-def submit(master: str, settings: dict[str, str], *given: object) -> list[str]:
-    """The one command."""
-    said = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
-    return [str(ROOT / "deploy" / "spark" / "submit"), "--master", master, *said, "--", *map(str, given)]
+def submit(master: str, configuration: dict[str, str], *arguments: object) -> list[str]:
+    """The command that submits a job."""
+    options = [part for name, value in configuration.items() for part in ("--conf", f"{name}={value}")]
+    return [str(ROOT / "deploy" / "spark" / "submit"), "--master", master, *options, "--", *map(str, arguments)]
 
 
-def refused(spark: Cluster, folder: Path) -> None:
-    """A column that is not there ends a job with a line, before anything is computed, and without a folder."""
-    line = submit(spark.master, OF_A_JOB, folder / "in", folder / "none", "--map", "body_mass_kg=mass")
-    ran = subprocess.run(line, env=spark.variables, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
-    assert ran.returncode == 2
-    assert re.search(r"^no column mass: did you mean body_mass_kg\?", ran.stdout + ran.stderr, re.MULTILINE)
+def assert_missing_column_is_refused(spark: Cluster, folder: Path) -> None:
+    """The job ends with one line, before anything is computed, and leaves no folder."""
+    command = submit(spark.master, JOB_CONFIGURATION, folder / "in", folder / "none", "--map", "body_mass_kg=mass")
+    completed = subprocess.run(
+        command, env=spark.environment, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
+    )
+    assert completed.returncode == 2
+    assert re.search(r"^no column mass: did you mean body_mass_kg\?", completed.stdout + completed.stderr, re.MULTILINE)
     assert not (folder / "none").exists()

@@ -1,4 +1,4 @@
-"""Tables for tests: made, written in any format, and read again."""
+"""Generates tables for tests, and writes and reads them in every format."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ FORMATS = ["table.csv", "table.csv.gz", "table.parquet", "table.arrow", "table.a
 
 
 def animals(model: Model, count: int = 100) -> pa.Table:
-    """Individuals with a number each: those that are known, and such as the model was trained on, blurred."""
+    """Animals with an ``id``: the known ones, then background rows of the model with each value varied by 10 %."""
     rng = np.random.default_rng(3)
     rows = np.array(model.manifest.background)[rng.integers(0, len(model.manifest.background), count)]
     rows = np.concatenate([list(KNOWN.values()), rows * rng.uniform(0.9, 1.1, rows.shape)])[:count]
@@ -27,35 +27,35 @@ def animals(model: Model, count: int = 100) -> pa.Table:
 
 
 def write(table: pa.Table, path: Path) -> Path:
-    """The table as a file of the format that its name says."""
+    """Write the table in the format that the suffix states; return the path."""
     if path.suffix == ".parquet":
         pq.write_table(table, path, row_group_size=37)
     elif path.suffix in {".arrow", ".arrows"}:
-        opener = pa.ipc.new_file if path.suffix == ".arrow" else pa.ipc.new_stream
-        with opener(path, table.schema) as writer:
+        open_writer = pa.ipc.new_file if path.suffix == ".arrow" else pa.ipc.new_stream
+        with open_writer(path, table.schema) as writer:
             writer.write_table(table, max_chunksize=23)
     else:
-        file = io.BytesIO()
-        csv.write_csv(table, file)
-        path.write_bytes(gzip.compress(file.getvalue()) if path.suffix == ".gz" else file.getvalue())
+        buffer = io.BytesIO()
+        csv.write_csv(table, buffer)
+        path.write_bytes(gzip.compress(buffer.getvalue()) if path.suffix == ".gz" else buffer.getvalue())
     return path
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """A file's rows, or those of all files in a folder, in order."""
+    """The rows of a file, or of all files in a folder in the order of their names."""
     if path.is_dir():
         return [row for part in sorted(path.rglob("[!._]*.*")) for row in read(part)]
     if path.suffix == ".parquet":
         table = pq.read_table(path)
     elif path.suffix == ".csv":
         table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types={"model_version": pa.string()}))
-        return [_parsed(row) for row in table.to_pylist()]
+        return [_parse_json(row) for row in table.to_pylist()]
     else:
-        opener = pa.ipc.open_file if path.suffix == ".arrow" else pa.ipc.open_stream
-        with opener(path.read_bytes()) as reader:
+        open_reader = pa.ipc.open_file if path.suffix == ".arrow" else pa.ipc.open_stream
+        with open_reader(path.read_bytes()) as reader:
             table = reader.read_all()
     return list(table.to_pylist())
 
 
-def _parsed(row: dict[str, Any]) -> dict[str, Any]:
+def _parse_json(row: dict[str, Any]) -> dict[str, Any]:
     return row | {name: json.loads(row[name]) for name in ("warnings", "faults") if name in row}

@@ -1,4 +1,4 @@
-"""A table's columns are judged as the service judges rows: by the same bounds, in the same words."""
+"""Columns are validated as the service validates rows: same bounds, same codes, same messages."""
 
 import math
 from typing import Any
@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.manifest import Feature
-from service.http.errors import TableError, UnacceptableError
+from service.http.errors import UnacceptableError
 from service.inference.validation import Validator
-from service.score.columns import Columns
-from service.score.faults import Faults
+from service.score.columns import FeatureColumns
+from service.score.errors import TableError
+from service.score.faults import FaultReporter
 
 FEATURES = (
     Feature(name="length", unit="cm", minimum=-0.1, maximum=0.7),
@@ -45,49 +46,49 @@ def tables(draw: st.DrawFn) -> pa.RecordBatch:
     count = draw(st.integers(1, 8))
     arrays = []
     for _ in FEATURES:
-        kind, values = draw(columns)
-        arrays.append(pa.array(draw(st.lists(st.none() | values, min_size=count, max_size=count)), kind))
-    offset = draw(st.integers(0, count - 1))  # a slice is what a cut into parts leaves
+        dtype, values = draw(columns)
+        arrays.append(pa.array(draw(st.lists(st.none() | values, min_size=count, max_size=count)), dtype))
+    offset = draw(st.integers(0, count - 1))  # parts are slices of batches
     return pa.record_batch(arrays, names=NAMES).slice(offset)
 
 
-def read(batch: pa.RecordBatch, *, text: bool = False) -> tuple[list[list[float]], list[list[tuple[str, str]]]]:
-    """What a batch's rows are, and the faults of each: code and message."""
-    rows, codes = Columns(FEATURES, batch.schema, MAPPING, text=text).read(batch)
-    faults, _ = Faults(FEATURES, NAMES).of(codes)
-    told = [
+def extract(batch: pa.RecordBatch, *, all_text: bool = False) -> tuple[list[list[float]], list[list[tuple[str, str]]]]:
+    """The rows of a batch, and the code and message of each row's faults."""
+    rows, codes = FeatureColumns(FEATURES, batch.schema, MAPPING, all_text=all_text).extract(batch)
+    faults, _ = FaultReporter(FEATURES, NAMES).report(codes)
+    row_faults = [
         [(fault["code"], fault["message"]) for fault in row] if any(code) else []
         for row, code in zip(faults.to_pylist(), codes.tolist(), strict=True)
     ]
-    return rows.tolist(), told
+    return rows.tolist(), row_faults
 
 
-def asked(row: dict[str, Any]) -> tuple[list[float] | None, list[tuple[str, str]]]:
-    """What the service makes of the same row, in which a null is a value that is missing."""
+def validate(row: dict[str, Any]) -> tuple[list[float] | None, list[tuple[str, str]]]:
+    """The same for one row, by the service's validator; a null is a missing value."""
     named = {name: row[column] for name, column in MAPPING.items() if row[column] is not None}
     try:
         return validator.rows([named], "")[0].tolist(), []
-    except UnacceptableError as refused:
-        return None, [(fault.code, fault.message) for fault in refused.faults]
+    except UnacceptableError as error:
+        return None, [(fault.code, fault.message) for fault in error.faults]
 
 
 @given(tables())
-def test_columns_are_judged_as_the_service_judges_rows(batch: pa.RecordBatch) -> None:
-    """Whatever the columns' types: the same rows are good, to the bit; the others have the same faults."""
-    rows, told = read(batch)
-    for row, faults, given_row in zip(rows, told, batch.to_pylist(), strict=True):
-        expected, refused = asked(given_row)
-        assert faults == refused
+def test_columns_are_validated_as_the_service_validates_rows(batch: pa.RecordBatch) -> None:
+    """For columns of any type, valid rows are the same to the bit, and the others have the same faults."""
+    rows, row_faults = extract(batch)
+    for row, faults, named_row in zip(rows, row_faults, batch.to_pylist(), strict=True):
+        expected, expected_faults = validate(named_row)
+        assert faults == expected_faults
         if expected is not None:
             assert np.array(row, np.float32).tobytes() == np.array(expected, np.float32).tobytes()
 
 
 @given(st.lists(st.lists(st.floats(width=32), min_size=3, max_size=3), min_size=1, max_size=5))
-def test_a_bound_counts_in_single_precision_as_well(values: list[list[float]]) -> None:
-    """float32 columns are judged as tensors are: the float32 nearest to a bound is not beyond it."""
+def test_float32_columns_have_float32_bounds(values: list[list[float]]) -> None:
+    """They are validated as tensors are: the float32 nearest to a bound is within it."""
     rows = np.array([*values, [-0.1, 0.0, 5.0], [0.7, 1e30, 2**60]], np.float32)
-    _, told = read(pa.record_batch([pa.array(column) for column in rows.T], names=NAMES))
-    for row, faults in zip(rows, told, strict=True):
+    _, row_faults = extract(pa.record_batch([pa.array(column) for column in rows.T], names=NAMES))
+    for row, faults in zip(rows, row_faults, strict=True):
         try:
             validator.array(row[np.newaxis], "")
         except UnacceptableError:
@@ -108,17 +109,17 @@ texts = st.one_of(
 
 
 @given(st.lists(texts, min_size=1, max_size=6))
-def test_text_is_a_number_or_not_whatever_its_neighbours_are(values: list[str]) -> None:
-    """A good column is read at once, another value by value; both must take the same for a number."""
+def test_text_is_parsed_independently_of_other_values(values: list[str]) -> None:
+    """A column of numbers is cast as a whole, any other value by value; both accept the same text as a number."""
 
-    def judged(some: list[str]) -> list[tuple[float, list[tuple[str, str]]]]:
-        batch = pa.record_batch([pa.array(some), pa.array(["0"] * len(some)), pa.array(["5"] * len(some))], names=NAMES)
-        rows, told = read(batch, text=True)
-        return [(row[0] if not faults else math.pi, faults) for row, faults in zip(rows, told, strict=True)]
+    def parse(texts: list[str]) -> list[tuple[float, list[tuple[str, str]]]]:
+        columns = [pa.array(texts), pa.array(["0"] * len(texts)), pa.array(["5"] * len(texts))]
+        rows, row_faults = extract(pa.record_batch(columns, names=NAMES), all_text=True)
+        return [(row[0] if not faults else math.pi, faults) for row, faults in zip(rows, row_faults, strict=True)]
 
-    together = judged(values)
-    assert together == [judged([value])[0] for value in values]
-    assert judged([*values, "no number"])[:-1] == together
+    together = parse(values)
+    assert together == [parse([value])[0] for value in values]
+    assert parse([*values, "no number"])[:-1] == together
 
 
 @pytest.mark.parametrize(
@@ -142,29 +143,29 @@ def test_text_is_a_number_or_not_whatever_its_neighbours_are(values: list[str]) 
         ("True", "type"),
     ],
 )
-def test_what_text_means_in_a_csv(text: str, code: str | None) -> None:
-    """JSON's numbers, with a plus or without a leading zero as well; some spellings of nothing."""
+def test_how_text_is_parsed(text: str, code: str | None) -> None:
+    """JSON numbers, also with a plus sign or without a leading zero; several spellings of a missing value."""
     batch = pa.record_batch([pa.array([text]), pa.array(["0"]), pa.array(["5"])], names=NAMES)
-    _, told = read(batch, text=True)
-    assert [one for one, _ in told[0]] == ([] if code is None else [code])
+    _, row_faults = extract(batch, all_text=True)
+    assert [fault_code for fault_code, _ in row_faults[0]] == ([] if code is None else [code])
 
 
 @pytest.mark.parametrize("digits", ["173.735", "203.9", "-149.89", "-46.97406449315719"])
-def test_decimals_are_the_numbers_that_their_digits_say(digits: str) -> None:
-    """To the last bit, so that a bound itself is not beyond it."""
-    least = Feature(name="a", minimum=float(digits), maximum=1000)
-    most = Feature(name="a", minimum=-1000, maximum=float(digits))
-    for kind in (pa.decimal128(38, 18), pa.decimal128(18, 14)):
-        batch = pa.record_batch({"a": pa.array([digits]).cast(kind)})
-        for feature in (least, most):
-            assert not Columns([feature], batch.schema, {}, text=False).read(batch)[1].any()
+def test_decimals_are_converted_exactly(digits: str) -> None:
+    """To the last bit, so that a value equal to a bound is within it."""
+    at_minimum = Feature(name="a", minimum=float(digits), maximum=1000)
+    at_maximum = Feature(name="a", minimum=-1000, maximum=float(digits))
+    for dtype in (pa.decimal128(38, 18), pa.decimal128(18, 14)):
+        batch = pa.record_batch({"a": pa.array([digits]).cast(dtype)})
+        for feature in (at_minimum, at_maximum):
+            assert not FeatureColumns([feature], batch.schema, {}, all_text=False).extract(batch)[1].any()
 
 
 def test_faults_name_the_column_and_are_counted() -> None:
-    """A fault's field is the table's column, which may have another name than the feature."""
+    """A fault's field is the table's column, whose name may differ from the feature's."""
     batch = pa.record_batch([pa.array([None, 2.0, None]), pa.array([0, 0, -1]), pa.array([5, 5, 5])], names=NAMES)
-    _, codes = Columns(FEATURES, batch.schema, MAPPING, text=False).read(batch)
-    faults, counts = Faults(FEATURES, NAMES).of(codes)
+    _, codes = FeatureColumns(FEATURES, batch.schema, MAPPING, all_text=False).extract(batch)
+    faults, counts = FaultReporter(FEATURES, NAMES).report(codes)
     assert [[fault["field"] for fault in row] for row in faults.to_pylist()] == [["a"], ["a"], ["a", "b"]]
     assert counts == {"a missing": 2, "a out_of_bounds": 1, "b out_of_bounds": 1}
 
@@ -178,7 +179,9 @@ def test_faults_name_the_column_and_are_counted() -> None:
         ([], MAPPING, "^no column a: there is none at all"),
     ],
 )
-def test_a_table_without_the_columns_is_refused(names: list[str], mapping: dict[str, str], message: str) -> None:
-    """Before anything is computed, naming what is missing and what is near."""
+def test_a_table_without_the_feature_columns_is_refused(
+    names: list[str], mapping: dict[str, str], message: str
+) -> None:
+    """Before anything is computed; the error suggests the most similar name."""
     with pytest.raises(TableError, match=message):
-        Columns(FEATURES, pa.schema([(name, pa.float64()) for name in names]), mapping, text=False)
+        FeatureColumns(FEATURES, pa.schema([(name, pa.float64()) for name in names]), mapping, all_text=False)

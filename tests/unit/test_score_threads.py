@@ -1,74 +1,75 @@
-"""Reading, computing and writing at a time: in order, a few pieces ahead, with errors in their place."""
+"""The threads of a job: the order of items, the bound on pending ones, errors and shutdown."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from service.score import threads
+from service.score.threads import start_threads
 
 
-@pytest.mark.parametrize("stuck", [False, True])
+@pytest.mark.parametrize("may_block", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_items_come_in_order(count: int, stuck: bool) -> None:
-    """Whoever computes first: and no more of them wait than are allowed, so that memory does not grow."""
-    taken = 0
-    early = threading.Event()
+def test_items_come_in_order(count: int, may_block: bool) -> None:
+    """Whichever thread finishes first; and no more than ``max_pending`` items wait, so that memory does not grow."""
+    consumed = 0
+    item_2_computed = threading.Event()
 
     def slow(number: int) -> int:
         if number == 1 and count == 3:
-            assert early.wait(10)  # the third is done before the second
+            assert item_2_computed.wait(10)  # so item 2 is computed before item 1
         if number == 2:
-            early.set()
+            item_2_computed.set()
         return number
 
-    with threads.started(count, stuck=stuck) as started:
+    with start_threads(count, may_block=may_block) as threads:
 
         def items() -> Iterator[int]:
             for number in range(50):
-                assert number < taken + started.most
+                assert number < consumed + threads.max_pending
                 yield number
 
-        for expected, job in enumerate(started.ahead(started.computing.submit(slow, item) for item in items())):
-            assert job.result() == expected
-            taken += 1
-    assert taken == 50
+        futures = threads.prefetch(threads.compute_pool.submit(slow, item) for item in items())
+        for expected, future in enumerate(futures):
+            assert future.result() == expected
+            consumed += 1
+    assert consumed == 50
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_what_goes_wrong_while_reading_comes_after_what_was_read(count: int) -> None:
-    """An error far into a table costs nothing of what is before it."""
+def test_a_read_error_follows_the_items_before_it(count: int) -> None:
+    """An error deep in a table loses none of the rows before it."""
 
     def items() -> Iterator[int]:
         yield from range(5)
         raise OSError("torn")
 
-    seen: list[int] = []
-    with threads.started(count, stuck=False) as started, pytest.raises(OSError, match="torn"):
-        seen.extend(started.ahead(items()))
-    assert seen == [0, 1, 2, 3, 4]
+    items_read: list[int] = []
+    with start_threads(count, may_block=False) as threads, pytest.raises(OSError, match="torn"):
+        items_read.extend(threads.prefetch(items()))
+    assert items_read == [0, 1, 2, 3, 4]
 
 
-def test_one_reads_while_another_writes() -> None:
-    """With two threads, the next item is made while the last is with whoever asked for it."""
-    with_me, made = threading.Event(), threading.Event()
+def test_the_next_item_is_read_while_the_last_is_written() -> None:
+    """With two threads, reading does not wait for the consumer."""
+    consumer_has_item, next_read = threading.Event(), threading.Event()
 
     def items() -> Iterator[int]:
         yield 0
-        assert with_me.wait(10)
-        made.set()
+        assert consumer_has_item.wait(10)
+        next_read.set()
         yield 1
 
-    with threads.started(2, stuck=False) as started:
-        for _ in started.ahead(items()):
-            with_me.set()
-            assert made.wait(10)
+    with start_threads(2, may_block=False) as threads:
+        for _ in threads.prefetch(items()):
+            consumer_has_item.set()
+            assert next_read.wait(10)
 
 
-def test_nothing_is_read_once_it_is_over() -> None:
-    """When whoever asks has left, no thread is with the table any more."""
-    with pytest.raises(KeyboardInterrupt), threads.started(2, stuck=False) as started:
-        for number in started.ahead(iter(range(1000))):
+def test_no_thread_outlives_the_with_block() -> None:
+    """Also when the consumer is interrupted."""
+    with pytest.raises(KeyboardInterrupt), start_threads(2, may_block=False) as threads:
+        for number in threads.prefetch(iter(range(1000))):
             if number == 20:
                 raise KeyboardInterrupt
-    assert not [one for one in threading.enumerate() if one.name.startswith("ThreadPoolExecutor")]
+    assert not [each for each in threading.enumerate() if each.name.startswith("ThreadPoolExecutor")]

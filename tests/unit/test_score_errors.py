@@ -1,4 +1,4 @@
-"""Tables that cannot be scored, and what is said of them."""
+"""Tables that cannot be scored, and the error for each."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from service.score.__main__ import main
 
 
 @pytest.fixture(autouse=True)
-def _no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new Python takes longer than all the rest; real runs have it."""
+def _skip_sandbox_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check starts a new Python, which takes longer than the test; test_score_processes.py includes it."""
     monkeypatch.setattr(sandbox, "stand", sandbox.pass_over)
 
 
 @pytest.fixture
-def _odd_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder to be in, of tables of which something can be said."""
+def _invalid_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with tables that have something wrong."""
     monkeypatch.chdir(tmp_path)
     table = animals(model)
     write(table, Path("t.csv"))
@@ -35,9 +35,9 @@ def _odd_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     Path("latin.csv").write_bytes(Path("t.csv").read_bytes() + "é".encode("latin-1") + b",1,2,3,4,5,6,7,8\n")
 
 
-@pytest.mark.usefixtures("_odd_files")
+@pytest.mark.usefixtures("_invalid_files")
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("arguments", "message"),
     [
         ("nowhere.csv o.csv", "nowhere.csv is neither a file nor a folder"),
         ("t.txt o.csv", "its name says no format: end it in .csv,"),
@@ -59,11 +59,11 @@ def _odd_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         ("t.csv nowhere/o.csv", "nowhere/.o.csv.writing: No such file or directory"),
     ],
 )
-def test_what_cannot_be_done_is_said(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
-    """One line that names the fault and the remedy; exit code 2; nothing is left behind."""
+def test_a_failed_job_prints_one_line(capsys: pytest.CaptureFixture[str], arguments: str, message: str) -> None:
+    """The line names the problem and the remedy; the exit status is 2; no table is left behind."""
     before = set(Path().rglob("*"))
-    assert main(line.split()) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.count("\n") == 1
+    assert main(arguments.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
     assert {path.name for path in set(Path().rglob("*")) - before} <= {"o", "o.rejects", "_score.jsonl"}

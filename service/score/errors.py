@@ -1,0 +1,5 @@
+"""The one error of a scoring job."""
+
+
+class TableError(Exception):
+    """A table cannot be read, scored or written; the message is one line that names the problem and the remedy."""

@@ -1,0 +1,141 @@
+"""Writers of tables, each of which appears at its path complete or not at all."""
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from service.score.errors import TableError
+from service.score.formats import FileFormat
+from service.score.options import STANDARD_STREAM
+from service.score.scorer import decode_dictionaries, decode_schema
+
+_ROW_GROUP_ROWS = 131_072
+_SAMPLED_ROWS = 10_000  # from which columns with repeated values are told
+
+
+class TableWriter:
+    """Writes one table to a temporary file beside ``path``, or directly to standard output."""
+
+    def __init__(self, path: Path, file_format: FileFormat, schema: pa.Schema) -> None:
+        self._path = path
+        self._temporary_path = path.with_name(f".{path.name}.writing")
+        self._is_stdout = path == STANDARD_STREAM
+        if self._is_stdout and file_format is FileFormat.PARQUET:
+            raise TableError("Parquet does not go to the standard output: --to csv or --to arrow, or name a file")
+        self._file: Any = sys.stdout.buffer if self._is_stdout else self._temporary_path.open("wb")
+        as_stream = self._is_stdout or path.suffix == ".arrows"
+        self._writer = _open_writer(self._file, file_format, schema, as_stream=as_stream)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if len(batch):
+            self._writer.write(batch)
+
+    def publish(self) -> None:
+        """Complete the table and rename it into place."""
+        self._writer.close()
+        self._file.flush()
+        if not self._is_stdout:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._temporary_path.replace(self._path)
+
+    def discard(self) -> None:
+        """Remove the temporary file; a published table stays."""
+        if not self._is_stdout:
+            with suppress(OSError, pa.ArrowException):  # closing writes a footer, which may fail and is not needed
+                self._writer.close()
+            self._file.close()
+            self._temporary_path.unlink(missing_ok=True)
+
+
+def _open_writer(file: Any, file_format: FileFormat, schema: pa.Schema, *, as_stream: bool) -> Any:
+    if file_format is FileFormat.PARQUET:
+        return _ParquetWriter(file, schema)
+    if file_format is FileFormat.CSV:
+        return _CsvWriter(file, schema)
+    return _ArrowWriter(file, schema, as_stream=as_stream)
+
+
+class _ParquetWriter:
+    """Gathers batches of any size into row groups of even size."""
+
+    def __init__(self, file: Any, schema: pa.Schema) -> None:
+        self._file = file
+        self._schema = schema
+        self._writer: pq.ParquetWriter | None = None
+        self._batches: list[pa.RecordBatch] = []
+        self._rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._rows += len(batch)
+        if self._rows >= _ROW_GROUP_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        if self._writer:
+            self._writer.close()
+
+    def _flush(self) -> None:
+        table = pa.Table.from_batches(self._batches, self._schema)
+        if not self._writer:
+            self._writer = pq.ParquetWriter(self._file, self._schema, use_dictionary=_repetitive_columns(table))
+        self._writer.write_table(table, row_group_size=2 * _ROW_GROUP_ROWS)
+        self._batches, self._rows = [], 0
+
+
+def _repetitive_columns(table: pa.Table) -> list[str]:
+    """The columns worth a dictionary; to build one for distinct values costs as much time as all the rest."""
+    columns = zip(table.schema.names, table.slice(0, _SAMPLED_ROWS).columns, strict=True)
+    return [name for name, column in columns if _is_repetitive(column)]
+
+
+def _is_repetitive(column: pa.ChunkedArray) -> bool:
+    """Whether at least half of the values occur more than once."""
+    try:
+        return bool(2 * pc.count_distinct(column, mode="all").as_py() <= len(column))
+    except pa.ArrowNotImplementedError:  # a dictionary column, or a rare type
+        return True
+
+
+class _ArrowWriter:
+    """Writes dictionary columns as strings, because a dictionary in an Arrow file must be the same in all batches."""
+
+    def __init__(self, file: Any, schema: pa.Schema, *, as_stream: bool) -> None:
+        self._writer = (pa.ipc.new_stream if as_stream else pa.ipc.new_file)(file, decode_schema(schema))
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(decode_dictionaries(batch))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _CsvWriter:
+    """Writes lists and structs as JSON."""
+
+    def __init__(self, file: Any, schema: pa.Schema) -> None:
+        self._schema = pa.schema([f.with_type(pa.string()) if pa.types.is_nested(f.type) else f for f in schema])
+        self._writer = csv.CSVWriter(file, self._schema)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        columns = [_to_json(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
+        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _to_json(column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type) and not len(column.flatten()):  # the usual case: no row has a warning
+        return pa.array(["[]"] * len(column))
+    return pa.array([orjson.dumps(value, default=str).decode() for value in column.to_pylist()])
