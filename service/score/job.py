@@ -41,7 +41,8 @@ class Job(NamedTuple):
                 open_table(file.path, file.file_format, self.options.delimiter) as table,
                 start_threads(self.options.threads, may_block=file.path == STANDARD_STREAM) as threads,
             ):
-                scorer = Scorer(self.model, table.schema, self.options.columns, all_text=table.all_text)
+                all_text = file.file_format is FileFormat.CSV
+                scorer = Scorer(self.model, table.schema, self.options.columns, all_text=all_text)
                 part_scorer = PartScorer(scorer, self.part_rows, first_part, partial(self.output_paths, file.name))
                 chunks = table.chunks(first_part * self.part_rows, scorer.input_columns)
                 for counts, is_last in part_scorer.score(self._report(chunks, table, file.size), threads):
@@ -65,7 +66,8 @@ def run_job(options: ScoreOptions) -> str:
     settings = Settings.load()
     files = find_input_files(options.input_path, options.input_format)
     in_parts = is_folder_output(options.input_path, options.output_path)
-    output_format = _choose_output_format(options, files[0].file_format, in_parts=in_parts)
+    default_format = files[0].file_format if in_parts or options.output_path == STANDARD_STREAM else None
+    output_format = require_format(options.output_path, options.output_format or default_format, "--to")
     make_paths = folder_paths if in_parts else single_file_paths
     output_paths = make_paths(options.output_path, options.rejects_path, output_format)
     part_rows = options.part_rows if in_parts else sys.maxsize
@@ -81,12 +83,6 @@ def run_job(options: ScoreOptions) -> str:
         if in_parts:
             write_success_file(options.output_path, journal.total)
     return _summarize(journal.total, progress.rows, progress.close())
-
-
-def _choose_output_format(options: ScoreOptions, input_format: FileFormat, *, in_parts: bool) -> FileFormat:
-    if in_parts or options.output_path == STANDARD_STREAM:
-        return options.output_format or input_format
-    return require_format(options.output_path, options.output_format, "--to")
 
 
 def _describe(

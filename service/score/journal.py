@@ -39,12 +39,16 @@ class RowCounts:
 
 
 class Journal:
-    """The finished parts of each input file of one job, in memory; ``total`` sums up their rows."""
+    """The finished parts of each input file of one job, also in the file of ``descriptor`` if there is one.
 
-    def __init__(self) -> None:
-        self.total = RowCounts()
+    ``total`` sums up the rows of all finished parts.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
+        self._descriptor = descriptor
         self._finished_parts: Counter[str] = Counter()
         self._finished_files: set[str] = set()
+        self.total = RowCounts()
 
     def next_part(self, file: str) -> int | None:
         """The number of a file's first unfinished part, or None if the file is finished."""
@@ -52,29 +56,18 @@ class Journal:
 
     def add_part(self, file: str, counts: RowCounts, *, is_last: bool) -> None:
         """Note that the next part of a file is finished."""
-        self.total.add(counts)
-        self._finished_parts[file] += 1
-        if is_last:
-            self._finished_files.add(file)
-
-
-class FileJournal(Journal):
-    """A journal that is also written to an open file, line by line."""
-
-    def __init__(self, descriptor: int) -> None:
-        super().__init__()
-        self._descriptor = descriptor
-
-    def add_part(self, file: str, counts: RowCounts, *, is_last: bool) -> None:
-        line = orjson.dumps({"file": file, "last": is_last, **counts.to_json()})
-        os.write(self._descriptor, line + b"\n")
-        os.fsync(self._descriptor)
-        super().add_part(file, counts, is_last=is_last)
+        line = {"file": file, "last": is_last, **counts.to_json()}
+        if self._descriptor is not None:
+            os.write(self._descriptor, orjson.dumps(line) + b"\n")
+            os.fsync(self._descriptor)
+        self.replay(line)
 
     def replay(self, line: Mapping[str, Any]) -> None:
-        """Take in a line that an earlier run wrote."""
-        counts = RowCounts(line["answered"], line["rejected"], Counter(line["faults"]))
-        super().add_part(line["file"], counts, is_last=line["last"])
+        """Take over a part that is in the file already."""
+        self.total.add(RowCounts(line["answered"], line["rejected"], Counter(line["faults"])))
+        self._finished_parts[line["file"]] += 1
+        if line["last"]:
+            self._finished_files.add(line["file"])
 
 
 @contextmanager
@@ -117,7 +110,7 @@ def _resume(folder: Path, descriptor: int, job: Mapping[str, Any]) -> Journal:
             f"{folder} has parts of another job, whose {', '.join(differing)} was different: "
             "choose another folder, or remove this one"
         )
-    journal = FileJournal(descriptor)
+    journal = Journal(descriptor)
     for line in lines[1:]:
         journal.replay(line)
     return journal

@@ -39,10 +39,9 @@ class Chunk(NamedTuple):
 
 
 class TableReader(Protocol):
-    """Reads an open table once; with ``all_text``, every column is a string column."""
+    """Reads an open table once."""
 
     schema: pa.Schema
-    all_text: bool
 
     def chunks(self, start: int, columns: list[str]) -> Iterator[Chunk]:
         """The rows from row number ``start`` on; ``columns`` are in the order of the schema."""
@@ -91,8 +90,6 @@ def _open_bytes(path: Path, stack: ExitStack) -> tuple[BufferedReader, Callable[
 class ParquetReader:
     """Reads Parquet page by page, so that a single large row group needs no more memory than several small ones."""
 
-    all_text = False
-
     def __init__(self, file: pq.ParquetFile) -> None:
         self._file = file
         self.schema = file.schema_arrow
@@ -122,8 +119,6 @@ class ParquetReader:
 class ArrowReader:
     """Reads the Arrow file format and the Arrow stream format."""
 
-    all_text = False
-
     def __init__(self, source: BufferedReader, fraction_read: Callable[[], float]) -> None:
         self.fraction_read = fraction_read
         if source.peek(len(_ARROW_FILE_MAGIC)).startswith(_ARROW_FILE_MAGIC):
@@ -145,8 +140,6 @@ class ArrowReader:
 
 class CsvReader:
     """Reads CSV with a header line; all values stay strings, so that kept columns are copied unchanged."""
-
-    all_text = True
 
     def __init__(self, source: BufferedReader, fraction_read: Callable[[], float], delimiter: str) -> None:
         self.fraction_read = fraction_read

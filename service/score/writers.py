@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,23 @@ def _open_writer(file: Any, file_format: FileFormat, schema: pa.Schema, *, as_st
     if file_format is FileFormat.PARQUET:
         return _ParquetWriter(file, schema)
     if file_format is FileFormat.CSV:
-        return _CsvWriter(file, schema)
-    return _ArrowWriter(file, schema, as_stream=as_stream)
+        return _BatchWriter(csv.CSVWriter(file, _csv_schema(schema)), _encode_nested)
+    # In an Arrow file a dictionary must not change between batches, so that dictionary columns are written as strings.
+    open_arrow = pa.ipc.new_stream if as_stream else pa.ipc.new_file
+    return _BatchWriter(open_arrow(file, decode_schema(schema)), decode_dictionaries)
+
+
+class _BatchWriter:
+    """Writes each batch at once, converted to what the format can hold."""
+
+    def __init__(self, writer: Any, convert: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
+        self._writer, self._convert = writer, convert
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(self._convert(batch))
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 class _ParquetWriter:
@@ -107,32 +123,15 @@ def _is_repetitive(column: pa.ChunkedArray) -> bool:
         return True
 
 
-class _ArrowWriter:
-    """Writes dictionary columns as strings, because a dictionary in an Arrow file must be the same in all batches."""
-
-    def __init__(self, file: Any, schema: pa.Schema, *, as_stream: bool) -> None:
-        self._writer = (pa.ipc.new_stream if as_stream else pa.ipc.new_file)(file, decode_schema(schema))
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(decode_dictionaries(batch))
-
-    def close(self) -> None:
-        self._writer.close()
+def _csv_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema with string columns in place of lists and structs."""
+    return pa.schema([f.with_type(pa.string()) if pa.types.is_nested(f.type) else f for f in schema])
 
 
-class _CsvWriter:
-    """Writes lists and structs as JSON."""
-
-    def __init__(self, file: Any, schema: pa.Schema) -> None:
-        self._schema = pa.schema([f.with_type(pa.string()) if pa.types.is_nested(f.type) else f for f in schema])
-        self._writer = csv.CSVWriter(file, self._schema)
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        columns = [_to_json(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-
-    def close(self) -> None:
-        self._writer.close()
+def _encode_nested(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch in its `_csv_schema`, with lists and structs as JSON."""
+    columns = [_to_json(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
+    return pa.record_batch(columns, schema=_csv_schema(batch.schema))
 
 
 def _to_json(column: pa.Array) -> pa.Array:
