@@ -45,12 +45,12 @@ class Job(NamedTuple):
                 scorer = Scorer(self.model, table.schema, self.options.columns, all_text=all_text)
                 part_scorer = PartScorer(scorer, self.part_rows, first_part, partial(self.output_paths, file.name))
                 chunks = table.chunks(first_part * self.part_rows, scorer.input_columns)
-                for counts, is_last in part_scorer.score(self._report(chunks, table, file.size), threads):
+                for counts, is_last in part_scorer.score(self._track_progress(chunks, table, file.size), threads):
                     self.journal.add_part(file.name, counts, is_last=is_last)
         self.progress.finish_file(file.size)
 
-    def _report(self, chunks: Iterator[Chunk], table: TableReader, file_size: int) -> Iterator[Chunk]:
-        """The chunks, with a progress update after each."""
+    def _track_progress(self, chunks: Iterator[Chunk], table: TableReader, file_size: int) -> Iterator[Chunk]:
+        """Pass the chunks through and update the progress after each."""
         for chunk in chunks:
             yield chunk
             self.progress.update(file_size, table.fraction_read(), len(chunk.rows))
