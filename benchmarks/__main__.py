@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, tell, draw. See benchmarks/README.md."""
+"""``python -m benchmarks``: run the measurements, print the tables and draw the charts; see benchmarks/README.md."""
 
 import argparse
 import sys
@@ -7,52 +7,56 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import alone, chart, comparison, load, peers, protocols
-from benchmarks.bench import Bench, prepare
-from benchmarks.results import FIGURES, Results, number
+from benchmarks import charts, comparison, load_generators, peers, protocols, standalone
+from benchmarks.benchmark_run import BenchmarkRun, prepare_run
+from benchmarks.results import FIGURES, Results, format_number
 
 MEASUREMENTS = {
-    "closed loop": comparison.closed_loop,
-    "open loop": comparison.open_loop,
-    "start": alone.start,
-    "memory": alone.memory,
-    "workers": alone.workers,
-    "batches": alone.batches,
-    "protocols": protocols.protocols,
-    "idle connections": alone.idle,
-    "mixed load": alone.mixed,
+    "closed loop": comparison.measure_closed_loop,
+    "open loop": comparison.measure_open_loop,
+    "start": standalone.measure_start,
+    "memory": standalone.measure_memory,
+    "workers": standalone.measure_workers,
+    "batches": standalone.measure_batches,
+    "protocols": protocols.measure_protocols,
+    "idle connections": standalone.measure_idle,
+    "mixed load": standalone.measure_mixed,
 }
-KEYS = {name.split()[0]: name for name in MEASUREMENTS}
+MEASUREMENT_KEYS = {name.split()[0]: name for name in MEASUREMENTS}
 RESULTS = Path(__file__).resolve().parent / "results"
 console = Console()
 
 
 def main() -> None:
-    options = _parse()
+    options = _parse_arguments()
     try:
-        load.find_wrk()
-    except load.NoLoadGeneratorError as error:
+        load_generators.require_wrk()
+    except load_generators.LoadGeneratorError as error:
         sys.exit(f"benchmarks: {error}")
-    chosen = [peers.read(name) for name in peers.every() if name in {peers.OURS, *options.peers}]
-    bench = prepare(chosen, options.rounds, options.seconds, options.open_seconds)
-    told = {"rounds": options.rounds, "seconds": options.seconds, "open_seconds": options.open_seconds}
-    results = Results(told, failures=bench.failures)
+    chosen = [peers.read_peer(name) for name in peers.list_peers() if name in {peers.OURS, *options.peers}]
+    run = prepare_run(chosen, options.rounds, options.seconds, options.open_seconds)
+    parameters = {"rounds": options.rounds, "seconds": options.seconds, "open_seconds": options.open_seconds}
+    results = Results(parameters, failures=run.failures)
     try:
-        _install(bench)
+        _install_peers(run)
         for key in options.only:
-            _measure(bench, KEYS[key], results)
+            _measure(run, MEASUREMENT_KEYS[key], results)
     except KeyboardInterrupt:
         sys.exit("benchmarks: interrupted; nothing is written, every server is ended")
-    console.print(Markdown(results.markdown()))
+    console.print(Markdown(results.to_markdown()))
     _write(results, options.output)
 
 
-def _parse() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Side by side with other model servers.")
-    every = peers.every()
-    parser.add_argument("--peers", nargs="*", choices=every, default=every, help="beside ours; all unless told")
+    names = peers.list_peers()
+    parser.add_argument("--peers", nargs="*", choices=names, default=names, help="beside ours; all unless told")
     parser.add_argument(
-        "--only", nargs="+", choices=list(KEYS), default=list(KEYS), help="measurements; all unless told"
+        "--only",
+        nargs="+",
+        choices=list(MEASUREMENT_KEYS),
+        default=list(MEASUREMENT_KEYS),
+        help="measurements; all unless told",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="of full load each time (5)")
@@ -61,43 +65,43 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _install(bench: Bench) -> None:
-    """Every peer's environment, made if need be; a peer that cannot be had is given up here."""
-    for peer in bench.peers:
+def _install_peers(run: BenchmarkRun) -> None:
+    """Create the environments that are missing; a peer that cannot be installed is recorded as a failure."""
+    for peer in run.peers:
         with console.status(f"setting up {peer.title} (once)"):
             try:
-                peers.install(peer)
+                peers.install_peer(peer)
             except peers.PeerError as error:
-                bench.failures[peer.title] = str(error)
+                run.failures[peer.title] = str(error)
                 console.print(f"{peer.title}: given up: {error}", style="red")
 
 
-def _measure(bench: Bench, name: str, results: Results) -> None:
-    """One measurement; a sample is told as it comes."""
-    known = set(bench.failures)
-    with console.status(f"{name}: {bench.rounds} rounds"):
+def _measure(run: BenchmarkRun, name: str, results: Results) -> None:
+    """Take one measurement and print each sample as soon as it is there."""
+    earlier = set(run.failures)
+    with console.status(f"{name}: {run.rounds} rounds"):
         try:
-            for subject, figures in MEASUREMENTS[name](bench):
+            for subject, figures in MEASUREMENTS[name](run):
                 results.add(name, subject, figures)
-                told = ", ".join(
-                    f"{FIGURES[key].heading} {number(value)} {FIGURES[key].unit}".rstrip()
+                text = ", ".join(
+                    f"{FIGURES[key].heading} {format_number(value)} {FIGURES[key].unit}".rstrip()
                     for key, value in figures.items()
                     if key in FIGURES
                 )
-                console.print(f"[bold]{name}[/bold], {subject}: {told}", highlight=False)
+                console.print(f"[bold]{name}[/bold], {subject}: {text}", highlight=False)
         except peers.PeerError as error:
-            bench.failures[name] = str(error)
-    for subject in bench.failures.keys() - known:
-        console.print(f"{subject}: given up: {bench.failures[subject]}", style="red")
+            run.failures[name] = str(error)
+    for subject in run.failures.keys() - earlier:
+        console.print(f"{subject}: given up: {run.failures[subject]}", style="red")
 
 
 def _write(results: Results, folder: Path) -> None:
     results.write(folder)
-    ours = peers.read(peers.OURS).title
+    ours = peers.read_peer(peers.OURS).title
     if ours in results.measured.get("closed loop", {}):
-        chart.bars(results.measured["closed loop"], ours, folder / "comparison.svg")
+        charts.draw_bars(results.measured["closed loop"], ours, folder / "comparison.svg")
     if "batches" in results.measured:
-        chart.curve(results.measured["batches"], folder / "batches.svg")
+        charts.draw_curve(results.measured["batches"], folder / "batches.svg")
     console.print(f"written to {folder}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, NamedTuple
 
-from benchmarks.load import CONNECTIONS
+from benchmarks.load_generators import CONNECTIONS
 from benchmarks.peers import PeerError
 
 
@@ -21,7 +21,7 @@ class Exchange(NamedTuple):
     connections: int = CONNECTIONS
 
 
-def messages(exchange: Exchange) -> Iterator[bytes]:
+def repeat_request(exchange: Exchange) -> Iterator[bytes]:
     """The request's bytes, again and again."""
     head = f"POST {exchange.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n".encode()
     rest = b"Content-Length: %d\r\n\r\n%b" % (len(exchange.body), exchange.body)
@@ -37,7 +37,7 @@ def saturate(port: int, exchange: Exchange, seconds: float) -> int:
     Raises:
         PeerError: a response has another status than the exchange expects.
     """
-    responses, requests = 0, messages(exchange)
+    responses, requests = 0, repeat_request(exchange)
     with ExitStack() as stack:
         sockets = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(exchange.connections)]
         waiting = [(stack.enter_context(each), stack.enter_context(each.makefile("rb"))) for each in sockets]
@@ -46,7 +46,7 @@ def saturate(port: int, exchange: Exchange, seconds: float) -> int:
         deadline = time.monotonic() + seconds
         while waiting:
             for connection, stream in tuple(waiting):
-                if (status := receive(stream)) != exchange.status:
+                if (status := read_response(stream)) != exchange.status:
                     raise PeerError(f"{exchange.path} answers {status} instead of {exchange.status}")
                 responses += 1
                 if time.monotonic() < deadline:
@@ -56,7 +56,7 @@ def saturate(port: int, exchange: Exchange, seconds: float) -> int:
     return responses
 
 
-def receive(stream: BinaryIO) -> int:
+def read_response(stream: BinaryIO) -> int:
     """Read one response to its end and return its status."""
     status, length = int(stream.readline()[9:12]), 0
     while (line := stream.readline()).strip():

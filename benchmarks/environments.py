@@ -1,4 +1,4 @@
-"""Python environments beside the project's own: made at first use from a file of pins, and anew when it has changed."""
+"""Python environments beside the project's own, created at first use and again when their requirements change."""
 
 import subprocess
 import sys
@@ -8,60 +8,60 @@ from pathlib import Path
 
 
 class InstallError(Exception):
-    """An environment cannot be made; the message says why in a sentence."""
+    """An environment cannot be created; the message gives the reason in a sentence."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment in the folder ``home``, for what ``requirements`` lists.
+    """A virtual environment in ``folder`` with the packages of the ``requirements`` file.
 
-    A file that is ``complete`` lists every package that is needed, so that none is looked for beside it: what is
-    installed is the same every day, and packages that a library asks for but this use of it never imports stay out.
+    A file that is ``complete`` also pins every dependency, so pip resolves none (``--no-deps``): the result is the same
+    every day, and dependencies that this use of a library never imports stay out.
     """
 
-    home: Path
+    folder: Path
     requirements: Path
     complete: bool = False
 
     @property
     def python(self) -> Path:
-        return self.home / "bin" / "python"
+        return self.folder / "bin" / "python"
 
     @property
-    def is_made(self) -> bool:
-        return self._record.exists() and self._record.read_text(encoding="utf-8") == self._recipe()
+    def is_current(self) -> bool:
+        return self._marker.exists() and self._marker.read_text(encoding="utf-8") == self._fingerprint()
 
-    def make(self, seconds: float) -> Path:
-        """The environment's Python, once everything is installed.
+    def install(self, timeout: float) -> Path:
+        """Install everything, unless that is done already, and return the environment's Python.
 
         Raises:
-            InstallError: it cannot be, or not within ``seconds``.
+            InstallError: pip fails or takes longer than ``timeout`` seconds.
         """
-        if not self.is_made:
-            self.home.parent.mkdir(exist_ok=True)
-            (self.home.parent / ".gitignore").write_text("*\n")
-            venv.create(self.home, clear=True)
-            self._install(seconds)
-            self._record.write_text(self._recipe(), encoding="utf-8")
+        if not self.is_current:
+            self.folder.parent.mkdir(exist_ok=True)
+            (self.folder.parent / ".gitignore").write_text("*\n")
+            venv.create(self.folder, clear=True)
+            self._run_pip(timeout)
+            self._marker.write_text(self._fingerprint(), encoding="utf-8")
         return self.python
 
     @property
-    def _record(self) -> Path:
-        return self.home / "installed.txt"
+    def _marker(self) -> Path:
+        return self.folder / "installed.txt"
 
-    def _recipe(self) -> str:
+    def _fingerprint(self) -> str:
         return f"# Python {sys.version}\n{self.requirements.read_text(encoding='utf-8')}"
 
-    def _install(self, seconds: float) -> None:
-        # This environment's pip does it, and compiles: else a peer would do so at each start that is measured.
+    def _run_pip(self, timeout: float) -> None:
+        # The project's own pip compiles bytecode; otherwise a peer would compile at each measured start.
         command = [sys.executable, "-m", "pip", "--python", str(self.python), "install"]
         command += ["--quiet", "--disable-pip-version-check"]
         command += ["--no-deps"] if self.complete else []
         command += ["--requirement", str(self.requirements)]
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds)
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout)
         except subprocess.TimeoutExpired:
-            raise InstallError(f"not installed after {seconds:g} s") from None
+            raise InstallError(f"not installed after {timeout:g} s") from None
         except subprocess.CalledProcessError as error:
-            faults = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
-            raise InstallError(f"cannot be installed: {' '.join(faults[-1:])[:200]}") from None
+            errors = [line for line in error.stderr.splitlines() if line.startswith("ERROR")]
+            raise InstallError(f"cannot be installed: {' '.join(errors[-1:])[:200]}") from None

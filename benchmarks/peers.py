@@ -1,4 +1,4 @@
-"""The servers to compare: a folder each, with how to start it, what it needs and why that is fair."""
+"""The servers to compare: a folder for each says how to start it, what it needs and why the set-up is fair."""
 
 import json
 import shutil
@@ -20,15 +20,15 @@ INSTALL_SECONDS = 1800
 
 
 class PeerError(Exception):
-    """A peer cannot be measured; the message says why in a sentence, for the table."""
+    """A peer cannot be measured; the message gives the reason in a sentence, for the table."""
 
 
 @dataclass(frozen=True)
 class Peer:
     """One server.
 
-    ``label`` is the path to the label in its JSON answer, empty if it does not predict; ``needs`` are programs that it
-    takes from the system, each with the command that installs it; ``project`` says that it runs the project's code.
+    ``label`` is the path to the label in its JSON response, empty if it does not predict; ``needs`` maps the system
+    programs that it uses to the command that installs each; ``project`` means that it runs the project's code.
     """
 
     name: str
@@ -46,52 +46,52 @@ class Peer:
     def folder(self) -> Path:
         return PEERS / self.name
 
-    def question(self, manifest: Manifest, row: Sequence[float]) -> bytes:
-        """One row of features as this server wants to be asked."""
+    def request_body(self, manifest: Manifest, row: Sequence[float]) -> bytes:
+        """One row of features in the format of this server."""
         values = [float(f"{value:.4g}") for value in row]  # as people measure, not as float32 prints
         document: dict[str, Any] = {"features": dict(zip(manifest.feature_names, values, strict=True))}
         if self.protocol == "v2":
             document = {"inputs": [{"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": values}]}
         return json.dumps(document).encode()
 
-    def answered(self, body: bytes) -> Any:
-        """The label in an answer.
+    def parse_label(self, body: bytes) -> Any:
+        """The label in a response.
 
         Raises:
-            PeerError: there is none where it should be.
+            PeerError: the response has none at the expected path.
         """
         try:
-            found = json.loads(body)
-            for step in self.label:
-                found = found[step]
+            element = json.loads(body)
+            for key in self.label:
+                element = element[key]
         except (ValueError, LookupError, TypeError):
             raise PeerError(f"answers without a label: {body[:200]!r}") from None
-        return found
+        return element
 
 
-def every() -> list[str]:
+def list_peers() -> list[str]:
     """The names of all peers, ours first."""
     return sorted((path.parent.name for path in PEERS.glob("*/peer.toml")), key=lambda name: (name != OURS, name))
 
 
-def read(name: str) -> Peer:
-    """The peer described in a folder."""
+def read_peer(name: str) -> Peer:
+    """The peer that a folder describes."""
     return Peer(name=name, **tomllib.loads((PEERS / name / "peer.toml").read_text(encoding="utf-8")))
 
 
-def install(peer: Peer) -> Path:
-    """The Python to run a peer with: its own environment, made when its requirements are new or have changed.
+def install_peer(peer: Peer) -> Path:
+    """The Python to run a peer with: its own environment, created when its requirements are new or have changed.
 
     Raises:
         PeerError: it cannot be installed.
     """
-    for program, remedy in peer.needs.items():
+    for program, command in peer.needs.items():
         if shutil.which(program) is None:
-            raise PeerError(f"{program} is not installed: `{remedy}`")
+            raise PeerError(f"{program} is not installed: `{command}`")
     requirements = peer.folder / "requirements.txt"
     if not requirements.exists():
         return Path(sys.executable)
     try:
-        return Environment(ENVIRONMENTS / peer.name, requirements).make(INSTALL_SECONDS)
+        return Environment(ENVIRONMENTS / peer.name, requirements).install(INSTALL_SECONDS)
     except InstallError as error:
         raise PeerError(str(error)) from None

@@ -1,4 +1,4 @@
-"""What a run found: kept as JSON, told as Markdown tables of medians."""
+"""The results of a run: JSON, and Markdown tables of medians."""
 
 import datetime as dt
 import os
@@ -16,11 +16,11 @@ Rounds = dict[str, list[float]]  # by name, one value a round
 
 
 class Figure(NamedTuple):
-    """How a figure is written: its column, its unit, and whether it is told as a ratio too."""
+    """How a figure is formatted: the column's heading, the unit, and whether to show the ratio to the first subject."""
 
     heading: str
     unit: str = ""
-    ratio: bool = True
+    shows_ratio: bool = True
 
 
 FIGURES = {
@@ -36,16 +36,16 @@ FIGURES = {
     "max_ms": Figure("longest", "ms"),
     "start_s": Figure("start", "s"),
     "memory_mb": Figure("memory", "MB"),
-    "cores": Figure("cores busy", ratio=False),
-    "held": Figure("still open", ratio=False),
-    "unsent": Figure("never sent", ratio=False),
-    "failures": Figure("failures", ratio=False),
+    "cores": Figure("cores busy", shows_ratio=False),
+    "held": Figure("still open", shows_ratio=False),
+    "unsent": Figure("never sent", shows_ratio=False),
+    "failures": Figure("failures", shows_ratio=False),
 }
 
 
 @dataclass
 class Results:
-    """Figures by measurement, subject and name; the first subject of a measurement is what the others are held to."""
+    """Figures by measurement, subject and name; the first subject of a measurement is the reference for the others."""
 
     options: Mapping[str, object]
     measured: dict[str, dict[str, Rounds]] = field(default_factory=dict)
@@ -63,39 +63,39 @@ class Results:
     def write(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "latest.json").write_bytes(orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2) + b"\n")
-        (folder / "latest.md").write_text(self.markdown(), encoding="utf-8")
+        (folder / "latest.md").write_text(self.to_markdown(), encoding="utf-8")
 
-    def markdown(self) -> str:
-        """Every measurement as a table, and after them what could not be measured and why."""
-        tables = [f"## {name}\n\n{table(subjects)}" for name, subjects in self.measured.items()]
+    def to_markdown(self) -> str:
+        """A table for each measurement, then a list of what was not measured and why."""
+        tables = [f"## {name}\n\n{format_table(subjects)}" for name, subjects in self.measured.items()]
         missing = [f"- {subject}: not measured: {reason}" for subject, reason in self.failures.items()]
         return "\n\n".join([f"Taken {self.taken} on {self.machine}.", *tables, "\n".join(missing)]).rstrip() + "\n"
 
 
-def table(subjects: Mapping[str, Rounds]) -> str:
-    """Medians with their range over the rounds, and how many times the first subject's each is."""
+def format_table(subjects: Mapping[str, Rounds]) -> str:
+    """Medians, their range over the rounds, and their ratio to the median of the first subject."""
     first = next(iter(subjects.values()))
     names = [name for name in FIGURES if any(name in rounds for rounds in subjects.values())]
     rows = [
-        [subject, *(cell(FIGURES[name], rounds.get(name), first.get(name)) for name in names)]
+        [subject, *(format_cell(FIGURES[name], rounds.get(name), first.get(name)) for name in names)]
         for subject, rounds in subjects.items()
     ]
     lines = [["", *(FIGURES[name].heading for name in names)], ["---", *("--:" for _ in names)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(figure: Figure, values: list[float] | None, base: list[float] | None) -> str:
+def format_cell(figure: Figure, values: list[float] | None, reference: list[float] | None) -> str:
     """``112 µs (109 to 120), 1.8x``; the range only where there was more than one round."""
     if not values:
         return ""
-    told = f"{number(median(values))} {figure.unit}".rstrip()
+    text = f"{format_number(median(values))} {figure.unit}".rstrip()
     if len(values) > 1 and min(values) < max(values):
-        told += f" ({number(min(values))} to {number(max(values))})"
-    if figure.ratio and base and values is not base and median(base) > 0:
-        told += f", {number(median(values) / median(base))}x"
-    return told
+        text += f" ({format_number(min(values))} to {format_number(max(values))})"
+    if figure.shows_ratio and reference and values is not reference and median(reference) > 0:
+        text += f", {format_number(median(values) / median(reference))}x"
+    return text
 
 
-def number(value: float) -> str:
-    """Three digits are as many as a benchmark is good for."""
+def format_number(value: float) -> str:
+    """Three significant digits: a benchmark is no more precise than that."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"  # noqa: PLR2004

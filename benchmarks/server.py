@@ -1,4 +1,4 @@
-"""A server under test: started on its core, awaited, asked whether it is right, ended."""
+"""A server under test: its start on a core, its readiness, the check of its predictions and its end."""
 
 import http.client
 import os
@@ -11,38 +11,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import tree
-from benchmarks.peers import PEERS, ROOT, Peer, PeerError, install
+from benchmarks import process_tree
+from benchmarks.peers import PEERS, ROOT, Peer, PeerError, install_peer
 from models.bundle import Bundle
 
 START_SECONDS = 120
-_SETTINGS = ("MENAGERIE_", "GUNICORN_", "WEB_CONCURRENCY", "PORT")
+_SETTING_PREFIXES = ("MENAGERIE_", "GUNICORN_", "WEB_CONCURRENCY", "PORT")
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers. ``start`` is the time from exec to its first 200 to a prediction, in seconds."""
+    """A ready server; ``start_seconds`` is the time from exec to its first 200 to a prediction."""
 
     peer: Peer
     port: int
-    start: float
+    start_seconds: float
 
 
 @contextmanager
-def serving(
+def start_server(
     peer: Peer, bundle: Bundle, cores: Collection[int], workers: int = 1, root: Path = ROOT
 ) -> Iterator[Server]:
-    """A server on these cores that has named every golden row right; all its processes are ended at the end.
+    """A server on these cores that predicts every golden row correctly; on exit all its processes are terminated.
 
     A peer that runs the project's code runs that of the checkout at ``root``.
 
     Raises:
-        PeerError: it cannot be had, does not start, or is wrong.
+        PeerError: it cannot be installed, does not start, or predicts a wrong label.
     """
-    python = install(peer)
+    python = install_peer(peer)
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, (Path(scratch) / "log").open("w+") as log:
-        words = {
+        variables = {
             "python": str(python),
             "bin": str(python.parent),
             "port": str(port),
@@ -54,29 +54,30 @@ def serving(
         }
         try:
             started = time.perf_counter()
-            with on(cores):
+            with pinned_to(cores):
                 process = subprocess.Popen(
-                    [word.format(**words) for word in peer.command],
+                    [argument.format(**variables) for argument in peer.command],
                     cwd=root if peer.project else peer.folder,
-                    env=_environment(peer, bundle, words),
+                    env=_environment(peer, bundle, variables),
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            _await(process, peer, port, peer.question(bundle.manifest, bundle.manifest.golden[0].features), log.name)
+            body = peer.request_body(bundle.manifest, bundle.manifest.golden[0].features)
+            _wait_until_ready(process, peer, port, body, log.name)
             server = Server(peer, port, time.perf_counter() - started)
-            _check(server, bundle)
+            _check_golden_rows(server, bundle)
             yield server
         finally:
-            tree.end()
+            process_tree.terminate()
 
 
-def ask(port: int, path: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer to one POST.
+def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
+    """Status and body of the response to one POST.
 
     Raises:
-        OSError, http.client.HTTPException: no answer.
+        OSError, http.client.HTTPException: no response.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
@@ -87,49 +88,49 @@ def ask(port: int, path: str, body: bytes) -> tuple[int, bytes]:
         connection.close()
 
 
-def _await(process: subprocess.Popen[bytes], peer: Peer, port: int, body: bytes, log: str) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], peer: Peer, port: int, body: bytes, log: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if ask(port, peer.path, body)[0] == http.client.OK:
+            if post(port, peer.path, body)[0] == http.client.OK:
                 return
         except (OSError, http.client.HTTPException):
             pass
         time.sleep(0.005)
-    said = Path(log).read_text(errors="replace").strip().splitlines()
+    output = Path(log).read_text(errors="replace").strip().splitlines()
     fate = f"not ready after {START_SECONDS} s" if process.poll() is None else f"ended with {process.returncode}"
-    telling = [line for line in said if "error" in line.lower()] or said or ["none"]
-    raise PeerError(f"{fate}; its last words: {telling[-1].strip()[:300]}")
+    lines = [line for line in output if "error" in line.lower()] or output or ["none"]
+    raise PeerError(f"{fate}; its last words: {lines[-1].strip()[:300]}")
 
 
-def _check(server: Server, bundle: Bundle) -> None:
-    """Every golden row must get the label that the bundle expects; a server that predicts nothing has none."""
+def _check_golden_rows(server: Server, bundle: Bundle) -> None:
+    """Compare the label of every golden row with the bundle's, unless the server predicts nothing."""
     manifest = bundle.manifest
     for golden in manifest.golden if server.peer.label else ():
         outputs = golden.outputs[manifest.layers[-1].name]
         expected = manifest.labels[outputs.index(max(outputs))]
-        status, body = ask(server.port, server.peer.path, server.peer.question(manifest, golden.features))
-        label = server.peer.answered(body)
+        status, body = post(server.port, server.peer.path, server.peer.request_body(manifest, golden.features))
+        label = server.peer.parse_label(body)
         if status != http.client.OK or label != expected:
             raise PeerError(f"answers {status} and {label!r} where {expected!r} is right")
 
 
-def _environment(peer: Peer, bundle: Bundle, words: dict[str, str]) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-    given = {name: value.format(**words) for name, value in peer.environment.items()}
-    return own | {
+def _environment(peer: Peer, bundle: Bundle, variables: dict[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_SETTING_PREFIXES)}
+    configured = {name: value.format(**variables) for name, value in peer.environment.items()}
+    return inherited | {
         "PYTHONPATH": str(PEERS / "model"),
         "BENCH_BUNDLE": str(bundle.folder),
         "BENCH_FEATURES": ",".join(bundle.manifest.feature_names),
         "BENCH_LABELS": ",".join(bundle.manifest.labels),
-        "BENCH_WORKERS": words["workers"],
-        **given,
+        "BENCH_WORKERS": variables["workers"],
+        **configured,
     }
 
 
 @contextmanager
-def on(cores: Collection[int]) -> Iterator[None]:
-    """What is started meanwhile runs on these cores only: affinity is inherited."""
+def pinned_to(cores: Collection[int]) -> Iterator[None]:
+    """Run this thread, and the processes that it starts in the block, on these cores only."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:

@@ -1,7 +1,7 @@
-"""`python -m supply.audit`: are faults known in what is locked? Ends with 1 if there are.
+"""`python -m supply.audit`: look up known vulnerabilities of the locked packages; exit code 1 if there are any.
 
-pip-audit asks a service on the network. Where none answers it says so of every package and ends well, or fails without
-a report; neither means that nothing was found, and here both are told for what they are.
+pip-audit queries a service on the network. Without an answer it either skips every package and exits with 0, or fails
+without a report; neither means that there are no vulnerabilities, so both are reported as an unreachable service.
 """
 
 import json
@@ -11,60 +11,61 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.environments import InstallError
-from supply.tools import ROOT, tool
+from supply.tools import ROOT, install_tool
 
-_SECONDS = 600
+_TIMEOUT = 600  # seconds
 
 
 class UnreachableError(Exception):
-    """Nothing could be audited; the message says why."""
+    """No package could be audited; the message gives the reason."""
 
 
 def audit(*options: str) -> tuple[list[str], str]:
-    """A line for each fault that is known, and a sentence on what was audited.
+    """A line for each known vulnerability, and a summary of the packages that were audited.
 
     Raises:
-        UnreachableError: nothing was.
+        UnreachableError: none was.
     """
     try:
-        command = [str(tool("pip-audit")), "--format", "json", "--progress-spinner", "off", *options]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603
+        command = [str(install_tool("pip-audit")), "--format", "json", "--progress-spinner", "off", *options]
+        process = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT, check=False)  # noqa: S603
     except (InstallError, subprocess.TimeoutExpired) as error:
         raise UnreachableError(str(error)) from None
     try:
-        found: Sequence[dict[str, Any]] = json.loads(ran.stdout)["dependencies"]
+        packages: Sequence[dict[str, Any]] = json.loads(process.stdout)["dependencies"]
     except (ValueError, KeyError):
-        raise UnreachableError((ran.stderr.strip().splitlines() or ["no report"])[-1][:200]) from None
-    return _faults(found), _summary(found)
+        raise UnreachableError((process.stderr.strip().splitlines() or ["no report"])[-1][:200]) from None
+    return _describe_vulnerabilities(packages), _summarize(packages)
 
 
-def _faults(found: Sequence[dict[str, Any]]) -> list[str]:
+def _describe_vulnerabilities(packages: Sequence[dict[str, Any]]) -> list[str]:
     return [
-        f"{one['name']} {one['version']}: {fault['id']}, mended in {', '.join(fault['fix_versions']) or 'no release'}"
-        for one in found
-        for fault in one.get("vulns", ())
+        f"{package['name']} {package['version']}: {vulnerability['id']}, "
+        f"mended in {', '.join(vulnerability['fix_versions']) or 'no release'}"
+        for package in packages
+        for vulnerability in package.get("vulns", ())
     ]
 
 
-def _summary(found: Sequence[dict[str, Any]]) -> str:
-    skipped = [one["name"] for one in found if "skip_reason" in one]
-    if len(skipped) == len(found):
-        raise UnreachableError(f"no service knows any of {len(found)} packages")
-    left = f"; not audited: {', '.join(skipped)}" if skipped else ""
-    return f"{len(found) - len(skipped)} of {len(found)} packages audited{left}"
+def _summarize(packages: Sequence[dict[str, Any]]) -> str:
+    skipped = [package["name"] for package in packages if "skip_reason" in package]
+    if len(skipped) == len(packages):
+        raise UnreachableError(f"no service knows any of {len(packages)} packages")
+    exception = f"; not audited: {', '.join(skipped)}" if skipped else ""
+    return f"{len(packages) - len(skipped)} of {len(packages)} packages audited{exception}"
 
 
 def main() -> int:
-    """Audit the largest lock, of which the others are parts."""
+    """Audit the largest lock file, which contains the others."""
     lock = ROOT / "requirements" / "dev.txt"
     try:
-        faults, summary = audit("--requirement", str(lock), "--require-hashes", "--disable-pip")
+        vulnerabilities, summary = audit("--requirement", str(lock), "--require-hashes", "--disable-pip")
     except UnreachableError as error:
         sys.stdout.write(f"not audited: unreachable ({error})\n")
         return 0
-    sys.stdout.writelines(f"{fault}\n" for fault in faults)
-    sys.stdout.write(f"{summary}, {len(faults)} faults known\n")
-    return 1 if faults else 0
+    sys.stdout.writelines(f"{line}\n" for line in vulnerabilities)
+    sys.stdout.write(f"{summary}, {len(vulnerabilities)} faults known\n")
+    return 1 if vulnerabilities else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`python -m supply.sbom menagerie sbom.json`: what an image is made of, as CycloneDX tells it.
+"""`python -m supply.sbom menagerie sbom.json`: write the software bill of materials of an image in CycloneDX.
 
-Syft reads the image itself: Debian's packages as much as Python's, whatever was meant to be in it.
+Syft reads the packages of Debian and of Python from the image itself.
 """
 
 import os
@@ -8,20 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from supply.tools import tool
+from supply.tools import install_tool
 
 
-def write(image: str, path: Path) -> None:
-    """Write the list for an image that the engine has.
+def write_sbom(image: str, path: Path) -> None:
+    """Write the bill of materials of an image that the Docker engine has.
 
     Raises:
-        InstallError: the tool cannot be had.
-        CalledProcessError: the tool found no such image, and said so.
+        InstallError: Syft cannot be installed.
+        CalledProcessError: Syft failed, for example for want of the image, and printed why.
     """
-    command = [str(tool("syft")), "scan", f"docker:{image}", "--quiet", "--output", f"cyclonedx-json={path}"]
-    quiet = {"SYFT_CHECK_FOR_APP_UPDATE": "false"}  # it is pinned, and asks nobody
-    subprocess.run(command, check=True, env={**os.environ, **quiet})  # noqa: S603
+    command = [str(install_tool("syft")), "scan", f"docker:{image}", "--quiet", "--output", f"cyclonedx-json={path}"]
+    settings = {"SYFT_CHECK_FOR_APP_UPDATE": "false"}  # its version is pinned
+    subprocess.run(command, check=True, env={**os.environ, **settings})  # noqa: S603
 
 
 if __name__ == "__main__":
-    write(sys.argv[1], Path(sys.argv[2]))
+    write_sbom(sys.argv[1], Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""The environment in which the tools live that look after the dependencies."""
+"""The command-line tools that check dependencies, in an environment of their own."""
 
 from pathlib import Path
 
@@ -9,10 +9,10 @@ INSTALL_SECONDS = 300
 TOOLS = Environment(ROOT / ".supply" / "tools", ROOT / "supply" / "requirements.txt")
 
 
-def tool(name: str) -> Path:
-    """The path of a command, once it is installed.
+def install_tool(name: str) -> Path:
+    """Install the tools, unless that is done already, and return the path of one.
 
     Raises:
-        InstallError: it cannot be.
+        InstallError: pip fails.
     """
-    return TOOLS.make(INSTALL_SECONDS).with_name(name)
+    return TOOLS.install(INSTALL_SECONDS).with_name(name)

@@ -24,7 +24,7 @@ from support.closed_loop_clients import Tally, post
 from support.fault_reports import Report
 from support.gunicorn_server import free_port, serving
 
-from benchmarks.server import on
+from benchmarks.server import pinned_to
 
 SETTINGS = {"MENAGERIE_MAX_CONCURRENCY": "8", "WEB_CONCURRENCY": "1"}
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
@@ -169,11 +169,11 @@ def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind
     # Without a door it was 0.2 and less, as often as one tries; below 0.8 is noise, or a fault.
     tries, rounds, least = (1, [4.0] * 6, 0.6) if long else (4, [3.0], 0.3)
     with ExitStack() as stack:
-        with on(CORES[:1]):
+        with pinned_to(CORES[:1]):
             beside = free_port()
             server = stack.enter_context(serving("--bind", f"127.0.0.1:{beside}", **SETTINGS))
             stack.enter_context(counting(kind.counting))
-        stack.enter_context(on(CORES[-1:]))
+        stack.enter_context(pinned_to(CORES[-1:]))
         worker = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
         probed = beside if kind.aside else server.port
         for number in range(1, tries + 1):

@@ -41,10 +41,10 @@ def test_a_client_gets_what_it_asks_for(server: Server, folder: Path, capsys: py
 def _environment(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """The Python to run a client with; making its environment may take a minute, and is said."""
     environment = Environment(ROOT / ".clients" / folder.name, folder / "requirements.txt", complete=True)
-    if not environment.is_made:
+    if not environment.is_current:
         with capsys.disabled():
             print(f"\nsetting up {folder.name}'s environment (once)", flush=True)  # noqa: T201 (it is for who waits)
     try:
-        return environment.make(INSTALL_SECONDS)
+        return environment.install(INSTALL_SECONDS)
     except InstallError as error:
         pytest.skip(f"{folder.name}'s client {error}")

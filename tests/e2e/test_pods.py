@@ -31,7 +31,7 @@ def name() -> str:
 
 @pytest.fixture(scope="module")
 def client() -> Path:
-    return Environment(ROOT / ".clients" / "kserve", CLIENT / "requirements.txt", complete=True).make(600)
+    return Environment(ROOT / ".clients" / "kserve", CLIENT / "requirements.txt", complete=True).install(600)
 
 
 def begin(pod: Running) -> None:

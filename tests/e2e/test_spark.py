@@ -53,7 +53,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if not shutil.which("java"):
         pytest.skip("no Java here: install Debian's default-jre-headless")
     try:
-        python = SPARK.make(INSTALL_SECONDS)
+        python = SPARK.install(INSTALL_SECONDS)
     except InstallError as error:
         pytest.skip(f"Spark {error}")
     home = next(python.parent.parent.glob("lib/*/site-packages/pyspark"))

@@ -1,4 +1,4 @@
-"""Environments beside the project's own."""
+"""Virtual environments beside the project's own."""
 
 import subprocess
 from pathlib import Path
@@ -8,22 +8,24 @@ import pytest
 from benchmarks.environments import Environment, InstallError
 
 
-def test_an_environment_is_made_once_and_anew_when_its_file_changes(tmp_path: Path) -> None:
-    """It is a Python of its own; what cannot be installed is said in a sentence, and leaves nothing that seems made."""
+def test_an_environment_is_created_once_and_again_when_its_requirements_change(tmp_path: Path) -> None:
+    """It has a Python of its own; a failed installation raises an error and does not count as current."""
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("# nothing\n")
-    environment = Environment(tmp_path / "homes" / "one", requirements)
-    assert not environment.is_made
+    environment = Environment(tmp_path / "environments" / "one", requirements)
+    assert not environment.is_current
 
-    python = environment.make(60)
-    said = subprocess.run([python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == str(environment.home)
-    assert environment.is_made
-    changed = python.parent.stat().st_ctime_ns
-    assert environment.make(0).parent.stat().st_ctime_ns == changed
+    python = environment.install(60)
+    process = subprocess.run(
+        [python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == str(environment.folder)
+    assert environment.is_current
+    created = python.parent.stat().st_ctime_ns
+    assert environment.install(0).parent.stat().st_ctime_ns == created
 
     requirements.write_text("./nowhere-1.0-py3-none-any.whl\n")
-    assert not environment.is_made
+    assert not environment.is_current
     with pytest.raises(InstallError, match=r"cannot be installed: .*nowhere"):
-        environment.make(60)
-    assert not environment.is_made
+        environment.install(60)
+    assert not environment.is_current

@@ -65,7 +65,7 @@ def fault(document: Document, version: str) -> str:
 def python(home: str, folder: Path) -> str:
     """The Python of the environment that a folder's requirements make."""
     try:
-        return str(Environment(ROOT / home, folder / "requirements.txt", complete=True).make(600))
+        return str(Environment(ROOT / home, folder / "requirements.txt", complete=True).install(600))
     except InstallError as error:
         pytest.skip(f"what {folder.name} needs {error}")
 

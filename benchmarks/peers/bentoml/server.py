@@ -10,7 +10,7 @@ fields: dict[str, Any] = dict.fromkeys(Classifier().names, (float, ...))
 Features = create_model("Features", **fields)
 
 
-class Answer(BaseModel):
+class Prediction(BaseModel):
     label: str
     confidence: float
     probabilities: dict[str, float]
@@ -22,5 +22,5 @@ class Animals:
         self.classifier = Classifier()
 
     @bentoml.api
-    async def predict(self, features: Features) -> Answer:  # type: ignore[valid-type]
-        return Answer(**self.classifier.answer(features.model_dump()))  # type: ignore[attr-defined]
+    async def predict(self, features: Features) -> Prediction:  # type: ignore[valid-type]
+        return Prediction(**self.classifier.classify(features.model_dump()))  # type: ignore[attr-defined]

@@ -12,11 +12,11 @@ fields: dict[str, Any] = dict.fromkeys(classifier.names, (Number, ...))
 Features = create_model("Features", **fields)
 
 
-class Question(BaseModel):
+class PredictionRequest(BaseModel):
     features: Features  # type: ignore[valid-type]
 
 
-class Answer(BaseModel):
+class Prediction(BaseModel):
     label: str
     confidence: float
     probabilities: dict[str, float]
@@ -26,6 +26,6 @@ app = FastAPI()
 
 
 @app.post("/predict")
-async def predict(question: Question) -> Answer:
+async def predict(body: PredictionRequest) -> Prediction:
     """On the event loop: a thread for 3 us of work would cost more than the work."""
-    return Answer(**classifier.answer(question.features.model_dump()))  # type: ignore[attr-defined]
+    return Prediction(**classifier.classify(body.features.model_dump()))  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ class Animals(LitAPI):
         return request["features"]  # type: ignore[no-any-return]
 
     def predict(self, features: dict[str, float]) -> dict[str, Any]:
-        return self.classifier.answer(features)
+        return self.classifier.classify(features)
 
     def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
         return output

@@ -14,7 +14,7 @@ class Animals(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         row = NumpyCodec.decode_input(payload.inputs[0]).astype(np.float32, copy=False)
-        probabilities = self.classifier.probabilities(row)
+        probabilities = self.classifier.predict_probabilities(row)
         labels = [self.classifier.labels[probabilities.argmax()]]
         return InferenceResponse(
             model_name=self.name,

@@ -1,4 +1,4 @@
-"""What every peer serves: the shipped network in LiteRT on one thread, from named features to a label."""
+"""The classifier that every peer serves: the shipped network in LiteRT on one thread."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 
 class Classifier:
-    """The bundle in the folder that the environment calls ``BENCH_BUNDLE``; used by one thread at a time.
+    """The bundle in the folder ``BENCH_BUNDLE`` (environment); not thread-safe.
 
-    It computes the probabilities alone, by tensor index: the fastest way that LiteRT's Python interface has.
+    It reads only the probabilities, by tensor index: the fastest way that LiteRT's Python interface offers.
     """
 
     def __init__(self) -> None:
@@ -27,16 +27,18 @@ class Classifier:
         self._input = next(iter(runner.get_input_details().values()))["index"]
         self._output = runner.get_output_details()[manifest["layers"][-1]["name"]]["index"]
 
-    def probabilities(self, row: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def predict_probabilities(
+        self, row: np.ndarray[Any, np.dtype[np.float32]]
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
         """The probability of each label, [1, labels], for one row, [1, features]."""
         self._interpreter.set_tensor(self._input, row)
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)  # type: ignore[no-any-return]
 
-    def answer(self, features: Mapping[str, float]) -> dict[str, Any]:
-        """Label and probabilities, ready for JSON."""
+    def classify(self, features: Mapping[str, float]) -> dict[str, Any]:
+        """Label and probabilities of one row as a JSON document."""
         row = np.array([[features[name] for name in self.names]], np.float32)
-        probabilities = self.probabilities(row)[0].tolist()
+        probabilities = self.predict_probabilities(row)[0].tolist()
         best = max(probabilities)
         return {
             "label": self.labels[probabilities.index(best)],

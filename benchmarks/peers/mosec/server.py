@@ -12,7 +12,7 @@ class Animals(Worker):
         self.classifier = Classifier()
 
     def forward(self, data: dict[str, Any]) -> dict[str, Any]:
-        return self.classifier.answer(data["features"])
+        return self.classifier.classify(data["features"])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ class Animals:
         self.classifier = Classifier()
 
     async def __call__(self, request: Request) -> dict[str, Any]:
-        return self.classifier.answer((await request.json())["features"])
+        return self.classifier.classify((await request.json())["features"])
 
 
 if __name__ == "__main__":

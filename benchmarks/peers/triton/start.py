@@ -1,4 +1,4 @@
-"""Start the Triton that lies in the nvidia-pytriton wheel, from a model repository instead of through PyTriton."""
+"""Start the Triton server from the nvidia-pytriton wheel on a model repository, without PyTriton."""
 
 import os
 import shutil

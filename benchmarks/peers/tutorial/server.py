@@ -1,4 +1,4 @@
-"""What tutorials show: Flask, and `model.predict` of Keras in the route."""
+"""The usual tutorial: a Flask route that calls `model.predict` of Keras."""
 
 import os
 from pathlib import Path

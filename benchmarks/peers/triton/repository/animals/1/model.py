@@ -16,9 +16,11 @@ class TritonPythonModel:
         self.classifier = Classifier()
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        return [self._answer(request) for request in requests]
+        return [self._classify(request) for request in requests]
 
-    def _answer(self, request: Any) -> Any:
-        probabilities = self.classifier.probabilities(pb.get_input_tensor_by_name(request, "features").as_numpy())
+    def _classify(self, request: Any) -> Any:
+        probabilities = self.classifier.predict_probabilities(
+            pb.get_input_tensor_by_name(request, "features").as_numpy()
+        )
         label = np.array([self.classifier.labels[probabilities.argmax()].encode()], np.object_)
         return pb.InferenceResponse([pb.Tensor("label", label), pb.Tensor("probabilities", probabilities)])

@@ -1,4 +1,4 @@
-"""What asks: wrk as fast as answers come (closed loop), our own client on a schedule (open loop)."""
+"""The load generators: wrk in a closed loop, `benchmarks.open_loop_client` in an open loop."""
 
 import json
 import os
@@ -19,17 +19,21 @@ RATE = 1000  # requests a second in the open loop
 NO_HEADERS: Mapping[str, str] = {}
 
 
-class NoLoadGeneratorError(Exception):
-    """wrk is not here; the message says how to get it."""
+class LoadGeneratorError(Exception):
+    """wrk is not installed; the message says how to install it."""
 
 
-def find_wrk() -> None:
-    """Raises NoLoadGeneratorError if there is no wrk."""
+def require_wrk() -> None:
+    """Check that wrk is installed.
+
+    Raises:
+        LoadGeneratorError: it is not.
+    """
     if shutil.which("wrk") is None:
-        raise NoLoadGeneratorError("wrk is not installed: `apt-get install wrk`, or build it from its sources")
+        raise LoadGeneratorError("wrk is not installed: `apt-get install wrk`, or build it from its sources")
 
 
-def closed(  # noqa: PLR0913, PLR0917 (what to ask, and how hard)
+def run_closed_loop(  # noqa: PLR0913, PLR0917 (what to send, and how hard)
     server: Server,
     body: bytes,
     core: int,
@@ -37,31 +41,31 @@ def closed(  # noqa: PLR0913, PLR0917 (what to ask, and how hard)
     connections: int = CONNECTIONS,
     headers: Mapping[str, str] = NO_HEADERS,
 ) -> Figures:
-    """Each connection asks again as soon as it is answered: ``requests, seconds, failures, p50_ms, p99_ms``."""
-    with _closed(server, body, core, seconds, connections, headers) as process:
+    """Each connection sends again as soon as it has a response: ``requests, seconds, failures, p50_ms, p99_ms``."""
+    with _start_wrk(server, body, core, seconds, connections, headers) as process:
         output, _ = process.communicate(timeout=seconds + 60)
     return _last_line(output)
 
 
 @contextmanager
-def beside(server: Server, body: bytes, core: int, seconds: float) -> Iterator[None]:
-    """One connection asks without pause while something else is measured, for at most ``seconds``."""
-    with _closed(server, body, core, seconds, 1):
+def background_load(server: Server, body: bytes, core: int, seconds: float) -> Iterator[None]:
+    """One connection sends without pause while something else is measured, for at most ``seconds``."""
+    with _start_wrk(server, body, core, seconds, 1):
         yield
 
 
-def scheduled(server: Server, body: bytes, core: int, seconds: float, rate: float = RATE) -> Figures:
-    """``rate`` requests a second whatever the answers do; see `benchmarks.openloop` for the figures."""
-    command = [sys.executable, "-m", "benchmarks.openloop", "--port", server.port, "--path", server.peer.path]
+def run_open_loop(server: Server, body: bytes, core: int, seconds: float, rate: float = RATE) -> Figures:
+    """``rate`` requests a second, however late the responses are; `benchmarks.open_loop_client` has the figures."""
+    command = [sys.executable, "-m", "benchmarks.open_loop_client", "--port", server.port, "--path", server.peer.path]
     command += ["--rate", rate, "--seconds", seconds, "--connections", CONNECTIONS]
     result = subprocess.run(
-        _on(core, command), input=body, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=seconds + 60
+        _pinned(core, command), input=body, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=seconds + 60
     )
     return _last_line(result.stdout)
 
 
 @contextmanager
-def _closed(  # noqa: PLR0913, PLR0917 (as `closed`)
+def _start_wrk(  # noqa: PLR0913, PLR0917 (as `run_closed_loop`)
     server: Server,
     body: bytes,
     core: int,
@@ -72,7 +76,7 @@ def _closed(  # noqa: PLR0913, PLR0917 (as `closed`)
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()
-        script = Path(__file__).with_suffix(".lua")
+        script = Path(__file__).with_name("wrk.lua")
         url = f"http://127.0.0.1:{server.port}{server.peer.path}"
         command = [
             "wrk",
@@ -88,14 +92,14 @@ def _closed(  # noqa: PLR0913, PLR0917 (as `closed`)
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
         environment = os.environ | {"BENCH_BODY": file.name}
-        with subprocess.Popen(_on(core, command), env=environment, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(_pinned(core, command), env=environment, stdout=subprocess.PIPE) as process:
             try:
                 yield process
             finally:
                 process.kill()
 
 
-def _on(core: int, command: Sequence[object]) -> list[str]:
+def _pinned(core: int, command: Sequence[object]) -> list[str]:
     return ["taskset", "--cpu-list", str(core), *map(str, command)]
 
 

@@ -1,5 +1,5 @@
--- POSTs the file in BENCH_BODY without pause, with the headers given as arguments ("Name: value") beside its own; the
--- last line of the output is what wrk saw, as JSON.
+-- POSTs the file in BENCH_BODY without pause; arguments ("Name: value") are further headers. The last line of the output
+-- is the result as JSON.
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))

@@ -1,0 +1,88 @@
+"""The parameters of one run, which every measurement receives: the model, the cores, the peers and the durations."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import process_tree
+from benchmarks.peers import OURS, ROOT, Peer, read_peer
+from benchmarks.server import Server, start_server
+from models import bundle
+from models.bundle import Bundle
+from service.settings import Settings
+
+
+@dataclass
+class BenchmarkRun:
+    """Servers get the first of ``cores``, load generators the last; durations are in seconds.
+
+    ``failures`` maps the title of a peer or measurement that was given up to the reason.
+    """
+
+    bundle: Bundle
+    cores: tuple[int, ...]
+    peers: tuple[Peer, ...]
+    rounds: int
+    seconds: float
+    open_seconds: float
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def load_core(self) -> int:
+        return self.cores[-1]
+
+    def each_round(self) -> Iterator[Peer]:
+        """Every peer that was not given up, round after round, so that a disturbance affects all alike."""
+        for _ in range(self.rounds):
+            yield from (peer for peer in self.peers if peer.title not in self.failures)
+
+    def start_peer(self, peer: Peer) -> AbstractContextManager[Server]:
+        """A server of this peer with one worker on one core."""
+        return start_server(peer, self.bundle, self.cores[:1])
+
+    def start_ours(self, workers: int = 1, cores: int = 1, root: Path = ROOT) -> AbstractContextManager[Server]:
+        """The service, from the checkout at ``root``, on the first ``cores`` cores.
+
+        Where there are only two cores, the second is the load generator's too.
+        """
+        return start_server(read_peer(OURS), self.bundle, self.cores[:cores], workers, root)
+
+    def single_row_body(self, peer: Peer) -> bytes:
+        """The body of a request for one row in the format of this peer."""
+        return peer.request_body(self.bundle.manifest, self.bundle.manifest.golden[0].features)
+
+    def typical_rows(self, count: int) -> list[list[float]]:
+        """Background rows of the bundle, repeated as needed: values in the schema's order, to four digits.
+
+        Not the golden rows: half of them are corners of the schema, where every feature causes a warning.
+        """
+        rows = [[float(f"{value:.4g}") for value in row] for row in self.bundle.manifest.background]
+        return [rows[number % len(rows)] for number in range(count)]
+
+    def batch_body(self, rows: int) -> bytes:
+        """The body of a request to the service for many typical rows."""
+        return json.dumps({"instances": self.typical_rows(rows)}).encode()
+
+
+def prepare_run(peers: Sequence[Peer], rounds: int, seconds: float, open_seconds: float = 0) -> BenchmarkRun:
+    """A run on the cores of this process.
+
+    Raises:
+        SystemExit: the machine or the bundle does not allow a measurement; the message says why.
+    """
+    cores = tuple(sorted(os.sched_getaffinity(0)))
+    if len(cores) == 1:
+        sys.exit("two processor cores are needed: one for the server, one for the load generator")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that `finally` ends the servers
+    try:
+        process_tree.adopt_orphans()
+        settings = Settings.load()
+        served = Bundle.read(bundle.find_newest_version(settings.model_store.resolve(), settings.model_name))
+    except (process_tree.SubreaperError, bundle.BundleError) as error:
+        sys.exit(f"benchmarks: {error}")
+    return BenchmarkRun(served, cores, tuple(peers), rounds, seconds, open_seconds)
