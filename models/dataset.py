@@ -1,4 +1,4 @@
-"""What training asks of its data, whether it is sampled from published facts or read from a user's table."""
+"""The interface between training and its data, be it sampled from published facts or read from a user's table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from models.manifest import Feature
 Floats = NDArray[np.float32]
 Integers = NDArray[np.intp]
 
-VALIDATION_SHARE = 0.1
+HOLDOUT_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Sample:
     groups: Integers
 
 
-class Population(Protocol):
-    """Individuals in groups (breeds, say) that a split must not tear apart, and how to draw from them."""
+class Dataset(Protocol):
+    """Individuals in groups (breeds, for example), each of which a split keeps whole, and how to sample them."""
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         """One sentence on where the individuals come from."""
 
     @property
@@ -43,8 +43,8 @@ class Population(Protocol):
         """The groups' names."""
 
     @property
-    def grouped(self) -> bool:
-        """Whether a group is more than a single individual."""
+    def is_grouped(self) -> bool:
+        """Whether a group holds more than a single individual."""
 
     @property
     def group_labels(self) -> Integers:
@@ -52,32 +52,32 @@ class Population(Protocol):
 
     @property
     def label_weights(self) -> tuple[float, ...]:
-        """How much an individual of each label weighs in the loss."""
+        """The weight in the loss of an individual of each label."""
 
     @property
-    def facts(self) -> Mapping[str, str]:
-        """The SHA-256 of each file that the population comes from, in hex."""
+    def source_hashes(self) -> Mapping[str, str]:
+        """The SHA-256 of each source file, in hex."""
 
-    def individuals(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
-        """About ``count`` individuals of some groups, as they are met."""
+    def sample(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
+        """About ``count`` individuals of these groups, as they occur."""
 
-    def varied(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
-        """The like to train on: with whatever variety helps the network on groups that it has not seen."""
+    def sample_augmented(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
+        """As `sample`, but for training: augmented, so that the network generalizes to unseen groups."""
 
-    def stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample | None:
-        """The like with the facts themselves in error; None where there are no facts to be in error."""
-
-
-def hold_apart(population: Population, groups: Integers, seed: int) -> tuple[Integers, Integers]:
-    """Split groups at random, by label, into those to train on and those to choose by (a tenth of them)."""
-    labels = population.group_labels[groups]
-    held = max(len(population.labels), round(VALIDATION_SHARE * len(groups)))
-    train, validation = next(StratifiedShuffleSplit(1, test_size=held, random_state=seed).split(groups, labels))
-    return groups[train], groups[validation]
+    def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample | None:
+        """As `sample`, but with errors in the facts themselves; None if the data does not rest on such facts."""
 
 
-def folds(population: Population, count: int, seed: int) -> list[tuple[Integers, Integers]]:
-    """Grouped, stratified k-fold: (groups to train on, groups to test on), each group tested once."""
-    every = np.arange(len(population.groups))
-    split = StratifiedKFold(count, shuffle=True, random_state=seed).split(every, population.group_labels)
-    return [(every[train], every[test]) for train, test in split]
+def split_holdout(dataset: Dataset, groups: Integers, seed: int) -> tuple[Integers, Integers]:
+    """Split groups at random, stratified by label, into (training groups, holdout groups)."""
+    labels = dataset.group_labels[groups]
+    test_size = max(len(dataset.labels), round(HOLDOUT_SHARE * len(groups)))
+    train, holdout = next(StratifiedShuffleSplit(1, test_size=test_size, random_state=seed).split(groups, labels))
+    return groups[train], groups[holdout]
+
+
+def split_folds(dataset: Dataset, count: int, seed: int) -> list[tuple[Integers, Integers]]:
+    """Stratified k-fold over groups: (training groups, test groups) of each fold; each group is tested once."""
+    groups = np.arange(len(dataset.groups))
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(groups, dataset.group_labels)
+    return [(groups[train], groups[test]) for train, test in folds]

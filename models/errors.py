@@ -1,5 +1,5 @@
-"""What training says when it cannot go on."""
+"""The error that ends a training run because of its data."""
 
 
 class DataError(Exception):
-    """The data cannot be trained on; the message is one sentence that names the fault and the remedy."""
+    """The data is unfit for training; the message is one sentence that names the fault and the remedy."""

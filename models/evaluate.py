@@ -1,4 +1,4 @@
-"""What a network can and cannot do, in numbers, judged on groups that it has not seen."""
+"""Metrics of classifiers on groups that they were not trained on, and cross-validation beside other classifiers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,69 +11,71 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from models.dataset import Floats, Integers, Population, Sample
+from models.dataset import Dataset, Floats, Integers, Sample
 
-BINS = 15
-JUDGED = 8000  # individuals a fold
-LOGISTIC, BOOSTING = "logistic regression", "gradient boosting"
+CALIBRATION_BINS = 15
+TEST_ROWS = 8000  # individuals in each fold's test sample
+NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosting"
 
 
 @dataclass(frozen=True)
 class Scores:
-    """A classifier's probabilities [n, labels] for a sample, and what follows from them."""
+    """A classifier's probabilities [n, labels] for a sample, and the metrics that follow from them."""
 
     probabilities: Floats
     labels: Integers
     groups: Integers
 
     @property
-    def hits(self) -> NDArray[np.bool_]:
-        hits: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
-        return hits
+    def is_correct(self) -> NDArray[np.bool_]:
+        """Whether each individual's label is predicted, [n]."""
+        is_correct: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
+        return is_correct
 
     @property
     def accuracy(self) -> float:
-        return float(self.hits.mean())
+        return float(self.is_correct.mean())
 
     @property
     def log_loss(self) -> float:
         """Mean negative log likelihood, in nats."""
-        right = self.probabilities[np.arange(len(self.labels)), self.labels]
-        return float(-np.log(np.maximum(right, 1e-9)).mean())
+        likelihoods = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.maximum(likelihoods, 1e-9)).mean())
 
     @property
     def recall(self) -> list[float]:
-        """Of each label, the share that is recognised; NaN for a label that the sample does not have."""
-        confusion = self.confusion
-        return [float(row[i] / row.sum()) if row.sum() else float("nan") for i, row in enumerate(confusion)]
+        """Recall of each label; NaN for a label that the sample does not have."""
+        matrix = self.confusion_matrix
+        return [float(row[i] / row.sum()) if row.sum() else float("nan") for i, row in enumerate(matrix)]
 
     @property
-    def confusion(self) -> NDArray[np.int64]:
-        """How many of each label (row) were taken for each (column), [labels, labels]."""
+    def confusion_matrix(self) -> NDArray[np.int64]:
+        """Counts by true label (row) and predicted label (column), [labels, labels]."""
         width = self.probabilities.shape[1]
         pairs = np.bincount(self.labels * width + self.probabilities.argmax(axis=1), minlength=width**2)
         return pairs.reshape(width, width).astype(np.int64)
 
     @property
-    def reliability(self) -> list[tuple[int, float, float]]:
-        """(individuals, mean confidence, accuracy) of each of 15 equal bins of confidence that is not empty."""
+    def calibration_curve(self) -> list[tuple[int, float, float]]:
+        """(individuals, mean confidence, accuracy) of each nonempty bin, of 15 bins of equal width of confidence."""
         confidence = self.probabilities.max(axis=1)
-        bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-        members = [bins == i for i in range(BINS)]
-        return [(int(m.sum()), float(confidence[m].mean()), float(self.hits[m].mean())) for m in members if m.any()]
+        bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        masks = [bins == i for i in range(CALIBRATION_BINS)]
+        return [(int(m.sum()), float(confidence[m].mean()), float(self.is_correct[m].mean())) for m in masks if m.any()]
 
     @property
-    def calibration_error(self) -> float:
-        """Expected calibration error (Guo et al. 2017) over 15 equal bins of the top label's probability."""
-        return sum(n * abs(hit - confidence) for n, confidence, hit in self.reliability) / len(self.labels)
+    def expected_calibration_error(self) -> float:
+        """Guo et al. 2017, over the bins of `calibration_curve`."""
+        errors = (n * abs(accuracy - confidence) for n, confidence, accuracy in self.calibration_curve)
+        return sum(errors) / len(self.labels)
 
-    def group_recall(self) -> dict[int, float]:
-        """Of each group in the sample, the share that is recognised."""
-        return {int(group): float(self.hits[self.groups == group].mean()) for group in np.unique(self.groups)}
+    def recall_by_group(self) -> dict[int, float]:
+        """Recall of each group in the sample."""
+        return {int(group): float(self.is_correct[self.groups == group].mean()) for group in np.unique(self.groups)}
 
 
 def score(classifier: Any, sample: Sample) -> Scores:
-    """Scores of anything that gives probabilities: a Keras network or a scikit-learn classifier."""
+    """Score a Keras network or a scikit-learn classifier on a sample."""
     probabilities = (
         classifier.predict_proba(sample.rows)
         if hasattr(classifier, "predict_proba")
@@ -82,15 +84,15 @@ def score(classifier: Any, sample: Sample) -> Scores:
     return Scores(probabilities, sample.labels, sample.groups)
 
 
-def together(scores: list[Scores]) -> Scores:
-    """The scores of several folds as if of one sample."""
+def concatenate(scores: list[Scores]) -> Scores:
+    """Concatenate the scores of several folds."""
     parts = zip(*((s.probabilities, s.labels, s.groups) for s in scores), strict=True)
     return Scores(*map(np.concatenate, parts))
 
 
-def baselines(population: Population, groups: Integers, count: int, seed: int) -> dict[str, Any]:
-    """Logistic regression and gradient boosting at scikit-learn's own settings, on plain individuals of the groups."""
-    sample = population.individuals(groups, count, np.random.default_rng(seed))
+def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> dict[str, Any]:
+    """Fit logistic regression and gradient boosting, at scikit-learn's defaults, to plain individuals of the groups."""
+    sample = dataset.sample(groups, count, np.random.default_rng(seed))
     classifiers = {
         LOGISTIC: make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
         BOOSTING: HistGradientBoostingClassifier(random_state=seed, early_stopping=False),
@@ -100,47 +102,48 @@ def baselines(population: Population, groups: Integers, count: int, seed: int) -
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The scores of every fold, by classifier; ``stressed`` is empty where there is no stress test."""
+    """The scores of each fold, by classifier; ``stressed`` is empty if the dataset has no stress test."""
 
     plain: dict[str, list[Scores]]
     stressed: dict[str, list[Scores]]
 
 
-NETWORK = "network"
-
-
-def cross_validate(
-    population: Population,
-    splits: list[tuple[Integers, Integers]],
+def score_folds(
+    dataset: Dataset,
+    folds: list[tuple[Integers, Integers]],
     train: Callable[[Integers, int], Any],
-    count: int,
+    baseline_rows: int,
     seed: int,
 ) -> CrossValidation:
-    """Train anew for every fold, choice of candidates and all, and judge by the fold's groups.
+    """Train a network and the baselines for each fold, and score them on the fold's test groups.
 
-    ``train(groups, fold)`` returns a network; ``count`` is how many individuals the baselines are fitted to.
+    ``train(groups, fold)`` returns a network; ``baseline_rows`` is the number of individuals for the baselines.
     """
     plain: dict[str, list[Scores]] = {NETWORK: [], LOGISTIC: [], BOOSTING: []}
     stressed: dict[str, list[Scores]] = {name: [] for name in plain}
-    for fold, (known, unseen) in enumerate(splits):
+    for fold, (training_groups, test_groups) in enumerate(folds):
         rng = np.random.default_rng([seed, fold])
-        judged, harder = population.individuals(unseen, JUDGED, rng), population.stressed(unseen, JUDGED, rng)
-        classifiers = {NETWORK: train(known, fold), **baselines(population, known, count, seed)}
+        plain_sample = dataset.sample(test_groups, TEST_ROWS, rng)
+        stressed_sample = dataset.sample_stressed(test_groups, TEST_ROWS, rng)
+        classifiers = {
+            NETWORK: train(training_groups, fold),
+            **fit_baselines(dataset, training_groups, baseline_rows, seed),
+        }
         for name, classifier in classifiers.items():
-            plain[name].append(score(classifier, judged))
-            if harder:
-                stressed[name].append(score(classifier, harder))
+            plain[name].append(score(classifier, plain_sample))
+            if stressed_sample:
+                stressed[name].append(score(classifier, stressed_sample))
     return CrossValidation(plain, {name: scores for name, scores in stressed.items() if scores})
 
 
-def summary(scores: Scores, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The figures that are quoted."""
+def summarize(scores: Scores, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Round the metrics that the manifest and the report quote."""
     return {
         "individuals": len(scores.labels),
         "accuracy": round(scores.accuracy, 4),
         "recall": {
             label: round(recall, 4) for label, recall in zip(labels, scores.recall, strict=True) if not np.isnan(recall)
         },
-        "expected_calibration_error": round(scores.calibration_error, 4),
+        "expected_calibration_error": round(scores.expected_calibration_error, 4),
         "log_loss": round(scores.log_loss, 4),
     }

@@ -1,11 +1,11 @@
-"""The network: raw measurements in, a probability for each label out, 124 trainable parameters for the animals."""
+"""The Keras network: raw measurements in, a probability for each label out. For the animals it has 124 parameters."""
 
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# TensorFlow reads these when it is imported. oneDNN may sum in another order from run to run.
+# TensorFlow reads these when it is imported. oneDNN may sum in a different order from run to run.
 os.environ.update(
     TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0", CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow"
 )
@@ -19,13 +19,13 @@ from models.dataset import Floats, Sample
 from models.manifest import DenseWeights, NormalizationWeights, Weights
 
 HIDDEN_UNITS = 6
-BATCH = 512
-RATE = 0.02
-WEIGHT_DECAY = 0.02  # keeps the network calm where no animal is: better under stress, and engines agree to 1e-5
+BATCH_SIZE = 512
+LEARNING_RATE = 0.02
+WEIGHT_DECAY = 0.02  # less extreme far from the training rows: better under stress, and engines agree to 1e-5
 
 
 def build(labels: int, rows: Floats) -> keras.Sequential:
-    """An untrained network for ``rows`` [n, features] in raw units, whose mean and variance it takes over."""
+    """Build an untrained network whose normalization is adapted to ``rows`` [n, features] in raw units."""
     normalization = keras.layers.Normalization(name="normalization")
     network = keras.Sequential(
         [
@@ -44,65 +44,64 @@ def fit(
     network: keras.Sequential,
     sample: Sample,
     epochs: int,
-    weights: Sequence[float],
-    advance: Callable[[], None],
+    label_weights: Sequence[float],
+    on_epoch_end: Callable[[], None],
 ) -> list[float]:
-    """Train on a sample in its given, random order and return the loss of each epoch.
+    """Train on a sample, whose order is already random, and return the loss of each epoch.
 
-    AdamW (Loshchilov and Hutter 2019) with a learning rate that falls from 0.02 to 0 as a cosine (the same, 2017,
-    without restarts).
-    ``weights`` is how much an individual of each label counts in the loss; ``advance`` is called after every epoch.
+    The optimizer is AdamW (Loshchilov and Hutter 2019) with cosine decay of the learning rate to 0 (the same, 2017,
+    without restarts). ``label_weights`` are the weights in the loss of the individuals of each label.
     """
-    steps = max(1, len(sample.rows) // BATCH)
-    batch = min(BATCH, len(sample.rows))
-    weighed = np.asarray(weights, np.float32)[sample.labels]
+    steps = max(1, len(sample.rows) // BATCH_SIZE)
+    batch_size = min(BATCH_SIZE, len(sample.rows))
+    sample_weights = np.asarray(label_weights, np.float32)[sample.labels]
     arrays = [
-        array[: steps * batch].reshape(steps, batch, *array.shape[1:])
-        for array in (sample.rows, sample.labels, weighed)
+        array[: steps * batch_size].reshape(steps, batch_size, *array.shape[1:])
+        for array in (sample.rows, sample.labels, sample_weights)
     ]
     batches = tf.data.Dataset.from_tensor_slices(tuple(arrays)).cache().shuffle(steps, seed=0).repeat()
-    schedule = keras.optimizers.schedules.CosineDecay(RATE, epochs * steps)
+    schedule = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, epochs * steps)
     network.compile(
         keras.optimizers.AdamW(schedule, WEIGHT_DECAY),
         "sparse_categorical_crossentropy",
         steps_per_execution=steps,
         jit_compile=False,  # compiling takes longer than it saves on a network of this size
     )
-    hear = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: advance())
-    history = network.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[hear], shuffle=False, verbose=0)
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: on_epoch_end())
+    history = network.fit(batches, epochs=epochs, steps_per_epoch=steps, callbacks=[callback], shuffle=False, verbose=0)
     return [float(loss) for loss in history.history["loss"]]
 
 
-def layers(network: keras.Sequential) -> keras.Model:
-    """The same network with every layer's output by the layer's name."""
+def expose_layers(network: keras.Sequential) -> keras.Model:
+    """Build a model that shares the network's weights and outputs every layer by its name."""
     return keras.Model(network.inputs, {layer.name: layer.output for layer in network.layers})
 
 
-def outputs(network: keras.Sequential, rows: Floats) -> dict[str, Floats]:
-    """What every layer answers to rows [n, features]: [n, units] by the layer's name."""
-    return {name: np.asarray(values) for name, values in layers(network)([rows], training=False).items()}
+def compute_layers(network: keras.Sequential, rows: Floats) -> dict[str, Floats]:
+    """Compute every layer's output [n, units] for ``rows`` [n, features], by layer name."""
+    return {name: np.asarray(values) for name, values in expose_layers(network)([rows], training=False).items()}
 
 
-def probabilities(network: keras.Sequential, rows: Floats) -> Floats:
-    """The labels' probabilities, [n, labels]."""
+def predict_proba(network: keras.Sequential, rows: Floats) -> Floats:
+    """Compute the labels' probabilities [n, labels] for ``rows`` [n, features]."""
     return np.asarray(network(rows, training=False))
 
 
 def export(network: keras.Sequential, folder: Path) -> None:
-    """Save the network into a folder, for Keras and, with every layer's output, for LiteRT; and its bare numbers."""
+    """Save the network for Keras and, with every layer's output, for LiteRT, and its weights as JSON."""
     network.save(folder / MODEL_KERAS)
-    layers(network).export(folder / MODEL_LITERT, format="litert", verbose=False)
-    (folder / WEIGHTS).write_text(weights(network).model_dump_json(indent=1) + "\n", encoding="utf-8")
+    expose_layers(network).export(folder / MODEL_LITERT, format="litert", verbose=False)
+    (folder / WEIGHTS).write_text(extract_weights(network).model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def weights(network: keras.Sequential) -> Weights:
-    """What each layer computes with, as Keras has it."""
-    return Weights(layers={layer.name: _weights(layer) for layer in network.layers})
+def extract_weights(network: keras.Sequential) -> Weights:
+    """Read each layer's weights."""
+    return Weights(layers={layer.name: _extract_layer_weights(layer) for layer in network.layers})
 
 
-def _weights(layer: Any) -> NormalizationWeights | DenseWeights:
+def _extract_layer_weights(layer: Any) -> NormalizationWeights | DenseWeights:
     if isinstance(layer, keras.layers.Normalization):
-        deviation = np.maximum(np.sqrt(np.asarray(layer.variance)), keras.backend.epsilon())  # Keras divides by it so
+        deviation = np.maximum(np.sqrt(np.asarray(layer.variance)), keras.backend.epsilon())  # as Keras does
         return NormalizationWeights(mean=np.ravel(layer.mean).tolist(), standard_deviation=deviation.ravel().tolist())
     kernel = np.asarray(layer.kernel)
     bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(layer.units)
@@ -110,11 +109,11 @@ def _weights(layer: Any) -> NormalizationWeights | DenseWeights:
 
 
 def load(path: Path) -> Any:
-    """The network as Keras saved it; nothing but Keras' own layers is deserialised."""
+    """Load a saved network; safe mode deserializes nothing but Keras' own layers."""
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
-def start(seed: int) -> None:
-    """Make what follows depend on the seed alone."""
+def set_random_seed(seed: int) -> None:
+    """Make Keras and TensorFlow deterministic, dependent on the seed alone."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -1,15 +1,15 @@
-"""Animals of the table of facts to try the network with, each with its label, its eight means and its sources."""
+"""Example animals for the page: each row of facts with its label, its eight means and its sources."""
 
 import csv
 import re
 from pathlib import Path
 from typing import Any
 
-from models.animals import HERE, SOURCES, TRAITS, Animals
+from models.animals import FOLDER, SOURCES, TRAITS, Animals
 
 FILE = "presets.json"
 
-# What most people have met, and what is worth trying; the page shows these first, in this order.
+# The page shows these first, in this order.
 FAMILIAR = (
     "Border Collie",
     "Domestic cat (house, average)",
@@ -23,13 +23,13 @@ FAMILIAR = (
 
 _DOI = re.compile(r"doi:(10\.[^\s;]+)")
 _GITHUB = re.compile(r"github(?:\.com/| )([\w.-]+/[\w.-]+)(?:@(\w+))?")
-_PLACE = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)(/[^\s;]*)?")
+_HOST_AND_PATH = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)(/[^\s;]*)?")
 
 
-def of(animals: Animals, folder: Path = HERE) -> dict[str, Any]:
-    """``presets``, one for each row of facts, the familiar ones first, and the ``sources`` that they name by key."""
-    named = _named(folder)
-    rows = sorted(range(len(animals.groups)), key=lambda row: (_familiarity(animals.groups[row]), row))
+def build_presets(animals: Animals, folder: Path = FOLDER) -> dict[str, Any]:
+    """Build ``presets``, one for each row of facts, the familiar ones first, and their ``sources`` by key."""
+    source_keys = _read_source_keys(folder)
+    rows = sorted(range(len(animals.groups)), key=lambda row: (_familiar_rank(animals.groups[row]), row))
     presets = [
         {
             "name": animals.groups[row],
@@ -39,35 +39,35 @@ def of(animals: Animals, folder: Path = HERE) -> dict[str, Any]:
                 feature.name: float(f"{mean:.3g}")
                 for feature, mean in zip(animals.features, animals.means[row], strict=True)
             },
-            "sources": named[animals.groups[row]],
+            "sources": source_keys[animals.groups[row]],
         }
         for row in rows
     ]
     with (folder / SOURCES).open(encoding="utf-8", newline="") as file:
         sources = {
-            source["key"]: {"citation": source["citation"], "link": link(source["where"])}
+            source["key"]: {"citation": source["citation"], "link": find_url(source["where"])}
             for source in csv.DictReader(file)
         }
     return {"presets": presets, "sources": sources}
 
 
-def link(where: str) -> str | None:
-    """The address that a source's ``where`` tells of, if it does."""
+def find_url(where: str) -> str | None:
+    """Find the URL in the column ``where`` of a source: a DOI, a GitHub repository or a host with a path."""
     if doi := _DOI.search(where):
         return f"https://doi.org/{doi[1]}"
     if repository := _GITHUB.search(where):
         return f"https://github.com/{repository[1]}" + (f"/tree/{repository[2]}" if repository[2] else "")
-    if place := _PLACE.match(where):
-        path = place[2] or "/"
-        return f"https://{place[1]}" + ("/" if "..." in path else path)
+    if address := _HOST_AND_PATH.match(where):
+        path = address[2] or "/"
+        return f"https://{address[1]}" + ("/" if "..." in path else path)
     return None
 
 
-def _familiarity(name: str) -> int:
+def _familiar_rank(name: str) -> int:
     return FAMILIAR.index(name) if name in FAMILIAR else len(FAMILIAR)
 
 
-def _named(folder: Path) -> dict[str, list[str]]:
-    """The keys of each row's sources, by the row's name, each key once."""
+def _read_source_keys(folder: Path) -> dict[str, list[str]]:
+    """Read the keys of each row's sources, without duplicates, by the row's name."""
     with (folder / TRAITS).open(encoding="utf-8", newline="") as file:
         return {row["name"]: list(dict.fromkeys(row["source"].split(";"))) for row in csv.DictReader(file)}

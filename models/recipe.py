@@ -1,4 +1,4 @@
-"""How a network comes about: several candidates, a choice by groups that none of them saw, and a last round on all."""
+"""The training recipe: train several candidates, select the best on held-out groups, train that one on with all."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,67 +7,67 @@ from typing import Any
 import numpy as np
 
 from models import network
-from models.dataset import Integers, Population, Sample, hold_apart
-from models.evaluate import Scores, score
+from models.dataset import Dataset, Integers, Sample, split_folds, split_holdout
+from models.evaluate import CrossValidation, Scores, score, score_folds
+from models.options import TrainingOptions
 
-JUDGED = 4000  # individuals to choose a candidate by
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line decides: individuals a network is shown an epoch, epochs, candidates."""
-
-    rows: int
-    epochs: int
-    candidates: int
+SELECTION_ROWS = 4000  # individuals that the candidates are compared on
 
 
 @dataclass(frozen=True)
-class Trained:
-    """The network, what it was last fitted to, and how it was chosen."""
+class TrainingResult:
+    """The selected network, the sample it was last fitted to, and how it was selected."""
 
     network: Any
     sample: Sample
-    chosen: int
-    choices: tuple[Scores, ...]  # of each candidate, on the groups held apart
-    losses: tuple[tuple[float, ...], ...]  # of each candidate an epoch, then of the last round
-    held_apart: Integers
+    selected: int  # index of the candidate
+    candidate_scores: tuple[Scores, ...]  # of each candidate, on the holdout groups
+    losses: tuple[tuple[float, ...], ...]  # per epoch: of each candidate, then of the last round
+    holdout_groups: Integers
 
 
 def train(
-    population: Population,
-    groups: Integers,
-    settings: Settings,
-    seed: int,
-    advance: Callable[[str], None],
-) -> Trained:
-    """Train candidates on nine tenths of the groups, keep the best by the rest, train that one on with all groups.
+    dataset: Dataset, groups: Integers, options: TrainingOptions, on_epoch_end: Callable[[str], None]
+) -> TrainingResult:
+    """Train candidates on nine tenths of the groups, select the best on the rest, train that one on with all groups.
 
-    Best is the least mean of the negative log likelihoods on plain and on stressed individuals. The last round is
-    there because every group counts: some are the only ones of their kind. ``advance`` hears of every epoch.
+    The best has the lowest sum of its mean negative log likelihoods on plain and on stressed individuals. The last
+    round uses every group, because some are the only ones of their kind. ``on_epoch_end`` gets the name of the phase.
     """
-    network.start(seed)
+    network.set_random_seed(options.seed)
 
-    def fit(candidate: Any, sample: Sample, what: str) -> tuple[float, ...]:
-        weights = population.label_weights
-        return tuple(network.fit(candidate, sample, settings.epochs, weights, lambda: advance(what)))
+    def fit(candidate: Any, sample: Sample, phase: str) -> tuple[float, ...]:
+        weights = dataset.label_weights
+        return tuple(network.fit(candidate, sample, options.epochs, weights, lambda: on_epoch_end(phase)))
 
-    rng = np.random.default_rng(seed)
-    kept, held = hold_apart(population, groups, seed)
-    plain, stressed = population.individuals(held, JUDGED, rng), population.stressed(held, JUDGED, rng)
-    candidates, choices, losses = [], [], []
-    for number in range(1, settings.candidates + 1):
-        sample = population.varied(kept, settings.rows, rng)
-        candidate = network.build(len(population.labels), sample.rows)
+    rng = np.random.default_rng(options.seed)
+    training, holdout = split_holdout(dataset, groups, options.seed)
+    plain = dataset.sample(holdout, SELECTION_ROWS, rng)
+    stressed = dataset.sample_stressed(holdout, SELECTION_ROWS, rng)
+    candidates, scores, log_losses, losses = [], [], [], []
+    for number in range(1, options.candidates + 1):
+        sample = dataset.sample_augmented(training, options.rows, rng)
+        candidate = network.build(len(dataset.labels), sample.rows)
         losses.append(fit(candidate, sample, f"candidate {number}"))
-        choices.append((score(candidate, plain), score(candidate, stressed) if stressed else None))
         candidates.append(candidate)
-    chosen = int(np.argmin([p.log_loss + (s.log_loss if s else 0) for p, s in choices]))
-    sample = population.varied(groups, settings.rows, rng)
-    losses.append(fit(candidates[chosen], sample, "last round"))
-    return Trained(candidates[chosen], sample, chosen, tuple(p for p, _ in choices), tuple(losses), held)
+        scores.append(score(candidate, plain))
+        log_losses.append(scores[-1].log_loss + (score(candidate, stressed).log_loss if stressed else 0))
+    selected = int(np.argmin(log_losses))
+    sample = dataset.sample_augmented(groups, options.rows, rng)
+    losses.append(fit(candidates[selected], sample, "last round"))
+    return TrainingResult(candidates[selected], sample, selected, tuple(scores), tuple(losses), holdout)
 
 
-def rounds(settings: Settings) -> int:
-    """How often `train` calls ``advance``."""
-    return (settings.candidates + 1) * settings.epochs
+def cross_validate(dataset: Dataset, options: TrainingOptions, on_epoch_end: Callable[[str], None]) -> CrossValidation:
+    """Repeat the whole recipe in each fold, selection of a candidate included; compare it with the baselines."""
+
+    def train_fold(groups: Integers, fold: int) -> Any:
+        return train(dataset, groups, options, lambda _: on_epoch_end(f"fold {fold + 1}")).network
+
+    folds = split_folds(dataset, options.folds, options.seed)
+    return score_folds(dataset, folds, train_fold, options.rows, options.seed)
+
+
+def count_epochs(options: TrainingOptions) -> int:
+    """Count the calls of ``on_epoch_end`` by one `train`."""
+    return (options.candidates + 1) * options.epochs

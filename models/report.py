@@ -1,7 +1,8 @@
-"""What the model can and cannot do, as one page, as pictures and as data."""
+"""The evaluation report: a page, its charts and their data as JSON."""
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,135 +10,142 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from models import plots, presets
-from models.animals import DERIVED, Animals
-from models.dataset import Population
-from models.evaluate import NETWORK, CrossValidation, Scores, together
+from models.animals import DERIVED_CODES, Animals
+from models.dataset import Dataset
+from models.evaluate import NETWORK, CrossValidation, Scores, concatenate
 from models.manifest import Manifest
-from models.recipe import Trained
+from models.recipe import TrainingResult
 
-WORST = 15
+WORST_GROUPS = 15
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One figure of the page."""
+class Chart:
+    """One chart of the page."""
 
     file: str
     title: str
-    says: str
+    caption: str
     svg: str
 
     @property
-    def source(self) -> str:
-        """The picture itself as the address of it, so that the page needs no other file."""
+    def data_url(self) -> str:
+        """The SVG as a data URL, so that the page needs no other file."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
 
 
 def write(
-    folder: Path, population: Population, manifest: Manifest, trained: Trained, crossed: CrossValidation | None
+    folder: Path,
+    dataset: Dataset,
+    manifest: Manifest,
+    result: TrainingResult,
+    cross_validation: CrossValidation | None,
 ) -> None:
-    """Write ``report.json``, the pictures, ``index.html`` and, of animals, presets to try into a new folder.
+    """Write ``report.json``, the charts, ``index.html`` and, for the animals, ``presets.json`` into a new folder.
 
-    Without a cross-validation the figures are those of the groups that the candidates were chosen by.
+    Without cross-validation the metrics are those of the selected candidate on the holdout groups.
 
     Raises:
         OSError: a file cannot be written.
     """
     folder.mkdir()
-    judged = together(crossed.plain[NETWORK]) if crossed else trained.choices[trained.chosen]
-    data = _data(population, manifest, trained, crossed, judged)
+    plain = cross_validation.plain[NETWORK] if cross_validation else [result.candidate_scores[result.selected]]
+    scores = concatenate(plain)
+    data = _build_data(dataset, manifest, result, cross_validation, scores)
     (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    if isinstance(population, Animals):
-        _write_presets(folder, population)
-    pictures = _pictures(population, trained, crossed, judged)
-    for picture in pictures:
-        (folder / picture.file).write_text(picture.svg, encoding="utf-8")
-    page = _page(population, manifest, trained, crossed, pictures)
+    if isinstance(dataset, Animals):
+        document = json.dumps(presets.build_presets(dataset), indent=1, ensure_ascii=False)
+        (folder / presets.FILE).write_text(document + "\n", encoding="utf-8")
+    charts = list(_draw_charts(dataset, result, cross_validation, scores))
+    for chart in charts:
+        (folder / chart.file).write_text(chart.svg, encoding="utf-8")
+    page = _render_page(dataset, manifest, result, cross_validation, charts)
     (folder / "index.html").write_text(page, encoding="utf-8")
 
 
-def _write_presets(folder: Path, population: Animals) -> None:
-    document = json.dumps(presets.of(population), indent=1, ensure_ascii=False)
-    (folder / presets.FILE).write_text(document + "\n", encoding="utf-8")
-
-
-def _data(
-    population: Population, manifest: Manifest, trained: Trained, crossed: CrossValidation | None, judged: Scores
+def _build_data(
+    dataset: Dataset,
+    manifest: Manifest,
+    result: TrainingResult,
+    cross_validation: CrossValidation | None,
+    scores: Scores,
 ) -> dict[str, Any]:
-    """Everything the page shows, and more, as JSON."""
+    """Build the content of ``report.json``: all numbers of the page, and more."""
     recalls = [
-        {
-            "group": population.groups[group],
-            "label": population.labels[population.group_labels[group]],
-            "recall": recall,
-        }
-        for group, recall in sorted(judged.group_recall().items(), key=lambda pair: pair[1])
+        {"group": dataset.groups[group], "label": dataset.labels[dataset.group_labels[group]], "recall": recall}
+        for group, recall in _sort_by_recall(scores)
     ]
     data: dict[str, Any] = {
-        "about": population.about,
-        "judged_by": "cross-validation" if crossed else "the groups held apart to choose a candidate",
+        "about": dataset.description,
+        "judged_by": "cross-validation" if cross_validation else "the groups held apart to choose a candidate",
         "metrics": manifest.metrics,
-        "labels": population.labels,
-        "confusion": judged.confusion.tolist(),
+        "labels": dataset.labels,
+        "confusion": scores.confusion_matrix.tolist(),
         "reliability": [
-            {"individuals": n, "confidence": confidence, "accuracy": accuracy}
-            for n, confidence, accuracy in judged.reliability
+            {"individuals": count, "confidence": confidence, "accuracy": accuracy}
+            for count, confidence, accuracy in scores.calibration_curve
         ],
-        "recall_by_group": recalls if population.grouped else [],
-        "losses": {"candidates": trained.losses[:-1], "chosen": trained.chosen + 1, "last_round": trained.losses[-1]},
+        "recall_by_group": recalls if dataset.is_grouped else [],
+        "losses": {
+            "candidates": result.losses[:-1],
+            "chosen": result.selected + 1,
+            "last_round": result.losses[-1],
+        },
     }
-    if crossed:
-        data["accuracy_by_fold"] = {name: [fold.accuracy for fold in folds] for name, folds in crossed.plain.items()}
-    if isinstance(population, Animals):
-        data["basis"] = dict(population.basis_counts())
+    if cross_validation:
+        data["accuracy_by_fold"] = {
+            name: [fold.accuracy for fold in folds] for name, folds in cross_validation.plain.items()
+        }
+    if isinstance(dataset, Animals):
+        data["basis"] = dict(dataset.count_basis_codes())
     return data
 
 
-def _pictures(
-    population: Population, trained: Trained, crossed: CrossValidation | None, judged: Scores
-) -> list[Picture]:
-    labels = population.labels
-    found = []
-    if crossed:
-        accuracy = {name: together(scores).accuracy for name, scores in crossed.plain.items()}
-        stressed = {name: together(scores).accuracy for name, scores in crossed.stressed.items()}
-        shades = [plots.colour(1), *[plots.FAINT] * len(accuracy)]
-        hollow = " Full: as sampled. Hollow: under the stress test." if stressed else ""
-        said = "Accuracy on the same individuals of the same unseen groups." + hollow
-        found.append(
-            Picture("comparison.svg", "Beside other classifiers", said, plots.pairs(accuracy, stressed, shades))
-        )
-    said = "Of each label, the share that was taken for each."
-    found.append(Picture("confusion.svg", "What is taken for what", said, plots.confusion(judged.confusion, labels)))
-    if population.grouped:
-        worst = sorted(judged.group_recall().items(), key=lambda pair: pair[1])[:WORST]
-        rows = [(population.groups[group], int(population.group_labels[group]), recall) for group, recall in worst]
-        said = "The groups that are recognised least when the network has not seen them."
-        found.append(Picture("worst.svg", "Where it fails", said, plots.worst(rows, labels)))
-    said = "How often the network is right when it is so sure. A larger dot stands for more individuals."
-    found.append(
-        Picture("reliability.svg", "Is it as sure as it should be?", said, plots.reliability(judged.reliability))
+def _sort_by_recall(scores: Scores) -> list[tuple[int, float]]:
+    return sorted(scores.recall_by_group().items(), key=lambda pair: pair[1])
+
+
+def _draw_charts(
+    dataset: Dataset, result: TrainingResult, cross_validation: CrossValidation | None, scores: Scores
+) -> Iterator[Chart]:
+    labels = dataset.labels
+    if cross_validation:
+        plain = {name: concatenate(folds).accuracy for name, folds in cross_validation.plain.items()}
+        stressed = {name: concatenate(folds).accuracy for name, folds in cross_validation.stressed.items()}
+        colors = [plots.color(1), *[plots.FAINT] * len(plain)]
+        caption = "Accuracy on the same individuals of the same unseen groups."
+        if stressed:
+            caption += " Full: as sampled. Hollow: under the stress test."
+        yield Chart("comparison.svg", "Beside other classifiers", caption, plots.plot_pairs(plain, stressed, colors))
+    caption = "Of each label, the share that was taken for each."
+    svg = plots.plot_confusion_matrix(scores.confusion_matrix, labels)
+    yield Chart("confusion.svg", "What is taken for what", caption, svg)
+    if dataset.is_grouped:
+        worst = _sort_by_recall(scores)[:WORST_GROUPS]
+        recalls = [(dataset.groups[group], int(dataset.group_labels[group]), recall) for group, recall in worst]
+        caption = "The groups that are recognised least when the network has not seen them."
+        yield Chart("worst.svg", "Where it fails", caption, plots.plot_group_recall(recalls, labels))
+    caption = "How often the network is right when it is so sure. A larger dot stands for more individuals."
+    svg = plots.plot_calibration_curve(scores.calibration_curve)
+    yield Chart("reliability.svg", "Is it as sure as it should be?", caption, svg)
+    if cross_validation and cross_validation.stressed:
+        caption = "Recall as sampled (full) and with an error of 8 % on every derived figure of the table (hollow)."
+        plain = dict(zip(labels, scores.recall, strict=True))
+        stressed = dict(zip(labels, concatenate(cross_validation.stressed[NETWORK]).recall, strict=True))
+        svg = plots.plot_pairs(plain, stressed, plots.PALETTE)
+        yield Chart("stress.svg", "If the table is wrong", caption, svg)
+    caption = (
+        "The candidates learn from nine tenths of the groups; the one that is best on the rest learns on from all."
     )
-    if crossed and crossed.stressed:
-        harder = together(crossed.stressed[NETWORK])
-        said = "Recall as sampled (full) and with an error of 8 % on every derived figure of the table (hollow)."
-        drawn = plots.pairs(_recall(judged, labels), _recall(harder, labels), plots.PALETTE)
-        found.append(Picture("stress.svg", "If the table is wrong", said, drawn))
-    said = "The candidates learn from nine tenths of the groups; the one that is best on the rest learns on from all."
-    found.append(Picture("learning.svg", "How it learnt", said, plots.learning(trained.losses, trained.chosen)))
-    return found
+    yield Chart("learning.svg", "How it learnt", caption, plots.plot_losses(result.losses, result.selected))
 
 
-def _recall(scores: Scores, labels: tuple[str, ...]) -> dict[str, float]:
-    return dict(zip(labels, scores.recall, strict=True))
-
-
-def _page(
-    population: Population,
+def _render_page(
+    dataset: Dataset,
     manifest: Manifest,
-    trained: Trained,
-    crossed: CrossValidation | None,
-    pictures: list[Picture],
+    result: TrainingResult,
+    cross_validation: CrossValidation | None,
+    charts: list[Chart],
 ) -> str:
     environment = Environment(
         loader=PackageLoader("models", "."),
@@ -146,35 +154,34 @@ def _page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = manifest.metrics["cross_validation"][NETWORK] if crossed else manifest.metrics["validation"]
+    by_classifier = manifest.metrics.get("cross_validation")
     return environment.get_template("report.html").render(
         manifest=manifest,
-        figures=figures,
-        crossed=manifest.metrics.get("cross_validation"),
-        folds=len(crossed.plain[NETWORK]) if crossed else 0,
-        held=len(trained.held_apart),
-        groups=len(population.groups),
-        grouped=population.grouped,
-        facts=_facts(population) if isinstance(population, Animals) else None,
-        pictures=pictures,
+        metrics=by_classifier[NETWORK] if by_classifier else manifest.metrics["validation"],
+        by_classifier=by_classifier,
+        folds=len(cross_validation.plain[NETWORK]) if cross_validation else 0,
+        holdout_groups=len(result.holdout_groups),
+        groups=len(dataset.groups),
+        is_grouped=dataset.is_grouped,
+        facts=_summarize_facts(dataset) if isinstance(dataset, Animals) else None,
+        charts=charts,
     )
 
 
-def _facts(animals: Animals) -> dict[str, Any]:
-    """How much of the table of facts is known how, in whole percent of its cells."""
-    counts = animals.basis_counts()
+def _summarize_facts(animals: Animals) -> dict[str, Any]:
+    """Count the facts by label and, in whole percent of the table's cells, by basis."""
+    counts = animals.count_basis_codes()
     total = counts.total()
-    derived = sum(counts[code] for code in DERIVED)
     shares = {
         "measured for that very row": counts["m"],
         "from a breed standard or a published range": counts["s"],
         "a reference range of the whole class": counts["c"],
         "absent by anatomy": counts["0"],
-        "derived by a relation, a factor or an estimate": derived,
+        "derived by a relation, a factor or an estimate": sum(counts[code] for code in DERIVED_CODES),
     }
     return {
         "rows": len(animals.groups),
         "cells": total,
-        "shares": {what: round(100 * count / total) for what, count in shares.items()},
+        "shares": {basis: round(100 * count / total) for basis, count in shares.items()},
         "by_label": {label: int((animals.group_labels == i).sum()) for i, label in enumerate(animals.labels)},
     }

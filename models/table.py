@@ -1,4 +1,4 @@
-"""A user's own table of individuals: a CSV file and, if wanted, a TOML file that describes its columns."""
+"""A user's own dataset: a CSV file of individuals and an optional TOML schema that describes its columns."""
 
 import csv
 import hashlib
@@ -6,6 +6,7 @@ import io
 import math
 import re
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,116 +17,117 @@ from models.dataset import Floats, Integers, Sample
 from models.errors import DataError
 from models.manifest import Feature
 
-LARGEST_FILE = 200_000_000  # bytes
-FEWEST_INDIVIDUALS = 10  # of a label
-LONGEST_NAME = 200
-MOST_LABELS = 1000
-LARGEST_NUMBER = 1e30  # beyond it float32 has no room for a square
+MAX_FILE_BYTES = 200_000_000
+MIN_ROWS_PER_LABEL = 10
+MAX_NAME_LENGTH = 200
+MAX_LABELS = 1000
+MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
 
 
 @dataclass(frozen=True)
 class Table:
-    """Individuals as they were measured: ``rows`` [n, features] in file order, with each one's label and group."""
+    """The dataset of a CSV file; ``individuals`` are its rows in file order."""
 
-    about: str
+    description: str
     features: tuple[Feature, ...]
     labels: tuple[str, ...]
     groups: tuple[str, ...]
     group_labels: Integers
-    sample: Sample
-    facts: dict[str, str]
+    individuals: Sample
+    source_hashes: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path, label: str, schema_path: Path | None = None, group: str | None = None) -> "Table":
+        """Read a CSV file in which every column except ``label`` and ``group`` is a numeric feature.
+
+        Raises:
+            DataError: the table or its schema is unfit for training.
+        """
+        header, lines = _parse_csv(path, _read_bytes(path))
+        feature_names = _select_features(path, header, label, group)
+        rows = _parse_rows(path, header, lines, feature_names)
+        schema = _read_schema(schema_path, feature_names) if schema_path else {}
+        row_labels = [_parse_label(path, number, label, line[header.index(label)]) for number, line in lines]
+        labels = _list_labels(path, row_labels, schema.get("labels"), schema_path)
+        features = tuple(
+            _build_feature(path, name, rows[:, i], schema.get("features", {}).get(name, {}), schema_path)
+            for i, name in enumerate(feature_names)
+        )
+        label_indices = np.array([labels.index(value) for value in row_labels])
+        row_groups = [line[header.index(group)].strip() if group else str(number) for number, line in lines]
+        groups = sorted(set(row_groups)) if group else row_groups
+        positions = {name: index for index, name in enumerate(groups)}
+        group_indices = np.array([positions[name] for name in row_groups])
+        label_counts = np.zeros((len(groups), len(labels)), int)
+        np.add.at(label_counts, (group_indices, label_indices), 1)
+        sources = [path, schema_path] if schema_path else [path]
+        split = f"by {group} ({len(groups)} of them)" if group else "one by one"
+        return cls(
+            description=f"{len(rows)} individuals measured by the owner of {path.name}, held apart {split}",
+            features=features,
+            labels=labels,
+            groups=tuple(groups),
+            group_labels=label_counts.argmax(axis=1),
+            individuals=Sample(rows.astype(np.float32), label_indices, group_indices),
+            source_hashes={source.name: hashlib.sha256(_read_bytes(source)).hexdigest() for source in sources},
+        )
 
     @property
     def label_weights(self) -> tuple[float, ...]:
         return (1.0,) * len(self.labels)
 
     @property
-    def grouped(self) -> bool:
-        return len(self.groups) < len(self.sample.rows)
+    def is_grouped(self) -> bool:
+        return len(self.groups) < len(self.individuals.rows)
 
-    def individuals(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:  # noqa: ARG002 (it draws none)
+    def sample(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:  # noqa: ARG002 (nothing is drawn)
         """All individuals of the groups."""
-        return self._take(np.flatnonzero(np.isin(self.sample.groups, groups)))
+        return self._take(self._find_members(groups))
 
-    def varied(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
-        """All individuals of the groups in random order, over and over until there are ``count``."""
-        members = np.flatnonzero(np.isin(self.sample.groups, groups))
-        turns = max(1, round(count / len(members)))
-        return self._take(np.concatenate([rng.permutation(members) for _ in range(turns)]))
+    def sample_augmented(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
+        """All individuals of the groups in random order, repeated until there are about ``count``."""
+        members = self._find_members(groups)
+        repetitions = max(1, round(count / len(members)))
+        return self._take(np.concatenate([rng.permutation(members) for _ in range(repetitions)]))
 
-    def stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> None:
-        """None: measurements are no facts derived from others."""
+    def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> None:
+        """None: a measurement is not derived from other facts."""
 
-    def _take(self, chosen: Integers) -> Sample:
-        return Sample(self.sample.rows[chosen], self.sample.labels[chosen], self.sample.groups[chosen])
+    def _find_members(self, groups: Integers) -> Integers:
+        return np.flatnonzero(np.isin(self.individuals.groups, groups))
 
-
-def read(path: Path, label: str, schema: Path | None = None, group: str | None = None) -> Table:
-    """The individuals in a CSV file: every column but ``label`` and ``group`` is a numeric feature.
-
-    Raises:
-        DataError: the table or its schema cannot be trained on.
-    """
-    content = _content(path)
-    header, lines = _lines(path, content)
-    for what, column in (("--label", label), ("--group", group)):
-        if column is not None and column not in header:
-            raise DataError(f"{path} has no column {column!r}: give {what} one of {', '.join(header)}")
-    if label == group:
-        raise DataError(f"--group is the label's own column {label!r}: name another, or leave it out")
-    names = [name for name in header if name not in (label, group)]
-    if not names:
-        raise DataError(f"{path} has no column beside {label!r}: add at least one numeric feature")
-    rows = _numbers(path, header, lines, names)
-    given = _schema(schema, names) if schema else {}
-    said = [_text(path, number, label, line[header.index(label)]) for number, line in lines]
-    labels = _labels(path, said, given.get("labels"), schema)
-    features = tuple(
-        _feature(path, name, rows[:, i], given.get("features", {}).get(name, {}), schema)
-        for i, name in enumerate(names)
-    )
-    indices = np.array([labels.index(value) for value in said])
-    groups = [line[header.index(group)].strip() for _, line in lines] if group else [str(number) for number, _ in lines]
-    known = sorted(set(groups)) if group else groups
-    place = {name: index for index, name in enumerate(known)}
-    members = np.array([place[name] for name in groups])
-    facts = {file.name: hashlib.sha256(_content(file)).hexdigest() for file in (path, schema) if file}
-    about = f"{len(rows)} individuals measured by the owner of {path.name}, held apart " + (
-        f"by {group} ({len(known)} of them)" if group else "one by one"
-    )
-    group_labels = np.zeros((len(known), len(labels)), int)
-    np.add.at(group_labels, (members, indices), 1)
-    sample = Sample(rows.astype(np.float32), indices, members)
-    return Table(about, features, labels, tuple(known), group_labels.argmax(axis=1), sample, facts)
+    def _take(self, indices: Integers) -> Sample:
+        everyone = self.individuals
+        return Sample(everyone.rows[indices], everyone.labels[indices], everyone.groups[indices])
 
 
 def check_groups(table: Table, folds: int) -> None:
-    """That every label has groups enough to hold some apart from training, again in every fold.
+    """Check that every label has enough groups for a holdout split in every fold.
 
     Raises:
-        DataError: it has not.
+        DataError: a label has too few groups.
     """
     needed = 2 * max(folds, 2)
     for index, name in enumerate(table.labels):
-        found = int((table.group_labels == index).sum())
-        if found < needed:
+        count = int((table.group_labels == index).sum())
+        if count < needed:
             raise DataError(
-                f"label {name!r} is the commonest in only {found} groups, where {folds} folds need {needed}: "
+                f"label {name!r} is the commonest in only {count} groups, where {folds} folds need {needed}: "
                 "add groups, or lower --folds, or leave out --group"
             )
 
 
-def _content(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise DataError(f"{path} is larger than {LARGEST_FILE // 10**6} MB: train on a sample of it")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise DataError(f"{path} is larger than {MAX_FILE_BYTES // 10**6} MB: train on a sample of it")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror}): check the path and its permissions") from None
 
 
-def _lines(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header and, with their line numbers, the lines below it; blank lines are none."""
+def _parse_csv(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, and the other lines with their line numbers, without blank ones."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -139,7 +141,7 @@ def _lines(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[
         raise DataError(f"{path} is empty: it needs a header and a line for each individual")
     header = [name.strip() for name in numbered[0][1]]
     for position, name in enumerate(header, 1):
-        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
             raise DataError(f"{path}: column {position} has no name that can be used: name it in the first line")
         if header.index(name) != position - 1:
             raise DataError(f"{path}: two columns are called {name!r}: rename one")
@@ -151,84 +153,108 @@ def _lines(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[
     return header, numbered[1:]
 
 
-def _numbers(path: Path, header: list[str], lines: list[tuple[int, list[str]]], names: list[str]) -> Floats:
+def _select_features(path: Path, header: list[str], label: str, group: str | None) -> list[str]:
+    for option, column in (("--label", label), ("--group", group)):
+        if column is not None and column not in header:
+            raise DataError(f"{path} has no column {column!r}: give {option} one of {', '.join(header)}")
+    if label == group:
+        raise DataError(f"--group is the label's own column {label!r}: name another, or leave it out")
+    names = [name for name in header if name not in (label, group)]
+    if not names:
+        raise DataError(f"{path} has no column beside {label!r}: add at least one numeric feature")
+    return names
+
+
+def _parse_rows(path: Path, header: list[str], lines: list[tuple[int, list[str]]], names: list[str]) -> Floats:
     columns = [(name, header.index(name)) for name in names]
-    return np.array([[_number(path, number, name, line[i]) for name, i in columns] for number, line in lines])
+    return np.array([[_parse_number(path, number, name, line[i]) for name, i in columns] for number, line in lines])
 
 
-def _number(path: Path, number: int, name: str, cell: str) -> float:
-    where = f"{path}, line {number}, column {name!r}"
+def _parse_number(path: Path, number: int, name: str, cell: str) -> float:
+    location = f"{path}, line {number}, column {name!r}"
     if not cell.strip():
-        raise DataError(f"{where}: the cell is empty: fill it in or remove the line")
+        raise DataError(f"{location}: the cell is empty: fill it in or remove the line")
     if not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", cell, re.ASCII):
-        raise DataError(f"{where}: {cell[:40]!r} is not a finite number: correct it or remove the column")
+        raise DataError(f"{location}: {cell[:40]!r} is not a finite number: correct it or remove the column")
     value = float(cell)
-    if not abs(value) < LARGEST_NUMBER:
-        raise DataError(f"{where}: {cell[:40]} is beyond {LARGEST_NUMBER:g}: give it in a larger unit")
+    if not abs(value) < MAX_MAGNITUDE:
+        raise DataError(f"{location}: {cell[:40]} is beyond {MAX_MAGNITUDE:g}: give it in a larger unit")
     return value
 
 
-def _text(path: Path, number: int, name: str, cell: str) -> str:
+def _parse_label(path: Path, number: int, name: str, cell: str) -> str:
     value = cell.strip()
-    if not value or len(value) > LONGEST_NAME or not value.isprintable():
+    if not value or len(value) > MAX_NAME_LENGTH or not value.isprintable():
         raise DataError(
             f"{path}, line {number}, column {name!r}: the cell holds no label: fill it in or remove the line"
         )
     return value
 
 
-def _labels(path: Path, said: list[str], order: list[str] | None, schema: Path | None) -> tuple[str, ...]:
-    found = {value: said.count(value) for value in dict.fromkeys(said)} if len(set(said)) <= MOST_LABELS else {}
-    if not found:
-        raise DataError(f"{path} has more than {MOST_LABELS} labels: is --label the right column?")
-    if len(found) == 1:
-        raise DataError(f"{path} has only the label {said[0]!r}: it takes two labels to tell apart")
-    for value, count in found.items():
-        if count < FEWEST_INDIVIDUALS:
-            raise DataError(f"{path} has {count} individuals of {value!r}: it takes {FEWEST_INDIVIDUALS} of each label")
-    if order is not None and sorted(order) != sorted(found):
-        raise DataError(f"labels in {schema} are not those of {path}: list each of {', '.join(sorted(found))} once")
-    return tuple(order if order is not None else sorted(found))
-
-
-def _feature(path: Path, name: str, values: Floats, given: dict[str, Any], schema: Path | None) -> Feature:
-    """A feature as the schema describes it; bounds not given lie one range beyond the data."""
-    least, most = float(values.min()), float(values.max())
-    if np.float32(least) == np.float32(most):
-        raise DataError(f"{path}: column {name!r} is {least:g} throughout and tells nothing: remove it")
-    floor = 0.0 if least >= 0 else -math.inf
-    minimum = given.get("minimum", max(floor, least - (most - least)))
-    maximum = given.get("maximum", most + (most - least))
-    if not minimum <= least < most <= maximum:
+def _list_labels(
+    path: Path, row_labels: list[str], order: list[str] | None, schema_path: Path | None
+) -> tuple[str, ...]:
+    """List the labels in alphabetical order, or in that of the schema."""
+    counts = Counter(row_labels)
+    if len(counts) > MAX_LABELS:
+        raise DataError(f"{path} has more than {MAX_LABELS} labels: is --label the right column?")
+    if len(counts) == 1:
+        raise DataError(f"{path} has only the label {row_labels[0]!r}: it takes two labels to tell apart")
+    for value, count in counts.items():
+        if count < MIN_ROWS_PER_LABEL:
+            raise DataError(f"{path} has {count} individuals of {value!r}: it takes {MIN_ROWS_PER_LABEL} of each label")
+    if order is not None and sorted(order) != sorted(counts):
         raise DataError(
-            f"{schema}: {name!r} is {least:g} to {most:g} in {path}, outside {minimum:g} to {maximum:g}: widen it"
+            f"labels in {schema_path} are not those of {path}: list each of {', '.join(sorted(counts))} once"
         )
-    return Feature(name=name, unit=given.get("unit", ""), minimum=minimum, maximum=maximum, how=given.get("how", ""))
+    return tuple(order if order is not None else sorted(counts))
 
 
-def _schema(path: Path, names: list[str]) -> dict[str, Any]:
-    """The schema file: ``labels = [...]`` and, for any feature, ``[features.<name>]`` with the keys below."""
+def _build_feature(path: Path, name: str, values: Floats, section: dict[str, Any], schema_path: Path | None) -> Feature:
+    """Build a feature from its section of the schema; a bound that is not given lies one range beyond the data."""
+    low, high = float(values.min()), float(values.max())
+    if np.float32(low) == np.float32(high):
+        raise DataError(f"{path}: column {name!r} is {low:g} throughout and tells nothing: remove it")
+    floor = 0.0 if low >= 0 else -math.inf
+    minimum = section.get("minimum", max(floor, low - (high - low)))
+    maximum = section.get("maximum", high + (high - low))
+    if not minimum <= low < high <= maximum:
+        raise DataError(
+            f"{schema_path}: {name!r} is {low:g} to {high:g} in {path}, outside {minimum:g} to {maximum:g}: widen it"
+        )
+    unit, how = section.get("unit", ""), section.get("how", "")
+    return Feature(name=name, unit=unit, minimum=minimum, maximum=maximum, how=how)
+
+
+def _read_schema(path: Path, names: list[str]) -> dict[str, Any]:
+    """Read a schema: ``labels = [...]`` and, for any feature, ``[features.<name>]`` with the keys below."""
     try:
-        found = tomllib.loads(_content(path).decode())
+        schema = tomllib.loads(_read_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no TOML ({error}): correct it") from None
-    _keys(path, "the schema", found, {"labels": list, "features": dict})
-    if not all(isinstance(label, str) for label in found.get("labels", [])):
+    _check_keys(path, "the schema", schema, {"labels": list, "features": dict})
+    if not all(isinstance(label, str) for label in schema.get("labels", [])):
         raise DataError(f"{path}: labels must be strings: put them in quotes")
-    for name, described in found.get("features", {}).items():
+    for name, section in schema.get("features", {}).items():
         if name not in names:
             raise DataError(f"{path} describes {name!r}, which is no feature of the table: use {', '.join(names)}")
-        if not isinstance(described, dict):
+        if not isinstance(section, dict):
             raise DataError(f"{path}: {name!r} is no section: write [features.{name}] and its keys below")
-        _keys(path, repr(name), described, {"unit": str, "minimum": (int, float), "maximum": (int, float), "how": str})
-    return found
+        _check_keys(
+            path, repr(name), section, {"unit": str, "minimum": (int, float), "maximum": (int, float), "how": str}
+        )
+    return schema
 
 
-def _keys(path: Path, where: str, found: dict[str, Any], kinds: dict[str, Any]) -> None:
-    for key, value in found.items():
-        if key not in kinds:
-            raise DataError(f"{path}: {where} has an unknown key {key!r}: use {', '.join(kinds)}")
-        bound = key in ("minimum", "maximum")
-        if not isinstance(value, kinds[key]) or isinstance(value, bool) or (bound and not abs(value) < LARGEST_NUMBER):
-            kind = {str: "a string", list: "a list", dict: "a section"}.get(kinds[key], "a finite number")
-            raise DataError(f"{path}: {key!r} of {where} must be {kind}: correct it")
+def _check_keys(path: Path, location: str, section: dict[str, Any], types: dict[str, Any]) -> None:
+    for key, value in section.items():
+        if key not in types:
+            raise DataError(f"{path}: {location} has an unknown key {key!r}: use {', '.join(types)}")
+        is_bound = key in ("minimum", "maximum")
+        if (
+            not isinstance(value, types[key])
+            or isinstance(value, bool)
+            or (is_bound and not abs(value) < MAX_MAGNITUDE)
+        ):
+            expected = {str: "a string", list: "a list", dict: "a section"}.get(types[key], "a finite number")
+            raise DataError(f"{path}: {key!r} of {location} must be {expected}: correct it")

@@ -1,4 +1,4 @@
-"""`python -m models.train` as a person runs it: a real process, real files."""
+"""`python -m models.train` in a process of its own, from the command line to the published bundle."""
 
 import resource
 import signal
@@ -24,7 +24,7 @@ from service.settings import SHIPPED_STORE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ("--rows", "1000", "--epochs", "4", "--candidates", "2", "--no-report")
-TOLERANCE = {"accuracy": 0.01, "expected_calibration_error": 0.01, "log_loss": 0.03}  # between machines
+METRIC_TOLERANCES = {"accuracy": 0.01, "expected_calibration_error": 0.01, "log_loss": 0.03}  # between machines
 
 
 def train(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -32,47 +32,47 @@ def train(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
-def trained(out: Path, *arguments: object, name: str = "animals") -> Bundle:
-    done = train("--out", out, *arguments)
-    assert done.returncode == 0, done.stderr
+def train_bundle(out: Path, *arguments: object, name: str = "animals") -> Bundle:
+    process = train("--out", out, *arguments)
+    assert process.returncode == 0, process.stderr
     return Bundle.read(bundle.find_newest_version(out, name))
 
 
-class Trained(NamedTuple):
-    """A small model of the animals, called pets: where it is and what was said."""
+class SmallModel(NamedTuple):
+    """A small model of the animals, named pets: its store and the process that trained it."""
 
     store: Path
-    done: subprocess.CompletedProcess[str]
+    process: subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+def small(tmp_path_factory: pytest.TempPathFactory) -> SmallModel:
     store = tmp_path_factory.mktemp("small")
-    done = train("--out", store, "--name", "pets", *SMALL)
-    assert done.returncode == 0, done.stderr
-    return Trained(store, done)
+    process = train("--out", store, "--name", "pets", *SMALL)
+    assert process.returncode == 0, process.stderr
+    return SmallModel(store, process)
 
 
 @pytest.fixture
 def iris(tmp_path: Path) -> Path:
-    """Sepals and petals of three species of iris, as a user would have them."""
+    """A user's CSV file: the sepals and petals of three species of iris."""
     flowers = load_iris()
     path = tmp_path / "Iris flowers.csv"
     lines = [
-        ",".join([*map(str, row), flowers.target_names[kind]])
-        for row, kind in zip(flowers.data, flowers.target, strict=True)
+        ",".join([*map(str, row), flowers.target_names[species]])
+        for row, species in zip(flowers.data, flowers.target, strict=True)
     ]
     path.write_text("\n".join(["sepal_length,sepal_width,petal_length,petal_width,species", *lines]) + "\n")
     return path
 
 
 @pytest.mark.alone
-def test_help_needs_no_tensorflow_and_is_quick() -> None:
-    """It names every option, and what it imports to do so is little."""
-    began = time.monotonic()
-    said = train("--help")
-    assert time.monotonic() - began < 3
-    assert said.returncode == 0
+def test_help_is_quick_and_imports_no_heavy_library() -> None:
+    """It names every option."""
+    started = time.monotonic()
+    process = train("--help")
+    assert time.monotonic() - started < 3
+    assert process.returncode == 0
     for option in (
         "out",
         "name",
@@ -86,14 +86,14 @@ def test_help_needs_no_tensorflow_and_is_quick() -> None:
         "label",
         "schema",
     ):
-        assert f"--{option}" in said.stdout
+        assert f"--{option}" in process.stdout
     heavy = {"tensorflow", "keras", "sklearn", "matplotlib"}
-    check = f"import sys, models.train as t; t.arguments([]); sys.exit(bool({heavy} & set(sys.modules)))"
+    check = f"import sys, models.train as t; t.parse_options([]); sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--rows", "0"], "--rows"),
         (["--rows", "many"], "--rows"),
@@ -121,26 +121,26 @@ def test_help_needs_no_tensorflow_and_is_quick() -> None:
         (["--out", "/proc/nowhere"], "--out"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_sentence(
-    tmp_path: Path, iris: Path, arguments: list[str], said: str
+def test_invalid_options_are_refused_in_one_line(
+    tmp_path: Path, iris: Path, arguments: list[str], message: str
 ) -> None:
-    """Exit code 2, one line on stderr that names the fault, nothing on stdout and nothing written."""
+    """The exit code is 2, one line on stderr names the fault, stdout stays empty and nothing is written."""
     before = sorted(tmp_path.rglob("*"))
-    given = [argument.replace("{iris}", str(iris)) for argument in arguments]
-    done = train(*([] if "--out" in given else ["--out", tmp_path / "store"]), *given)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    arguments = [argument.replace("{iris}", str(iris)) for argument in arguments]
+    process = train(*([] if "--out" in arguments else ["--out", tmp_path / "store"]), *arguments)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert message in process.stderr
+    assert process.stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.tensorflow
-def test_the_same_seed_makes_the_same_model(small: Trained) -> None:
-    """Bit for bit on one machine, as the next version; another seed makes another."""
+def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
+    """It is equal bit for bit on one machine and gets the next version; another seed makes another model."""
     more = ("--name", "pets", *SMALL)
     first = Bundle.read(small.store / "pets" / "1").manifest
-    again = trained(small.store, *more, name="pets").manifest
-    other = trained(small.store, *more, "--seed", 1, name="pets").manifest
+    again = train_bundle(small.store, *more, name="pets").manifest
+    other = train_bundle(small.store, *more, "--seed", 1, name="pets").manifest
     assert [first.version, again.version, other.version] == [1, 2, 3]
     assert first.golden == again.golden
     assert first.metrics == again.metrics
@@ -149,39 +149,41 @@ def test_the_same_seed_makes_the_same_model(small: Trained) -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_summary_says_how_good_it_is_and_how_to_serve_it(small: Trained) -> None:
-    """On stdout, in plain text when that is no terminal; TensorFlow keeps quiet."""
-    store, done = small
-    assert "cat, dog, llama and lizard" in done.stdout
-    assert str(store / "pets" / "1") in done.stdout
-    assert "MENAGERIE_MODEL_NAME=pets make run" in done.stdout
-    assert "\x1b" not in done.stdout + done.stderr
-    assert done.stderr == "training\n"
+def test_the_summary_tells_how_to_serve_the_model(small: SmallModel) -> None:
+    """It is plain text on stdout if that is not a terminal; TensorFlow prints nothing."""
+    store, process = small
+    assert "cat, dog, llama and lizard" in process.stdout
+    assert str(store / "pets" / "1") in process.stdout
+    assert "MENAGERIE_MODEL_NAME=pets make run" in process.stdout
+    assert "\x1b" not in process.stdout + process.stderr
+    assert process.stderr == "training\n"
 
 
 @pytest.mark.tensorflow
 def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: Path, iris: Path) -> None:
-    """Other features and labels, same code: the self-test passes, typical flowers get their names, the weights fit."""
+    """With other features and labels, the self-test passes, typical flowers are recognized, and the weights match."""
     schema = tmp_path / "iris.toml"
     schema.write_text(
         'labels = ["virginica", "setosa", "versicolor"]\n[features.petal_width]\nunit = "cm"\nmaximum = 5\n'
     )
     options = ("--rows", 3000, "--epochs", 30, "--candidates", 2, "--folds", 3)
     store = tmp_path / "store"
-    made = trained(store, "--data", iris, "--label", "species", "--schema", schema, *options, name="Iris-flowers")
-    manifest = made.manifest
+    trained = train_bundle(
+        store, "--data", iris, "--label", "species", "--schema", schema, *options, name="Iris-flowers"
+    )
+    manifest = trained.manifest
     assert manifest.labels == ("virginica", "setosa", "versicolor")
     assert (manifest.features[3].unit, manifest.features[3].maximum) == ("cm", 5)
     assert manifest.training.facts.keys() == {"Iris flowers.csv", "iris.toml"}
     assert manifest.metrics["cross_validation"]["network"]["accuracy"] > 0.9
     assert "stress" not in manifest.metrics["cross_validation"]["network"]
-    page = made.read_bytes("report/index.html").decode()
+    page = trained.read_bytes("report/index.html").decode()
     assert "No animal was measured" not in page
     model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger(Memory()))
     answers = model.evaluate(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
-    assert [part.name for part in layers.read(made)] == [layer.name for layer in manifest.layers]
-    flowers = load_iris().data.astype(np.float32)  # measured in tenths, so that many have the same value
+    assert [part.name for part in layers.read(trained)] == [layer.name for layer in manifest.layers]
+    flowers = load_iris().data.astype(np.float32)  # measured in tenths, so many have the same value
     cells = model.bins.of_predicted(Predicted(flowers, model.evaluate(flowers)))
     counts = np.bincount(cells.ravel(), minlength=cells_of(manifest))
     assert max(psi(one.then, counts[one.cells]) for one in model.bins.features.values()) < 0.05
@@ -189,30 +191,30 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_training_leaves_nothing(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    """No draft, no folder that was not there before, no traceback."""
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """There is no draft, no new folder and no traceback."""
     command = [sys.executable, "-m", "models.train", "--out", str(tmp_path / "new" / "store"), "--epochs", "100000"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         assert process.stderr.readline() == "training\n"
         assert list((tmp_path / "new" / "store" / "animals").iterdir())
         time.sleep(1)
-        process.send_signal(sent)
+        process.send_signal(number)
         try:
-            said = process.communicate(timeout=60)[1]
+            stderr = process.communicate(timeout=60)[1]
         finally:
             process.kill()
         assert process.returncode == code
-    assert said in ("", "stopped; nothing was written\n")
+    assert stderr in ("", "stopped; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.tensorflow
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    """Here: no file may grow beyond 20 kB, and the saved network would."""
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    """A limit of 20 kB per file stands for the full disk: the saved network is larger."""
     command = [sys.executable, "-m", "models.train", "--out", str(tmp_path / "store"), *SMALL]
-    done = subprocess.run(
+    process = subprocess.run(
         command,
         cwd=ROOT,
         capture_output=True,
@@ -220,39 +222,36 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[0] == "training"
-    assert done.stderr.splitlines()[1].startswith("cannot write")
-    assert len(done.stderr.splitlines()) == 2
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[0] == "training"
+    assert process.stderr.splitlines()[1].startswith("cannot write")
+    assert len(process.stderr.splitlines()) == 2
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.tensorflow
-def test_the_shipped_model_is_what_this_code_and_these_facts_make(tmp_path: Path) -> None:
-    """Trained again in full: the facts are the same to the bit, the metrics within what machines may differ by."""
+def test_the_shipped_model_can_be_reproduced(tmp_path: Path) -> None:
+    """A full training uses the same facts, and its metrics agree within the difference between machines."""
     shipped = Bundle.read(SHIPPED_STORE / "animals" / "1").manifest
-    again = trained(tmp_path, "--no-report").manifest
+    again = train_bundle(tmp_path, "--no-report").manifest
     assert again.training.facts == shipped.training.facts
     assert again.training.settings == shipped.training.settings
     assert (again.training.rows, again.training.seed) == (shipped.training.rows, shipped.training.seed)
     assert (again.features, again.labels, again.layers) == (shipped.features, shipped.labels, shipped.layers)
-    for metric, tolerance in TOLERANCE.items():
-        found, expected = (of.metrics["validation"][metric] for of in (again, shipped))
-        assert found == pytest.approx(expected, abs=tolerance)
-    agree = [
-        np.argmax(a.outputs["probabilities"]) == np.argmax(b.outputs["probabilities"])
-        for a, b in zip(again.golden[:4], shipped.golden[:4], strict=True)
-    ]
-    assert all(agree)
+    for metric, tolerance in METRIC_TOLERANCES.items():
+        actual, expected = (manifest.metrics["validation"][metric] for manifest in (again, shipped))
+        assert actual == pytest.approx(expected, abs=tolerance)
+    for actual, expected in zip(again.golden[:4], shipped.golden[:4], strict=True):
+        assert np.argmax(actual.outputs["probabilities"]) == np.argmax(expected.outputs["probabilities"])
 
 
 def test_the_shipped_model_is_as_good_as_promised() -> None:
-    """By its own cross-validation, and never below logistic regression on the same rows."""
+    """Its cross-validation meets the targets and is never below logistic regression on the same rows."""
     metrics = Bundle.read(SHIPPED_STORE / "animals" / "1").manifest.metrics["cross_validation"]
-    ours, logistic = metrics["network"], metrics["logistic regression"]
-    assert ours["accuracy"] >= 0.99
-    assert min(ours["recall"].values()) >= 0.975
-    assert ours["expected_calibration_error"] <= 0.01
-    assert ours["stress"]["accuracy"] >= 0.97
-    assert ours["accuracy"] >= logistic["accuracy"]
-    assert ours["stress"]["accuracy"] >= logistic["stress"]["accuracy"]
+    network, logistic = metrics["network"], metrics["logistic regression"]
+    assert network["accuracy"] >= 0.99
+    assert min(network["recall"].values()) >= 0.975
+    assert network["expected_calibration_error"] <= 0.01
+    assert network["stress"]["accuracy"] >= 0.97
+    assert network["accuracy"] >= logistic["accuracy"]
+    assert network["stress"]["accuracy"] >= logistic["stress"]["accuracy"]

@@ -1,4 +1,4 @@
-"""Four real animals, none of which is a row that the model was trained on, and what they are."""
+"""Four real animals with their labels; the model was trained on none of them."""
 
 NAMES = (
     "body_mass_kg",

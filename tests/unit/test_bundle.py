@@ -1,4 +1,4 @@
-"""The bundle on disk: published whole or not at all, believed only as far as its manifest vouches."""
+"""Bundles on disk are published atomically, and only files that match the manifest are read."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def edit(**changes: object) -> Callable[[Path], None]:
 
 
 def flip(name: str) -> Callable[[Path], None]:
-    """Change one bit in the middle of a file."""
+    """Flip one bit in the middle of a file."""
 
     def change(folder: Path) -> None:
         content = bytearray((folder / name).read_bytes())
@@ -62,11 +62,11 @@ def remove(name: str) -> Callable[[Path], None]:
     return lambda folder: (folder / name).unlink()
 
 
-FILE = {"size": 1, "sha256": "0" * 64}
+FILE_ENTRY = {"size": 1, "sha256": "0" * 64}
 
 
-def vouched(name: str, **changes: object) -> Callable[[Path], None]:
-    """Change what the manifest says of a file."""
+def edit_file_entry(name: str, **changes: object) -> Callable[[Path], None]:
+    """Change a file's entry in the manifest."""
 
     def change(folder: Path) -> None:
         files = json.loads((folder / MANIFEST).read_text())["files"]
@@ -76,7 +76,7 @@ def vouched(name: str, **changes: object) -> Callable[[Path], None]:
 
 
 def pipe(name: str) -> Callable[[Path], None]:
-    """A file that nobody writes to: whoever opens it waits."""
+    """Replace a file by a pipe without a writer, on which a plain open would block."""
 
     def change(folder: Path) -> None:
         (folder / name).unlink()
@@ -86,7 +86,7 @@ def pipe(name: str) -> Callable[[Path], None]:
 
 
 def fill(name: str, size: int) -> Callable[[Path], None]:
-    """A file of zeros that takes no space."""
+    """Extend a file with zeros, sparsely."""
     return lambda folder: os.truncate(folder / name, size)
 
 
@@ -100,7 +100,7 @@ def link_manifest(folder: Path) -> None:
     (folder / MANIFEST).symlink_to(folder.parent / "elsewhere")
 
 
-def folder_for(name: str) -> Callable[[Path], None]:
+def replace_by_folder(name: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         (folder / name).unlink()
         (folder / name).mkdir()
@@ -113,7 +113,7 @@ def nest(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("broken", "named"),
+    ("break_bundle", "expected"),
     [
         (flip(MODEL_LITERT), MODEL_LITERT),
         (flip(MODEL_KERAS), MODEL_KERAS),
@@ -133,52 +133,52 @@ def nest(folder: Path) -> None:
         (link_folder, "report/"),
         (pipe(MODEL_LITERT), MODEL_LITERT),
         (pipe(MANIFEST), MANIFEST),
-        (folder_for(MODEL_LITERT), MODEL_LITERT),
-        (folder_for(MANIFEST), MANIFEST),
+        (replace_by_folder(MODEL_LITERT), MODEL_LITERT),
+        (replace_by_folder(MANIFEST), MANIFEST),
         (fill(MANIFEST, 1_000_000_000_000), MANIFEST),
         (fill(MODEL_LITERT, 1_000_000_000_000), MODEL_LITERT),
-        (vouched(MODEL_LITERT, size=0), MODEL_LITERT),
-        (vouched(MODEL_LITERT, size=1_000_000_000), MODEL_LITERT),
-        (vouched(MODEL_LITERT, size=10**30), MANIFEST),
-        (vouched(MODEL_LITERT, size=-1), MANIFEST),
-        (vouched("weights.json", sha256="0" * 64), "weights.json"),
-        (vouched("report/report.json", sha256="0" * 64), "report/report.json"),
+        (edit_file_entry(MODEL_LITERT, size=0), MODEL_LITERT),
+        (edit_file_entry(MODEL_LITERT, size=1_000_000_000), MODEL_LITERT),
+        (edit_file_entry(MODEL_LITERT, size=10**30), MANIFEST),
+        (edit_file_entry(MODEL_LITERT, size=-1), MANIFEST),
+        (edit_file_entry("weights.json", sha256="0" * 64), "weights.json"),
+        (edit_file_entry("report/report.json", sha256="0" * 64), "report/report.json"),
         (flip("weights.json"), "weights.json"),
         (flip("report/index.html"), "report/index.html"),
         (nest, MANIFEST),
         (edit(layers=[{"name": "hidden_1", "units": 10**18, "activation": "relu"}]), MANIFEST),
         (edit(version=10**400), MANIFEST),
         (edit(version=2**53 + 1), f"{MANIFEST} is no valid manifest"),
-        (edit(files={"report/\x00": FILE}), MANIFEST),
-        (edit(files={"report\\..\\..": FILE}), MANIFEST),
-        (edit(files={"../../secret": FILE}), MANIFEST),
-        (edit(files={"/etc/passwd": FILE}), MANIFEST),
-        (edit(files={"report/../../../x": FILE}), "report/../../../x"),
+        (edit(files={"report/\x00": FILE_ENTRY}), MANIFEST),
+        (edit(files={"report\\..\\..": FILE_ENTRY}), MANIFEST),
+        (edit(files={"../../secret": FILE_ENTRY}), MANIFEST),
+        (edit(files={"/etc/passwd": FILE_ENTRY}), MANIFEST),
+        (edit(files={"report/../../../x": FILE_ENTRY}), "report/../../../x"),
     ],
 )
-def test_a_broken_bundle_is_refused_by_file(folder: Path, broken: Callable[[Path], None], named: str) -> None:
-    """Whatever was done to a bundle, reading it says in one line which file it was."""
-    broken(folder)
+def test_a_broken_bundle_is_refused(folder: Path, break_bundle: Callable[[Path], None], expected: str) -> None:
+    """The error names the file in one line, whatever is wrong with the bundle."""
+    break_bundle(folder)
     with pytest.raises(BundleError) as refused:
         Bundle.read(folder)
     assert str(folder) in str(refused.value)
-    assert named in str(refused.value)
+    assert expected in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
-def test_content_is_verified_again_when_it_is_used(folder: Path) -> None:
-    """A file that changes after the bundle was read is not what is loaded."""
-    found = Bundle.read(folder)
-    assert found.read_bytes(MODEL_LITERT) == (SHIPPED / MODEL_LITERT).read_bytes()
+def test_files_are_verified_again_when_they_are_used(folder: Path) -> None:
+    """A file that changed after the bundle was read is refused."""
+    shipped = Bundle.read(folder)
+    assert shipped.read_bytes(MODEL_LITERT) == (SHIPPED / MODEL_LITERT).read_bytes()
     flip(MODEL_LITERT)(folder)
     with pytest.raises(BundleError, match=MODEL_LITERT):
-        found.read_bytes(MODEL_LITERT)
+        shipped.read_bytes(MODEL_LITERT)
     with pytest.raises(BundleError, match=r"weights\.bin"):
-        found.read_bytes("weights.bin")
+        shipped.read_bytes("weights.bin")
 
 
 def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
-    """Ten follows nine; drafts, files and other names are no versions."""
+    """Ten follows nine; drafts, files and folders with other names are ignored."""
     for name in ("2", "10", "9", "0", "01", "-1", "latest", ".draft-x", "²"):
         (store / "animals" / name).mkdir()
     (store / "animals" / "11").write_text("a file")
@@ -187,14 +187,14 @@ def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "../animals", ""])
-def test_a_store_without_that_model_says_what_to_do(tmp_path: Path, name: str) -> None:
-    """The error names the folder and both remedies: train one, or say where one is."""
+def test_a_missing_model_is_an_error_with_remedies(tmp_path: Path, name: str) -> None:
+    """The error names the folder and both remedies: train a model, or set where one is."""
     with pytest.raises(BundleError, match=r"models\.train.*MENAGERIE_MODEL_STORE"):
         bundle.find_newest_version(tmp_path, name)
 
 
-def test_what_is_published_reads_back(tmp_path: Path, manifest: Manifest) -> None:
-    """A published draft is a bundle, its version the next, its files vouched for, its folder open to any reader."""
+def test_a_published_draft_is_a_bundle(tmp_path: Path, manifest: Manifest) -> None:
+    """It gets the next version, an entry for each file, and permissions for any reader."""
     for version in (1, 2):
         with bundle.draft(tmp_path / "animals") as draft:
             (draft / MODEL_LITERT).write_bytes(b"weights")
@@ -202,29 +202,29 @@ def test_what_is_published_reads_back(tmp_path: Path, manifest: Manifest) -> Non
             (draft / "report" / "index.html").write_text("<p>good</p>")
             published = bundle.publish(draft, manifest)
         assert published == tmp_path / "animals" / str(version)
-        found = Bundle.read(published)
-        assert found.manifest.version == version
-        assert set(found.manifest.files) == {MODEL_LITERT, "report/index.html"}
+        read = Bundle.read(published).manifest
+        assert read.version == version
+        assert set(read.files) == {MODEL_LITERT, "report/index.html"}
         assert published.stat().st_mode & 0o055 == 0o055
     assert sorted(entry.name for entry in (tmp_path / "animals").iterdir()) == ["1", "2"]
 
 
 def test_an_abandoned_draft_leaves_nothing(tmp_path: Path) -> None:
-    """Whatever stops training, no reader ever sees what it had written."""
+    """If training stops, its files are removed."""
     with pytest.raises(KeyboardInterrupt), bundle.draft(tmp_path / "animals") as draft:
         (draft / MODEL_LITERT).write_bytes(b"half")
         raise KeyboardInterrupt
     assert list((tmp_path / "animals").iterdir()) == []
 
 
-def test_trainers_that_publish_at_once_each_get_a_version(tmp_path: Path, manifest: Manifest) -> None:
-    """Eight trainers, eight versions, none lost or written over."""
-    gate = threading.Barrier(8)
+def test_concurrent_publishers_each_get_a_version(tmp_path: Path, manifest: Manifest) -> None:
+    """Eight training runs publish eight versions; none is lost or overwritten."""
+    barrier = threading.Barrier(8)
 
     def train(number: int) -> None:
         with bundle.draft(tmp_path / "animals") as draft:
             (draft / "number").write_text(str(number))
-            gate.wait()
+            barrier.wait()
             bundle.publish(draft, manifest)
 
     threads = [threading.Thread(target=train, args=(number,)) for number in range(8)]
@@ -232,12 +232,12 @@ def test_trainers_that_publish_at_once_each_get_a_version(tmp_path: Path, manife
         thread.start()
     for thread in threads:
         thread.join()
-    found = [Bundle.read(tmp_path / "animals" / str(version)) for version in range(1, 9)]
-    assert {one.read_bytes("number") for one in found} == {str(number).encode() for number in range(8)}
+    bundles = [Bundle.read(tmp_path / "animals" / str(version)) for version in range(1, 9)]
+    assert {published.read_bytes("number") for published in bundles} == {str(number).encode() for number in range(8)}
 
 
-def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
-    """A path that cannot be a folder ends in one sentence with the remedy."""
+def test_an_unwritable_folder_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+    """The error for a path that cannot be a folder names the option to change."""
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="--out"), bundle.draft(tmp_path / "file" / "animals"):
         pass

@@ -1,4 +1,4 @@
-"""The figures, the pictures and the page that tells them; e2e/test_report.py looks at it in a browser."""
+"""Metrics, charts and the report; e2e/test_report.py tests the page in a browser."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import pytest
 
 from models import plots
 from models.bundle import Bundle
-from models.evaluate import Scores, summary, together
+from models.evaluate import Scores, concatenate, summarize
 from service.settings import SHIPPED_STORE
 
 
@@ -20,45 +20,45 @@ def shipped() -> Bundle:
 
 @pytest.fixture
 def scores() -> Scores:
-    """Four of the first label, one of them taken for the second with 60 % confidence; one of the second."""
+    """Four rows of the first label, one of them predicted as the second with 60 % confidence; one of the second."""
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32)
     return Scores(probabilities, np.array([0, 0, 0, 0, 1]), np.array([5, 5, 6, 6, 7]))
 
 
-def test_figures_are_what_their_names_say(scores: Scores) -> None:
+def test_metrics_have_their_defined_values(scores: Scores) -> None:
     """Worked out by hand."""
     assert scores.accuracy == 0.8
     assert scores.recall == [0.75, 1.0]
-    assert scores.confusion.tolist() == [[3, 1], [0, 1]]
-    assert scores.group_recall() == {5: 1.0, 6: 0.5, 7: 1.0}
-    assert scores.calibration_error == pytest.approx((3 * 0.1 + 0.6 + 0.2) / 5, abs=1e-6)
+    assert scores.confusion_matrix.tolist() == [[3, 1], [0, 1]]
+    assert scores.recall_by_group() == {5: 1.0, 6: 0.5, 7: 1.0}
+    assert scores.expected_calibration_error == pytest.approx((3 * 0.1 + 0.6 + 0.2) / 5, abs=1e-6)
     assert scores.log_loss == pytest.approx(-(3 * np.log(0.9) + np.log(0.4) + np.log(0.8)) / 5, abs=1e-6)
-    assert [count for count, _, _ in scores.reliability] == [1, 1, 3]
+    assert [count for count, _, _ in scores.calibration_curve] == [1, 1, 3]
 
 
-def test_a_label_that_is_not_there_has_no_recall(scores: Scores) -> None:
-    """Nor does the summary make one up."""
-    only = Scores(scores.probabilities[:4], scores.labels[:4], scores.groups[:4])
-    assert summary(only, ("cat", "dog"))["recall"] == {"cat": 0.75}
+def test_a_label_without_individuals_has_no_recall(scores: Scores) -> None:
+    """The summary leaves it out."""
+    first_label = Scores(scores.probabilities[:4], scores.labels[:4], scores.groups[:4])
+    assert summarize(first_label, ("cat", "dog"))["recall"] == {"cat": 0.75}
 
 
-def test_folds_are_put_together(scores: Scores) -> None:
-    """As if they were one sample."""
-    both = together([scores, scores])
+def test_folds_are_concatenated(scores: Scores) -> None:
+    """Their metrics are those of one sample."""
+    both = concatenate([scores, scores])
     assert (len(both.labels), both.accuracy) == (10, 0.8)
-    assert both.calibration_error == pytest.approx(scores.calibration_error, abs=1e-6)
+    assert both.expected_calibration_error == pytest.approx(scores.expected_calibration_error, abs=1e-6)
 
 
-def test_pictures_are_small_drawings_for_light_and_dark(scores: Scores) -> None:
-    """Well-formed SVG, the same from run to run, with a colour scheme of the reader's."""
+def test_charts_are_small_svgs_for_light_and_dark_pages(scores: Scores) -> None:
+    """Each is well-formed, identical from run to run, and follows the reader's color scheme."""
 
     def draw() -> list[str]:
         return [
-            plots.pairs({"a": 0.9, "b & c": 1.0}, {"a": 0.8}, plots.PALETTE),
-            plots.confusion(scores.confusion, ["a", "<b>"]),
-            plots.reliability(scores.reliability),
-            plots.worst([("a very long name of a breed indeed", 0, 0.5)], ["cat"]),
-            plots.learning([[1.0, 0.5], [1.1, 0.6], [0.4, 0.3]], 1),
+            plots.plot_pairs({"a": 0.9, "b & c": 1.0}, {"a": 0.8}, plots.PALETTE),
+            plots.plot_confusion_matrix(scores.confusion_matrix, ["a", "<b>"]),
+            plots.plot_calibration_curve(scores.calibration_curve),
+            plots.plot_group_recall([("a very long name of a breed indeed", 0, 0.5)], ["cat"]),
+            plots.plot_losses([[1.0, 0.5], [1.1, 0.6], [0.4, 0.3]], 1),
         ]
 
     for first, again in zip(draw(), draw(), strict=True):
@@ -68,8 +68,8 @@ def test_pictures_are_small_drawings_for_light_and_dark(scores: Scores) -> None:
         ET.fromstring(first)  # noqa: S314 (it is our own)
 
 
-def test_the_page_stands_alone_and_says_what_it_rests_on(shipped: Bundle) -> None:
-    """No script, no other host; that nothing was measured here comes first."""
+def test_the_page_is_self_contained_and_states_the_origin_of_its_data(shipped: Bundle) -> None:
+    """It has no script and loads nothing; it says that no animal was measured."""
     page = shipped.read_bytes("report/index.html").decode()
     assert "<script" not in page
     assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?!data:)[\w/]", page)
@@ -80,7 +80,7 @@ def test_the_page_stands_alone_and_says_what_it_rests_on(shipped: Bundle) -> Non
 
 
 def test_the_data_agrees_with_the_manifest(shipped: Bundle) -> None:
-    """And has a recall for every breed, worst first."""
+    """It has the recall of every breed, lowest first."""
     data = json.loads(shipped.read_bytes("report/report.json"))
     assert data["metrics"] == shipped.manifest.metrics
     assert len(data["recall_by_group"]) == 203

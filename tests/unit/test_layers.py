@@ -72,7 +72,7 @@ def test_the_shipped_weights_are_the_engines_own(model: Model) -> None:
 def test_the_shipped_weights_are_what_keras_saved(model: Model) -> None:
     """The file is what `models.network` makes of the saved network."""
     network: Any = pytest.importorskip("models.network")
-    saved = network.weights(network.load(model.bundle.folder / MODEL_KERAS))
+    saved = network.extract_weights(network.load(model.bundle.folder / MODEL_KERAS))
     assert saved == Weights.model_validate_json(model.bundle.read_bytes(WEIGHTS))
 
 
@@ -81,12 +81,12 @@ def test_the_shipped_weights_are_what_keras_saved(model: Model) -> None:
 def test_every_network_that_keras_builds_can_be_taken_apart(features: int) -> None:
     """Whatever the converter would make of it: one feature, features of mean 0 and deviation 1, or a constant one."""
     network: Any = pytest.importorskip("models.network")
-    network.start(0)
+    network.set_random_seed(0)
     rows = np.array([[-1.0] * features, [1.0] * features], np.float32)
     rows[:, -1] = 7
     made = network.build(3, rows)
-    outputs, came = network.outputs(made, rows), rows
-    numbers = network.weights(made).layers
+    outputs, came = network.compute_layers(made, rows), rows
+    numbers = network.extract_weights(made).layers
     assert list(numbers) == [layer.name for layer in made.layers]
     for layer in made.layers:
         activation = layer.activation.__name__ if hasattr(layer, "activation") else "linear"

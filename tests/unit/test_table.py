@@ -1,4 +1,4 @@
-"""A user's own table: what is read from it, and what is refused."""
+"""A user's table: what is read from it, and what is refused."""
 
 from pathlib import Path
 
@@ -7,76 +7,77 @@ import pytest
 
 from models import table
 from models.errors import DataError
+from models.table import Table, check_groups
 
 HEADER = "kind,width_mm,depth_mm,box\n"
 LINES = [f"{'ab'[i % 2]},{i + 1},{(7 * i) % 11},{i // 4}\n" for i in range(40)]
 GOOD = HEADER + "".join(LINES)
 
 
-def written(folder: Path, text: str | bytes, name: str = "my.csv") -> Path:
+def write(folder: Path, text: str | bytes, name: str = "my.csv") -> Path:
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
 
 def test_every_column_but_label_and_group_is_a_feature(tmp_path: Path) -> None:
-    """Features keep their order; labels stand in alphabetical order; bounds lie one range beyond the data."""
-    read = table.read(written(tmp_path, GOOD), "kind", group="box")
+    """Features keep their order, labels are sorted, bounds lie one range beyond the data."""
+    read = Table.read(write(tmp_path, GOOD), "kind", group="box")
     assert [feature.name for feature in read.features] == ["width_mm", "depth_mm"]
     assert read.labels == ("a", "b")
     assert (read.features[0].minimum, read.features[0].maximum, read.features[0].unit) == (0, 79, "")
     assert len(read.groups) == 10
-    assert read.sample.rows.shape == (40, 2)
-    assert read.grouped
+    assert read.individuals.rows.shape == (40, 2)
+    assert read.is_grouped
 
 
-def test_without_a_group_everyone_is_one(tmp_path: Path) -> None:
-    """Then the column is a feature like the others."""
-    read = table.read(written(tmp_path, GOOD), "kind")
+def test_without_a_group_each_individual_is_a_group(tmp_path: Path) -> None:
+    """The column is then a feature like the others."""
+    read = Table.read(write(tmp_path, GOOD), "kind")
     assert len(read.groups) == 40
     assert len(read.features) == 3
-    assert not read.grouped
+    assert not read.is_grouped
 
 
-def test_data_below_zero_may_go_on_below(tmp_path: Path) -> None:
-    """Only what is never negative is bounded by 0."""
-    read = table.read(written(tmp_path, GOOD.replace("a,1,", "a,-1,")), "kind")
+def test_negative_data_has_a_negative_minimum(tmp_path: Path) -> None:
+    """Only a feature that is never negative is bounded by 0."""
+    read = Table.read(write(tmp_path, GOOD.replace("a,1,", "a,-1,")), "kind")
     assert read.features[0].minimum == -42
 
 
 def test_a_schema_gives_units_bounds_how_and_the_order_of_labels(tmp_path: Path) -> None:
-    """What it leaves out comes from the data."""
-    schema = written(
+    """What the schema leaves out comes from the data."""
+    schema = write(
         tmp_path,
         'labels = ["b", "a"]\n[features.width_mm]\nunit = "mm"\nminimum = 0.5\nmaximum = 50\nhow = "caliper"\n',
         "my.toml",
     )
-    read = table.read(written(tmp_path, GOOD), "kind", schema)
+    read = Table.read(write(tmp_path, GOOD), "kind", schema)
     width, depth = read.features[:2]
     assert read.labels == ("b", "a")
     assert (width.unit, width.minimum, width.maximum, width.how) == ("mm", 0.5, 50, "caliper")
     assert (depth.unit, depth.minimum, depth.maximum) == ("", 0, 20)
-    assert read.facts.keys() == {"my.csv", "my.toml"}
+    assert read.source_hashes.keys() == {"my.csv", "my.toml"}
 
 
-def test_training_sees_the_asked_groups_over_and_over(tmp_path: Path) -> None:
-    """Every individual equally often, none of another group."""
-    read = table.read(written(tmp_path, GOOD), "kind", group="box")
-    some = np.array([0, 3])
-    sample = read.varied(some, 80, np.random.default_rng(0))
+def test_augmentation_repeats_the_given_groups(tmp_path: Path) -> None:
+    """Every individual appears equally often, and none of another group."""
+    read = Table.read(write(tmp_path, GOOD), "kind", group="box")
+    groups = np.array([0, 3])
+    sample = read.sample_augmented(groups, 80, np.random.default_rng(0))
     assert len(sample.rows) == 80
     assert set(np.bincount(sample.groups)) == {0, 40}
 
 
-def test_a_byte_order_mark_blank_lines_and_spaces_do_no_harm(tmp_path: Path) -> None:
-    """They come with spreadsheets."""
-    read = table.read(written(tmp_path, "\ufeff" + GOOD.replace("\n", " \r\n\r\n")), "kind")
+def test_a_byte_order_mark_blank_lines_and_spaces_are_ignored(tmp_path: Path) -> None:
+    """Spreadsheets export them."""
+    read = Table.read(write(tmp_path, "\ufeff" + GOOD.replace("\n", " \r\n\r\n")), "kind")
     assert read.labels == ("a", "b")
-    assert len(read.sample.rows) == 40
+    assert len(read.individuals.rows) == 40
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "empty"),
         ("\n\n", "empty"),
@@ -99,31 +100,31 @@ def test_a_byte_order_mark_blank_lines_and_spaces_do_no_harm(tmp_path: Path) -> 
         ("kind\n" + "a\nb\n" * 20, "no column beside 'kind'"),
     ],
 )
-def test_a_table_that_cannot_be_learnt_from_is_refused(tmp_path: Path, text: str | bytes, said: str) -> None:
-    """The sentence names the place and the fault, on one line."""
-    with pytest.raises(DataError, match=said) as refused:
-        table.read(written(tmp_path, text), "kind")
+def test_a_table_unfit_for_training_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
+    """The error names the location and the fault in one line."""
+    with pytest.raises(DataError, match=message) as refused:
+        Table.read(write(tmp_path, text), "kind")
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(("label", "group"), [("species", None), ("kind", "herd"), ("kind", "kind")])
 def test_an_unknown_column_is_refused(tmp_path: Path, label: str, group: str | None) -> None:
-    """Whether it was to be the label or the group."""
+    """The error names the column, be it the label or the group."""
     with pytest.raises(DataError, match="column"):
-        table.read(written(tmp_path, GOOD), label, group=group)
+        Table.read(write(tmp_path, GOOD), label, group=group)
 
 
 def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before it is read."""
+    """The size is checked before the file is read."""
     with pytest.raises(DataError, match="cannot read"):
-        table.read(tmp_path / "none.csv", "kind")
-    monkeypatch.setattr(table, "LARGEST_FILE", 10)
+        Table.read(tmp_path / "none.csv", "kind")
+    monkeypatch.setattr(table, "MAX_FILE_BYTES", 10)
     with pytest.raises(DataError, match="larger than"):
-        table.read(written(tmp_path, GOOD), "kind")
+        Table.read(write(tmp_path, GOOD), "kind")
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         ("labels = ", "no TOML"),
         ('colour = "red"', "unknown key 'colour'"),
@@ -138,14 +139,14 @@ def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pyt
         ("[features.width_mm]\nminimum = 2", "widen it"),
     ],
 )
-def test_a_schema_that_does_not_fit_is_refused(tmp_path: Path, schema: str, said: str) -> None:
-    """The sentence names the key."""
-    with pytest.raises(DataError, match=said):
-        table.read(written(tmp_path, GOOD), "kind", written(tmp_path, schema, "my.toml"))
+def test_an_invalid_schema_is_refused(tmp_path: Path, schema: str, message: str) -> None:
+    """The error names the key."""
+    with pytest.raises(DataError, match=message):
+        Table.read(write(tmp_path, GOOD), "kind", write(tmp_path, schema, "my.toml"))
 
 
 def test_too_few_groups_for_the_folds_are_refused(tmp_path: Path) -> None:
-    """Every fold needs groups of each label to hold apart."""
-    read = table.read(written(tmp_path, GOOD), "kind", group="box")
+    """Every fold needs a holdout split with groups of each label."""
+    read = Table.read(write(tmp_path, GOOD), "kind", group="box")
     with pytest.raises(DataError, match="folds need 10"):
-        table.check_groups(read, 5)
+        check_groups(read, 5)

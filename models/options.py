@@ -1,0 +1,120 @@
+"""The command line of `python -m models.train` as typed options."""
+
+import argparse
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+SHIPPED_STORE = Path(__file__).resolve().parent / "store"
+SHIPPED_NAME = "animals"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """A user's CSV file, the columns that are its label and group, and the TOML file that describes the others."""
+
+    path: Path
+    label: str
+    group: str | None
+    schema: Path | None
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Everything that decides a training run."""
+
+    store: Path
+    name: str
+    seed: int
+    rows: int  # individuals in an epoch
+    epochs: int
+    candidates: int
+    folds: int  # 0 without cross-validation
+    report: bool
+    table: TableOptions | None  # None for the animals of traits.csv
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
+    """Parse and validate the command line; exit with code 2 and one sentence if it is invalid."""
+    parser = _build_parser()
+    parsed = parser.parse_args(arguments)
+    table = None
+    if parsed.data is None:
+        for option in ("label", "group", "schema"):
+            if getattr(parsed, option) is not None:
+                parser.error(f"--{option} describes --data: give --data too")
+    elif parsed.label is None:
+        parser.error("--data needs --label COLUMN: the column that says what each individual is")
+    else:
+        table = TableOptions(parsed.data, parsed.label, parsed.group, parsed.schema)
+    return TrainingOptions(
+        store=parsed.out,
+        name=parsed.name or (_name_from_path(table.path) if table else SHIPPED_NAME),
+        seed=parsed.seed,
+        rows=parsed.rows,
+        epochs=parsed.epochs,
+        candidates=parsed.candidates,
+        folds=parsed.folds if parsed.report else 0,
+        report=parsed.report,
+        table=table,
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{message} (see python -m models.train --help)\n")
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m models.train",
+        description="Train the network that tells labels apart by measurements; write it as a bundle's next version.",
+        epilog="Without --data it learns cats, dogs, llamas and lizards from the facts in models/traits.csv.",
+        allow_abbrev=False,
+    )
+    out = parser.add_argument_group("where the bundle goes: OUT/NAME/VERSION")
+    out.add_argument(
+        "--out", type=Path, default=SHIPPED_STORE, help="the store (default: models/store of this project)"
+    )
+    out.add_argument("--name", type=_name, help="default: animals, or the file name of --data")
+    how = parser.add_argument_group("how to train")
+    how.add_argument("--seed", type=_integer(0, 2**32 - 1), default=0, help="same seed, same weights (default: 0)")
+    how.add_argument("--rows", type=_integer(100, 10**7), default=24_000, help="individuals an epoch (default: 24000)")
+    how.add_argument("--epochs", type=_integer(1, 100_000), default=150, help="passes over them (default: 150)")
+    how.add_argument("--candidates", type=_integer(1, 1000), default=4, help="networks to choose from (default: 4)")
+    how.add_argument("--folds", type=_folds, default=5, help="of the cross-validation; 0 for none (default: 5)")
+    how.add_argument("--no-report", dest="report", action="store_false", help="no cross-validation, no report")
+    own = parser.add_argument_group("your own table of individuals")
+    own.add_argument("--data", type=Path, metavar="CSV", help="a column for the label, all others numeric")
+    own.add_argument("--label", metavar="COLUMN", help="the column that says what each individual is")
+    own.add_argument("--group", metavar="COLUMN", help="individuals alike in this are never torn apart by a split")
+    own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see README)")
+    return parser
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: use letters, digits, '.', '_' and '-' only")
+    return text
+
+
+def _name_from_path(path: Path) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "table"
+
+
+def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,12}", text, re.ASCII) or not minimum <= int(text) <= maximum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {minimum} to {maximum}")
+        return int(text)
+
+    return parse
+
+
+def _folds(text: str) -> int:
+    if text != "0" and (not re.fullmatch(r"\d{1,2}", text, re.ASCII) or int(text) not in range(2, 13)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 0 nor a whole number from 2 to 12")
+    return int(text)

@@ -1,0 +1,178 @@
+"""Turns a training result into a bundle: builds the manifest and verifies the exported files against it."""
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+from models import network
+from models.bundle import MODEL_KERAS, MODEL_LITERT, BundleError
+from models.dataset import Dataset, Floats, Sample
+from models.evaluate import CrossValidation, concatenate, summarize
+from models.manifest import GoldenRow, Layer, Manifest, Reference, Training, find_golden_mismatch
+from models.options import TrainingOptions
+from models.recipe import TrainingResult
+
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+BACKGROUND_ROWS = 100
+LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
+
+
+def build_manifest(
+    dataset: Dataset, result: TrainingResult, cross_validation: CrossValidation | None, options: TrainingOptions
+) -> Manifest:
+    """Describe the model: schema, layers, training, metrics, reference statistics, golden and background rows.
+
+    Raises:
+        DataError: the facts admit no individual.
+    """
+    all_groups = np.arange(len(dataset.groups))
+    sample = dataset.sample(all_groups, options.rows, np.random.default_rng(options.seed))
+    return Manifest(
+        name=options.name,
+        features=dataset.features,
+        labels=dataset.labels,
+        layers=_describe_layers(result.network),
+        training=_describe_training(dataset, result, options),
+        metrics=_summarize_metrics(dataset, result, cross_validation),
+        reference=_compute_reference(dataset, result.network, sample),
+        golden=_compute_golden_rows(dataset, result.network, sample),
+        background=tuple(map(_to_floats, _select_background(sample))),
+    )
+
+
+def verify_exports(folder: Path, manifest: Manifest) -> None:
+    """Check that Keras and LiteRT both reproduce the golden rows from the files of a draft.
+
+    Raises:
+        BundleError: an engine does not.
+    """
+    outputs = {
+        "Keras": network.compute_layers(network.load(folder / MODEL_KERAS), manifest.golden_rows),
+        "LiteRT": _run_litert((folder / MODEL_LITERT).read_bytes(), manifest.golden_rows),
+    }
+    for engine, by_layer in outputs.items():
+        if mismatch := find_golden_mismatch(manifest, by_layer):
+            raise BundleError(f"{engine} does not give what was trained in layer {mismatch.layer}: nothing was written")
+
+
+def _describe_layers(trained: Any) -> tuple[Layer, ...]:
+    return tuple(
+        Layer(
+            name=layer.name,
+            units=layer.output.shape[-1],
+            activation=layer.activation.__name__ if hasattr(layer, "activation") else "linear",
+        )
+        for layer in trained.layers
+    )
+
+
+def _describe_training(dataset: Dataset, result: TrainingResult, options: TrainingOptions) -> Training:
+    installed = {}
+    for library in LIBRARIES:
+        try:
+            installed[library] = version(library)
+        except ModuleNotFoundError:  # one of the two TensorFlow packages is installed
+            continue
+    return Training(
+        about=dataset.description,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        rows=len(result.sample.rows),
+        seed=options.seed,
+        facts=dict(dataset.source_hashes),
+        libraries={"python": platform.python_version(), **installed},
+        settings={
+            "epochs": options.epochs,
+            "candidates": options.candidates,
+            "chosen": result.selected + 1,
+            "groups": len(dataset.groups),
+            "held_apart_to_choose": len(result.holdout_groups),
+        },
+    )
+
+
+def _summarize_metrics(
+    dataset: Dataset, result: TrainingResult, cross_validation: CrossValidation | None
+) -> dict[str, Any]:
+    """Summarize the selected candidate on the holdout groups, before its last round, and the cross-validation."""
+    validation = summarize(result.candidate_scores[result.selected], dataset.labels)
+    metrics: dict[str, Any] = {"validation": {"groups": len(result.holdout_groups), **validation}}
+    if cross_validation:
+        metrics["cross_validation"] = {}
+        for name, folds in cross_validation.plain.items():
+            by_classifier = summarize(concatenate(folds), dataset.labels)
+            by_classifier["worst_fold_accuracy"] = round(min(fold.accuracy for fold in folds), 4)
+            if name in cross_validation.stressed:
+                stressed = concatenate(cross_validation.stressed[name])
+                by_classifier["stress"] = summarize(stressed, dataset.labels)
+            metrics["cross_validation"][name] = by_classifier
+    return metrics
+
+
+def _compute_reference(dataset: Dataset, trained: Any, sample: Sample) -> Reference:
+    names, labels = [feature.name for feature in dataset.features], dataset.labels
+    quantiles = np.quantile(sample.rows, QUANTILES, axis=0).astype(np.float32)
+    predicted = network.predict_proba(trained, sample.rows).argmax(axis=1)
+    counts = np.bincount(predicted, minlength=len(labels))
+    return Reference(
+        probabilities=QUANTILES,
+        features={name: _to_floats(quantiles[:, i]) for i, name in enumerate(names)},
+        labels={label: float(counts[i] / counts.sum()) for i, label in enumerate(labels)},
+        ranges={label: _compute_ranges(names, sample.rows[sample.labels == i]) for i, label in enumerate(labels)},
+        shares={
+            name: tuple(float(np.mean(sample.rows[:, i] <= quantile)) for quantile in quantiles[:, i])
+            for i, name in enumerate(names)
+        },
+    )
+
+
+def _compute_ranges(names: list[str], rows: Floats) -> dict[str, tuple[float, float]]:
+    """Compute the minimum and maximum of each feature in rows [n, features]."""
+    low, high = _to_floats(rows.min(axis=0)), _to_floats(rows.max(axis=0))
+    return {name: (low[i], high[i]) for i, name in enumerate(names)}
+
+
+def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tuple[GoldenRow, ...]:
+    """Compute every layer's output for each label's typical individual and for the corners of the feature space."""
+    minimum = [feature.minimum for feature in dataset.features]
+    maximum = [feature.maximum for feature in dataset.features]
+    median = np.median(sample.rows, axis=0)
+    corners = [minimum, sample.rows.min(axis=0), median, sample.rows.max(axis=0), maximum]
+    scale = sample.rows.std(axis=0)
+    typical = [_find_typical(sample.rows[sample.labels == label], scale) for label in range(len(dataset.labels))]
+    rows = np.array([*typical, *corners], np.float32)
+    outputs = network.compute_layers(trained, rows)
+    return tuple(
+        GoldenRow(features=_to_floats(row), outputs={name: _to_floats(values[i]) for name, values in outputs.items()})
+        for i, row in enumerate(rows)
+    )
+
+
+def _find_typical(rows: Floats, scale: Floats) -> Floats:
+    """Find the row of [n, features] that is nearest to the median, in standard deviations."""
+    typical: Floats = rows[(((rows - np.median(rows, axis=0)) / scale) ** 2).sum(axis=1).argmin()]
+    return typical
+
+
+def _select_background(sample: Sample) -> Floats:
+    """Select the first rows of each label in turn, so that the labels are balanced."""
+    rank = np.empty(len(sample.labels), int)  # of each row within its label
+    for label in np.unique(sample.labels):
+        rank[sample.labels == label] = np.arange((sample.labels == label).sum())
+    background: Floats = sample.rows[np.argsort(rank, kind="stable")[:BACKGROUND_ROWS]]
+    return background
+
+
+def _to_floats(row: Floats) -> tuple[float, ...]:
+    return tuple(float(value) for value in row)
+
+
+def _run_litert(content: bytes, rows: Floats) -> dict[str, Floats]:
+    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # XNNPACK would print to stderr
+    runner = Interpreter(model_content=content, experimental_op_resolver_type=resolver).get_signature_runner()
+    outputs: dict[str, Floats] = runner(**{next(iter(runner.get_input_details())): rows})
+    return outputs
