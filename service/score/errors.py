@@ -1,4 +1,4 @@
-"""The one error of a scoring job."""
+"""The error that ends a scoring job."""
 
 
 class TableError(Exception):

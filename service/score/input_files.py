@@ -32,7 +32,8 @@ def find_input_files(path: Path, chosen: FileFormat | None) -> list[InputFile]:
         raise TableError(f"{path} is neither a file nor a folder")
     names = [file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file()]
     visible = [path / name for name in names if not any(part.startswith((".", "_")) for part in name.parts)]
-    tables = [(file, found) for file in visible if (found := detect_format(file)) and chosen in {None, found}]
+    candidates = [(file, detect_format(file)) for file in visible]
+    tables = [(file, file_format) for file, file_format in candidates if file_format and chosen in {None, file_format}]
     formats = {file_format for _, file_format in tables}
     if not formats:
         raise TableError(f"{path} holds no file of a format that is read")

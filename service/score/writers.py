@@ -19,7 +19,7 @@ from service.score.options import STANDARD_STREAM
 from service.score.scorer import decode_dictionaries, decode_schema
 
 _ROW_GROUP_ROWS = 131_072
-_SAMPLED_ROWS = 10_000  # from which columns with repeated values are told
+_SAMPLED_ROWS = 10_000  # of the first row group, to find columns with repeated values
 
 
 class TableWriter:
