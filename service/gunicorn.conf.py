@@ -11,18 +11,18 @@ import socket
 import subprocess
 import sys
 
-from service.monitoring.shared_counters import shared
+from service.monitoring.shared_counters import shared_counters
 
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
-wsgi_app = "service.app.asgi:serve()"
+wsgi_app = "service.app.asgi:load_app()"
 worker_class = "asgi"
 asgi_lifespan = "off"
 asgi_disconnect_grace_period = 0  # a caller who left is forgotten at once: 3 s of short connections were 40 MB
 http_parser = "python"  # the C parser that `auto` prefers leaks memory with every connection in the releases to be had
 if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2  # while one is replaced, the other answers
-shared()  # made here, so that even workers which load the application themselves inherit it
+shared_counters()  # made here, so that even workers which load the application themselves inherit it
 keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
 
 # The model is loaded once and shared by all workers: less memory, and what is wrong with it is said once.
@@ -96,7 +96,7 @@ def _keep_on(server):
 
 def _fault():
     """Why a worker that loads the model itself, as with Keras, would not come up; tried where it does no harm."""
-    load = [sys.executable, "-c", "from service.app.asgi import serve; serve()"]
+    load = [sys.executable, "-c", "from service.app.asgi import load_app; load_app()"]
     tried = subprocess.run(load, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603 (this very Python)
     last = tried.stderr.strip().rpartition("\n")[2]
     return (last or f"exit code {tried.returncode}") if tried.returncode else ""
@@ -109,12 +109,12 @@ def pre_fork(server, worker):
     """
     gc.freeze()
     worker.ending = server.ending
-    worker.slot = shared().take()
+    worker.slot = shared_counters().allocate_slot()
 
 
 def child_exit(server, worker):
     """What a worker counted stays, what it said of itself goes, and its slot is for another."""
-    shared().free(worker.slot)
+    shared_counters().release_slot(worker.slot)
 
 
 def post_worker_init(worker):
@@ -124,7 +124,7 @@ def post_worker_init(worker):
     # 207 ms; with these it is 6 to 13 ms.
     gc.set_threshold(100_000, 10, 10)
     sys.setswitchinterval(0.0005)
-    shared().claim(worker.slot)
+    shared_counters().use_slot(worker.slot)
     service = _service(worker.app)
     service.registry.watch()
     service.drift.watch()
@@ -153,7 +153,7 @@ def when_ready(server):
     settings = Settings.load()
     for misfit in misfits(settings, server.cfg.timeout, server.cfg.graceful_timeout):
         server.log.warning("menagerie: %s", misfit)
-    if not (settings.api_keys or settings.api_keys_file):
+    if not settings.requires_key:
         server.log.info("no API keys are set: whoever reaches this port may ask (MENAGERIE_API_KEYS)")
     host, port = server.address[0]
     url = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1', '::') else host}:{port}"

@@ -80,6 +80,11 @@ class Settings(BaseSettings):
     log_failure_rate: Annotated[float, Field(ge=0, description="failed requests a second that it logs; likewise")] = 100
     server_timing: Annotated[bool, Field(description="`Server-Timing` on every answer: where its time went")] = True
 
+    @property
+    def requires_key(self) -> bool:
+        """Whether any API keys are set, so that requests need one."""
+        return bool(self.api_keys or self.api_keys_file)
+
     @classmethod
     def load(cls) -> "Settings":
         """The settings of this process.

@@ -1,6 +1,6 @@
-"""Who may ask: API keys, of which the service knows no more than the SHA-256. `python -m service.keys` makes one.
+"""API keys, of which the service knows only the SHA-256; `python -m service.keys` makes one.
 
-A key is 256 random bits, so that its hash needs no salt and no slow function: there is nothing to guess.
+A key is 256 random bits, so its hash needs no salt and no slow function: there is nothing to guess.
 """
 
 import hmac
@@ -17,105 +17,114 @@ from service.http.messages import Request
 _log = logging.getLogger("menagerie")
 _HASH = re.compile(r"[0-9a-f]{64}")
 _BEARER = "bearer "
-_SCHEME = 'Bearer realm="menagerie"'
-_LOOK_SECONDS = 1
-_MOST_BYTES = 1_000_000
+_CHALLENGE = 'Bearer realm="menagerie"'
+_CHECK_SECONDS = 1
+_MAX_FILE_BYTES = 1_000_000
 
 
-class Keys:
-    """The keys that open the service: some for as long as it runs, others as a file lists them now."""
+class ApiKeys:
+    """The accepted keys: some are fixed, others are listed in a file that is read again when it changes."""
 
     def __init__(self, fixed: str, file: Path | None) -> None:
-        """Know the hashes in ``fixed`` and in ``file``, one a line or with commas between; ``#`` begins a remark.
+        """Accept the keys whose hashes are in ``fixed`` or ``file``, separated by commas or lines; ``#`` is a comment.
 
         Raises:
-            StartupError: one is no SHA-256 in hex, the file cannot be read, or there is none at all.
+            StartupError: a hash is not a SHA-256 in hex, the file cannot be read, or there is no hash at all.
         """
         self._file = file
         try:
-            self._fixed = _hashes(fixed, "MENAGERIE_API_KEYS")
-            self._stamp = _stamp(file) if file else None
-            self._listed = _listed(file) if file else ()
+            self._fixed = _parse_hashes(fixed, "MENAGERIE_API_KEYS")
+            self._file_state = _file_state(file) if file else None
+            self._listed = _read_hashes(file) if file else ()
         except (OSError, ValueError) as error:
-            raise StartupError(_told(error)) from None
+            raise StartupError(_message(error)) from None
         if not self._fixed + self._listed:
             raise StartupError(f"there is no key in {file or 'MENAGERIE_API_KEYS'}: `python -m service.keys` makes one")
-        self._looked = time.monotonic()
+        self._checked = time.monotonic()
 
     def require(self, request: Request) -> None:
-        """Refuse a request without a key that is known here.
+        """Refuse a request without an accepted key.
 
         Raises:
-            UnauthorizedError: it has none, or another.
+            UnauthorizedError: the key is missing or unknown.
         """
-        given = _given(request)
-        if not given:
+        key = _key_in(request)
+        if not key:
             detail = "send an API key as `Authorization: Bearer …` or as `X-API-Key: …`"
-            raise UnauthorizedError(detail, headers={"WWW-Authenticate": _SCHEME})
-        digest, known = sha256(given.encode("utf-8", "surrogatepass")).digest(), False
-        for expected in self._current():
-            known |= hmac.compare_digest(digest, expected)  # all of them, so that the time tells nothing
-        if not known:
-            challenge = f'{_SCHEME}, error="invalid_token"'
+            raise UnauthorizedError(detail, headers={"WWW-Authenticate": _CHALLENGE})
+        digest, is_known = sha256(key.encode("utf-8", "surrogatepass")).digest(), False
+        for accepted in self._accepted():
+            is_known |= hmac.compare_digest(digest, accepted)  # compare all: the time must reveal nothing
+        if not is_known:
+            challenge = f'{_CHALLENGE}, error="invalid_token"'
             raise UnauthorizedError("the API key is not known here", headers={"WWW-Authenticate": challenge})
 
-    def _current(self) -> tuple[bytes, ...]:
+    def accepts(self, request: Request) -> bool:
+        """Whether a request has an accepted key."""
+        try:
+            self.require(request)
+        except UnauthorizedError:
+            return False
+        return True
+
+    def _accepted(self) -> tuple[bytes, ...]:
         now = time.monotonic()
-        if self._file and now - self._looked > _LOOK_SECONDS:
-            self._looked = now
-            self._look(self._file)
+        if self._file and now - self._checked > _CHECK_SECONDS:
+            self._checked = now
+            self._reload(self._file)
         return self._fixed + self._listed
 
-    def _look(self, file: Path) -> None:
-        """Read the file again if it has changed; one that cannot be read changes nothing but the log."""
-        stamp: tuple[int, ...] | None = None
+    def _reload(self, file: Path) -> None:
+        """Read the file again if it has changed; if it can't be read, keep the keys and log that once."""
+        state: tuple[int, ...] | None = None
         try:
-            stamp = _stamp(file)
-            if stamp == self._stamp:
+            state = _file_state(file)
+            if state == self._file_state:
                 return
-            self._listed = _listed(file)
+            self._listed = _read_hashes(file)
             _log.warning("%s has changed: %d API keys are known now", file, len(self._fixed + self._listed))
         except (OSError, ValueError) as error:
-            if stamp != self._stamp:
-                _log.error("%s: the keys before stay known", _told(error))
-        self._stamp = stamp
+            if state != self._file_state:
+                _log.error("%s: the keys before stay known", _message(error))
+        self._file_state = state
 
 
 def make() -> tuple[str, str]:
-    """A new key, and the hash to know it by."""
+    """A new key, and its hash."""
     key = f"menagerie_{secrets.token_urlsafe(32)}"
     return key, sha256(key.encode()).hexdigest()
 
 
-def _given(request: Request) -> str:
-    given = request.headers.get("x-api-key", "").strip()
-    said = request.headers.get("authorization", "")
-    return given or (said[len(_BEARER) :].strip() if said[: len(_BEARER)].lower() == _BEARER else "")
+def _key_in(request: Request) -> str:
+    key = request.headers.get("x-api-key", "").strip()
+    authorization = request.headers.get("authorization", "")
+    is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
+    return key or (authorization[len(_BEARER) :].strip() if is_bearer else "")
 
 
-def _stamp(file: Path) -> tuple[int, ...]:
-    found = file.stat()
-    return found.st_mtime_ns, found.st_size, found.st_ino
+def _file_state(file: Path) -> tuple[int, ...]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
-def _listed(file: Path) -> tuple[bytes, ...]:
-    with file.open("rb") as opened:
-        content = opened.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"{file} is longer than {_MOST_BYTES} bytes: it should have a hash a line")
-    return _hashes(content.decode("utf-8", "replace"), str(file))
+def _read_hashes(file: Path) -> tuple[bytes, ...]:
+    with file.open("rb") as stream:
+        content = stream.read(_MAX_FILE_BYTES + 1)
+    if len(content) > _MAX_FILE_BYTES:
+        raise ValueError(f"{file} is longer than {_MAX_FILE_BYTES} bytes: it should have a hash a line")
+    return _parse_hashes(content.decode("utf-8", "replace"), str(file))
 
 
-def _hashes(text: str, place: str) -> tuple[bytes, ...]:
+def _parse_hashes(text: str, source: str) -> tuple[bytes, ...]:
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    found = [word for line in lines for word in line.replace(",", " ").split()]
-    for number, word in enumerate(found, 1):
-        if not _HASH.fullmatch(word.lower()):  # which may be a key: it is not repeated
+    words = [word for line in lines for word in line.replace(",", " ").split()]
+    for number, word in enumerate(words, 1):
+        if not _HASH.fullmatch(word.lower()):  # it may be a key, so it is not repeated
             raise ValueError(
-                f"hash {number} in {place} is no SHA-256 in hex: `python -m service.keys` makes a key and its"
+                f"hash {number} in {source} is no SHA-256 in hex: `python -m service.keys` makes a key and its"
             )
-    return tuple(bytes.fromhex(word) for word in found)
+    return tuple(bytes.fromhex(word) for word in words)
 
 
-def _told(error: OSError | ValueError) -> str:
+def _message(error: OSError | ValueError) -> str:
     return f"cannot read {error.filename} ({error.strerror})" if isinstance(error, OSError) else str(error)

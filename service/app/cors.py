@@ -1,58 +1,63 @@
-"""Which pages of other origins a browser lets read the answers (the Fetch standard's CORS): none, unless named."""
+"""Cross-origin requests: which pages of other origins a browser lets read responses (the Fetch standard's CORS)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import partial
-from itertools import groupby
 
 from service.http.errors import StartupError
-from service.http.messages import Reply, Request, Route
+from service.http.messages import Handler, Request, Response
+from service.http.routing import Route
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
-_ASKED = (
+_REQUEST_HEADERS = (
     "Authorization, Content-Type, Inference-Header-Content-Length, traceparent, tracestate, X-API-Key, X-Request-ID"
 )
-_TOLD = "Inference-Header-Content-Length, Retry-After, Server-Timing, traceresponse, X-Request-ID"
-_SECONDS = 600
+_RESPONSE_HEADERS = "Inference-Header-Content-Length, Retry-After, Server-Timing, traceresponse, X-Request-ID"
+_MAX_AGE_SECONDS = 600
 
 
-class Origins:
-    """Origins whose pages may ask and read. Cookies play no part here, so credentials are never allowed."""
+class CorsPolicy:
+    """The allowed origins: none unless named. The service uses no cookies, so credentials are never allowed."""
 
-    def __init__(self, named: str) -> None:
-        """Know the origins in ``named``, commas between.
+    def __init__(self, origins: str) -> None:
+        """Allow the origins in ``origins``, separated by commas.
 
         Raises:
-            StartupError: one is no origin as a browser sends it, such as ``https://example.org``: ``*``, say.
+            StartupError: one is not an origin as a browser sends it, such as ``https://example.org``.
         """
-        self._known = frozenset(named.replace(",", " ").split())
-        for origin in sorted(self._known):
+        self._origins = frozenset(origins.replace(",", " ").split())
+        for origin in sorted(self._origins):
             if not _ORIGIN.fullmatch(origin):
                 raise StartupError(
                     f"MENAGERIE_CORS_ORIGINS: {origin} is no origin: name it as a browser does, as https://example.org"
                 )
 
-    def tell(self, request: Request, reply: Reply) -> None:
-        """Let the page read this answer, if its origin is known; a cache must not give the answer to another's."""
-        reply.headers["Vary"] = f"{vary}, Origin" if (vary := reply.headers.get("Vary")) else "Origin"
+    def add_headers(self, request: Request, response: Response) -> None:
+        """Let a page of an allowed origin read the response; caches must keep the responses of origins apart."""
+        headers = response.headers
+        headers["Vary"] = f"{vary}, Origin" if (vary := headers.get("Vary")) else "Origin"
         origin = request.headers.get("origin", "")
-        if origin in self._known:
-            reply.headers["Access-Control-Allow-Origin"] = origin
-            reply.headers["Access-Control-Expose-Headers"] = _TOLD
-            reply.headers["Timing-Allow-Origin"] = origin  # for the browser's own Performance API
+        if origin in self._origins:
+            headers["Access-Control-Allow-Origin"] = origin
+            headers["Access-Control-Expose-Headers"] = _RESPONSE_HEADERS
+            headers["Timing-Allow-Origin"] = origin  # for the browser's Performance API
 
-    def preflights(self, routes: Sequence[Route]) -> list[Route]:
-        """For every path the answer to a browser that asks beforehand; it cannot send a key with that."""
-        ordered = sorted(routes, key=lambda route: route.path)
-        return [
-            Route("OPTIONS", path, partial(self._preflight, sorted({route.method for route in there})), open=True)
-            for path, there in groupby(ordered, key=lambda route: route.path)
-        ]
+    def preflight_handlers(self, routes: Iterable[Route]) -> dict[Route, Handler]:
+        """Routes for preflight requests to every path; they are public, because a browser sends no key with them."""
+        by_path: dict[str, list[Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, []).append(route)
+        return {
+            Route(
+                "OPTIONS", path, "preflight", "CORS preflight", same_path[0].protocol, {204: {}}, public=True
+            ): partial(self._preflight, sorted({route.method for route in same_path}))
+            for path, same_path in by_path.items()
+        }
 
-    def _preflight(self, methods: Sequence[str], request: Request) -> Reply:
-        reply = Reply(204, b"", headers={"Allow": ", ".join([*methods, "OPTIONS"])})
-        if request.headers.get("origin", "") in self._known:
-            reply.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
-            reply.headers["Access-Control-Allow-Headers"] = _ASKED
-            reply.headers["Access-Control-Max-Age"] = str(_SECONDS)
-        return reply
+    def _preflight(self, methods: list[str], request: Request) -> Response:
+        response = Response(204, b"", headers={"Allow": ", ".join([*methods, "OPTIONS"])})
+        if request.headers.get("origin", "") in self._origins:
+            response.headers["Access-Control-Allow-Methods"] = ", ".join(methods)
+            response.headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
+            response.headers["Access-Control-Max-Age"] = str(_MAX_AGE_SECONDS)
+        return response

@@ -1,100 +1,89 @@
-"""The Flask application: every route, each answered by a handler that knows nothing of Flask."""
+"""The Flask application: every route, for any WSGI server, for tests, and for what does not run on the event loop."""
 
 import re
-from collections.abc import Callable
 from functools import partial
 
 import flask
-from flask import Flask, Response
+from flask import Flask
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.routing import BaseConverter
 
-from service.app.pipeline import Gate
-from service.app.routes import Service
-from service.http import media_types
-from service.http.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
-from service.http.messages import Handler, Reply, Request, Route
-from service.monitoring.shared_counters import shared
+from service.app.pipeline import Pipeline
+from service.app.routes import Service, build_service
+from service.http.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError, failing_handler
+from service.http.media_types import require_no_transfer_coding
+from service.http.messages import Handler, Request
+from service.http.routing import Route
+from service.monitoring.shared_counters import shared_counters
 from service.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The whole application, with its model loaded.
+    """The whole application, with its model loaded; ``settings`` are those of the environment unless given.
 
     Raises:
-        StartupError, BundleError: it cannot start; the message says why in one line.
+        StartupError, BundleError: it cannot start; the message is one line with the reason.
     """
     if settings:
-        return carry(Service.open(settings))
-    return carry(Service.open(Settings.load(), memory=shared()))
+        return flask_app(build_service(settings))
+    return flask_app(build_service(Settings.load(), counters=shared_counters()))
 
 
-def carry(service: Service) -> Flask:
-    """A Flask application that carries a service's routes."""
-    limit = service.settings.max_body_bytes
+def flask_app(service: Service) -> Flask:
+    """A Flask application for the routes of a service."""
+    max_bytes = service.settings.max_body_bytes
     app = Flask("menagerie", static_folder=None)
     app.extensions["menagerie"] = service
-    # One byte more than is taken: of a chunked body that is too long, Werkzeug gives the part below its own limit.
-    app.config["MAX_CONTENT_LENGTH"] = limit + 1
+    # One byte more than allowed: of a chunked body that is too long, Werkzeug gives the part below its own limit.
+    app.config["MAX_CONTENT_LENGTH"] = max_bytes + 1
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.url_map.converters["name"] = _Name
-    app.url_map.merge_slashes = False  # it would redirect in HTML, past the gate and to whatever Host says
-    answer = partial(_answer, service.pipeline, partial(_read_body, limit))
-    for route in service.routes:
+    app.url_map.converters["name"] = _NameConverter
+    app.url_map.merge_slashes = False  # it would redirect in HTML, past the pipeline and to whatever Host says
+    handle = partial(_handle, service.pipeline, max_bytes)
+    for route, handler in service.handlers.items():
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
-        app.add_url_rule(rule, endpoint_of(route), partial(answer, route), methods=[route.method])
-    app.register_error_handler(HTTPException, lambda error: answer(_failing(_translate(error))))
+        app.add_url_rule(rule, endpoint_of(route), partial(handle, handler, route), methods=[route.method])
+    app.register_error_handler(HTTPException, lambda error: handle(failing_handler(_translate(error)), None))
     return app
 
 
 def endpoint_of(route: Route) -> str:
-    """What a route is called in the application's ``url_map``."""
+    """The name of a route in the application's ``url_map``."""
     return f"{route.method} {route.path}"
 
 
-class _Name(BaseConverter):
-    """A part of a path: no slash, and no colon, which sets a verb apart (``…/models/animals:predict``)."""
+class _NameConverter(BaseConverter):
+    """A part of a path: no slash, and no colon, which separates a verb (``.../models/animals:predict``)."""
 
     regex = "[^/:]+"
 
 
-def _answer(gate: Gate, read: Callable[[], bytes], route: Route, **parameters: str) -> Response:
-    asked = flask.request
-    request = Request(asked.method, asked.path, asked.headers, read, parameters, route.path)
-    reply = gate.answer(request, route.handler)
-    return Response(reply.body, reply.status, reply.headers, content_type=reply.content_type)
+def _handle(
+    pipeline: Pipeline, max_bytes: int, handler: Handler, route: Route | None, **parameters: str
+) -> flask.Response:
+    given = flask.request
+    request = Request(given.method, given.path, given.headers, partial(_read_body, max_bytes), parameters, route)
+    response = pipeline.handle(request, handler)
+    return flask.Response(response.body, response.status, response.headers, content_type=response.content_type)
 
 
-def _read_body(limit: int) -> bytes:
-    media_types.require_sent_plain(flask.request.headers)
+def _read_body(max_bytes: int) -> bytes:
+    require_no_transfer_coding(flask.request.headers)
     try:
         body = flask.request.get_data(cache=False)
     except RequestEntityTooLarge:
         body = None
-    if body is None or len(body) > limit:
-        raise TooLargeError.beyond(limit)
+    if body is None or len(body) > max_bytes:
+        raise TooLargeError.beyond(max_bytes)
     return body
 
 
 def _translate(error: HTTPException) -> RequestError:
-    """What Flask itself found wrong with a request, in our words."""
+    """The service's own error for one that Flask raised."""
     if isinstance(error, WerkzeugMethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))
         return MethodNotAllowedError(f"use {allow}", headers={"Allow": allow})
     if error.code == NotFoundError.status:
         return NotFoundError("see / for the paths that there are")
     return RequestError(f"the request cannot be read: {error.name}")
-
-
-def _failing(error: RequestError) -> Route:
-    return Route("", "", raising(error))
-
-
-def raising(error: RequestError) -> Handler:
-    """A handler for what is wrong whatever was asked: the gate tells it as it tells every error."""
-
-    def handler(_: Request) -> Reply:
-        raise error
-
-    return handler

@@ -2,116 +2,102 @@
 
 import logging
 import re
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
-from service.app.api_keys import Keys
-from service.app.cors import Origins
+from service.app.api_keys import ApiKeys
+from service.app.cors import CorsPolicy
 from service.http import errors
-from service.http.context import Trace
-from service.http.errors import InternalError, NotReadyError, RequestError, UnauthorizedError
-from service.http.messages import Handler, Reply, Request
-from service.monitoring import access_log, server_timing, trace_context
+from service.http.context import RequestContext, TraceContext
+from service.http.errors import InternalError, RequestError
+from service.http.messages import Handler, Request, Response
+from service.http.routing import Protocol
+from service.monitoring import server_timing
+from service.monitoring.access_log import request_fields
 
 _log = logging.getLogger("menagerie")
-Observer = Callable[[Request, Reply], None]
-Begin = Callable[[Request], Trace | None]
-_SANE_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
-class Gate:
-    """Identifies and times each request, and turns every failure into an answer.
+class Pipeline:
+    """Identifies, authenticates and times each request, calls its handler, and renders errors.
 
-    ``draining`` is set once the process is to end; until then it goes on answering, but is not ready. With ``keys`` a
-    request needs one of them, unless its handler is among those that are ``open``: what is no route is not. Each of the
-    ``observers`` is told of every answer, with what its request's record says; none may raise, and all must be quick.
-    ``begin`` says which trace a request belongs to; ``timed`` answers say where their time went.
+    ``protocol_of`` gives the protocol of a path that no route matches, ``begin_trace`` the trace that a request belongs
+    to; ``observe`` is told of every completed request. With ``server_timing`` each response has a Server-Timing field.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one for each thing that happens to a request)
         self,
         *,
-        observers: Sequence[Observer] = (),
-        keys: Keys | None = None,
-        origins: Origins | None = None,
-        begin: Begin = trace_context.take_over,
-        timed: bool = True,
+        api_keys: ApiKeys | None,
+        cors: CorsPolicy | None,
+        protocol_of: Callable[[str], Protocol],
+        begin_trace: Callable[[Request], TraceContext | None],
+        observe: Callable[[RequestContext], None],
+        server_timing: bool,
     ) -> None:
-        self.draining = False
-        self.started = time.monotonic()
-        self.open: frozenset[Handler] = frozenset()
-        self._observers = observers
-        self._keys = keys
-        self._origins = origins
-        self._begin = begin
-        self._timed = timed
+        self._api_keys = api_keys
+        self._cors = cors
+        self._protocol_of = protocol_of
+        self._begin_trace = begin_trace
+        self._observe = observe
+        self._server_timing = server_timing
 
     @property
-    def guarded(self) -> bool:
-        """Whether a request needs a key."""
-        return self._keys is not None
+    def requires_key(self) -> bool:
+        """Whether requests to routes that are not public need an API key."""
+        return self._api_keys is not None
 
-    def require_ready(self) -> None:
-        """No request comes in before a model is loaded and has passed its self-test; what is left to ask is the end.
-
-        Raises:
-            NotReadyError: the service is about to end.
-        """
-        if self.draining:
-            raise NotReadyError("the service is shutting down")
-
-    def require_key(self, request: Request, handler: Handler | None) -> None:
-        """Refuse a request without a key, where keys are set and the handler is not an open one; None: there is none.
+    def authenticate(self, request: Request) -> None:
+        """Refuse a request without a known key, where keys are set; public routes need none, unknown paths do.
 
         Raises:
-            UnauthorizedError: it has no key, or another.
+            UnauthorizedError: the key is missing or unknown.
         """
-        if self._keys and handler not in self.open:
-            self._keys.require(request)
+        if self._api_keys and not (request.route and request.route.public):
+            self._api_keys.require(request)
 
-    def trusts(self, request: Request) -> bool:
-        """Whether a caller may be told what is not for everybody: he has a key, or none are set."""
+    def handle(self, request: Request, handler: Handler) -> Response:
+        """The handler's response, or that of the error that it raised; never raises."""
+        context = request.context
+        context.request_id = _request_id(request)
+        context.trace = self._begin_trace(request)
         try:
-            self.require_key(request, None)
-        except UnauthorizedError:
-            return False
-        return True
-
-    def answer(self, request: Request, handler: Handler) -> Reply:
-        """What ``handler`` replies, or the problem that it met; never raises."""
-        record = request.record
-        record.request_id = request_id = _identify(request)
-        record.trace = self._begin(request)
-        try:
-            if self._keys:  # looked at here too: a call that does nothing would cost every request
-                self.require_key(request, handler)
-            record.lap("admit")
-            reply = handler(request)
+            if self._api_keys:  # checked here too: a call that does nothing would cost every request
+                self.authenticate(request)
+            context.mark("admit")
+            response = handler(request)
         except RequestError as error:
-            record.error, record.out_of_bounds = error.problem, error.out_of_bounds
-            reply = errors.render(error, request.path, request_id)
-        except Exception:  # noqa: BLE001 (this is the one place that must let nothing through)
-            _log.exception("request %s failed", request_id, extra={"fields": access_log.identity(request)})
-            failure = InternalError("look for the request id in the service's log")
-            record.error = failure.problem
-            reply = errors.render(failure, request.path, request_id)
-        reply.headers["X-Request-ID"] = request_id
-        reply.headers.setdefault("Cache-Control", "no-store")
-        reply.headers["X-Content-Type-Options"] = "nosniff"
-        if self._origins:
-            self._origins.tell(request, reply)
-        if record.trace:
-            reply.headers["traceresponse"] = record.trace.header
-        record.lap("render")
-        if self._timed:
-            reply.headers["Server-Timing"] = server_timing.header(record)
-        for tell in self._observers:
-            tell(request, reply)
-        return reply
+            response = self._error_response(error, request)
+        except Exception:  # noqa: BLE001 (the one place that must let nothing through)
+            _log.exception("request %s failed", context.request_id, extra={"fields": request_fields(context)})
+            response = self._error_response(InternalError("look for the request id in the service's log"), request)
+        self._add_headers(request, response)
+        context.status = response.status
+        self._observe(context)
+        return response
+
+    def _error_response(self, error: RequestError, request: Request) -> Response:
+        context = request.context
+        context.error, context.out_of_bounds = error.problem, error.out_of_bounds
+        protocol = request.route.protocol if request.route else self._protocol_of(request.path)
+        return errors.render(error, protocol, context.request_id)
+
+    def _add_headers(self, request: Request, response: Response) -> None:
+        context, headers = request.context, response.headers
+        headers["X-Request-ID"] = context.request_id
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Content-Type-Options"] = "nosniff"
+        if self._cors:
+            self._cors.add_headers(request, response)
+        if context.trace:
+            headers["traceresponse"] = context.trace.header
+        context.mark("render")
+        if self._server_timing:
+            headers["Server-Timing"] = server_timing.header(context)
 
 
-def _identify(request: Request) -> str:
-    """The caller's request id if it can stand in a header and a log line as it is, else a new one."""
-    given = request.headers.get("x-request-id", "")
-    return given if given and _SANE_ID.fullmatch(given) else f"{getrandbits(128):032x}"
+def _request_id(request: Request) -> str:
+    """The client's request id if it can go into a header and a log line unchanged, else a new one."""
+    value = request.headers.get("x-request-id", "")
+    return value if value and _REQUEST_ID.fullmatch(value) else f"{getrandbits(128):032x}"

@@ -1,4 +1,4 @@
-"""Bodies as they come in: bounded in size, in time, and in their sum."""
+"""Bounded body reading: limits on the size of each body, on its time, and on the sum of all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
@@ -11,71 +11,71 @@ from service.http.messages import Headers
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-_LINGER_SECONDS = 2
-_SMALL = 65_536  # bytes; those who send so little are not refused for what others send
+_DISCARD_SECONDS = 2
+_ALWAYS_ACCEPTED = 65_536  # bytes; a small body is not refused for what other clients send
 
 
-class Intake:
-    """Bodies of at most ``limit`` bytes, each here within ``seconds``, all together at most ``most`` bytes."""
+class BodyLimits:
+    """Each body has at most ``max_bytes`` and arrives within ``seconds``; all together have ``max_pending_bytes``."""
 
-    def __init__(self, limit: int, seconds: float, most: int) -> None:
-        self.limit = limit
+    def __init__(self, max_bytes: int, seconds: float, max_pending_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self.seconds = seconds
-        self.most = most
-        self.pending = 0
+        self.max_pending_bytes = max_pending_bytes
+        self.pending_bytes = 0
 
 
-class Body:
-    """One body. What it holds counts until it is closed, answered or not.
+class RequestBody:
+    """One body. Its bytes count as pending until it is closed.
 
-    ``length`` is what its head says, 0 for chunks; ``more`` whether some of it has yet to come.
+    ``length`` is its Content-Length, 0 if it is chunked; ``has_more`` says whether some of it has yet to arrive.
     """
 
-    def __init__(self, intake: Intake, headers: Headers, receive: Receive) -> None:
-        self._intake = intake
+    def __init__(self, limits: BodyLimits, headers: Headers, receive: Receive) -> None:
+        self._limits = limits
         self._receive = receive
         self._size = 0
         self.length = int(headers.get("content-length", "0"))
-        self.more = self.length > 0 or headers.get("transfer-encoding", "") != ""
+        self.has_more = self.length > 0 or headers.get("transfer-encoding", "") != ""
 
     async def read(self) -> bytes | None:
-        """All of it, or None as soon as it is known to be longer than allowed.
+        """The whole body, or None as soon as it is known to be longer than allowed.
 
         Raises:
             ConnectionError: the client left before the end of it.
-            TooSlowError: it is not here in time.
-            OverloadedError: all bodies together would be more than are held at once.
+            TooSlowError: it did not arrive in time.
+            OverloadedError: all bodies together would exceed their limit.
         """
-        if not self.more:
+        if not self.has_more:
             return b""
-        if self.length > self._intake.limit:
+        if self.length > self._limits.max_bytes:
             return None
         content = bytearray()  # a list of chunks of two bytes each would take thirty times their size
         try:
-            async for chunk in self._chunks(self._intake.seconds):
+            async for chunk in self._chunks(self._limits.seconds):
                 content += chunk
                 self._count(len(chunk))
-                if self._size > self._intake.limit:
+                if self._size > self._limits.max_bytes:
                     return None
         except TimeoutError:
-            raise TooSlowError.after(self._intake.seconds) from None
+            raise TooSlowError.after(self._limits.seconds) from None
         return bytes(content)
 
-    async def linger(self) -> None:
-        """Throw away more of what was refused: closing on a caller who still sends could cost him the answer."""
-        most = self._intake.limit
+    async def discard(self) -> None:
+        """Read on for a moment: closing the connection on a client that still sends could cost it the response."""
+        remaining = self._limits.max_bytes
         with suppress(TimeoutError, ConnectionError):
-            async for chunk in self._chunks(_LINGER_SECONDS):
-                most -= len(chunk)
-                if most < 0:
+            async for chunk in self._chunks(_DISCARD_SECONDS):
+                remaining -= len(chunk)
+                if remaining < 0:
                     return
 
     def close(self) -> None:
-        """Forget it."""
-        self._intake.pending -= self._size
+        """Count its bytes no longer."""
+        self._limits.pending_bytes -= self._size
 
     async def _chunks(self, seconds: float) -> AsyncIterator[bytes]:
-        """What comes in within some seconds.
+        """What arrives within some seconds.
 
         Raises:
             TimeoutError: there is more.
@@ -83,20 +83,21 @@ class Body:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while self.more:
+        while self.has_more:
             async with asyncio.timeout_at(deadline):
                 message = await self._receive()
-            # What gunicorn awaits inside may swallow the cancellation that a timeout is (Python 3.11).
+            # gunicorn's own awaits may swallow the cancellation that a timeout is (Python 3.11).
             if loop.time() > deadline:
                 raise TimeoutError
             if message["type"] == "http.disconnect":
                 raise ConnectionError
             chunk = message.get("body", b"")
-            self.more = message.get("more_body", False)
+            self.has_more = message.get("more_body", False)
             yield chunk
 
     def _count(self, size: int) -> None:
+        limits = self._limits
         self._size += size
-        self._intake.pending += size
-        if self._intake.pending > self._intake.most and self._size > _SMALL:
-            raise OverloadedError(f"{self._intake.most} bytes of bodies wait for their answers: come back later")
+        limits.pending_bytes += size
+        if limits.pending_bytes > limits.max_pending_bytes and self._size > _ALWAYS_ACCEPTED:
+            raise OverloadedError(f"{limits.max_pending_bytes} bytes of bodies wait for their answers: come back later")

@@ -1,113 +1,138 @@
-"""Every route and who answers it: the service as a whole, before any adapter carries it."""
+"""Every route, and the one place where the parts of the service are put together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from service.app.api_keys import Keys
-from service.app.cors import Origins
-from service.app.pipeline import Gate, Observer
-from service.http.messages import Route
-from service.inference import sandbox
+from service.app.api_keys import ApiKeys
+from service.app.cors import CorsPolicy
+from service.app.pipeline import Pipeline
+from service.http.messages import Handler
+from service.http.routing import Route, handlers_of, protocol_finder, routes_of
 from service.inference.model import Model
-from service.inference.registry import Shelf
-from service.inference.sandbox import Trial
-from service.inference.validation import Validator
-from service.monitoring import metrics, spans, trace_context
-from service.monitoring.access_log import Access
-from service.monitoring.drift.observer import Drift
-from service.monitoring.metrics import Collect
-from service.monitoring.model_metrics import Ledger
-from service.monitoring.request_metrics import Tally
-from service.monitoring.shared_counters import Memory
+from service.inference.registry import Registry
+from service.inference.sandbox import SandboxCheck, no_check
+from service.monitoring import spans, trace_context
+from service.monitoring.access_log import AccessLog
+from service.monitoring.drift.observer import Drift, DriftReport
+from service.monitoring.metrics import Metrics
+from service.monitoring.model_metrics import ModelMetrics
+from service.monitoring.observations import Observations
+from service.monitoring.request_metrics import RequestMetrics
+from service.monitoring.shared_counters import SharedCounters
 from service.monitoring.spans import Spans
-from service.monitoring.worker_metrics import Vitals
-from service.openapi import endpoint, swagger_ui
-from service.protocols import explain, health, native, oip, tfserving
+from service.monitoring.worker_metrics import WorkerMetrics
+from service.openapi.endpoint import OpenApi
+from service.openapi.swagger_ui import SwaggerUi
+from service.protocols.explain import Explain
+from service.protocols.health import Health, Readiness
+from service.protocols.native import Native
+from service.protocols.oip import Oip
+from service.protocols.tfserving import TfServing
 from service.settings import Settings
-from service.web import page
+from service.web.page import Page
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+PARTS = (Native, Explain, Oip, TfServing, Health, Metrics, DriftReport, OpenApi, SwaggerUi, Page)
+ROUTES: Sequence[Route] = [route for part in PARTS for route in routes_of(part)]
+
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that every adapter needs."""
+    """The parts that adapters and gunicorn's workers need; ``handlers`` has every route."""
 
     settings: Settings
-    pipeline: Gate
-    registry: Shelf
-    drift: Drift
-    routes: Sequence[Route]
-    tally: Tally
-    vitals: Vitals
+    pipeline: Pipeline
+    handlers: Mapping[Route, Handler]
+    registry: Registry
+    readiness: Readiness
+    observations: Observations
+    request_metrics: RequestMetrics
+    model_metrics: ModelMetrics
+    worker_metrics: WorkerMetrics
     spans: Spans | None
 
-    @classmethod
-    def open(cls, settings: Settings, stand: Trial = sandbox.pass_over, memory: Memory | None = None) -> Self:
-        """Load the model's versions, each once it has stood its trial, and build every handler around them.
-
-        What is counted goes to ``memory``, which is the process's own unless told.
-
-        Raises:
-            StartupError, BundleError: it cannot start; the message says why in one line.
-        """
-        guarded = settings.api_keys or settings.api_keys_file
-        keys = Keys(settings.api_keys, settings.api_keys_file) if guarded else None
-        origins = Origins(settings.cors_origins) if settings.cors_origins else None
-        traced = Spans() if spans.wanted() else None
-        memory = memory or Memory()
-        drift = Drift(settings, memory.file)
-        access = Access(settings.log_rate, settings.log_failure_rate)
-        observers: list[Observer] = [access.tell, drift.tell, *([traced.tell] if traced else [])]
-        gate = Gate(
-            observers=observers,
-            keys=keys,
-            origins=origins,
-            begin=traced.begin if traced else trace_context.take_over,
-            timed=settings.server_timing,
-        )
-        ledger, collects = Ledger(memory), list[Collect]()
-        whole = [*page.routes(health.index), *swagger_ui.routes(), *metrics.routes(collects)]
-        shelf = Shelf.open(settings, partial(_equip, settings, gate, drift, whole), stand, ledger)
-        routes = [*whole, *health.routes(shelf, gate), *shelf.routes]
-        routes += origins.preflights(routes) if origins else []
-        gate.open = frozenset(route.handler for route in routes if route.open)
-        tally, vitals = Tally(memory, routes), Vitals(memory)
-        observers.append(tally.observe)
-        collects.append(partial(_found, settings.engine, memory, shelf, ledger=ledger, tally=tally, vitals=vitals))
-        collects.append(drift.collect)
-        return cls(settings, gate, shelf, drift, routes, tally, vitals, traced)
+    def start_threads(self) -> None:
+        """Poll the store, and observe requests in bulk; call it once in each worker."""
+        self.registry.watch(self.model_metrics.count_event)
+        self.observations.start()
 
 
-def _found(  # noqa: PLR0913 (all that is counted)
-    engine: str, memory: Memory, shelf: Shelf, *, ledger: Ledger, tally: Tally, vitals: Vitals
-) -> Iterator["Metric"]:
-    """Every metric of the service's own."""
-    from service.monitoring import metric_families  # it imports what takes 20 ms
+def build_service(
+    settings: Settings, check: SandboxCheck = no_check, counters: SharedCounters | None = None
+) -> Service:
+    """Load the model's versions, each once it has passed ``check``, and put all parts together.
 
-    yield from metric_families.of_the_service(memory, engine)
-    yield from metric_families.of_answers(tally)
-    yield from metric_families.of_versions(ledger, shelf.current.model.manifest)
-    yield from metric_families.of_the_store(ledger)
-    yield from metric_families.of_workers(vitals)
+    ``counters`` are those that a master shares with its workers; without them the process has its own.
 
+    Raises:
+        StartupError, BundleError: the service cannot start; the message is one line with the reason.
+    """
+    counters = counters or SharedCounters()
+    api_keys = ApiKeys(settings.api_keys, settings.api_keys_file) if settings.requires_key else None
+    cors = CorsPolicy(settings.cors_origins) if settings.cors_origins else None
+    registry = Registry(settings, check)
+    readiness = Readiness()
 
-def _equip(  # noqa: PLR0913, PLR0917 (what a version needs to have routes)
-    settings: Settings, gate: Gate, drift: Drift, whole: Sequence[Route], shelf: Shelf, model: Model
-) -> list[Route]:
-    """Every route that one version of the model answers; ``whole`` are those that all versions share."""
-    validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
-    routes = [
-        *health.model_routes(model),
-        *page.model_routes(model),
-        *drift.routes(model),
-        *native.routes(model, validator),
-        *explain.routes(model, validator),
-        *oip.routes(model, validator, shelf, gate),
-        *tfserving.routes(model, validator, shelf, gate),
+    # What observes requests, and what it has counted.
+    preflights = cors.preflight_handlers(ROUTES) if cors else {}
+    request_metrics = RequestMetrics(counters, [*ROUTES, *preflights])
+    model_metrics = ModelMetrics(counters, registry)
+    worker_metrics = WorkerMetrics(counters)
+    drift = Drift(settings, counters.lock_file, registry)
+    access_log = AccessLog(settings.log_rate, settings.log_failure_rate)
+    tracing = Spans() if spans.is_enabled() else None
+    observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe]
+    observations = Observations([*observers, tracing.observe] if tracing else observers)
+
+    def collect() -> Iterator["Metric"]:
+        from service.monitoring import metric_families as families  # importing it takes 20 ms
+
+        yield from families.service_families(counters, settings.engine)
+        yield from families.request_families(request_metrics)
+        yield from families.model_families(model_metrics, registry.current.model.manifest)
+        yield from families.store_families(model_metrics)
+        yield from families.worker_families(worker_metrics)
+
+    def statistics(model: Model) -> Mapping[str, int]:
+        observations.flush()
+        return model_metrics.totals(model.version)
+
+    # What handles requests.
+    parts = [
+        Native(registry),
+        Explain(registry),
+        Oip(registry, readiness, statistics),
+        TfServing(registry, readiness),
+        Health(registry, readiness, api_keys.accepts if api_keys else lambda _: True),
+        Metrics([collect, drift.collect], observations.flush),
+        DriftReport(drift, registry, observations.flush),
+        OpenApi(settings, registry, ROUTES, requires_key=settings.requires_key),
+        SwaggerUi(),
+        Page(registry),
     ]
-    described = [*whole, *health.routes(shelf, gate), *routes]
-    return [*routes, *endpoint.routes(model.manifest, settings.max_rows, described, guarded=gate.guarded)]
+    handlers: dict[Route, Handler] = {}
+    for part in parts:
+        handlers |= handlers_of(part)
+    pipeline = Pipeline(
+        api_keys=api_keys,
+        cors=cors,
+        protocol_of=protocol_finder(ROUTES),
+        begin_trace=tracing.begin if tracing else trace_context.continue_trace,
+        observe=observations.add,
+        server_timing=settings.server_timing,
+    )
+    return Service(
+        settings=settings,
+        pipeline=pipeline,
+        handlers=handlers | preflights,
+        registry=registry,
+        readiness=readiness,
+        observations=observations,
+        request_metrics=request_metrics,
+        model_metrics=model_metrics,
+        worker_metrics=worker_metrics,
+        spans=tracing,
+    )

@@ -1,4 +1,4 @@
-"""Threads beside the event loop, and a bound on what is worked on or waits there."""
+"""A thread pool for work off the event loop, with a bound on what runs or waits there."""
 
 import asyncio
 import threading
@@ -11,44 +11,46 @@ from service.http.errors import OverloadedError
 _T = TypeVar("_T")
 
 
-class Pool:
-    """Does work in ``threads`` threads, ``most`` pieces at a time: so many wait that none waits for long."""
+class BoundedThreadPool:
+    """Runs work in ``threads`` threads; at most ``max_tasks`` run or wait, so that none waits for long."""
 
-    def __init__(self, threads: int, most: int) -> None:
-        self._threads = ThreadPoolExecutor(threads, "menagerie")
-        self._at_once = threads
-        self._most = most
-        self._inside = 0
+    def __init__(self, threads: int, max_tasks: int) -> None:
+        self._executor = ThreadPoolExecutor(threads, "menagerie")
+        self._threads = threads
+        self._max_tasks = max_tasks
+        self._tasks = 0
         self._lock = threading.Lock()
 
     @property
-    def waiting(self) -> int:
-        """How many pieces no thread has begun."""
-        return max(0, self._inside - self._at_once)
+    def queued(self) -> int:
+        """How many tasks wait for a thread."""
+        return max(0, self._tasks - self._threads)
 
     def require_room(self) -> None:
-        """Refuse what could not begin now, before more is spent on it.
+        """Refuse work that could not be accepted now, before more is spent on it.
 
         Raises:
-            OverloadedError: as many pieces as are allowed are worked on or wait.
+            OverloadedError: as many tasks as allowed run or wait.
         """
-        if self._inside >= self._most:
-            raise OverloadedError(f"{self._most} requests are worked on or wait: come back later, or ask elsewhere")
+        if self._tasks >= self._max_tasks:
+            raise OverloadedError(
+                f"{self._max_tasks} requests are worked on or wait: come back later, or ask elsewhere"
+            )
 
     async def run(self, work: Callable[..., _T], *arguments: Any) -> _T:
-        """The result of the work. If the caller is cancelled, because its client left, work not yet begun is dropped.
+        """The result of ``work``. If the caller is cancelled, as its client left, work that waits is dropped.
 
         Raises:
-            OverloadedError: see `require_room`.
+            OverloadedError: as `require_room`.
         """
         with self._lock:
             self.require_room()
-            self._inside += 1
-        future = self._threads.submit(work, *arguments)
-        future.add_done_callback(self._leave)
+            self._tasks += 1
+        future = self._executor.submit(work, *arguments)
+        future.add_done_callback(self._finish)
         return await asyncio.wrap_future(future)
 
-    def _leave(self, _: Future[Any]) -> None:
+    def _finish(self, _: Future[Any]) -> None:
         """Called in whichever thread the work ended, or was dropped."""
         with self._lock:
-            self._inside -= 1
+            self._tasks -= 1

@@ -1,72 +1,92 @@
-"""What became known of one request while it was answered; the log, the metrics and the spans tell of it."""
+"""What becomes known of a request while it is handled; observers read it once the response is made."""
 
 from collections.abc import Mapping
 from time import perf_counter_ns
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from service.http.routing import Route
+from service.prediction import Prediction  # noqa: TC001 (beside what is used at run time)
 
-Array = NDArray[np.float32]
-NONE: Mapping[str, int] = MappingProxyType({})
-Places = NDArray[np.intp] | list[int]  # of values in rows, counted row by row
+NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
 
-class Trace(NamedTuple):
-    """A request as a part of a trace, by W3C Trace Context; ``span`` is what `spans` records of it, if it does."""
+class TraceContext(NamedTuple):
+    """A request's place in a distributed trace (W3C Trace Context); ``span`` is OpenTelemetry's, if spans are sent."""
 
     trace_id: str
     span_id: str
-    sampled: bool
+    is_sampled: bool
     span: Any = None
 
     @property
     def header(self) -> str:
-        """What the answer says of it: ``traceresponse``, in the shape of ``traceparent``."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.sampled:02x}"
+        """The value of ``traceresponse``, in the form of ``traceparent``."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.is_sampled:02x}"
 
 
-class Predicted(NamedTuple):
-    """One run of the network that was asked for: ``rows`` [rows, features], ``probabilities`` [rows, labels]."""
+class RequestContext:
+    """Written while a request is handled, read by the observers afterwards.
 
-    rows: Array
-    probabilities: Array
-
-
-class Record:
-    """Written by whoever finds something out, read once the answer is made.
-
-    ``laps`` are the stages that are behind the request, each with the time at its end in ns of ``perf_counter``; the
-    first began at ``started``. A stage that failed is not there by its name: what follows it took its time. ``version``
-    is of the model that was asked, ``error`` the kind of problem that is the answer, ``unlike`` where in the predicted
-    rows a value is that no training row of the answer had, ``out_of_bounds`` how many values of each feature were
-    refused because they lie beyond its bounds, ``trace`` what the request is a part of.
+    ``stages`` has the name and the end of each completed stage, in ns of ``perf_counter``; the first began at
+    ``started``. A stage that failed is missing: the next one includes its time. ``route`` is None if no route matched.
+    ``version`` is the model version that handled the request, ``error`` the problem code of an error response,
+    ``out_of_bounds`` how many values of each feature were rejected because they lie outside its bounds.
     """
 
-    __slots__ = ("error", "laps", "out_of_bounds", "predicted", "request_id", "started", "trace", "unlike", "version")
+    __slots__ = (
+        "error",
+        "method",
+        "out_of_bounds",
+        "path",
+        "prediction",
+        "request_id",
+        "route",
+        "stages",
+        "started",
+        "status",
+        "trace",
+        "version",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, method: str, path: str, route: Route | None) -> None:
         self.started = perf_counter_ns()
-        self.laps: list[tuple[str, int]] = []
+        self.method = method
+        self.path = path
+        self.route = route
+        self.stages: list[tuple[str, int]] = []
         self.request_id = ""
-        self.trace: Trace | None = None
+        self.trace: TraceContext | None = None
         self.version: int | None = None
-        self.predicted: Predicted | None = None
-        self.unlike: Places = []
+        self.prediction: Prediction | None = None
         self.error = ""
-        self.out_of_bounds: Mapping[str, int] = NONE
+        self.out_of_bounds = NO_COUNTS
+        self.status = 0
 
-    def lap(self, stage: str) -> None:
-        """A stage of the work is done: admit, parse, validate, infer or render."""
-        self.laps.append((stage, perf_counter_ns()))
+    def mark(self, stage: str) -> None:
+        """Note the end of a stage: admit, parse, validate, infer or render."""
+        self.stages.append((stage, perf_counter_ns()))
 
     @property
     def rows(self) -> int:
-        """How many rows the network was asked about."""
-        return len(self.predicted.rows) if self.predicted else 0
+        """How many rows were predicted."""
+        return len(self.prediction.rows) if self.prediction else 0
 
     @property
-    def spent(self) -> int:
-        """Nanoseconds from the beginning to the last stage's end."""
-        return self.laps[-1][1] - self.started if self.laps else 0
+    def finished(self) -> int:
+        """The end of the last stage, in ns of ``perf_counter``."""
+        return self.stages[-1][1] if self.stages else self.started
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds from the start to the end of the last stage."""
+        return self.finished - self.started
+
+    def stage_duration(self, name: str) -> int:
+        """Nanoseconds of the stage of that name; 0 if it was not completed."""
+        start = self.started
+        for stage, end in self.stages:
+            if stage == name:
+                return end - start
+            start = end
+        return 0

@@ -1,32 +1,32 @@
-"""Everything that can go wrong, and how it is told.
+"""Every error, and how each protocol renders those that a client sees.
 
 StartupError                   the service cannot start; one line for the operator
-RequestError                   a request cannot be answered; a problem for the client (RFC 9457)
+RequestError                   an error response (RFC 9457 problem details, or what the route's protocol has instead)
 ├── NotJsonError            400
-├── BadTensorError          400  JSON and bytes that are no inference of the Open Inference Protocol
-├── BadInstancesError       400  JSON that is no request of TensorFlow Serving's
-├── UnauthorizedError       401  no API key, or one that is not known
-├── NotFoundError           404  no such path
-│   └── NoModelError        404  the path is right, but no such model or version is served
+├── BadTensorError          400  not an inference request of the Open Inference Protocol
+├── BadInstancesError       400  not a request of TensorFlow Serving's REST API
+├── UnauthorizedError       401  no API key, or an unknown one
+├── NotFoundError           404  no route matches the path
+│   └── NoModelError        404  the route matches, but no such model or version is served
 ├── MethodNotAllowedError   405
 ├── TooSlowError            408
 ├── TooLargeError           413
 ├── UnsupportedMediaError   415
-├── UnacceptableError       422  JSON, but not an input of this model: one `Fault` for each thing wrong
-├── InternalError           500  our fault; says nothing of what happened inside
+├── UnacceptableError       422  JSON, but not an input of this model; one `Fault` for each thing wrong
+├── InternalError           500  a fault of the service; reveals nothing about the inside
 ├── NotExplainableError     501
 └── NotReadyError           503
-    └── OverloadedError     503  more than is taken on at once
+    └── OverloadedError     503  more than the service takes on at once
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from service.http.context import NONE
-from service.http.messages import Reply, json_reply
+from service.http.context import NO_COUNTS
+from service.http.messages import Handler, Request, Response, json_response
+from service.http.routing import PROBLEM, Protocol
 
 OUT_OF_BOUNDS = "out_of_bounds"
 
@@ -36,9 +36,10 @@ class StartupError(Exception):
 
 
 class Fault(NamedTuple):
-    """One thing wrong with an input: where (``features.body_mass_kg``), what for a program, what for a person.
+    """One thing wrong with an input.
 
-    ``feature`` is the name of the feature whose value it is, if it is one's; a caller is not told, `field` says it.
+    ``field`` locates it (``features.body_mass_kg``), ``code`` names it for programs, ``message`` for people.
+    ``feature`` is the feature whose value is wrong, if it is a feature's; a response has it in ``field`` only.
     """
 
     field: str
@@ -48,12 +49,12 @@ class Fault(NamedTuple):
 
     @property
     def sentence(self) -> str:
-        """Where and what for a person, for protocols that have but one string to say it in."""
+        """Location and message in one, for protocols whose errors are a single string."""
         return self.message if self.message.startswith(self.field) else f"{self.field}: {self.message}"
 
 
 class RequestError(Exception):
-    """A request that gets an error for an answer; the message tells the client what to do about it."""
+    """A request that gets an error response; ``detail`` tells the client what is wrong and what to do."""
 
     status = HTTPStatus.BAD_REQUEST
     problem = "bad-request"
@@ -66,8 +67,8 @@ class RequestError(Exception):
 
     @property
     def out_of_bounds(self) -> Mapping[str, int]:
-        """How many values of each feature lie outside its bounds, of the faults that are told."""
-        return NONE
+        """How many values of each feature lie outside its bounds, among the faults that are reported."""
+        return NO_COUNTS
 
 
 class NotJsonError(RequestError):
@@ -135,15 +136,15 @@ class UnsupportedMediaError(RequestError):
 
 
 class UnacceptableError(RequestError):
-    """JSON, but not what this model takes. ``faults`` may have been cut short; ``detail`` says so then."""
+    """JSON, but not what this model takes. ``has_more``: there are more faults than those in ``faults``."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     problem = "unacceptable-input"
     title = "The input is not one that this model takes"
 
-    def __init__(self, faults: Sequence[Fault], *, more: bool = False) -> None:
-        count = f"the first {len(faults)} faults are" if more else f"{len(faults)} faults,"
-        super().__init__(faults[0].message if len(faults) == 1 and not more else f"{count} listed in `errors`")
+    def __init__(self, faults: Sequence[Fault], *, has_more: bool = False) -> None:
+        count = f"the first {len(faults)} faults are" if has_more else f"{len(faults)} faults,"
+        super().__init__(faults[0].message if len(faults) == 1 and not has_more else f"{count} listed in `errors`")
         self.faults = faults
 
     @property
@@ -177,43 +178,47 @@ class OverloadedError(NotReadyError):
     title = "The service has all the work that it takes on"
 
 
-_PLAIN = re.compile(r"/v[12](/|$)")
-_TOLD = 10  # faults in one sentence
+_MAX_FAULTS_IN_A_SENTENCE = 10
+_PROBLEM_PROTOCOLS = frozenset({Protocol.NATIVE, Protocol.SERVICE})  # RFC 9457; the others have ``{"error": "..."}``
 
 
-def render(error: RequestError, path: str, request_id: str) -> Reply:
-    """The error as the protocol that the path belongs to tells it."""
-    return _plain(error, path) if is_plain(path) else problem(error, request_id)
+def render(error: RequestError, protocol: Protocol, request_id: str) -> Response:
+    """The error response in the shape that a protocol defines."""
+    if protocol in _PROBLEM_PROTOCOLS:
+        response = json_response(_problem(error, request_id), error.status.value, PROBLEM)
+    else:
+        status = status_in(protocol, type(error))
+        response = json_response({"error": _sentence(error, status)}, status.value)
+    response.headers.update(error.headers)
+    return response
 
 
-def is_plain(path: str) -> bool:
-    """Whether errors are told as ``{"error": …}`` there: in the Open Inference Protocol and in TensorFlow Serving's."""
-    return bool(_PLAIN.match(path))
+def has_problem_details(protocol: Protocol) -> bool:
+    """Whether a protocol's errors are problem details (RFC 9457)."""
+    return protocol in _PROBLEM_PROTOCOLS
 
 
-def status_at(kind: type[RequestError], path: str) -> HTTPStatus:
-    """The status of an error in the protocol that the path belongs to: neither of the plain ones knows a 422.
+def status_in(protocol: Protocol, error: type[RequestError]) -> HTTPStatus:
+    """The status of an error in a protocol: neither the Open Inference Protocol nor TensorFlow Serving uses 422.
 
-    TensorFlow Serving takes a path that it does not know for a malformed request.
+    TensorFlow Serving answers an unknown path as a malformed request.
     """
-    unknown = kind is NotFoundError and path.startswith("/v1")
-    malformed = is_plain(path) and (unknown or issubclass(kind, UnacceptableError))
-    return HTTPStatus.BAD_REQUEST if malformed else kind.status
+    is_unknown_path = error is NotFoundError and protocol is Protocol.TFSERVING
+    is_bad_input = issubclass(error, UnacceptableError) and protocol not in _PROBLEM_PROTOCOLS
+    return HTTPStatus.BAD_REQUEST if is_unknown_path or is_bad_input else error.status
 
 
-def _plain(error: RequestError, path: str) -> Reply:
-    detail, status = error.detail, status_at(type(error), path)
-    if isinstance(error, UnacceptableError):
-        detail = "; ".join(fault.sentence for fault in error.faults[:_TOLD])
-    elif status != error.status:
-        detail = "malformed request: there is nothing at this path"
-    reply = json_reply({"error": detail}, status.value)
-    reply.headers.update(error.headers)
-    return reply
+def failing_handler(error: RequestError) -> Handler:
+    """A handler that raises ``error``, for what is wrong before a route's own handler can be called."""
+
+    def handler(_: Request) -> Response:
+        raise error
+
+    return handler
 
 
-def problem(error: RequestError, request_id: str) -> Reply:
-    """The error as ``application/problem+json`` (RFC 9457, section 3)."""
+def _problem(error: RequestError, request_id: str) -> dict[str, Any]:
+    """Problem details (RFC 9457, section 3), with a member ``errors`` for the faults of an input."""
     document: dict[str, Any] = {
         "type": f"urn:menagerie:problem:{error.problem}",
         "title": error.title,
@@ -225,6 +230,10 @@ def problem(error: RequestError, request_id: str) -> Reply:
         document["errors"] = [
             {"field": fault.field, "code": fault.code, "message": fault.message} for fault in error.faults
         ]
-    reply = json_reply(document, error.status.value, "application/problem+json")
-    reply.headers.update(error.headers)
-    return reply
+    return document
+
+
+def _sentence(error: RequestError, status: HTTPStatus) -> str:
+    if isinstance(error, UnacceptableError):
+        return "; ".join(fault.sentence for fault in error.faults[:_MAX_FAULTS_IN_A_SENTENCE])
+    return error.detail if status == error.status else "malformed request: there is nothing at this path"

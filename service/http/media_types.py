@@ -1,40 +1,51 @@
-"""What a request says that its body is."""
+"""What a request says about its body and about the response it accepts: media types, codings, quality values."""
 
 from service.http.errors import UnsupportedMediaError
 from service.http.messages import Headers, Request
 
-JSON = "application/json"
 
-
-def require(request: Request, *media: str) -> None:
-    """Refuse a body that says it is anything but plain, of one of these types and in UTF-8; ``""`` is to say nothing.
+def require_media_type(request: Request, *media_types: str) -> None:
+    """Refuse a body that is not of one of these types, in UTF-8 and uncompressed; ``""`` stands for no Content-Type.
 
     Raises:
-        UnsupportedMediaError: naming what to send instead.
+        UnsupportedMediaError: the message names what to send instead.
     """
-    said, _, parameters = request.headers.get("content-type", "").lower().partition(";")
+    given, _, parameters = request.headers.get("content-type", "").lower().partition(";")
     charset = parameters.strip().removeprefix("charset=").strip('"')
-    if said.strip() not in media or charset not in ("", "utf-8"):
-        wanted = " or ".join(f"`Content-Type: {name}`" for name in media if name)
-        raise UnsupportedMediaError(f"send the body as {wanted}, in UTF-8")
-    require_plain(request)
+    if given.strip() not in media_types or charset not in ("", "utf-8"):
+        accepted = " or ".join(f"`Content-Type: {name}`" for name in media_types if name)
+        raise UnsupportedMediaError(f"send the body as {accepted}, in UTF-8")
+    require_identity_coding(request)
 
 
-def require_plain(request: Request) -> None:
+def require_identity_coding(request: Request) -> None:
     """Refuse a compressed body.
 
     Raises:
-        UnsupportedMediaError: it says that it is encoded.
+        UnsupportedMediaError: the request has a Content-Encoding.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaError("send the body as it is, without Content-Encoding")
 
 
-def require_sent_plain(headers: Headers) -> None:
-    """Refuse a body that was encoded on its way: gunicorn takes it off the wire, but does not decode it.
+def require_no_transfer_coding(headers: Headers) -> None:
+    """Refuse a transfer coding other than chunked: gunicorn removes it from the header, but does not decode it.
 
     Raises:
-        UnsupportedMediaError: it came with a transfer coding other than chunked.
+        UnsupportedMediaError: the body came with such a coding.
     """
     if headers.get("transfer-encoding", "chunked").lower() != "chunked":
         raise UnsupportedMediaError("send the body as it is, with no Transfer-Encoding but chunked")
+
+
+def accepts(field: str, name: str) -> bool:
+    """Whether an Accept or Accept-Encoding field names something with a quality above 0 (RFC 9110, section 12.4.2)."""
+    for choice in field.lower().split(","):
+        given, _, parameters = choice.partition(";")
+        if given.strip() == name:
+            quality = parameters.replace(" ", "").partition("q=")[2].partition(";")[0]
+            try:
+                return float(quality or 1) > 0
+            except ValueError:
+                return False
+    return False

@@ -1,12 +1,16 @@
-"""What passes between an adapter and a handler: one request in, one reply out. Neither knows a framework."""
+"""Requests and responses as adapters and handlers exchange them; no framework is known here."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import orjson
 
-from service.http.context import Record
+from service.http.context import RequestContext
+from service.http.routing import JSON, Route
+
+NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Headers(Protocol):
@@ -15,51 +19,47 @@ class Headers(Protocol):
     def get(self, name: str, default: str, /) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request.
 
-    ``read`` gives the body's bytes, at most ``MENAGERIE_MAX_BODY_BYTES`` of them; it raises `errors.TooLargeError`
-    beyond. It is a call, so that a body that no handler wants is never read. ``parameters`` are the parts of the path
-    that its ``route`` names, which is the path as `Route` has it, or nothing if there is none.
+    ``read`` gives the body, at most ``MENAGERIE_MAX_BODY_BYTES`` long, and raises `errors.TooLargeError` beyond; it is
+    a call, so that a body that no handler wants is never read. ``parameters`` are the parts of the path that the
+    ``route`` names in braces; ``route`` is None if no route matched.
     """
 
-    method: str
-    path: str
-    headers: Headers
-    read: Callable[[], bytes]
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    route: str = ""
-    record: Record = field(default_factory=Record)
+    __slots__ = ("context", "headers", "method", "parameters", "path", "read", "route")
+
+    def __init__(  # noqa: PLR0913, PLR0917 (a request has so many parts)
+        self,
+        method: str,
+        path: str,
+        headers: Headers,
+        read: Callable[[], bytes],
+        parameters: Mapping[str, str] = NO_PARAMETERS,
+        route: Route | None = None,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.headers = headers
+        self.read = read
+        self.parameters = parameters
+        self.route = route
+        self.context = RequestContext(method, path, route)
 
 
 @dataclass(slots=True)
-class Reply:
+class Response:
     """One HTTP response, its body already bytes."""
 
     status: int
     body: bytes
-    content_type: str = "application/json"
+    content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Request], Reply]
+Handler = Callable[[Request], Response]
 
 
-class Route(NamedTuple):
-    """Who answers what. A part of ``path`` in braces, ``{model}``, stands for any name without a slash or a colon.
-
-    ``hot`` routes are asked so often and answered so fast that the event loop does it itself. ``open`` ones need no API
-    key, whether keys are set or not.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    hot: bool = False
-    open: bool = False
-
-
-def json_reply(document: Any, status: int = 200, content_type: str = "application/json") -> Reply:
-    """A reply whose body is ``document`` as strict JSON."""
-    return Reply(status, orjson.dumps(document), content_type)
+def json_response(document: Any, status: int = 200, content_type: str = JSON) -> Response:
+    """A response whose body is ``document`` as strict JSON."""
+    return Response(status, orjson.dumps(document), content_type)

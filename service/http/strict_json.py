@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 means it between strangers: UTF-8, no byte order mark, no NaN, no key twice."""
+"""Strict JSON (RFC 8259): UTF-8, no byte order mark, no NaN, no duplicate keys; floats as their shortest decimals."""
 
 import json
 from collections import Counter
@@ -6,32 +6,32 @@ from typing import Any, NoReturn
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from service.http.errors import Fault, NotJsonError, UnacceptableError
+from service.prediction import Array
 
-_DIGITS = 300  # int() takes quadratic time; a longer integer is read as the float nearest to it, perhaps infinite
-_TOLD = 10
+_MAX_DIGITS = 300  # int() takes quadratic time; a longer integer becomes the nearest float, perhaps infinity
+_MAX_DUPLICATES = 10  # reported in one response
 
 
 def loads(body: bytes) -> Any:
-    """The document in ``body``; an integer of more than 300 digits comes back as a float.
+    """Parse strictly, with errors that name the line and column; an integer of more than 300 digits becomes a float.
 
     Raises:
-        NotJsonError: with the line and column where reading ended, never with what stood there.
+        NotJsonError: the body is not strict JSON; the message repeats nothing of it.
         UnacceptableError: an object has a key twice.
     """
-    twice: list[str] = []  # of the first object that has any: one is enough to refuse the whole
+    duplicates: list[str] = []  # of the first object that has any: one is enough to refuse the body
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         document = dict(pairs)
-        if len(document) != len(pairs) and not twice:
-            twice.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        if len(document) != len(pairs) and not duplicates:
+            duplicates.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         return document
 
     try:
         text = body.decode("utf-8")
-        document = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant, parse_int=_integer)
+        document = json.loads(text, object_pairs_hook=unique, parse_constant=_refuse_constant, parse_int=_parse_integer)
         if "\\u" in text:  # only an escape can stand for half a surrogate pair, which no UTF-8 can hold
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -42,22 +42,22 @@ def loads(body: bytes) -> Any:
         raise NotJsonError(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise NotJsonError("the body is nested too deeply: a request is three levels deep at most") from None
-    if twice:
+    if duplicates:
         raise UnacceptableError(
             [
-                Fault(shown(key), "duplicate", f"{shown(key)} stands twice in one object: give it once")
-                for key in twice[:_TOLD]
+                Fault(truncated(key), "duplicate", f"{truncated(key)} stands twice in one object: give it once")
+                for key in duplicates[:_MAX_DUPLICATES]
             ],
-            more=len(twice) > _TOLD,
+            has_more=len(duplicates) > _MAX_DUPLICATES,
         )
     return document
 
 
-def read(body: bytes) -> Any:
-    """The document in ``body``, by a reader ten times as fast that keeps the last of two equal keys: `require_unique`.
+def parse(body: bytes) -> Any:
+    """Parse ten times as fast as `loads`, but keep the last of duplicate keys: call `require_unique_keys` afterwards.
 
     Raises:
-        NotJsonError, UnacceptableError: as `loads`, which has the last word on what the fast one refuses.
+        NotJsonError, UnacceptableError: as `loads`, which reads again what the fast parser refuses.
     """
     try:
         return orjson.loads(body)
@@ -65,10 +65,10 @@ def read(body: bytes) -> Any:
         return loads(body)
 
 
-def require_unique(body: bytes, strings: int) -> None:
-    """Refuse a body in which a key stands twice, if its document has so many strings, keys among them.
+def require_unique_keys(body: bytes, strings: int) -> None:
+    """Refuse duplicate keys; ``strings`` is how many strings, keys included, the parsed document has.
 
-    Counting quotes takes 0.1 us; only where there are more than the strings account for is the body read again.
+    Counting quotes takes 0.1 us. Only if there are more than the strings account for is the body parsed again.
 
     Raises:
         UnacceptableError: an object has a key twice.
@@ -77,34 +77,33 @@ def require_unique(body: bytes, strings: int) -> None:
         loads(body)
 
 
-def strings(document: Any, *, but: str = "") -> int:
-    """How many strings a document has, keys among them; what stands under one key is passed over."""
-    count, left = 0, [document]
-    for value in left:  # which grows: to call itself, a document may be deeper than Python's stack
-        kind = type(value)
-        if kind is dict:
+def count_strings(document: Any, *, skip: str = "") -> int:
+    """How many strings a document has, keys included, without the values under the key ``skip``."""
+    count, pending = 0, [document]
+    for value in pending:  # it grows; recursion would fail on a document deeper than Python's stack
+        if type(value) is dict:
             count += len(value)
-            left += [inner for key, inner in value.items() if key != but]
-        elif kind is list:
-            left += value
+            pending += [inner for key, inner in value.items() if key != skip]
+        elif type(value) is list:
+            pending += value
         else:
-            count += kind is str
+            count += type(value) is str
     return count
 
 
-def shortest(values: NDArray[np.float32]) -> list[list[float]]:
-    """The values as Python floats that print as the shortest decimal of the float32: 0.97, not 0.9700000286102295."""
+def shortest_floats(values: Array) -> list[list[float]]:
+    """Python floats that print as the shortest decimals of float32 values: 0.97, not 0.9700000286102295."""
     return orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]
 
 
-def shown(key: str) -> str:
-    """A caller's own key as it may stand in an answer."""
+def truncated(key: str) -> str:
+    """A client's key, short enough to be repeated in a response."""
     return key[:100]
 
 
-def _no_constant(token: str) -> NoReturn:
+def _refuse_constant(token: str) -> NoReturn:
     raise NotJsonError(f"the body is not JSON: {token} is no JSON number")
 
 
-def _integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _DIGITS else float(digits)
+def _parse_integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)

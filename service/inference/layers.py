@@ -1,21 +1,18 @@
-"""What a network is made of: each layer's numbers, read from the bundle and held to its golden rows.
+"""The weights of each layer, as an explanation shows them, read from the bundle and checked against its golden rows.
 
-They are a file of their own because the LiteRT one does not always have them: its converter folds a normalization into
-the layer behind it if there is but one feature, leaves out what changes nothing, and merges layers without activation.
+They are a file of their own because the LiteRT file does not always have them: its converter folds a normalization into
+the next layer if there is but one feature, leaves out what changes nothing, and merges layers without activation.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.bundle import WEIGHTS, Bundle, BundleError
 from models.manifest import DenseWeights, Layer, Manifest, NormalizationWeights, Weights, find_golden_mismatch
 from service.http.errors import NotExplainableError
-from service.inference.engine import Array
-
-Doubles = NDArray[np.float64]
+from service.prediction import Array, Doubles
 
 
 def _softmax(sums: Doubles) -> Doubles:
@@ -34,7 +31,7 @@ _ACTIVATIONS: dict[str, Callable[[Doubles], Doubles]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Normalization:
+class NormalizationLayer:
     """``(input - mean) / deviation``, each of them [units]; the units are the inputs."""
 
     name: str
@@ -47,7 +44,7 @@ class Normalization:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
+class DenseLayer:
     """``activation(weights @ input + bias)``; ``weights`` are [units, inputs], ``bias`` is [units]."""
 
     name: str
@@ -56,7 +53,7 @@ class Dense:
     bias: Array
 
     def contributions(self, row: Array) -> Doubles:
-        """Each weight times what comes in over it, [units, inputs], for ``row`` [inputs]."""
+        """Each weight times its input, [units, inputs], for ``row`` [inputs]."""
         return self.weights.astype(np.float64) * row
 
     def forward(self, rows: Array) -> Doubles:
@@ -64,48 +61,49 @@ class Dense:
         return _ACTIVATIONS[self.activation](rows.astype(np.float64) @ self.weights.T + self.bias)
 
 
-Part = Normalization | Dense
+NetworkLayer = NormalizationLayer | DenseLayer
 
 
-def read(found: Bundle) -> tuple[Part, ...]:
+def read(source: Bundle) -> tuple[NetworkLayer, ...]:
     """The layers of a bundle's network from input to output.
 
     Raises:
-        NotExplainableError: the bundle has no weights, one of its activations is not known here, or the weights do not
-            give the golden rows the outputs that the manifest says.
+        NotExplainableError: the bundle has no weights, one of its activations is unknown, or the weights do not give
+            the golden rows the outputs that the manifest has.
     """
-    manifest = found.manifest
+    manifest = source.manifest
     if WEIGHTS not in manifest.files:
         raise NotExplainableError(f"the model was trained without {WEIGHTS}: train it again")
     try:
-        weights = Weights.model_validate_json(found.read_bytes(WEIGHTS))
-        parts = tuple(_part(layer, weights.layers[layer.name]) for layer in manifest.layers)
-        _check(parts, manifest)
+        weights = Weights.model_validate_json(source.read_bytes(WEIGHTS))
+        network = tuple(_layer(layer, weights.layers[layer.name]) for layer in manifest.layers)
+        _require_golden_outputs(network, manifest)
     except BundleError:
         raise NotExplainableError(f"{WEIGHTS} is not what it was when the service started: restart it") from None
     except (KeyError, ValueError):  # of pydantic, or of NumPy, if the shapes do not fit
         raise NotExplainableError(f"{WEIGHTS} does not have the shape of the network: train the model again") from None
-    return parts
+    return network
 
 
-def _part(layer: Layer, weights: NormalizationWeights | DenseWeights) -> Part:
+def _layer(layer: Layer, weights: NormalizationWeights | DenseWeights) -> NetworkLayer:
     if isinstance(weights, NormalizationWeights):
-        return Normalization(layer.name, _array(weights.mean), _array(weights.standard_deviation))
+        return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation))
     if layer.activation not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
         raise NotExplainableError(f"layer {layer.name} has the activation {layer.activation}; known here are {known}")
-    return Dense(layer.name, layer.activation, _array(weights.weights), _array(weights.bias))
+    return DenseLayer(layer.name, layer.activation, _array(weights.weights), _array(weights.bias))
 
 
 def _array(values: Sequence[float] | Sequence[Sequence[float]]) -> Array:
     return np.array(values, np.float32)
 
 
-def _check(parts: tuple[Part, ...], manifest: Manifest) -> None:
+def _require_golden_outputs(network: Sequence[NetworkLayer], manifest: Manifest) -> None:
+    """Check each layer by itself: its input is the manifest's output of the layer before it."""
     outputs, rows = {}, manifest.golden_rows
-    for part in parts:
-        outputs[part.name] = part.forward(rows)
-        rows = _array([row.outputs[part.name] for row in manifest.golden])
+    for layer in network:
+        outputs[layer.name] = layer.forward(rows)
+        rows = _array([row.outputs[layer.name] for row in manifest.golden])
     if mismatch := find_golden_mismatch(manifest, outputs):
         raise NotExplainableError(
             f"the weights of layer {mismatch.layer} do not give what the network gives: train the model again"

@@ -1,136 +1,144 @@
-"""One loaded bundle: its schema, its engine, and what it can say about rows."""
+"""One loaded bundle: its schema, its engine, and what it predicts."""
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from models.bundle import Bundle, BundleError
-from models.manifest import find_golden_mismatch
-from service.http.context import Places, Predicted, Record
+from models.bundle import Bundle
 from service.http.errors import NoModelError
-from service.inference import engine
-from service.inference.engine import Array, Engine
-from service.monitoring.drift.bins import Bins
-from service.monitoring.model_metrics import Ledger
+from service.inference import engine, layers
+from service.inference.engine import Engine
+from service.inference.golden import require_golden_outputs
+from service.inference.layers import NetworkLayer
+from service.inference.ranges import Ranges
+from service.prediction import Array, Prediction
+
+_T = TypeVar("_T")
 
 
 class Model:
-    """A network that passed its self-test, ready to predict."""
+    """A network that passed its golden-row check. It is pure: predicting changes nothing but what it returns."""
 
-    def __init__(self, bundle: Bundle, engine: Engine, ledger: Ledger) -> None:
+    def __init__(self, bundle: Bundle, engine: Engine) -> None:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
         self.labels = bundle.manifest.labels
-        self.number = bundle.manifest.version
+        self.version = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
-        self.statistics = ledger.of(bundle.manifest)
-        self.bins = Bins(bundle.manifest)
+        self.fingerprint = sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
+        self.ranges = Ranges(bundle.manifest)
+        self.hidden_layers = [layer.name for layer in bundle.manifest.layers[:-1]]
+        self._output = bundle.manifest.layers[-1].name
         self._engine = engine
-        self.answer = bundle.manifest.layers[-1].name
 
     @classmethod
-    def open(cls, folder: Path, engine_name: str, ledger: Ledger, name: str = "") -> "Model":
-        """The model in a bundle's folder, verified and self-tested; under its own name unless another is given.
+    def open(cls, folder: Path, engine_name: str, name: str = "") -> "Model":
+        """Load and check the bundle in a folder; ``name`` replaces the one in its manifest.
 
         Raises:
-            BundleError: a file is not what its manifest says, or a golden row has another answer.
-            StartupError: the engine cannot be had.
+            BundleError: a file does not match its manifest, or a golden row gets another output.
+            StartupError: the engine is not available.
         """
-        found = Bundle.read(folder)
-        loaded = engine.load(engine_name, found)
-        _self_test(found, loaded)
-        return cls(found.with_name(name) if name else found, loaded, ledger)
+        verified = Bundle.read(folder)
+        loaded = engine.load(engine_name, verified)
+        require_golden_outputs(verified, loaded)
+        return cls(verified.with_name(name) if name else verified, loaded)
 
-    def require(self, parameters: Mapping[str, str]) -> None:
-        """Refuse a path whose ``model``, and ``version`` if it has one, are not this one.
+    @cached_property
+    def layer_weights(self) -> tuple[NetworkLayer, ...]:
+        """The weights of each layer, input to output, read when an explanation first needs them.
 
         Raises:
-            NoModelError: naming what is served.
+            NotExplainableError: the bundle's weights are missing or do not match the network.
+        """
+        return layers.read(self.bundle)
+
+    def require_path(self, parameters: Mapping[str, str]) -> None:
+        """Refuse a path whose ``model`` or ``version`` is not this model.
+
+        Raises:
+            NoModelError: the message names what is served.
         """
         name, version = self.identity["name"], self.identity["version"]
-        if parameters["model"] != name:
+        if parameters.get("model", name) != name:
             raise NoModelError(f"no model of that name is served here: {name} is")
         if parameters.get("version", version) != version:
             raise NoModelError(f"no such version of {name} is served here: {version} is")
 
-    def layers(self, rows: Array) -> dict[str, Array]:
-        """Every layer's output, [rows, units] by layer name, input to output."""
-        return self._engine.run(rows, [layer.name for layer in self.manifest.layers])
-
-    def run(self, rows: Array, layers: Iterable[str], record: Record) -> dict[str, Array]:
-        """One run of the network, counted and recorded: outputs of these layers and of the last, [rows, units] by name.
+    def predict(self, rows: Array, layers: Iterable[str] = ()) -> Prediction:
+        """Run the network once on ``rows`` [rows, features]; also give the outputs of the hidden ``layers`` named.
 
         Raises:
-            ArithmeticError: the network overflowed; no number of its answer means anything.
+            ArithmeticError: the network overflowed, so that no number of its output means anything.
         """
-        started = time.perf_counter_ns()
-        outputs = self._engine.run(rows, (self.answer, *layers))
-        spent = time.perf_counter_ns() - started
-        answer = outputs[self.answer]
-        _require_finite(answer)
-        record.unlike = self.statistics.ran(rows, answer, spent)
-        record.predicted = Predicted(rows, answer)
-        record.lap("infer")
-        return outputs
+        outputs = self._engine.run(rows, (self._output, *layers))
+        probabilities = outputs[self._output]
+        if len(rows) > 1:
+            _require_finite(probabilities)
+            labels = probabilities.argmax(axis=1)
+            return Prediction(rows, probabilities, labels, self.ranges.outside(rows, labels), outputs)
+        # For one row Python's own functions take a few us less than NumPy's.
+        values = probabilities[0].tolist()
+        if not all(map(isfinite, values)):
+            raise ArithmeticError("the network's answer is not finite")
+        label = values.index(max(values))
+        return Prediction(rows, probabilities, (label,), self.ranges.outside_in_row(rows[0].tolist(), label), outputs)
 
-    def probabilities(self, rows: Array, record: Record) -> Array:
-        """The labels' probabilities by such a run, [rows, labels] in the order of ``labels``.
+    def probabilities(self, rows: Array) -> Array:
+        """The labels' probabilities alone, [rows, labels] in the order of ``labels``.
 
         Raises:
-            ArithmeticError: the network overflowed.
+            ArithmeticError: as `predict`.
         """
-        return self.run(rows, (), record)[self.answer]
+        probabilities = self._engine.run(rows, (self._output,))[self._output]
+        _require_finite(probabilities)
+        return probabilities
 
-    def evaluate(self, rows: Array) -> Array:
-        """The same for rows that nobody asked about, so that no statistics count them.
+    def layer_outputs(self, rows: Array) -> dict[str, Array]:
+        """Every layer's output, [rows, units] by name, input to output."""
+        return self._engine.run(rows, [*self.hidden_layers, self._output])
 
-        Raises:
-            ArithmeticError: the network overflowed.
-        """
-        answer = self._engine.run(rows, (self.answer,))[self.answer]
-        _require_finite(answer)
-        return answer
+    def warnings(self, prediction: Prediction) -> list[list[str]]:
+        """For each row a sentence for each of its values outside the training range of the predicted label."""
+        sentences: list[list[str]] = [[] for _ in prediction.labels]
+        for position in prediction.out_of_range:  # hardly ever any
+            row, feature = divmod(int(position), len(self.features))
+            value, label = float(prediction.rows[row, feature]), int(prediction.labels[row])
+            sentences[row].append(self.warning(value, feature, label))
+        return sentences
 
-    def warnings(self, rows: Array, answers: Sequence[int], unlike: Places) -> list[list[str]]:
-        """For each row a sentence for each of its values that is ``unlike`` what the training rows of its answer had.
-
-        ``answers`` are the labels' indices, one a row.
-        """
-        said: list[list[str]] = [[] for _ in answers]
-        for place in unlike:  # hardly ever any
-            row, index = divmod(int(place), len(self.features))
-            said[row].append(self.warning(float(rows[row, index]), index, answers[row]))
-        return said
-
-    def warning(self, value: float, index: int, answer: int) -> str:
-        """What to say of such a value of the feature with that index, in a row with that label's for its answer."""
-        feature, ranges = self.features[index], self.statistics.ranges
-        least, most = ranges.least[answer][index], ranges.most[answer][index]
+    def warning(self, value: float, feature_index: int, label_index: int) -> str:
+        """The sentence for a value of a feature outside the training range of a label."""
+        feature = self.features[feature_index]
+        lower, upper = self.ranges.lower[label_index][feature_index], self.ranges.upper[label_index][feature_index]
         unit = f" {feature.unit}".rstrip()
         return (
-            f"{feature.name} is {value:g}{unit}, but {least:g} to {most:g}{unit} "
-            f"in every {self.labels[answer]} of the training rows: the answer is a guess"
+            f"{feature.name} is {value:g}{unit}, but {lower:g} to {upper:g}{unit} "
+            f"in every {self.labels[label_index]} of the training rows: the answer is a guess"
         )
 
 
-def _require_finite(answer: Array) -> None:
-    # Reducing four numbers costs NumPy 9 us in a busy server; for many it is the faster way.
-    if not (all(map(isfinite, answer[0].tolist())) if len(answer) == 1 else np.isfinite(answer).all()):
+class PerModel(Generic[_T]):
+    """What is made from a model when it is first needed, and made anew once another model serves."""
+
+    def __init__(self, make: Callable[[Model], _T]) -> None:
+        self._make = make
+        self._latest: tuple[str, _T] | None = None
+
+    def of(self, model: Model) -> _T:
+        """What belongs to this model."""
+        latest = self._latest
+        if not latest or latest[0] != model.fingerprint:
+            self._latest = latest = model.fingerprint, self._make(model)
+        return latest[1]
+
+
+def _require_finite(probabilities: Array) -> None:
+    if not np.isfinite(probabilities).all():
         raise ArithmeticError("the network's answer is not finite")
-
-
-def _self_test(found: Bundle, loaded: Engine) -> None:
-    layers = [layer.name for layer in found.manifest.layers]
-    for layer in layers:
-        if layer not in loaded.layers:
-            raise BundleError(f"the network in {found.folder} has no layer {layer}: train the model again")
-    outputs = loaded.run(found.manifest.golden_rows, layers)
-    if mismatch := find_golden_mismatch(found.manifest, outputs):
-        raise BundleError(
-            f"{found.folder} fails its self-test: golden row {mismatch.row} gets another answer from layer "
-            f"{mismatch.layer} than its manifest says: copy the bundle again, or train the model again"
-        )

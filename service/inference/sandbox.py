@@ -1,9 +1,9 @@
-"""Trying a bundle where it can do no harm: LiteRT may crash or hang on a network that is not what it should be.
+"""Checks a bundle in a process of its own: LiteRT may crash or hang on a network that is not what it should be.
 
-A hash says that a file is the one that was vouched for, not that it was ever good. So a network is loaded, asked its
-golden rows and run with few rows and with many in a process of its own, bounded in time and memory; what ends that
-process does not end the service. `stand` starts a new Python, for a bundle that appears while threads run;
-`stand_first` forks, for the start, when there are none: it costs the time to load a network, not that to start Python.
+A hash proves that a file is the one that was published, not that it was ever good. So the network is loaded, given its
+golden rows and run on other rows in a subprocess with bounded time and memory; what ends that process does not end the
+service. `check_in_subprocess` starts a new Python, for a bundle that appears while threads run. `check_in_fork` is for
+the start of the service, when there are no threads: it costs the time to load a network, not that to start Python.
 """
 
 import faulthandler
@@ -22,177 +22,166 @@ from typing import NoReturn
 import numpy as np
 
 from models.bundle import Bundle, BundleError
-from models.manifest import GOLDEN_TOLERANCE, find_golden_mismatch
+from models.manifest import GOLDEN_TOLERANCE
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine import Engine
+from service.inference.golden import require_golden_outputs
 
-Trial = Callable[[Path, str, float], None]
+SandboxCheck = Callable[[Path, str], None]
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
-_ROWS = (1, 2, 7, 1000)  # among which the golden rows are asked
-_MANY = 200
-_MOST_BYTES = 2_000_000_000  # of address space beyond what is taken when the trial begins; a good one needs 60 MB
-_REFUSED = 3
-_ROUGHLY = 1e-3  # of the largest value: far from the golden rows single precision may be a good deal off
+_MAX_SECONDS = 60  # TensorFlow, as the Keras engine, takes some to load
+_BATCH_SIZES = (1, 2, 7, 1000)
+_RANDOM_ROWS = 200
+_MAX_MEMORY = 2_000_000_000  # bytes of address space beyond what is used at the start; a good network needs 60 MB
+_EXIT_REFUSED = 3
+_ROUGH_TOLERANCE = 1e-3  # of the largest value: far from the golden rows single precision can be a good deal off
 
 
-def stand(folder: Path, engine_name: str, seconds: float) -> None:
+def check_in_subprocess(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS) -> None:
     """Return if the bundle in ``folder`` can be served; safe while threads run.
 
     Raises:
-        BundleError: it was refused, crashed the process that tried it, or did not end within ``seconds``.
+        BundleError: it was refused, crashed the process that checked it, or took longer than ``seconds``.
     """
     command = [sys.executable, "-m", "service.inference.sandbox", str(folder.resolve()), engine_name, str(seconds)]
     try:
-        ended = subprocess.run(  # noqa: S603 (this very Python, this very file)
+        completed = subprocess.run(  # noqa: S603 (this very Python, this very file)
             command, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise _late(folder, seconds) from None
+        raise _timeout_error(folder, seconds) from None
     except OSError as error:
         raise BundleError(f"{folder} cannot be tried ({error.strerror})") from None
-    _judge(folder, ended.returncode, ended.stdout.decode("utf-8", "replace").strip())
+    _require_success(folder, completed.returncode, completed.stdout)
 
 
-def stand_first(folder: Path, engine_name: str, seconds: float) -> None:
-    """The same by a fork, for a process that has no threads yet; TensorFlow is not loaded twice for it.
+def check_in_fork(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS) -> None:
+    """The same in a fork, for a process without threads; the Keras engine is not checked, TensorFlow can't fork.
 
     Raises:
-        BundleError: as `stand`.
+        BundleError: as `check_in_subprocess`.
     """
     if engine_name != "litert":
         return
-    reading, writing = os.pipe()
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
-        os.dup2(writing, 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what LiteRT says of itself is said once, when it is loaded
-        _try(folder, engine_name, seconds)
-    os.close(writing)
-    with open(reading, "rb") as told:  # noqa: PTH123 (a descriptor has no path)
-        code = _await(child, folder, seconds)
-        _judge(folder, code, told.read().decode("utf-8", "replace").strip())
+        os.dup2(writer, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LiteRT's greeting is printed once, when the parent loads it
+        _check_and_exit(folder, engine_name, seconds)
+    os.close(writer)
+    with open(reader, "rb") as output:  # noqa: PTH123 (a descriptor has no path)
+        exit_code = _wait(child, folder, seconds)
+        _require_success(folder, exit_code, output.read())
 
 
-def pass_over(folder: Path, engine_name: str, seconds: float) -> None:
-    """No trial: for a process that may as well crash."""
+def no_check(folder: Path, engine_name: str) -> None:
+    """Skip the sandbox, for a process that a crash does not harm."""
 
 
-def require_sound(found: Bundle, engine_name: str) -> None:
-    """Load a network and ask it the golden rows, all together, among few and among many; then rows of any kind.
+def require_sound(bundle: Bundle, engine_name: str) -> None:
+    """Load a network, compare its outputs with the golden rows and, on random rows, with its weights.
 
     Raises:
-        BundleError: it cannot be run, lacks a layer, or has other answers than the manifest or the weights say.
-        StartupError: the engine cannot be had or cannot read it.
+        BundleError: it cannot be run, lacks a layer, or gives other outputs than the manifest or the weights say.
+        StartupError: the engine is not available or cannot read the network.
     """
-    loaded = engine.load(engine_name, found)
-    if not {layer.name for layer in found.manifest.layers} <= set(loaded.layers):
-        raise BundleError(f"the network in {found.folder} does not have the layers of its manifest: train it again")
+    loaded = engine.load(engine_name, bundle)
     try:
-        _ask_golden(found, loaded)
-        _ask_any(found, loaded)
+        require_golden_outputs(bundle, loaded, _BATCH_SIZES)
+        _require_outputs_of_weights(bundle, loaded)
     except BundleError:
         raise
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BundleError(f"the network in {found.folder} cannot be run ({reason}): train the model again") from error
+        raise BundleError(f"the network in {bundle.folder} cannot be run ({reason}): train the model again") from error
 
 
-def _ask_golden(found: Bundle, loaded: Engine) -> None:
-    """A row's answer must not depend on how many are asked about: LiteRT plans its memory anew for each number."""
-    manifest = found.manifest
-    rows = manifest.golden_rows
-    for count in (len(rows), *_ROWS):
-        outputs = loaded.run(np.resize(rows, (count, rows.shape[1])), [layer.name for layer in manifest.layers])
-        if mismatch := find_golden_mismatch(manifest, outputs, rows=count):
-            raise BundleError(
-                f"{found.folder} fails its self-test: golden row {mismatch.row}, among {count}, gets "
-                f"another answer from layer {mismatch.layer} than its manifest says: copy the bundle again, "
-                "or train the model again"
-            )
-
-
-def _ask_any(found: Bundle, loaded: Engine) -> None:
-    """Rows from all over the schema, held against the weights, where the bundle has them: golden rows are few."""
+def _require_outputs_of_weights(bundle: Bundle, engine: Engine) -> None:
+    """Compare outputs for random rows within the bounds with those that the weights give, if the bundle has weights."""
     try:
-        parts = layers.read(found)
+        weights = layers.read(bundle)
     except NotExplainableError:
         return
-    bounds = np.array([(feature.minimum, feature.maximum) for feature in found.manifest.features])
-    share = np.random.default_rng(0).random((_MANY, len(bounds)))
+    bounds = np.array([(feature.minimum, feature.maximum) for feature in bundle.manifest.features])
+    share = np.random.default_rng(0).random((_RANDOM_ROWS, len(bounds)))
     rows = (bounds[:, 0] * (1 - share) + bounds[:, 1] * share).astype(np.float32)
-    outputs = loaded.run(rows, [part.name for part in parts])
-    for part in parts:
-        expected, given = part.forward(rows), outputs[part.name]
-        sane = np.isfinite(expected).all(axis=1)  # bounds may be so far apart that no network could tell
-        largest = float(np.abs(expected[sane]).max(initial=1))
-        tolerance = _ROUGHLY * largest
-        same_shape = given.shape == expected.shape
-        if not (same_shape and np.allclose(given[sane], expected[sane], rtol=GOLDEN_TOLERANCE, atol=tolerance)):
-            raise BundleError(f"layer {part.name} in {found.folder} is not what its weights say: train the model again")
-        rows = given
+    outputs = engine.run(rows, [layer.name for layer in weights])
+    for layer in weights:
+        expected, actual = layer.forward(rows), outputs[layer.name]
+        is_finite = np.isfinite(expected).all(axis=1)  # no network is finite between bounds that are far apart
+        tolerance = _ROUGH_TOLERANCE * float(np.abs(expected[is_finite]).max(initial=1))
+        if actual.shape != expected.shape or not np.allclose(
+            actual[is_finite], expected[is_finite], rtol=GOLDEN_TOLERANCE, atol=tolerance
+        ):
+            raise BundleError(
+                f"layer {layer.name} in {bundle.folder} is not what its weights say: train the model again"
+            )
+        rows = actual
 
 
-def bound(seconds: float, *, memory: bool = True) -> None:
-    """Let this process take no more than so many seconds of a processor, so much more memory, and leave no core.
+def limit_resources(seconds: float, *, memory: bool = True) -> None:
+    """Limit the CPU time and memory of this process, and write no core dump.
 
-    Where there is less memory than that, as in a container, the kernel is to end this process and no other.
+    Where there is less memory than the limit, as in a container, the kernel is to kill this process first.
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     if memory:
-        resource.setrlimit(resource.RLIMIT_AS, (_taken() + _MOST_BYTES,) * 2)
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + _MAX_MEMORY,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (ceil(seconds) + 1,) * 2)
 
 
-def _try(folder: Path, engine_name: str, seconds: float) -> NoReturn:
-    """Try it in this process, which is for nothing else, and end."""
-    faulthandler.disable()  # a crash is told in one line, by who asked for the trial
-    bound(seconds, memory=engine_name == "litert")  # TensorFlow reserves more than it ever uses
-    reason, code = "", 0
+def _check_and_exit(folder: Path, engine_name: str, seconds: float) -> NoReturn:
+    """Check the bundle, print the reason if it is refused, and end this process."""
+    faulthandler.disable()  # the parent reports a crash, in one line
+    limit_resources(seconds, memory=engine_name == "litert")  # TensorFlow reserves more than it ever uses
+    reason, exit_code = "", 0
     try:
         require_sound(Bundle.read(folder), engine_name)
     except (BundleError, StartupError) as error:
-        reason, code = str(error), _REFUSED
-    except BaseException as error:  # noqa: BLE001 (whatever it was, it would have been the service's end)
-        reason, code = f"{folder} cannot be loaded ({type(error).__name__}): train the model again", _REFUSED
+        reason, exit_code = str(error), _EXIT_REFUSED
+    except BaseException as error:  # noqa: BLE001 (whatever it is, it would have ended the service)
+        reason, exit_code = f"{folder} cannot be loaded ({type(error).__name__}): train the model again", _EXIT_REFUSED
     os.write(1, " ".join(reason.split()).encode()[:2000])
-    os._exit(code)  # destructors of what was loaded would be one more chance to crash
+    os._exit(exit_code)  # destructors of what was loaded would be one more chance to crash
 
 
-def _taken() -> int:
-    """How many bytes of address space this process has."""
+def _address_space() -> int:
+    """The size of this process's address space in bytes."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
 
-def _await(child: int, folder: Path, seconds: float) -> int:
-    """The exit code of a child, as `subprocess` has it."""
+def _wait(child: int, folder: Path, seconds: float) -> int:
+    """Wait for a child process; its exit code is that of the `subprocess` module."""
     deadline, pause = time.monotonic() + seconds, 0.001
     while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() > deadline:
             os.kill(child, SIGKILL)
             os.waitpid(child, 0)
-            raise _late(folder, seconds)
+            raise _timeout_error(folder, seconds)
         time.sleep(pause)
 
 
-def _judge(folder: Path, code: int, said: str) -> None:
-    if code == _REFUSED and said:
-        raise BundleError(said)
-    if code < 0:
-        raise BundleError(f"{folder} crashes what loads it ({Signals(-code).name}): train the model again")
-    if code:
-        raise BundleError(f"{folder} cannot be tried (exit code {code})")
+def _require_success(folder: Path, exit_code: int, output: bytes) -> None:
+    reason = output.decode("utf-8", "replace").strip()
+    if exit_code == _EXIT_REFUSED and reason:
+        raise BundleError(reason)
+    if exit_code < 0:
+        raise BundleError(f"{folder} crashes what loads it ({Signals(-exit_code).name}): train the model again")
+    if exit_code:
+        raise BundleError(f"{folder} cannot be tried (exit code {exit_code})")
 
 
-def _late(folder: Path, seconds: float) -> BundleError:
+def _timeout_error(folder: Path, seconds: float) -> BundleError:
     return BundleError(f"{folder} is not loaded after {seconds:g} s: train the model again")
 
 
 if __name__ == "__main__":
-    _try(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))
+    _check_and_exit(Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]))

@@ -1,4 +1,4 @@
-"""What becomes of an answer while one feature changes and the others stay: how it goes, and where the label tips."""
+"""Sweeps: how the prediction changes with one feature while the others stay, and where the label changes."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -7,25 +7,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Feature
-from service.inference.engine import Array
+from service.prediction import Array, Indices
 
-_SCANNED = 64  # points between two knots
-_TOLD = 8  # one in so many of them is told
-_REFINED = 65  # parts of a bracket in each round, so that three rounds give a 275,000th of it
+_POINTS = 64  # evaluated between two knots
+_REPORT_EVERY = 8  # points
+_PARTS = 65  # of a bracket in each round: three rounds narrow it to a 275,000th
 _ROUNDS = 3
 
-Answer = Callable[[Array], Array]
+Predict = Callable[[Array], Array]
 
 
 class Change(NamedTuple):
-    """The first value found with another label, and that label's index. The value before it differs by rounding."""
+    """The first value with another label, exact to rounding, and the index of that label."""
 
-    at: np.float32
+    value: np.float32
     label: int
 
 
 class Sweep(NamedTuple):
-    """``values`` [n] of one feature, ascending, and their ``probabilities`` [n, labels]; the nearest changes."""
+    """Ascending ``values`` [n] of one feature, their ``probabilities`` [n, labels], and the nearest label changes."""
 
     values: Array
     probabilities: Array
@@ -36,8 +36,8 @@ class Sweep(NamedTuple):
 def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
     """A feature's bounds and the quantiles of its training values between them, ascending.
 
-    Between any two of them a sweep has equally many points, so it is dense where the data are, over however many
-    decades they spread. The bounds are such that their shortest decimals are still accepted.
+    A sweep has equally many points between any two knots, so it is dense where the data are, even over many decades.
+    The bounds are rounded so that their shortest decimals are still accepted as input.
     """
     low, high = np.float32(feature.minimum), np.float32(feature.maximum)
     low = np.nextafter(low, np.float32(np.inf)) if float(str(low)) < feature.minimum else low
@@ -45,55 +45,55 @@ def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
     return np.sort(np.clip(np.array([low, *quantiles, high], np.float32), low, high))
 
 
-def sweep(answer: Answer, row: Array, feature: int, knots: Array) -> Sweep:
-    """How ``answer``, [rows, labels] for [rows, features], goes from the first to the last knot of one feature.
+def sweep(predict: Predict, row: Array, feature: int, knots: Array) -> Sweep:
+    """Vary one feature of ``row`` [features] from the first to the last knot.
 
-    ``row`` is [features]; its own value is among those told, and so are both sides of every change of the label.
-    A label that holds only between two neighbours of the 64 points between two knots is not seen.
+    ``predict`` gives probabilities [rows, labels] for [rows, features]. The row's own value and both sides of every
+    label change are reported. A label that holds only between two neighbouring points is missed.
     """
     values = _grid(knots, row[feature])
-    probabilities = answer(_varied(row, feature, values))
+    probabilities = predict(_with_values(row, feature, values))
     labels = probabilities.argmax(axis=1)
-    here = int(np.searchsorted(values, row[feature]))
-    told = _worth_telling(labels, here)
+    own = int(np.searchsorted(values, row[feature]))
+    reported = _is_reported(labels, own)
     return Sweep(
-        values[told],
-        probabilities[told],
-        _change(answer, row, feature, values[here::-1], labels[here::-1]),
-        _change(answer, row, feature, values[here:], labels[here:]),
+        values[reported],
+        probabilities[reported],
+        _change(predict, row, feature, values[own::-1], labels[own::-1]),
+        _change(predict, row, feature, values[own:], labels[own:]),
     )
 
 
 def _grid(knots: Array, value: np.float32) -> Array:
-    steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * _SCANNED + 1)
+    steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * _POINTS + 1)
     between = np.interp(steps, np.arange(len(knots)), knots).astype(np.float32)
-    return _ascending(np.append(between, value))
+    return _sorted_unique(np.append(between, value))
 
 
-def _ascending(values: Array) -> Array:
-    """The values in order, each once; `np.unique` would import another 11 ms of NumPy on the first call."""
+def _sorted_unique(values: Array) -> Array:
+    """As `np.unique`, whose first call would import another 11 ms of NumPy."""
     ordered = np.sort(values)
-    once: Array = ordered[np.append(True, ordered[1:] != ordered[:-1])]
-    return once
+    unique: Array = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    return unique
 
 
-def _varied(row: Array, feature: int, values: Array) -> Array:
+def _with_values(row: Array, feature: int, values: Array) -> Array:
     rows = np.tile(row, (len(values), 1))
     rows[:, feature] = values
     return rows
 
 
-def _worth_telling(labels: NDArray[np.intp], here: int) -> NDArray[np.bool_]:
-    told = np.zeros(len(labels), bool)
-    told[::_TOLD] = told[here] = told[-1] = True
+def _is_reported(labels: Indices, own: int) -> NDArray[np.bool_]:
+    reported = np.zeros(len(labels), bool)
+    reported[::_REPORT_EVERY] = reported[own] = reported[-1] = True
     changes = labels[1:] != labels[:-1]
-    told[1:] |= changes
-    told[:-1] |= changes
-    return told
+    reported[1:] |= changes
+    reported[:-1] |= changes
+    return reported
 
 
-def _change(answer: Answer, row: Array, feature: int, values: Array, labels: NDArray[np.intp]) -> Change | None:
-    """Where, going along ``values`` from the row's own, the label is first another one; None if it never is."""
+def _change(predict: Predict, row: Array, feature: int, values: Array, labels: Indices) -> Change | None:
+    """The first change of the label along ``values``, which begin with the row's own; None if there is none."""
     change = None
     for _ in range(_ROUNDS + 1):
         others = np.flatnonzero(labels != labels[0])
@@ -101,6 +101,6 @@ def _change(answer: Answer, row: Array, feature: int, values: Array, labels: NDA
             break
         first = others[0]
         change = Change(values[first], int(labels[first]))
-        values = np.linspace(values[first - 1], values[first], _REFINED + 1, dtype=np.float32)
-        labels = answer(_varied(row, feature, values)).argmax(axis=1)
+        values = np.linspace(values[first - 1], values[first], _PARTS + 1, dtype=np.float32)
+        labels = predict(_with_values(row, feature, values)).argmax(axis=1)
     return change

@@ -1,88 +1,87 @@
-"""One line in the log for each request, or for as many a second as are wanted."""
+"""The access log: one line for each request, or for as many a second as are wanted."""
 
 import logging
+from collections.abc import Sequence
 from math import inf
+from time import perf_counter_ns, time_ns
 from typing import Any
 
-from service.http.messages import Reply, Request
-from service.monitoring import log_format
+from service.http.context import RequestContext
+from service.monitoring.log_format import printable
 
 _log = logging.getLogger("menagerie.requests")
-_LEVELS = {500: logging.ERROR, 503: logging.WARNING}
+_LEVELS = {500: logging.ERROR, 503: logging.WARNING}  # a client's fault is none of the service's
 _SECOND = 1_000_000_000
+_FIRST_FAILURE = 400
 
 
-class Access:
-    """Tells of requests in the log: so many a second, and so many that failed, so that neither kind hides the other.
+class AccessLog:
+    """Logs up to ``rate`` successful and ``failure_rate`` failed requests a second, so that neither hides the other.
 
-    Up to a second's worth may come at once. What is left out is counted, and the next line says how many.
+    Up to a second's worth may come at once. The next line says how many were left out.
     """
 
     def __init__(self, rate: float, failure_rate: float) -> None:
-        self._answered, self._failed = _Allowance(rate), _Allowance(failure_rate)
-        self._left_out = 0  # without a lock: two threads at the very same moment may count as one
+        self._successes, self._failures = _RateLimit(rate), _RateLimit(failure_rate)
+        self._left_out = 0
 
-    def tell(self, request: Request, reply: Reply) -> None:
-        """A request was answered; neither its values nor its query is told, and its path only if it is no route."""
-        allowance = self._answered if reply.status < 400 else self._failed  # noqa: PLR2004 (no failure)
-        if not allowance.grants(request.record.laps[-1][1]):
-            self._left_out += 1
-            return
-        level = _level(reply.status)
+    def observe(self, contexts: Sequence[RequestContext]) -> None:
+        """Log completed requests: neither their values nor their query, and the path only if no route matched."""
+        for context in contexts:
+            limit = self._failures if context.status >= _FIRST_FAILURE else self._successes
+            if limit.allows(context.finished):
+                self._write(context)
+            else:
+                self._left_out += 1
+
+    def _write(self, context: RequestContext) -> None:
+        level = _LEVELS.get(context.status, logging.INFO)
         if not _log.isEnabledFor(level):
             return
-        left_out, self._left_out = self._left_out, 0
-        place = request.route or f"'{log_format.shown(request.path)}'"
-        message = f"{request.method} {place} {reply.status}"
-        told = logging.LogRecord(_log.name, level, "", 0, message, None, None)
-        told.fields = _fields(request, reply, left_out)
-        _log.handle(told)
+        path = context.route.path if context.route else f"'{printable(context.path)}'"
+        message = f"{context.method} {path} {context.status}"
+        record = logging.LogRecord(_log.name, level, "", 0, message, None, None)
+        record.created = (time_ns() - perf_counter_ns() + context.finished) / 1e9
+        record.fields = self._fields(context)
+        _log.handle(record)
+
+    def _fields(self, context: RequestContext) -> dict[str, Any]:
+        path = {"route": context.route.path} if context.route else {"path": printable(context.path)}
+        optional = {
+            "rows": context.rows,
+            "version": context.version,
+            "error": context.error,
+            "left_out": self._left_out,
+        }
+        self._left_out = 0
+        return {
+            **request_fields(context),
+            "method": context.method,
+            **path,
+            "status": context.status,
+            "duration_ms": context.duration // 1000 / 1000,
+            **{name: value for name, value in optional.items() if value},
+        }
 
 
-class _Allowance:
-    """So many lines a second."""
+class _RateLimit:
+    """Allows so many events a second."""
 
     def __init__(self, rate: float) -> None:
-        self._step = _SECOND / rate if rate else inf
-        self._due = 0.0 if rate else inf  # ns; from when on there may be another one
+        self._interval = _SECOND / rate if rate else inf
+        self._next = 0.0 if rate else inf  # ns; when another one is allowed
 
-    def grants(self, now: int) -> bool:
-        """Whether there may be another line now; then it counts."""
-        if now < self._due:
+    def allows(self, now: int) -> bool:
+        """Whether an event at ``now`` (ns) is allowed; if so, it counts."""
+        if now < self._next:
             return False
-        self._due = max(self._due, now - _SECOND) + self._step
+        self._next = max(self._next, now - _SECOND) + self._interval
         return True
 
 
-def identity(request: Request) -> dict[str, Any]:
-    """What tells this request from all others, in every line of it."""
-    record = request.record
-    told: dict[str, Any] = {"request_id": record.request_id}
-    if record.trace:
-        told |= {"trace_id": record.trace.trace_id, "span_id": record.trace.span_id}
-    return told
-
-
-def _level(status: int) -> int:
-    """A caller's fault is none of ours; that we are not ready, or overloaded, is worth a look."""
-    return _LEVELS.get(status, logging.INFO)
-
-
-def _fields(request: Request, reply: Reply, left_out: int) -> dict[str, Any]:
-    record = request.record
-    told = identity(request)
-    told["method"] = request.method
-    if request.route:
-        told["route"] = request.route
-    else:
-        told["path"] = log_format.shown(request.path)
-    told |= {"status": reply.status, "duration_ms": record.spent // 1000 / 1000}
-    if record.rows:
-        told["rows"] = record.rows
-    if record.version:
-        told["version"] = record.version
-    if record.error:
-        told["error"] = record.error
-    if left_out:
-        told["left_out"] = left_out
-    return told
+def request_fields(context: RequestContext) -> dict[str, Any]:
+    """The fields that identify a request in every log line about it."""
+    fields: dict[str, Any] = {"request_id": context.request_id}
+    if context.trace:
+        fields |= {"trace_id": context.trace.trace_id, "span_id": context.trace.span_id}
+    return fields

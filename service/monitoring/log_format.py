@@ -96,8 +96,8 @@ def tell_what_is_uncaught() -> None:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Keep from stderr what is no line of ours: LiteRT says there, past every log, that it is there."""
+def silenced_stderr() -> Iterator[None]:
+    """Discard what libraries write to stderr past every log, such as LiteRT's greeting."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
@@ -108,8 +108,8 @@ def alone() -> Iterator[None]:
         os.close(nowhere)
 
 
-def shown(text: str) -> str:
-    """What a caller wrote, such that it can stand in a line or in a span: short, and in printable ASCII."""
+def printable(text: str) -> str:
+    """A client's text as short, printable ASCII, for a log line or a span."""
     return ascii(text[:_LONGEST_SHOWN])[1:-1]
 
 

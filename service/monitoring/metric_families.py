@@ -1,6 +1,6 @@
-"""Every metric of the service: its name, its labels and what it means; docs/operations.md repeats it, a test compares.
+"""The declaration of every metric: name, labels, help text and values; a test compares it with docs/operations.md.
 
-Names are as prometheus.io/docs/practices/naming wants them. This room imports what takes 20 ms, so it is imported late.
+Names follow prometheus.io/docs/practices/naming. Importing this takes 20 ms, so it is imported at the first scrape.
 """
 
 import platform
@@ -19,56 +19,57 @@ from prometheus_client.core import (
 
 from models.manifest import Manifest
 from service.monitoring.drift.verdict import Verdict
-from service.monitoring.model_metrics import CONFIDENCES, Ledger
-from service.monitoring.request_metrics import SECONDS, Tally
-from service.monitoring.shared_counters import Memory
-from service.monitoring.worker_metrics import Vitals
+from service.monitoring.model_metrics import CONFIDENCE_BOUNDS, ModelMetrics
+from service.monitoring.request_metrics import DURATION_BOUNDS, RequestMetrics
+from service.monitoring.shared_counters import SharedCounters
+from service.monitoring.worker_metrics import WorkerMetrics
 from service.version import VERSION
 
-_NS, _MS, _PPM = 1e-9, 1e-3, 1e-6
-_ASKED = ("protocol", "route", "method")
+_NANO, _MILLI, _MICRO = 1e-9, 1e-3, 1e-6
+_ROUTE_LABELS = ("protocol", "route", "method")
 
 
-def of_the_service(memory: Memory, engine: str) -> Iterator[Metric]:
-    """What runs, since when, and what became of its workers."""
+def service_families(counters: SharedCounters, engine: str) -> Iterator[Metric]:
+    """What runs, since when, and how often workers started and ended."""
     build = {"version": VERSION, "python": platform.python_version(), "engine": engine}
     yield InfoMetricFamily("menagerie_build", "What runs.", build)
-    yield GaugeMetricFamily("menagerie_start_time_seconds", "When it was started (Unix time).", memory.made)
-    yield CounterMetricFamily("menagerie_worker_starts", "Workers that were started.", memory.lives["begun"])
+    yield GaugeMetricFamily("menagerie_start_time_seconds", "When it was started (Unix time).", counters.created)
+    yield CounterMetricFamily("menagerie_worker_starts", "Workers that were started.", counters.worker_counts["starts"])
     exits = CounterMetricFamily(
         "menagerie_worker_exits",
         "Workers that ended: as they were told to, or by a signal or a fault.",
         labels=["kind"],
     )
-    for kind in ("planned", "unplanned"):
-        exits.add_metric([kind], memory.lives[kind])
+    for planned in ("planned", "unplanned"):
+        exits.add_metric([planned], counters.worker_counts[f"{planned}_exits"])
     yield exits
 
 
-def of_answers(tally: Tally) -> Iterator[Metric]:
-    """What was asked for, what was answered, how fast."""
+def request_families(metrics: RequestMetrics) -> Iterator[Metric]:
+    """Responses by route and status, their durations, and rejections by reason."""
     requests = CounterMetricFamily(
-        "menagerie_requests", "Answers to requests, errors among them.", labels=[*_ASKED, "status"]
+        "menagerie_requests", "Answers to requests, errors among them.", labels=[*_ROUTE_LABELS, "status"]
     )
-    for asked, status, count in tally.answers():
-        requests.add_metric([*asked, str(status)], count)
+    for labels, status, count in metrics.responses():
+        requests.add_metric([*labels, str(status)], count)
     yield requests
     durations = HistogramMetricFamily(
         "menagerie_request_duration_seconds",
         "From the whole request to the answer, errors among them.",
-        labels=[*_ASKED, "status_class"],
+        labels=[*_ROUTE_LABELS, "status_class"],
     )
-    for asked, name, taken in tally.durations():
-        durations.add_metric([*asked, name], _buckets(SECONDS, taken.buckets), taken.spent * _NS)
+    for labels, status_class, times in metrics.durations():
+        buckets = _cumulative(DURATION_BOUNDS, times.buckets)
+        durations.add_metric([*labels, status_class], buckets, times.total * _NANO)
     yield durations
     rejections = CounterMetricFamily("menagerie_rejections", "Answers that are errors, by kind.", labels=["reason"])
-    for reason, count in tally.rejections().items():
+    for reason, count in metrics.rejections().items():
         rejections.add_metric([reason], count)
     yield rejections
 
 
-def of_versions(ledger: Ledger, manifest: Manifest) -> Iterator[Metric]:
-    """What each version of the network was asked and what it answered; what became of versions in the store."""
+def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric]:
+    """Rows, runs and predictions of each model version."""
     rows = CounterMetricFamily("menagerie_rows", "Rows that were predicted.", labels=["version"])
     runs = SummaryMetricFamily(
         "menagerie_inference_duration_seconds", "Time within the network, by run.", labels=["version"]
@@ -92,24 +93,26 @@ def of_versions(ledger: Ledger, manifest: Manifest) -> Iterator[Metric]:
         "When a worker last loaded a version and found it good (Unix time).",
         labels=["version"],
     )
-    for number, (fields, confident, labels, features) in ledger.all().items():
+    for number, (fields, confidence_counts, labels, features) in metrics.versions().items():
         version = str(number)
         rows.add_metric([version], fields["rows"])
-        runs.add_metric([version], fields["runs"], fields["run_ns"] * _NS)
-        confidences.add_metric([version], _buckets(CONFIDENCES, confident), fields["confidence_ppm"] * _PPM)
+        runs.add_metric([version], fields["runs"], fields["run_ns"] * _NANO)
+        confidences.add_metric(
+            [version], _cumulative(CONFIDENCE_BOUNDS, confidence_counts), fields["confidence_ppm"] * _MICRO
+        )
         for label, count in zip(manifest.labels, labels, strict=True):
             predictions.add_metric([version, label], count)
         for feature, count in zip(manifest.feature_names, features, strict=True):
             warnings.add_metric([version, feature], count)
         if fields["created_s"]:
             created.add_metric([version], fields["created_s"])
-        loaded.add_metric([version], fields["loaded_ms"] * _MS)
+        loaded.add_metric([version], fields["loaded_ms"] * _MILLI)
     yield from (rows, runs, predictions, confidences, warnings, created, loaded)
 
 
-def of_the_store(ledger: Ledger) -> Iterator[Metric]:
-    """What became of versions in the store."""
-    events = ledger.events()
+def store_families(metrics: ModelMetrics) -> Iterator[Metric]:
+    """How often versions in the store were loaded, refused, or taken over."""
+    events = metrics.events()
     loads = CounterMetricFamily(
         "menagerie_model_loads", "Versions that a worker loaded, or refused to.", labels=["outcome"]
     )
@@ -124,40 +127,40 @@ def of_the_store(ledger: Ledger) -> Iterator[Metric]:
         yield family
 
 
-_OF_A_WORKER = {
+_WORKER_GAUGES = {  # by field of `WorkerMetrics`: name, help text, unit
     "in_flight": ("requests_in_flight", "Requests beside the short way that are not answered yet.", 1),
     "queued": ("requests_queued", "Requests that wait for a thread.", 1),
     "pending_bytes": ("pending_body_bytes", "Bytes of bodies that are not answered yet.", 1),
     "connections": ("connections", "Open connections.", 1),
-    "late_us": ("event_loop_lag_seconds", "How late the event loop was, the last time that it was looked at.", 1e-6),
+    "late_us": ("event_loop_lag_seconds", "How late the event loop was, the last time that it was looked at.", _MICRO),
     "leaving": ("worker_leaving", "1 once this worker makes room for another, or ends with the service.", 1),
     "draining": ("draining", "1 once the service is about to end.", 1),
     "refused": ("model_refused_versions", "Versions in the store that are refused now.", 1),
-    "looked_ms": ("store_last_look_timestamp_seconds", "When the store was last looked at (Unix time).", _MS),
+    "looked_ms": ("store_last_look_timestamp_seconds", "When the store was last looked at (Unix time).", _MILLI),
     "resident_bytes": ("worker_resident_memory_bytes", "Resident memory, what is shared with others included.", 1),
 }
 
 
-def of_workers(vitals: Vitals) -> Iterator[Metric]:
-    """What the living workers say of themselves."""
-    living = vitals.living()
+def worker_families(metrics: WorkerMetrics) -> Iterator[Metric]:
+    """The gauges of the living workers."""
+    living = metrics.living()
     serving = GaugeMetricFamily("menagerie_workers", "Living workers by the version they serve.", labels=["version"])
-    for version, count in sorted(Counter(told["serves"] for told in living.values()).items()):
+    for version, count in sorted(Counter(values["serves"] for values in living.values()).items()):
         serving.add_metric([str(version)], count)
     yield serving
-    for field, (name, meaning, unit) in _OF_A_WORKER.items():
-        gauge = GaugeMetricFamily(f"menagerie_{name}", meaning, labels=["worker"])
-        for slot, told in living.items():
-            gauge.add_metric([str(slot)], told[field] * unit)
+    for field, (name, documentation, unit) in _WORKER_GAUGES.items():
+        gauge = GaugeMetricFamily(f"menagerie_{name}", documentation, labels=["worker"])
+        for slot, values in living.items():
+            gauge.add_metric([str(slot)], values[field] * unit)
         yield gauge
-    spent = CounterMetricFamily("menagerie_worker_cpu_seconds", "CPU time of this worker.", labels=["worker"])
-    for slot, told in living.items():
-        spent.add_metric([str(slot)], told["cpu_us"] * 1e-6)
-    yield spent
+    cpu_time = CounterMetricFamily("menagerie_worker_cpu_seconds", "CPU time of this worker.", labels=["worker"])
+    for slot, values in living.items():
+        cpu_time.add_metric([str(slot)], values["cpu_us"] * _MICRO)
+    yield cpu_time
 
 
-def of_drift(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
-    """How the last rows of each version look beside its training rows; no index where there are too few to say."""
+def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
+    """The drift of each version; no index where there are too few rows."""
     features = GaugeMetricFamily(
         "menagerie_drift_psi",
         "Population stability index of a feature's last values against the training rows.",
@@ -176,7 +179,7 @@ def of_drift(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
         "menagerie_drift_alarm", "1 if a feature or the labels have shifted: /drift says which.", labels=["version"]
     )
     for verdict in verdicts:
-        version = str(verdict.model.number)
+        version = str(verdict.model.version)
         for feature, judged in verdict.features.items():
             if verdict.says_of(judged):
                 features.add_metric([version, feature], judged.psi)
@@ -188,7 +191,7 @@ def of_drift(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     yield from (features, labels, refused, rows, alarm)
 
 
-def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Cumulated; the last count is of what is beyond all bounds."""
+def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """Cumulative buckets; the last count is of values above all bounds."""
     names = [*map(str, bounds), "+Inf"]
     return list(zip(names, accumulate(counts), strict=True))

@@ -1,10 +1,10 @@
-"""``GET /metrics``: what there is to be told, as Prometheus reads it. Whichever worker is asked answers for all."""
+"""GET /metrics for Prometheus. Whichever worker is asked answers for all of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from service.http.messages import Reply, Request, Route
+from service.http.messages import Request, Response
+from service.http.routing import Declare, Protocol
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -12,29 +12,38 @@ if TYPE_CHECKING:
 Collect = Callable[[], Iterable["Metric"]]
 
 _OPENMETRICS = "application/openmetrics-text"
+_declare = Declare(Protocol.SERVICE)
 
 
-def routes(collects: Sequence[Collect]) -> list[Route]:
-    """``GET /metrics`` of what these collect. The event loop answers, as it must where all threads are busy."""
-    return [Route("GET", "/metrics", partial(_answer, _All(collects)), hot=True)]
+class Metrics:
+    """``collect`` yields the metrics of each part of the service; ``flush`` brings their counts up to date."""
 
+    def __init__(self, collectors: Sequence[Collect], flush: Callable[[], None]) -> None:
+        self._collectors = collectors
+        self._flush = flush
 
-class _All:
-    def __init__(self, collects: Sequence[Collect]) -> None:
-        self._collects = collects
+    @_declare(
+        "GET",
+        "/metrics",
+        "metrics",
+        "What is counted, for Prometheus",
+        {"text/plain": ["string"], _OPENMETRICS: ["string"]},
+        description="In OpenMetrics where `Accept` names it. Whichever worker is asked answers for all of them.",
+        on_event_loop=True,  # where it is answered even if all threads are busy
+    )
+    def metrics(self, request: Request) -> Response:
+        # Imported at first use: it takes 20 ms, for which no start should wait.
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+        from prometheus_client.openmetrics import exposition as openmetrics
+
+        self._flush()
+        # Not by the library's own choice, which repeats whatever version the client asks for.
+        if _OPENMETRICS in request.headers.get("accept", ""):
+            rendered: bytes = openmetrics.generate_latest(self)  # type: ignore[no-untyped-call]
+            return Response(200, rendered, openmetrics.CONTENT_TYPE_LATEST)
+        return Response(200, generate_latest(self), CONTENT_TYPE_PLAIN_0_0_4)
 
     def collect(self) -> Iterator["Metric"]:
-        for collect in self._collects:
+        """All metrics, as the library's collectors give them."""
+        for collect in self._collectors:
             yield from collect()
-
-
-def _answer(told: _All, request: Request) -> Reply:
-    # Imported at first use: it takes 20 ms, which no start should wait for.
-    from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
-    from prometheus_client.openmetrics import exposition as openmetrics
-
-    # Not by the library's own choice, which repeats whatever version it is asked for.
-    if _OPENMETRICS in request.headers.get("accept", ""):
-        rendered: bytes = openmetrics.generate_latest(told)  # type: ignore[no-untyped-call]
-        return Reply(200, rendered, openmetrics.CONTENT_TYPE_LATEST)
-    return Reply(200, generate_latest(told), CONTENT_TYPE_PLAIN_0_0_4)

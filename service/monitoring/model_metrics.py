@@ -1,35 +1,35 @@
-"""What each version of the network was asked, how long it took and what it answered, summed over all workers."""
+"""Counts of what each model version was asked and what it predicted, summed over all workers."""
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 
-from models.manifest import Manifest
-from service.http.context import Array, Places
-from service.http.messages import Handler, Reply, Request
-from service.inference.ranges import Ranges
-from service.monitoring.shared_counters import Block, Cells, Memory
+from service.http.context import RequestContext
+from service.inference.registry import Event, Registry
+from service.monitoring.shared_counters import Cells, SharedCounters
+from service.prediction import Prediction
 
-CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)  # upper bounds
-_BOUNDS: list[float] = np.array(CONFIDENCES, np.float32).tolist()  # so that what a caller reads as 0.3 is not beyond it
+CONFIDENCE_BOUNDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
+_BOUNDS: list[float] = np.array(CONFIDENCE_BOUNDS, np.float32).tolist()  # what clients read as 0.3 belongs below 0.3
 EVENTS = ("loaded", "refused", "forward", "back")
-_PLACES = 16  # versions that one process counts at once; for one more, the lowest is forgotten
-_LATEST = ("version", "created_s", "loaded_ms", "last_ms")  # of these the greatest is told, not the sum
-_SUMMED = ("successes", "success_ns", "failures", "failure_ns", "runs", "run_ns", "confidence_ppm")
-_FIELDS = (*_LATEST, *_SUMMED)
+_MAX_VERSIONS = 16  # that one process counts at a time; one more replaces the lowest
+_GAUGES = ("version", "created_s", "loaded_ms", "last_ms")  # the maximum over all workers counts, not the sum
+_SUMS = ("successes", "success_ns", "failures", "failure_ns", "runs", "run_ns", "confidence_ppm")
+_FIELDS = (*_GAUGES, *_SUMS)
 _VERSION, _CREATED, _LOADED, _LAST, _SUCCESS, _, _FAILURE, _, _RUNS, _RUN_NS, _CONFIDENCE = range(len(_FIELDS))
-_CONFIDENCES_AT = len(_FIELDS)
-_LABELS_AT = _CONFIDENCES_AT + len(CONFIDENCES) + 1
+_CONFIDENCES = len(_FIELDS)  # where the histogram begins
+_LABELS = _CONFIDENCES + len(CONFIDENCE_BOUNDS) + 1
 
 Amounts = Iterable[tuple[int, int]]  # what to add to which field
 
 
 class Counts(NamedTuple):
-    """What was counted of a version: the fields by name, the rows by confidence, label and feature out of range."""
+    """The counts of a version: fields by name; rows by bucket of confidence, by label, and by out-of-range feature."""
 
     fields: dict[str, int]
     confidences: list[int]
@@ -37,158 +37,125 @@ class Counts(NamedTuple):
     features: list[int]
 
 
-class Ledger:
-    """Counts of every version that a process has loaded."""
+class ModelMetrics:
+    """Counts for every version; all have the labels and features of the versions in ``registry``."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._events = memory.block(len(EVENTS))
-        self._versions: Block | None = None
-        self._size = self._features_at = 0
-        self._places: dict[tuple[int, int], int] = {}
+    def __init__(self, counters: SharedCounters, registry: Registry) -> None:
+        manifest = registry.current.model.manifest
+        self._counters = counters
+        self._features = _LABELS + len(manifest.labels)  # where the counts of out-of-range values begin
+        self._size = self._features + len(manifest.features)
+        self._events = counters.block(len(EVENTS))
+        self._versions = counters.block(_MAX_VERSIONS * self._size)
+        self._starts: dict[tuple[int, int], int] = {}
+        for event in registry.startup_events:
+            self.count_event(event)
 
-    def of(self, manifest: Manifest) -> "Statistics":
-        """The counts of one version. All that are ever asked have as many labels and features as the first."""
-        if not self._versions:
-            self._features_at = _LABELS_AT + len(manifest.labels)
-            self._size = self._features_at + len(manifest.features)
-            self._versions = self._memory.block(_PLACES * self._size)
-        return Statistics(self, manifest)
+    def observe(self, contexts: Sequence[RequestContext]) -> None:
+        """Count completed requests; those on inference routes also as successes and failures."""
+        amounts: dict[int, Counter[int]] = {}
+        for context in contexts:
+            if context.version is None:
+                continue
+            counts = amounts.setdefault(context.version, Counter())
+            if context.route and context.route.inference:
+                outcome = _FAILURE if context.error else _SUCCESS
+                counts[outcome] += 1
+                counts[outcome + 1] += context.duration
+            if context.prediction:
+                counts[_RUNS] += 1
+                counts[_RUN_NS] += context.stage_duration("infer")
+                self._count_rows(context.prediction, counts)
+        for version, counts in amounts.items():
+            self._add(version, counts.items(), ((_LAST, _now_ms()),) if counts[_RUNS] else ())
 
-    def add(self, version: int, amounts: Amounts = (), latest: Amounts = ()) -> None:
-        """Add to some fields of a version, and write others."""
-        cells = self._memory.cells
-        with self._memory.lock:
-            start = self._places.get((self._memory.base, version), -1)
-            if start < 0:
-                start = self._place(version)
-            for field, amount in amounts:
-                cells[start + field] += amount
-            for field, value in latest:
-                cells[start + field] = value
-
-    def tell(self, event: str) -> None:
-        """Count what became of a version in the store."""
-        with self._memory.lock:
-            self._memory.cells[self._events.mine + EVENTS.index(event)] += 1
+    def count_event(self, event: Event) -> None:
+        """Count what happened to a version in the store; note the time if it was loaded."""
+        with self._counters.lock:
+            self._counters.cells[self._events.start_here + EVENTS.index(event.name)] += 1
+        if event.name == "loaded" and event.model:
+            manifest = event.model.manifest
+            self._add(manifest.version, (), ((_CREATED, _unix_time(manifest.training.created)), (_LOADED, _now_ms())))
 
     def events(self) -> dict[str, int]:
-        """How often each was told of."""
+        """The number of events by name."""
         return dict(zip(EVENTS, self._events.sums().tolist(), strict=True))
 
-    def all(self) -> dict[int, Counts]:
-        """What was counted of every version over all workers."""
-        if not self._versions:
-            return {}
-        places = self._versions.of(self._memory.used).reshape(-1, self._size)
-        numbers = sorted({*places[:, _VERSION].tolist()} - {0})
-        return {number: self._merged(places[places[:, _VERSION] == number]) for number in numbers}
+    def versions(self) -> dict[int, Counts]:
+        """The counts of every version, over all workers."""
+        blocks = self._versions.of(self._counters.used).reshape(-1, self._size)
+        numbers = sorted({*blocks[:, _VERSION].tolist()} - {0})
+        return {number: self._merge(blocks[blocks[:, _VERSION] == number]) for number in numbers}
 
-    def _merged(self, places: Cells) -> Counts:
-        """One version's ``places`` [places, fields]: summed, or the latest."""
-        told = [*places[:, :_SUCCESS].max(axis=0).tolist(), *places[:, _SUCCESS:].sum(axis=0).tolist()]
-        at = self._features_at
-        labels = told[_LABELS_AT:at]
-        fields = dict(zip(_FIELDS, told, strict=False)) | {"rows": sum(labels)}
-        return Counts(fields, told[_CONFIDENCES_AT:_LABELS_AT], labels, told[at:])
+    def totals(self, version: int) -> dict[str, int]:
+        """The fields of one version: requests, rows and runs, times in ns, the last run in ms; 0 if never counted."""
+        counts = self.versions().get(version)
+        return counts.fields if counts else dict.fromkeys([*_FIELDS, "rows"], 0)
 
-    def _place(self, version: int) -> int:
-        """Where this process counts a version: where it or another before it in this slot has done so, or anew."""
-        assert self._versions  # noqa: S101 (there is no version that `of` was not asked for)
-        cells, size, base = self._memory.cells, self._size, self._memory.base
-        starts = range(self._versions.mine, self._versions.mine + _PLACES * size, size)
-        there = [start for start in starts if cells[start] == version]
-        start = there[0] if there else min(starts, key=lambda start: cells[start])
-        if not there:
-            self._places.pop((base, cells[start]), None)
+    def _count_rows(self, prediction: Prediction, counts: Counter[int]) -> None:
+        """Count the rows of one run by label and by confidence, and its out-of-range values by feature."""
+        if len(prediction.rows) == 1:  # this costs less than NumPy's calls
+            label = prediction.labels[0]
+            confidence = float(prediction.probabilities[0, label])
+            counts[_CONFIDENCE] += int(confidence * 1e6)
+            counts[_CONFIDENCES + bisect_left(_BOUNDS, confidence)] += 1
+            counts[_LABELS + label] += 1
+            for feature in prediction.out_of_range:
+                counts[self._features + feature] += 1
+            return
+        confidences = prediction.probabilities.max(axis=1)
+        counts[_CONFIDENCE] += int(confidences.sum(dtype=np.float64) * 1e6)
+        features = np.asarray(prediction.out_of_range, np.intp) % prediction.rows.shape[1]
+        groups = (
+            (_CONFIDENCES, np.searchsorted(_BOUNDS, confidences)),
+            (_LABELS, prediction.labels),
+            (self._features, features),
+        )
+        for start, indices in groups:
+            for index, count in enumerate(np.bincount(indices).tolist()):
+                counts[start + index] += count
+
+    def _add(self, version: int, amounts: Amounts, gauges: Amounts) -> None:
+        """Add to some fields of a version, and set others."""
+        counters = self._counters
+        with counters.lock:
+            start = self._starts.get((counters.base, version), -1)
+            if start < 0:
+                start = self._allocate(version)
+            for field, amount in amounts:
+                counters.cells[start + field] += amount
+            for field, value in gauges:
+                counters.cells[start + field] = value
+
+    def _allocate(self, version: int) -> int:
+        """Where this process counts a version: where an earlier process in this slot did, or in place of the lowest."""
+        cells, size, base = self._counters.cells, self._size, self._counters.base
+        first = self._versions.start_here
+        starts = range(first, first + _MAX_VERSIONS * size, size)
+        existing = [start for start in starts if cells[start] == version]
+        start = existing[0] if existing else min(starts, key=lambda start: cells[start])
+        if not existing:
+            self._starts.pop((base, cells[start]), None)
             cells[start : start + size] = memoryview(bytes(8 * size)).cast("q")
             cells[start] = version
-        self._places[base, version] = start
+        self._starts[base, version] = start
         return start
+
+    def _merge(self, blocks: Cells) -> Counts:
+        """The counts of one version from its ``blocks`` [processes, fields]: summed, or the maximum of gauges."""
+        totals = [*blocks[:, :_SUCCESS].max(axis=0).tolist(), *blocks[:, _SUCCESS:].sum(axis=0).tolist()]
+        labels = totals[_LABELS : self._features]
+        fields = dict(zip(_FIELDS, totals, strict=False)) | {"rows": sum(labels)}
+        return Counts(fields, totals[_CONFIDENCES:_LABELS], labels, totals[self._features :])
 
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _unix(moment: str) -> int:
-    """Seconds, or 0 if it is no moment: a manifest says what it likes there."""
+def _unix_time(timestamp: str) -> int:
+    """Seconds since 1970, or 0 if a manifest's timestamp can't be read."""
     try:
-        return int(datetime.fromisoformat(moment).timestamp())
+        return int(datetime.fromisoformat(timestamp).timestamp())
     except (ValueError, OverflowError):
         return 0
-
-
-class Statistics:
-    """The counts of one version."""
-
-    def __init__(self, ledger: Ledger, manifest: Manifest) -> None:
-        self._ledger = ledger
-        self._version = manifest.version
-        self._created = _unix(manifest.training.created)
-        self.ranges = Ranges(manifest)
-        self._features_at = _LABELS_AT + len(manifest.labels)
-
-    def loaded(self) -> None:
-        """Note that the version was loaded, now."""
-        self._ledger.add(self._version, latest=((_CREATED, self._created), (_LOADED, _now_ms())))
-        self._ledger.tell("loaded")
-
-    def counted(self, handler: Handler) -> Handler:
-        """The handler, its successes and failures counted and timed."""
-
-        def answer(request: Request) -> Reply:
-            started = time.perf_counter_ns()
-            field = _FAILURE
-            try:
-                reply = handler(request)
-                field = _SUCCESS
-                return reply
-            finally:
-                self._ledger.add(self._version, ((field, 1), (field + 1, time.perf_counter_ns() - started)))
-
-        return answer
-
-    def ran(self, rows: Array, probabilities: Array, nanoseconds: int) -> Places:
-        """Count one run of the network, now: ``rows`` [rows, features], ``probabilities`` [rows, labels].
-
-        What comes back are the values that no training row of the answer had.
-        """
-        amounts, unlike = (self._one if len(rows) == 1 else self._many)(rows, probabilities)
-        self._ledger.add(self._version, [(_RUNS, 1), (_RUN_NS, nanoseconds), *amounts], [(_LAST, _now_ms())])
-        return unlike
-
-    def totals(self) -> dict[str, int]:
-        """Requests, rows, runs, times in ns, the last run in ms; 0 of what was never counted."""
-        found = self._ledger.all().get(self._version)
-        return found.fields if found else dict.fromkeys([*_FIELDS, "rows"], 0)
-
-    def _one(self, rows: Array, probabilities: Array) -> tuple[Amounts, Places]:
-        """As `_many`, for one row: this costs less than NumPy's calls."""
-        answer = probabilities[0].tolist()
-        confidence = max(answer)
-        label = answer.index(confidence)
-        unlike = self.ranges.outside_one(rows[0].tolist(), label)
-        amounts = [
-            (_CONFIDENCE, int(confidence * 1e6)),
-            (_CONFIDENCES_AT + bisect_left(_BOUNDS, confidence), 1),
-            (_LABELS_AT + label, 1),
-        ]
-        if unlike:
-            amounts += [(self._features_at + index, 1) for index in unlike]
-        return amounts, unlike
-
-    def _many(self, rows: Array, probabilities: Array) -> tuple[Amounts, Places]:
-        """What to add for labels, for confidences and for values that no training row of the label had: those too."""
-        labels = probabilities.argmax(axis=1)
-        confidences = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
-        unlike = self.ranges.outside(rows, labels)
-        found = (
-            (_CONFIDENCES_AT, np.searchsorted(_BOUNDS, confidences)),
-            (_LABELS_AT, labels),
-            (self._features_at, unlike % rows.shape[1]),
-        )
-        amounts = [
-            (start + index, count) for start, kind in found for index, count in enumerate(np.bincount(kind).tolist())
-        ]
-        return [(_CONFIDENCE, int(confidences.sum(dtype=np.float64) * 1e6)), *amounts], unlike

@@ -1,21 +1,20 @@
-"""Where a request's time went, for whoever asked: the header ``Server-Timing`` (W3C), in milliseconds."""
+"""The Server-Timing field (W3C): the duration of each stage of a request in milliseconds."""
 
-from service.http.context import Record
+from service.http.context import RequestContext
 
-_MOST = 1000
-_SHOWN = [f"{microseconds / 1000:.3f}" for microseconds in range(_MOST)]  # making them anew took 2.5 us a request
-
-
-def header(record: Record) -> str:
-    """The stages of a request, each with what it took, and all of it: ``admit;dur=0.012, …, total;dur=0.090``."""
-    told, before = "", record.started
-    for stage, at in record.laps:
-        spent = (at - before) // 1000
-        told += f"{stage};dur={_SHOWN[spent] if spent < _MOST else _long(spent)}, "
-        before = at
-    spent = (before - record.started) // 1000
-    return f"{told}total;dur={_SHOWN[spent] if spent < _MOST else _long(spent)}"
+_CACHED = 1000
+_MILLISECONDS = [f"{microseconds / 1000:.3f}" for microseconds in range(_CACHED)]  # formatting takes 2.5 us a request
 
 
-def _long(microseconds: int) -> str:
-    return f"{microseconds / 1000:.3f}"
+def header(context: RequestContext) -> str:
+    """The field's value: ``admit;dur=0.012, ..., total;dur=0.090``."""
+    value, start = "", context.started
+    for stage, end in context.stages:
+        value += f"{stage};dur={_milliseconds(end - start)}, "
+        start = end
+    return f"{value}total;dur={_milliseconds(start - context.started)}"
+
+
+def _milliseconds(nanoseconds: int) -> str:
+    microseconds = nanoseconds // 1000
+    return _MILLISECONDS[microseconds] if microseconds < _CACHED else f"{microseconds / 1000:.3f}"

@@ -1,8 +1,8 @@
-"""Memory that a master shares with its workers: what they count outlives them, what they are ends with them.
+"""Counters in memory that a master process shares with its workers, so that they survive a worker.
 
-Each process writes to a slot of its own, so that none waits for another and nothing is lost or counted twice; who reads
-adds up all slots. The slot of a worker that has ended goes to a later one, who adds to what stands there. There is no
-file, and what nobody has written to takes no memory.
+Each process writes to a slot of its own: none waits for another, and nothing is lost or counted twice. A reader sums
+all slots. The slot of a worker that has ended goes to a later one, which adds to what is there. There is no file, and
+pages that nobody has written to take no memory.
 """
 
 import mmap
@@ -22,38 +22,39 @@ from service.http.errors import StartupError
 
 Cells = NDArray[np.int64]
 
-_SLOTS = 256  # the first is the master's, or that of a process which is the only one
+_SLOTS = 256  # the first is that of the master, or of a process without workers
 _CELLS = 1 << 16  # of 8 bytes, in each slot
-_LAYOUT, _ALIVE, _LEAVES, _BEGUN, _PLANNED, _UNPLANNED = range(6)  # the last three in the first slot's entry only
-_ENTRY = 8  # cells for each slot in the directory, which stands before all slots
+_LAYOUT, _ALIVE, _PLANNED_EXIT, _STARTS, _PLANNED_EXITS, _UNPLANNED_EXITS = range(6)  # the last three in slot 0 only
+_ENTRY = 8  # cells of each slot in the directory, which precedes the slots
 
 
-class Memory:
-    """Made before the workers are; each of them lays it out in the same way.
+class SharedCounters:
+    """Created before the workers are; each of them allocates the same blocks in the same order.
 
-    ``cells`` are those of all slots, ``slots`` the same as [slots, cells]; this process's own begin at ``base``. Its
-    threads share them, so whoever adds holds the ``lock``.
+    ``cells`` are those of all slots, ``slots`` the same as [slots, cells]; this process's own begin at ``base``.
+    Threads share them: hold the ``lock`` to add. ``lock_file`` is a file descriptor for locks that end with their
+    holder.
     """
 
     def __init__(self) -> None:
-        shared = mmap.mmap(-1, _SLOTS * (_ENTRY + _CELLS) * 8)
-        self.cells = memoryview(shared).cast("q")[_SLOTS * _ENTRY :]
+        memory = mmap.mmap(-1, _SLOTS * (_ENTRY + _CELLS) * 8)
+        self.cells = memoryview(memory).cast("q")[_SLOTS * _ENTRY :]
         self.lock = threading.Lock()
-        whole = np.frombuffer(shared, np.int64)
-        self._directory = whole[: _SLOTS * _ENTRY].reshape(_SLOTS, _ENTRY)
-        self.slots = whole[_SLOTS * _ENTRY :].reshape(_SLOTS, _CELLS)
-        self._taken = {0}
-        self.made = time.time()
-        self.file = _nameless()  # for whoever needs a lock that ends with its holder
-        weakref.finalize(self, os.close, self.file)
+        array = np.frombuffer(memory, np.int64)
+        self._directory = array[: _SLOTS * _ENTRY].reshape(_SLOTS, _ENTRY)
+        self.slots = array[_SLOTS * _ENTRY :].reshape(_SLOTS, _CELLS)
+        self._allocated = {0}
+        self.created = time.time()
+        self.lock_file = _anonymous_file()
+        weakref.finalize(self, os.close, self.lock_file)
         self._end, self._layout = 0, 1
         self.slot = self.base = 0
 
     def block(self, size: int) -> "Block":
-        """Room for ``size`` numbers in every slot.
+        """Allocate ``size`` cells in every slot.
 
         Raises:
-            StartupError: there is not so much room.
+            StartupError: a slot has no room for them.
         """
         start, self._end = self._end, self._end + size
         if self._end > _CELLS:
@@ -61,81 +62,82 @@ class Memory:
         self._layout = crc32(b"%d," % size, self._layout)
         return Block(self, start, size)
 
-    def take(self) -> int:
-        """A slot for a worker that is about to begin; called in the master."""
-        slot = min(set(range(_SLOTS)) - self._taken, default=_SLOTS - 1)
-        self._taken.add(slot)
-        self._directory[slot, [_ALIVE, _LEAVES]] = 0
-        self._directory[0, _BEGUN] += 1
+    def allocate_slot(self) -> int:
+        """A slot for a worker that is about to start; called in the master."""
+        slot = min(set(range(_SLOTS)) - self._allocated, default=_SLOTS - 1)
+        self._allocated.add(slot)
+        self._directory[slot, [_ALIVE, _PLANNED_EXIT]] = 0
+        self._directory[0, _STARTS] += 1
         return slot
 
-    def free(self, slot: int) -> None:
-        """The worker has ended: what it counted stays; called in the master."""
-        self._directory[0, _PLANNED if self._directory[slot, _LEAVES] else _UNPLANNED] += 1
+    def release_slot(self, slot: int) -> None:
+        """The worker has ended; its counts stay. Called in the master."""
+        self._directory[0, _PLANNED_EXITS if self._directory[slot, _PLANNED_EXIT] else _UNPLANNED_EXITS] += 1
         self._directory[slot, _ALIVE] = 0
-        self._taken.discard(slot)
+        self._allocated.discard(slot)
 
-    def claim(self, slot: int) -> None:
-        """Write there from now on; what was counted in another layout (another model's) cannot be added to."""
+    def use_slot(self, slot: int) -> None:
+        """Write to this slot from now on; counts of another layout (of another model) are dropped."""
         if self._directory[slot, _LAYOUT] not in (0, self._layout):
             self.slots[slot] = 0
         self._directory[slot, _LAYOUT] = self._layout
         self.slot, self.base = slot, slot * _CELLS
 
-    def live(self) -> None:
-        """What this worker says of itself can be read."""
+    def mark_alive(self) -> None:
+        """Let this worker's gauges be read."""
         self._directory[self.slot, _ALIVE] = 1
 
-    def leave(self) -> None:
-        """Say that this worker ends because it should."""
-        self._directory[self.slot, _LEAVES] = 1
+    def mark_planned_exit(self) -> None:
+        """Note that this worker is about to end as it was told to."""
+        self._directory[self.slot, _PLANNED_EXIT] = 1
 
     @property
     def living(self) -> list[int]:
-        """The slots of the workers that live and have said something of themselves."""
+        """The slots of the living workers whose gauges can be read."""
         alive: list[int] = np.flatnonzero(self._directory[:, _ALIVE]).tolist()
         return alive
 
     @property
-    def lives(self) -> dict[str, int]:
-        """How many workers have begun, have ended because they should, and otherwise."""
-        begun, planned, unplanned = self._directory[0, [_BEGUN, _PLANNED, _UNPLANNED]].tolist()
-        return {"begun": begun, "planned": planned, "unplanned": unplanned}
+    def worker_counts(self) -> dict[str, int]:
+        """How many workers were started, ended as they were told to, and ended otherwise."""
+        names = ("starts", "planned_exits", "unplanned_exits")
+        counts = self._directory[0, [_STARTS, _PLANNED_EXITS, _UNPLANNED_EXITS]].tolist()
+        return dict(zip(names, counts, strict=True))
 
     @property
     def used(self) -> list[int]:
-        """The slots with counts in them: of the living, of the dead, and the first, which nobody needs to claim."""
+        """The slots with counts: those of workers, living or not, and the first."""
         used = self._directory[:, _LAYOUT] == self._layout
         used[0] = True
-        found: list[int] = np.flatnonzero(used).tolist()
-        return found
+        slots: list[int] = np.flatnonzero(used).tolist()
+        return slots
 
 
 class Block:
-    """So many numbers in every slot."""
+    """Cells at the same position in every slot."""
 
-    def __init__(self, memory: Memory, start: int, size: int) -> None:
-        self._memory = memory
-        self.start = start
+    def __init__(self, counters: SharedCounters, start: int, size: int) -> None:
+        self._counters = counters
+        self._start = start
         self._size = size
 
     @property
-    def mine(self) -> int:
-        """Where in ``Memory.cells`` this process's own begin."""
-        return self._memory.base + self.start
+    def start_here(self) -> int:
+        """The position of this process's own cells in ``SharedCounters.cells``."""
+        return self._counters.base + self._start
 
     def of(self, slots: list[int]) -> Cells:
-        """What stands in some slots, [slots, size]."""
-        return self._memory.slots[slots, self.start : self.start + self._size]
+        """The cells of some slots, [slots, size]."""
+        return self._counters.slots[slots, self._start : self._start + self._size]
 
     def sums(self) -> Cells:
-        """Over all processes that there are or were, [size]."""
-        sums: Cells = self.of(self._memory.used).sum(axis=0)
+        """The sums over all processes, living or not, [size]."""
+        sums: Cells = self.of(self._counters.used).sum(axis=0)
         return sums
 
 
-def _nameless() -> int:
-    """A file without a name, in memory where the system can."""
+def _anonymous_file() -> int:
+    """The descriptor of a file without a name, in memory where the system has such files."""
     if sys.platform == "linux":
         return os.memfd_create("menagerie")
     with tempfile.TemporaryFile() as file:
@@ -143,6 +145,6 @@ def _nameless() -> int:
 
 
 @cache
-def shared() -> Memory:
-    """The memory of this process and of all that it forks from now on."""
-    return Memory()
+def shared_counters() -> SharedCounters:
+    """The counters of this process and of all processes that it forks from now on."""
+    return SharedCounters()

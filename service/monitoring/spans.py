@@ -1,34 +1,36 @@
-"""What tracing sees of a request: OpenTelemetry spans, if its endpoint is set and the extra ``otel`` is installed.
+"""OpenTelemetry spans, if OpenTelemetry's endpoint is set and the extra ``otel`` is installed.
 
-The server's span begins with the request and ends with its answer; each stage is a child, made afterwards from the
-record's times. They are sent in batches from a thread. Everything else is set up by OpenTelemetry's own variables:
+The server's span lasts from the request to its response; each stage is a child, made afterwards from the context's
+times. A thread sends them in batches. Everything else is configured by OpenTelemetry's own variables:
 ``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER`` and so on.
 """
 
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from time import perf_counter_ns, time_ns
 from typing import Any
 
-from service.http.context import Trace
-from service.http.messages import Reply, Request
-from service.monitoring import log_format, trace_context
+from service.http.context import RequestContext, TraceContext
+from service.http.messages import Request
+from service.monitoring import trace_context
+from service.monitoring.log_format import printable
 from service.version import VERSION
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
+_FIRST_SERVER_ERROR = 500
 _log = logging.getLogger("menagerie")
 
 
-def wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether spans are to be sent, by OpenTelemetry's own variables, and can be."""
-    told = any(environment.get(name) for name in _ENDPOINTS)
-    off = (
+def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether OpenTelemetry's own variables ask for spans, and its packages are installed."""
+    has_endpoint = any(environment.get(name) for name in _ENDPOINTS)
+    is_disabled = (
         environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none"
     )
-    if not told or off:
+    if not has_endpoint or is_disabled:
         return False
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
@@ -40,7 +42,7 @@ def wanted(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 class Spans:
-    """The spans of one process: none before `start`, none after `close`."""
+    """Sends the spans of one process, from `start` to `close`."""
 
     def __init__(self) -> None:
         self._provider: Any = None
@@ -48,7 +50,7 @@ class Spans:
         self._scheme = ""
 
     def start(self, scheme: str) -> None:
-        """Begin to send, by a thread of this process: call it after the fork. ``scheme`` is what the service speaks."""
+        """Start the thread that sends; call it after the fork. ``scheme`` is ``http`` or ``https``."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
@@ -61,84 +63,85 @@ class Spans:
         self._scheme = scheme
         self._tracer = self._provider.get_tracer("menagerie", VERSION)
 
-    def begin(self, request: Request) -> Trace | None:
-        """The server's span of a request, a child of the caller's if there is one."""
+    def begin(self, request: Request) -> TraceContext | None:
+        """Start the server's span of a request, as a child of the client's if there is one."""
         if not self._tracer:
-            return trace_context.take_over(request)
+            return trace_context.continue_trace(request)
         from opentelemetry.trace import SpanKind
 
         span = self._tracer.start_span(
-            _name(request), _context(request), SpanKind.SERVER, start_time=request.record.started + _offset()
+            _name(request), _parent_context(request), SpanKind.SERVER, start_time=request.context.started + _offset()
         )
-        own = span.get_span_context()
-        return Trace(f"{own.trace_id:032x}", f"{own.span_id:016x}", bool(own.trace_flags.sampled), span)
+        ids = span.get_span_context()
+        return TraceContext(f"{ids.trace_id:032x}", f"{ids.span_id:016x}", bool(ids.trace_flags.sampled), span)
 
-    def tell(self, request: Request, reply: Reply) -> None:
-        """End a request's span, with a child for each stage."""
-        record = request.record
-        if not record.trace or not record.trace.sampled or not record.trace.span:
-            return
+    def observe(self, contexts: Sequence[RequestContext]) -> None:
+        """End the spans of completed requests, each with a child for each stage."""
+        offset = _offset()
+        for context in contexts:
+            if context.trace and context.trace.is_sampled and context.trace.span:
+                self._end(context, context.trace.span, offset)
+
+    def _end(self, context: RequestContext, span: Any, offset: int) -> None:
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
-        span, offset = record.trace.span, _offset()
-        span.set_attributes(_attributes(request, reply) | {"url.scheme": self._scheme})
-        if reply.status >= 500:  # noqa: PLR2004 (a server's span is none of a failure if the caller is at fault)
+        span.set_attributes(_attributes(context) | {"url.scheme": self._scheme})
+        if context.status >= _FIRST_SERVER_ERROR:  # a client error is no failure of the server's span
             span.set_status(Status(StatusCode.ERROR))
-        inside, before = set_span_in_context(span), record.started
-        for stage, at in record.laps:
-            self._tracer.start_span(stage, inside, start_time=before + offset).end(at + offset)
-            before = at
-        span.end(before + offset)
+        parent, start = set_span_in_context(span), context.started
+        for stage, end in context.stages:
+            self._tracer.start_span(stage, parent, start_time=start + offset).end(end + offset)
+            start = end
+        span.end(start + offset)
 
     def close(self, seconds: float) -> None:
-        """Send what is left, for so long at most; whoever takes spans must not hold up the end."""
+        """Send what is left within some seconds; a slow collector must not delay the end of the process."""
         if not self._provider:
             return
-        sending = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
-        sending.start()
-        sending.join(seconds)
-        if sending.is_alive():
+        sender = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        sender.start()
+        sender.join(seconds)
+        if sender.is_alive():
             _log.warning("the last spans are lost: they were not taken within %g s", seconds)
 
 
 def _offset() -> int:
-    """From `perf_counter_ns` to ns since 1970."""
+    """What to add to ``perf_counter_ns`` for ns since 1970."""
     return time_ns() - perf_counter_ns()
 
 
 def _name(request: Request) -> str:
     method = request.method if request.method in _METHODS else "HTTP"
-    return f"{method} {request.route}" if request.route else method
+    return f"{method} {request.route.path}" if request.route else method
 
 
-def _context(request: Request) -> Any:
-    """OpenTelemetry's context of the caller's span; an empty one, in which a new trace begins, if there is none."""
+def _parent_context(request: Request) -> Any:
+    """OpenTelemetry's context of the client's span; an empty one, which begins a new trace, if there is none."""
     from opentelemetry.context import Context
     from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, TraceState, set_span_in_context
 
-    asking = trace_context.parent(request.headers.get("traceparent", ""))
-    if not asking:
+    client = trace_context.parse(request.headers.get("traceparent", ""))
+    if not client:
         return Context()
     state = TraceState.from_header([request.headers.get("tracestate", "")])
-    flags = TraceFlags(asking.sampled)
+    flags = TraceFlags(client.is_sampled)
     parent = SpanContext(
-        int(asking.trace_id, 16), int(asking.span_id, 16), is_remote=True, trace_flags=flags, trace_state=state
+        int(client.trace_id, 16), int(client.span_id, 16), is_remote=True, trace_flags=flags, trace_state=state
     )
     return set_span_in_context(NonRecordingSpan(parent), Context())
 
 
-def _attributes(request: Request, reply: Reply) -> dict[str, Any]:
-    """By OpenTelemetry's conventions for HTTP, and of our own; nothing of what was in the request."""
-    record = request.record
-    told = {
-        "http.request.method": request.method if request.method in _METHODS else "_OTHER",
-        "http.route": request.route,
-        "url.path": log_format.shown(request.path),
-        "http.response.status_code": reply.status,
-        "error.type": record.error if reply.status >= 500 else "",  # noqa: PLR2004
-        "menagerie.request_id": record.request_id,
-        "menagerie.error": record.error,
-        "menagerie.model.version": record.version,
-        "menagerie.rows": record.rows,
+def _attributes(context: RequestContext) -> dict[str, Any]:
+    """OpenTelemetry's attributes for HTTP, and some of our own; no content of the request."""
+    attributes = {
+        "http.request.method": context.method if context.method in _METHODS else "_OTHER",
+        "http.route": context.route.path if context.route else "",
+        "url.path": printable(context.path),
+        "http.response.status_code": context.status,
+        "error.type": context.error if context.status >= _FIRST_SERVER_ERROR else "",
+        "menagerie.request_id": context.request_id,
+        "menagerie.error": context.error,
+        "menagerie.model.version": context.version,
+        "menagerie.rows": context.rows,
     }
-    return {name: value for name, value in told.items() if value}
+    return {name: value for name, value in attributes.items() if value}

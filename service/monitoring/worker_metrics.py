@@ -1,10 +1,10 @@
-"""What a living worker says of itself, once a second; a dead one says nothing."""
+"""Gauges of the living workers, reported by each once a second."""
 
 import resource
 import time
 from pathlib import Path
 
-from service.monitoring.shared_counters import Memory
+from service.monitoring.shared_counters import SharedCounters
 
 FIELDS = (
     "serves",
@@ -22,27 +22,26 @@ FIELDS = (
 )
 
 
-class Vitals:
-    """One line of numbers for each living worker."""
+class WorkerMetrics:
+    """One row of numbers for each living worker."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-        self._block = memory.block(len(FIELDS))
+    def __init__(self, counters: SharedCounters) -> None:
+        self._counters = counters
+        self._block = counters.block(len(FIELDS))
 
-    def tell(self, **found: int) -> None:
-        """Say all of `FIELDS` but what every process knows of itself."""
-        found |= {"resident_bytes": _resident(), "cpu_us": time.process_time_ns() // 1000}
-        start = self._block.mine
-        for place, name in enumerate(FIELDS, start):
-            self._memory.cells[place] = found[name]
-        self._memory.live()
+    def report(self, **values: int) -> None:
+        """Set this worker's `FIELDS`, all but those that any process can measure of itself."""
+        values |= {"resident_bytes": _resident_bytes(), "cpu_us": time.process_time_ns() // 1000}
+        for cell, name in enumerate(FIELDS, self._block.start_here):
+            self._counters.cells[cell] = values[name]
+        self._counters.mark_alive()
 
     def living(self) -> dict[int, dict[str, int]]:
-        """What each has said last, by slot."""
-        slots = self._memory.living
+        """What each living worker reported last, by slot."""
+        slots = self._counters.living
         rows = self._block.of(slots).tolist()
         return {slot: dict(zip(FIELDS, row, strict=True)) for slot, row in zip(slots, rows, strict=True)}
 
 
-def _resident() -> int:
+def _resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()

@@ -1,7 +1,7 @@
-"""The OpenAPI document: every route of every protocol, in the words of the loaded model."""
+"""The OpenAPI document: every declared route, with the schemas that the loaded model gives."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -19,19 +19,17 @@ from service.http.errors import (
     UnacceptableError,
     UnauthorizedError,
     UnsupportedMediaError,
-    is_plain,
+    has_problem_details,
     render,
-    status_at,
+    status_in,
 )
-from service.http.messages import Route
-from service.openapi import explain_types, model_types, native_types, oip_types, operations, tfserving_types
-from service.openapi.model_types import Vocabulary
-from service.openapi.operations import PROBLEM, Content, Operation, content
-from service.openapi.swagger_ui import FILES
+from service.http.routing import JSON, PROBLEM, Content, Protocol, Route
+from service.openapi import explain_types, model_types, native_types, oip_types, tfserving_types
+from service.openapi.examples import request_examples
+from service.openapi.model_types import REFERENCE, ModelTypes
 from service.version import VERSION
-from service.web import page
 
-_ABOUT = """
+_DESCRIPTION = """
 Serves the model **{name}**, version {version}, by three protocols: its own, the Open Inference Protocol under `/v2`
 and the REST interface of TensorFlow Serving under `/v1`. Numbers are strict: no strings, no booleans, no NaN or
 infinity, no key twice.
@@ -39,156 +37,164 @@ infinity, no key twice.
 Errors are `application/problem+json` (RFC 9457), but under `/v1` and `/v2` `{{"error": "…"}}`. Every `GET` answers
 `HEAD`, too.
 """
-_TAGS = {  # by the beginning of a path, in the order in which they are shown
-    "/predict": "Prediction",
-    "/explain": "Prediction",
-    "/v2": "Open Inference Protocol",
-    "/v1": "TensorFlow Serving",
-    "/page": "Page",
-    "": "Service",
+_TAGS = {
+    Protocol.NATIVE: "Menagerie's own protocol",
+    Protocol.OIP: "The Open Inference Protocol (KServe's V2)",
+    Protocol.TFSERVING: "TensorFlow Serving's REST API (KServe's V1)",
+    Protocol.SERVICE: "Health, metrics, documentation and the page",
 }
-_TEXT = {"schema": {"type": "string"}}
+_STRING: dict[str, Any] = {"schema": {"type": "string"}}
 _LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "How many bytes of the body are JSON"}
-_ALWAYS = ("X-Request-ID", "Cache-Control", "Server-Timing", "traceresponse")
-_MAYBE = {405: ("Allow",), 503: ("Retry-After",)}
-_HEADERS = {
-    "X-Request-ID": {**_TEXT, "required": True, "description": "The request's, if it is a sane one, else a new one"},
-    "Cache-Control": {**_TEXT, "required": True, "description": "`no-store`, but for the files of `/docs`"},
-    "Server-Timing": {**_TEXT, "description": "What each stage took, in milliseconds, unless that is switched off"},
-    "traceresponse": {**_TEXT, "description": "The trace, as `traceparent` named it, and this request's part in it"},
-    "Allow": {**_TEXT, "required": True, "description": "The methods that this path answers"},
+_COMMON_HEADERS = ("X-Request-ID", "Cache-Control", "Server-Timing", "traceresponse")
+_HEADERS_BY_STATUS: Mapping[int, Sequence[str]] = {405: ["Allow"], 503: ["Retry-After"]}
+_RESPONSE_HEADERS = {
+    "X-Request-ID": {**_STRING, "required": True, "description": "The request's, if it is a sane one, else a new one"},
+    "Cache-Control": {**_STRING, "required": True, "description": "`no-store`, but for the files of `/docs`"},
+    "Server-Timing": {**_STRING, "description": "What each stage took, in milliseconds, unless that is switched off"},
+    "traceresponse": {**_STRING, "description": "The trace, as `traceparent` named it, and this request's part in it"},
+    "Allow": {**_STRING, "required": True, "description": "The methods that this path answers"},
     "Retry-After": {"schema": {"type": "integer"}, "description": "When to come back, in seconds"},
     "Inference-Header-Content-Length": _LENGTH,
 }
-_KEYS = {
+_REQUEST_HEADERS = {
+    "X-Request-ID": {**_STRING, "description": "Comes back if it is sane: 1 to 128 letters, digits and `._:/+=@-`"},
+    "traceparent": {**_STRING, "description": "The caller's trace (W3C Trace Context)"},
+    "Inference-Header-Content-Length": _LENGTH,
+}
+_SECURITY_SCHEMES = {
     "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "bearer": {"type": "http", "scheme": "bearer"},
 }
-_ASKED = {
-    "X-Request-ID": {**_TEXT, "description": "Comes back if it is sane: 1 to 128 letters, digits and `._:/+=@-`"},
-    "traceparent": {**_TEXT, "description": "The caller's trace (W3C Trace Context)"},
-    "Inference-Header-Content-Length": _LENGTH,
+_PRIMITIVES = {  # names in a route's content that are no schemas of their own
+    "string": {"type": "string"},
+    "binary": {"type": "string", "format": "binary"},
+    "object": {"type": "object"},
 }
 
 
-def document(words: Vocabulary, routes: Sequence[Route], *, guarded: bool) -> dict[str, Any]:
-    """The document (OpenAPI 3.1) of these routes; ``guarded`` if those that are not open want a key.
-
-    Raises:
-        KeyError: one of them has no operation.
-    """
-    manifest = words.manifest
-    described = operations.operations(words)
+def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: bool) -> dict[str, Any]:
+    """The OpenAPI 3.1 document of these routes; with ``requires_key``, those that are not public need an API key."""
+    manifest, examples = types.manifest, request_examples(types)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        told = described[route.method, route.path]
-        if guarded and not route.open:
-            told = told._replace(errors=[*told.errors, UnauthorizedError], guarded=True)
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route.path, told, manifest)
+        needs_key = requires_key and not route.public
+        operation = _operation(route, manifest, examples, needs_key=needs_key)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Menagerie",
             "version": VERSION,
-            "description": _ABOUT.format(name=manifest.name, version=manifest.version).strip(),
+            "description": _DESCRIPTION.format(name=manifest.name, version=manifest.version).strip(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "tags": [{"name": name} for name in dict.fromkeys(_TAGS.values())],
+        "tags": [{"name": protocol, "description": description} for protocol, description in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": _schemas(words),
+            "schemas": _schemas(types),
             "parameters": _parameters(manifest),
-            "headers": _HEADERS,
-            "securitySchemes": _KEYS if guarded else {},
+            "headers": _RESPONSE_HEADERS,
+            "securitySchemes": _SECURITY_SCHEMES if requires_key else {},
         },
     }
 
 
-def _schemas(words: Vocabulary) -> dict[str, Any]:
+def _schemas(types: ModelTypes) -> dict[str, Any]:
     modules = (native_types, explain_types, tfserving_types, oip_types)
-    return model_types.schemas([kind for module in modules for kind in module.types(words)])
+    return model_types.json_schemas([each for module in modules for each in module.named_types(types)])
 
 
 def _parameters(manifest: Manifest) -> dict[str, Any]:
-    found: dict[str, Any] = {name: _one_of(name, [value]) for name, value in _served(manifest).items()}
-    return found | {name: {"name": name, "in": "header", **told} for name, told in _ASKED.items()}
-
-
-def _served(manifest: Manifest) -> dict[str, str]:
-    return {"model": manifest.name, "version": str(manifest.version)}
-
-
-def _files(path: str, manifest: Manifest) -> list[str]:
-    """What ``{file}`` may be at the end of a path."""
-    folder = path.removesuffix("{file}")
-    vendored = [name for name in page.names() if "/" in name]
-    known = {
-        "/docs/": list(FILES),
-        "/page/": [name for name in page.names() if name not in vendored],
-        "/page/vendor/": [name.removeprefix("vendor/") for name in vendored],
-        "/page/report/": page.report(manifest) or ["index.html"],
+    path = {"model": manifest.name, "version": str(manifest.version)}
+    return {name: _path_parameter(name, [value]) for name, value in path.items()} | {
+        name: {"name": name, "in": "header", **header} for name, header in _REQUEST_HEADERS.items()
     }
-    return known[folder]
 
 
-def _one_of(name: str, values: Sequence[str]) -> dict[str, Any]:
+def _path_parameter(name: str, values: Sequence[str]) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
 
 
-def _operation(path: str, told: Operation, manifest: Manifest) -> dict[str, Any]:
-    in_path = re.findall(r"{(\w+)}", path)
-    named = [name for name in (*in_path, *told.parameters, "X-Request-ID", "traceparent") if name != "file"]
-    parameters = [{"$ref": f"#/components/parameters/{name}"} for name in named]
-    parameters += [_one_of("file", _files(path, manifest))] if "file" in in_path else []
-    found: dict[str, Any] = {
-        "operationId": told.name,
-        "tags": [next(tag for start, tag in _TAGS.items() if path.startswith(start))],
-        "summary": told.summary,
-        "description": told.description.strip(),
+def _operation(route: Route, manifest: Manifest, examples: Mapping[str, Any], *, needs_key: bool) -> dict[str, Any]:
+    shared = [name for name in re.findall(r"{(\w+)}", route.path) if name != "file"]
+    references = (*shared, *route.headers, "X-Request-ID", "traceparent")
+    parameters: list[dict[str, Any]] = [{"$ref": f"#/components/parameters/{name}"} for name in references]
+    if route.file_names:
+        parameters.append(_path_parameter("file", route.file_names(manifest)))
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "tags": [route.protocol],
+        "summary": route.summary,
+        "description": route.description.strip(),
         "parameters": parameters,
-        "security": [{name: []} for name in _KEYS] if told.guarded else None,
-        "requestBody": {"required": True, "content": told.asked} if told.asked else None,
-        "responses": _responses(path, told, in_path),
+        "security": [{name: []} for name in _SECURITY_SCHEMES] if needs_key else None,
+        "requestBody": _request_body(route, examples) if route.request else None,
+        "responses": _responses(route, needs_key=needs_key),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in operation.items() if value}
 
 
-def _responses(path: str, told: Operation, in_path: Sequence[str]) -> dict[str, Any]:
-    found: dict[int, Any] = {
-        status: _response(content, HTTPStatus(status).phrase, [*_MAYBE.get(status, ()), *told.headers])
-        for status, content in told.answers.items()
+def _request_body(route: Route, examples: Mapping[str, Any]) -> dict[str, Any]:
+    content = _content(route.request)
+    content[JSON]["examples"] = {
+        title: {"value": value} for schema in route.request[JSON] for title, value in examples[schema].items()
     }
-    for status, kinds in _failures(path, told, in_path).items():
-        titles = "; or: ".join(kind.title for kind in kinds)
-        found.setdefault(status, _response(_failure(path, kinds), titles, _MAYBE.get(status, ())))
-    return {str(status): found[status] for status in sorted(found)}
+    return {"required": True, "content": content}
 
 
-def _failures(path: str, told: Operation, in_path: Sequence[str]) -> dict[int, list[type[RequestError]]]:
-    """What can go wrong, by the status that it gets there."""
-    kinds: list[type[RequestError]] = [*told.errors, MethodNotAllowedError, InternalError]
-    kinds += [NoModelError, NotFoundError] if "model" in in_path else []
-    kinds += [TooLargeError, UnsupportedMediaError] if told.asked else []
-    found: dict[int, list[type[RequestError]]] = {}
-    for kind in kinds:
-        found.setdefault(status_at(kind, path).value, []).append(kind)
-    return found
+def _responses(route: Route, *, needs_key: bool) -> dict[str, Any]:
+    responses: dict[int, Any] = {}
+    for status, content in route.responses.items():
+        headers = [*_HEADERS_BY_STATUS.get(status, ()), *route.headers]
+        responses[status] = _response(_content(content), HTTPStatus(status).phrase, headers)
+    for status, errors in _errors_by_status(route, needs_key=needs_key).items():
+        titles = "; or: ".join(error.title for error in errors)
+        response = _response(_error_content(route.protocol, errors), titles, _HEADERS_BY_STATUS.get(status, ()))
+        responses.setdefault(status, response)
+    return {str(status): responses[status] for status in sorted(responses)}
 
 
-def _failure(path: str, kinds: Sequence[type[RequestError]]) -> Content:
-    """How the protocol tells these, with an example of each."""
-    examples = {kind.title: orjson.loads(render(_sample(kind), path, "0" * 32).body) for kind in kinds}
-    if is_plain(path):
-        return content("Error", examples=examples)
-    return content("InputProblem" if UnacceptableError in kinds else "Problem", media=PROBLEM, examples=examples)
+def _errors_by_status(route: Route, *, needs_key: bool) -> dict[int, list[type[RequestError]]]:
+    """The errors that a route declares and those that every route may have."""
+    errors = [error for error in route.errors if issubclass(error, RequestError)]
+    errors += [UnauthorizedError] if needs_key else []
+    errors += [MethodNotAllowedError, InternalError]
+    errors += [NoModelError, NotFoundError] if "{model}" in route.path else []
+    errors += [TooLargeError, UnsupportedMediaError] if route.request else []
+    by_status: dict[int, list[type[RequestError]]] = {}
+    for error in errors:
+        by_status.setdefault(status_in(route.protocol, error).value, []).append(error)
+    return by_status
 
 
-def _sample(kind: type[RequestError]) -> RequestError:
-    if issubclass(kind, UnacceptableError):
-        return kind([Fault("features", "form", "what is wrong there, in a sentence")])
-    return kind("what to do about it, in a sentence")
+def _error_content(protocol: Protocol, errors: Sequence[type[RequestError]]) -> dict[str, Any]:
+    """The content of error responses in a protocol, with an example of each error."""
+    media_type, schema = JSON, "Error"
+    if has_problem_details(protocol):
+        media_type, schema = PROBLEM, "InputProblem" if UnacceptableError in errors else "Problem"
+    content = _content({media_type: [schema]})
+    content[media_type]["examples"] = {
+        error.title: {"value": orjson.loads(render(_example_error(error), protocol, "0" * 32).body)} for error in errors
+    }
+    return content
 
 
-def _response(content: Content, description: str, headers: Sequence[str]) -> dict[str, Any]:
-    told = {name: {"$ref": f"#/components/headers/{name}"} for name in (*_ALWAYS, *headers)}
-    return {"description": description, "headers": told, "content": content}
+def _example_error(error: type[RequestError]) -> RequestError:
+    if issubclass(error, UnacceptableError):
+        return error([Fault("features", "form", "what is wrong there, in a sentence")])
+    return error("what to do about it, in a sentence")
+
+
+def _response(content: Mapping[str, Any], description: str, headers: Iterable[str]) -> dict[str, Any]:
+    references = {name: {"$ref": f"#/components/headers/{name}"} for name in (*_COMMON_HEADERS, *headers)}
+    return {"description": description, "headers": references, "content": content}
+
+
+def _content(content: Content) -> dict[str, Any]:
+    """OpenAPI's media type objects of a route's content."""
+    return {media_type: {"schema": _schema(schemas)} for media_type, schemas in content.items()}
+
+
+def _schema(names: Sequence[str]) -> dict[str, Any]:
+    schemas = [_PRIMITIVES.get(name) or {"$ref": REFERENCE.format(model=name)} for name in names]
+    return dict(schemas[0]) if len(schemas) == 1 else {"anyOf": schemas}

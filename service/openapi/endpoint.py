@@ -1,25 +1,34 @@
-"""``GET /openapi.json``: the interface, described for programs."""
+"""GET /openapi.json: the OpenAPI document of the model that serves."""
 
 from collections.abc import Sequence
-from functools import cache
 
-from models.manifest import Manifest
-from service.http.messages import Reply, Request, Route, json_reply
+from service.http.messages import Request, Response, json_response
+from service.http.routing import JSON, Declare, Protocol, Route
+from service.inference.model import Model, PerModel
+from service.inference.registry import Registry
+from service.settings import Settings
+
+_declare = Declare(Protocol.SERVICE)
 
 
-def routes(manifest: Manifest, max_rows: int, others: Sequence[Route], *, guarded: bool) -> list[Route]:
-    """``GET /openapi.json`` for one model and for these routes and itself; ``guarded`` if a key is asked for."""
+class OpenApi:
+    """``routes`` are all that the service has; with ``requires_key``, those that are not public need an API key."""
 
-    @cache
-    def body() -> bytes:
-        # At first use, as 10 ms of imports and 100 ms of work are nothing that a start should wait for.
-        from service.openapi.document import document
-        from service.openapi.model_types import Vocabulary
+    def __init__(self, settings: Settings, registry: Registry, routes: Sequence[Route], *, requires_key: bool) -> None:
+        self._registry = registry
+        self._routes = routes
+        self._max_rows = settings.max_rows
+        self._requires_key = requires_key
+        self._documents = PerModel(self._build)
 
-        return json_reply(document(Vocabulary(manifest, max_rows), described, guarded=guarded)).body
+    @_declare("GET", "/openapi.json", "openapi", "This document", {JSON: ["object"]})
+    def document(self, request: Request) -> Response:
+        return Response(200, self._documents.of(self._registry.select(request).model))
 
-    def answer(_: Request) -> Reply:
-        return Reply(200, body())
+    def _build(self, model: Model) -> bytes:
+        # At the first request: 10 ms of imports and 100 ms of work are nothing that a start should wait for.
+        from service.openapi.document import build_document
+        from service.openapi.model_types import ModelTypes
 
-    described = [*others, Route("GET", "/openapi.json", answer)]
-    return described[-1:]
+        types = ModelTypes(model.manifest, self._max_rows)
+        return json_response(build_document(types, self._routes, requires_key=self._requires_key)).body

@@ -1,11 +1,11 @@
-"""What ``POST /explain`` answers, as types."""
+"""Schemas of ``POST /explain``, as types for pydantic."""
 
 from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from service.openapi import native_types
-from service.openapi.model_types import Vocabulary, closed, record
+from service.openapi.model_types import ModelTypes, closed, typed_dict
 
 
 @closed
@@ -26,7 +26,7 @@ class NormalizationLayer(TypedDict):
     nodes: list[NormalizedNode]
 
 
-_Connection = record("Connection", {"from": str, "weight": float, "input": float, "contribution": float})
+_Connection = typed_dict("Connection", {"from": str, "weight": float, "input": float, "contribution": float})
 
 
 @closed
@@ -48,24 +48,24 @@ class DenseLayer(TypedDict):
     nodes: list[DenseNode]
 
 
-def types(words: Vocabulary) -> list[Any]:
-    """Every type of an explanation, for one model."""
-    labels = words.manifest.labels
-    by_label = record("NumberByLabel", dict.fromkeys(labels, float))
-    by_feature = record("AttributionsByFeature", dict.fromkeys(words.numbers, by_label))
-    attributions = record("Attributions", {"base": by_label, "values": by_feature})
-    change = record("Change", {"at": float, "label": words.label})
+def named_types(types: ModelTypes) -> list[Any]:
+    """All schemas of this module, for one model."""
+    labels = types.manifest.labels
+    by_label = typed_dict("NumberByLabel", dict.fromkeys(labels, float))
+    by_feature = typed_dict("AttributionsByFeature", dict.fromkeys(types.values, by_label))
+    attributions = typed_dict("Attributions", {"base": by_label, "values": by_feature})
+    change = typed_dict("Change", {"at": float, "label": types.label})
     sweep = {
         "values": list[float],
-        "labels": list[words.label],  # type: ignore[name-defined]
-        "probabilities": record("NumbersByLabel", dict.fromkeys(labels, list[float])),
-        "changes": record("Changes", {"below": change | None, "above": change | None}),
+        "labels": list[types.label],  # type: ignore[name-defined]
+        "probabilities": typed_dict("NumbersByLabel", dict.fromkeys(labels, list[float])),
+        "changes": typed_dict("Changes", {"below": change | None, "above": change | None}),
     }
     explanation = {
-        "prediction": native_types.prediction(words),
+        "prediction": native_types.prediction(types),
         "layers": list[NormalizationLayer | DenseLayer],
         "attributions": attributions | None,
         "attributions_reason": NotRequired[str],
-        "sweeps": record("Sweeps", dict.fromkeys(words.numbers, record("Sweep", sweep))),
+        "sweeps": typed_dict("Sweeps", dict.fromkeys(types.values, typed_dict("Sweep", sweep))),
     }
-    return [record("Explanation", explanation)]
+    return [typed_dict("Explanation", explanation)]

@@ -1,4 +1,4 @@
-"""The types that a loaded model gives: its features, rows of them, its labels. Every protocol's schemas use them."""
+"""Types that depend on the loaded model, for the schemas of all protocols: features, rows, labels."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -12,60 +12,60 @@ from service.inference import validation
 
 REFERENCE = "#/components/schemas/{model}"
 _CLOSED = ConfigDict(extra="forbid")
-closed = with_config(_CLOSED)  # a TypedDict with no keys but its own
+closed = with_config(_CLOSED)  # a TypedDict that allows no other keys
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Vocabulary:
-    """One model's words; a ``TypeAliasType`` gives a schema a name of its own, as a class does."""
+class ModelTypes:
+    """The types of one model. A ``TypeAliasType`` gives a schema a name of its own, as a class does."""
 
     def __init__(self, manifest: Manifest, max_rows: int) -> None:
         self.manifest = manifest
         self.max_rows = max_rows
         self.example = example(manifest)
-        self.numbers = {feature.name: _number(feature, self.example[feature.name]) for feature in manifest.features}
-        self.features, listed = validation.row_types(self.numbers)
-        self.listed = TypeAliasType("FeatureList", listed)
-        self.row = TypeAliasType("Row", self.features | self.listed)
+        self.values = {feature.name: _value(feature, self.example[feature.name]) for feature in manifest.features}
+        self.features, feature_list = validation.row_types(self.values)
+        self.feature_list = TypeAliasType("FeatureList", feature_list)
+        self.row = TypeAliasType("Row", self.features | self.feature_list)
         self.label = TypeAliasType("Label", Literal[*manifest.labels])
-        self.probabilities = record("Probabilities", dict.fromkeys(manifest.labels, Share))
+        self.probabilities = typed_dict("Probabilities", dict.fromkeys(manifest.labels, Share))
 
     def many(self, item: Any) -> Any:
-        """As many rows, or what stands for each, as one request may have."""
+        """A list of as many items as a request may have rows."""
         return Annotated[list[item], Field(min_length=1, max_length=self.max_rows)]
 
 
-def record(name: str, fields: Mapping[str, Any], config: ConfigDict = _CLOSED) -> Any:
-    """An object type made at run time; it has no keys but these unless ``config`` says otherwise."""
+def typed_dict(name: str, fields: Mapping[str, Any], config: ConfigDict = _CLOSED) -> Any:
+    """A TypedDict made at run time; it allows no other keys unless ``config`` says otherwise."""
     return with_config(config)(TypedDict(name, fields))  # type: ignore[operator]
 
 
-def schemas(types: Iterable[Any]) -> dict[str, Any]:
-    """The JSON schemas of named types and of all that they are made of, by name, as pydantic writes them."""
-    adapters = [(kind, "serialization", TypeAdapter(kind)) for kind in types]
+def json_schemas(types: Iterable[Any]) -> dict[str, Any]:
+    """The JSON schemas of named types, and of all named types that they consist of, by name."""
+    adapters = [(each, "serialization", TypeAdapter(each)) for each in types]
     _, schema = TypeAdapter.json_schemas(adapters, ref_template=REFERENCE, schema_generator=_Untitled)  # type: ignore[arg-type]
-    found: dict[str, Any] = schema["$defs"]
-    return found
+    definitions: dict[str, Any] = schema["$defs"]
+    return definitions
 
 
 class _Untitled(GenerateJsonSchema):
-    """Without a title for each field, which would only repeat its name."""
+    """Omits the titles of fields, which would only repeat their names."""
 
     def field_title_should_be_set(self, _: Any) -> bool:
         return False
 
 
 def example(manifest: Manifest) -> dict[str, float]:
-    """A row that the model is known to answer, by name, written as people measure."""
+    """A valid row by feature name: the first golden row, rounded as people measure."""
     return {
         feature.name: min(max(float(f"{value:.4g}"), feature.minimum), feature.maximum)
         for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
     }
 
 
-def _number(feature: Feature, example: float) -> Any:
-    told = ", ".join(filter(None, (feature.how, f"in {feature.unit}" if feature.unit else "")))
+def _value(feature: Feature, example: float) -> Any:
+    description = ", ".join(filter(None, (feature.how, f"in {feature.unit}" if feature.unit else "")))
     unit: Any = {"x-unit": feature.unit} if feature.unit else None
-    described = Field(title=feature.name, description=told or None, examples=[example], json_schema_extra=unit)
-    return Annotated[validation.number(feature), described]
+    field = Field(title=feature.name, description=description or None, examples=[example], json_schema_extra=unit)
+    return Annotated[validation.value_type(feature), field]

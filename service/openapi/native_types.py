@@ -1,4 +1,4 @@
-"""What the native protocol asks and answers, as types; pydantic writes their JSON schemas."""
+"""Schemas of the native protocol and of the service's own routes, as types for pydantic."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,8 +6,8 @@ from pydantic import ConfigDict, Field, create_model
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from models.manifest import Manifest
-from service.openapi.model_types import Share, Vocabulary, closed, record
-from service.protocols import health
+from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
+from service.protocols.health import PUBLIC_FIELDS
 
 
 @closed
@@ -152,29 +152,29 @@ class InputProblem(Problem):
     errors: Annotated[list[Fault], Field(min_length=1)]
 
 
-def types(words: Vocabulary) -> list[Any]:
-    """Every type of the native protocol, for one model."""
-    rows = words.many(record("RowPrediction", _answer(words)))
+def named_types(types: ModelTypes) -> list[Any]:
+    """All schemas of this module, for one model."""
+    rows = types.many(typed_dict("RowPrediction", _prediction_fields(types)))
     return [
         *(Index, Alive, Ready, Health, Drift, Report, Problem, InputProblem),
-        record("OneRow", {"features": words.row}),
-        record("ManyRows", {"instances": words.many(words.row)}),
-        prediction(words),
-        record("Predictions", {"predictions": rows, "model": Identity}),
-        _public(),
+        typed_dict("OneRow", {"features": types.row}),
+        typed_dict("ManyRows", {"instances": types.many(types.row)}),
+        prediction(types),
+        typed_dict("Predictions", {"predictions": rows, "model": Identity}),
+        _model_description(),
     ]
 
 
-def prediction(words: Vocabulary) -> Any:
-    """What ``POST /predict`` answers for one row."""
-    return record("Prediction", _answer(words) | {"model": Identity})
+def prediction(types: ModelTypes) -> Any:
+    """The response of ``POST /predict`` for one row."""
+    return typed_dict("Prediction", _prediction_fields(types) | {"model": Identity})
 
 
-def _answer(words: Vocabulary) -> dict[str, Any]:
-    return {"label": words.label, "confidence": Share, "probabilities": words.probabilities, "warnings": list[str]}
+def _prediction_fields(types: ModelTypes) -> dict[str, Any]:
+    return {"label": types.label, "confidence": Share, "probabilities": types.probabilities, "warnings": list[str]}
 
 
-def _public() -> Any:
+def _model_description() -> Any:
     """The part of the manifest that ``GET /model`` shows."""
-    fields = {name: (field.annotation, field) for name, field in Manifest.model_fields.items() if name in health.PUBLIC}
+    fields = {name: (field.annotation, field) for name, field in Manifest.model_fields.items() if name in PUBLIC_FIELDS}
     return create_model("ModelDescription", __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]

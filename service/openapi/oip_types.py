@@ -1,11 +1,11 @@
-"""What the Open Inference Protocol asks and answers, as types."""
+"""Schemas of the Open Inference Protocol, as types for pydantic."""
 
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field
-from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
+from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
-from service.openapi.model_types import Vocabulary, closed, record
+from service.openapi.model_types import ModelTypes, closed, typed_dict
 from service.protocols.oip_infer import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
 from service.protocols.oip_tensors import DATATYPES
 
@@ -102,6 +102,9 @@ class RepositoryModel(TypedDict):
     reason: str
 
 
+RepositoryIndex = TypeAliasType("RepositoryIndex", list[RepositoryModel])
+
+
 @closed
 class Duration(TypedDict):
     count: _Size
@@ -162,37 +165,37 @@ class InferenceResponse(TypedDict):
     outputs: list[OutputTensor]
 
 
-def types(words: Vocabulary) -> list[Any]:
-    """Every type of ``/v2``, for one model."""
-    server = [Error, ServerMetadata, Live, ServerReady, RepositoryModel]
+def named_types(types: ModelTypes) -> list[Any]:
+    """All schemas of this module, for one model."""
+    server = [Error, ServerMetadata, Live, ServerReady, RepositoryIndex]
     model = [ModelReady, ModelMetadata, ModelConfiguration, Statistics]
-    return [*server, *model, InferenceResponse, _request(words)]
+    return [*server, *model, InferenceResponse, _request(types)]
 
 
-def _request(words: Vocabulary) -> Any:
-    """An inference whose data stand in the JSON. Keys that are not named are passed over, so no object is closed.
+def _request(types: ModelTypes) -> Any:
+    """A request with its data as JSON. Unknown keys are ignored, so no object is closed.
 
-    What no schema can say: there must be as many data as `shape` tells, integers for a datatype of integers, each
-    within its feature's bounds wherever it stands; and an output may be asked for once.
+    A schema cannot say that there must be as many data as ``shape`` has, integers for a datatype of integers, each
+    within its feature's bounds; and that an output may be requested only once.
     """
-    width, open_to_more = len(words.numbers), ConfigDict()
+    width, open_object = len(types.values), ConfigDict()
     no_bytes = Field(json_schema_extra={"not": {"required": ["binary_data_size"]}})
-    flat = Annotated[list[float], Field(min_length=width, max_length=width * words.max_rows)]
+    flat = Annotated[list[float], Field(min_length=width, max_length=width * types.max_rows)]
     tensor = {
         "name": Literal[INPUT],
-        "shape": tuple[Annotated[int, Field(ge=1, le=words.max_rows)], Annotated[int, Field(ge=width, le=width)]],
+        "shape": tuple[Annotated[int, Field(ge=1, le=types.max_rows)], Annotated[int, Field(ge=width, le=width)]],
         "datatype": Literal[DATATYPES],
         "parameters": NotRequired[Annotated[dict[str, Any], no_bytes]],
-        "data": flat | words.many(words.listed),
+        "data": flat | types.many(types.feature_list),
     }
-    hidden = [layer.name for layer in words.manifest.layers[:-1]]
+    hidden = [layer.name for layer in types.manifest.layers[:-1]]
     output = {"name": Literal[PROBABILITIES, LABEL, WARNINGS, *hidden], "parameters": NotRequired[OutputParameters]}
-    inputs: Any = list[record("InferenceInput", tensor, open_to_more)]  # type: ignore[misc]
-    outputs: Any = list[record("InferenceOutput", output, open_to_more)]  # type: ignore[misc]
+    inputs: Any = list[typed_dict("InferenceInput", tensor, open_object)]  # type: ignore[misc]
+    outputs: Any = list[typed_dict("InferenceOutput", output, open_object)]  # type: ignore[misc]
     request = {
         "id": NotRequired[str],
         "parameters": NotRequired[Parameters],
         "inputs": Annotated[inputs, Field(min_length=1, max_length=1)],
         "outputs": NotRequired[Annotated[outputs, Field(json_schema_extra={"uniqueItems": True})]],
     }
-    return record("InferenceRequest", request, open_to_more)
+    return typed_dict("InferenceRequest", request, open_object)

@@ -1,23 +1,17 @@
-"""``GET /docs``: the interface's description as a page to try it out, with Swagger UI's files from its package."""
+"""GET /docs: Swagger UI for the OpenAPI document, with the files of the package flask-swagger-ui."""
 
-import gzip
-import re
-from functools import cache
+from functools import cached_property
 from hashlib import sha256
 from importlib import resources
 from pathlib import Path
-from typing import NamedTuple
 
 from service.http.errors import NotFoundError
-from service.http.messages import Reply, Request, Route
+from service.http.messages import Request, Response
+from service.http.routing import Declare, Protocol
+from service.http.static_file import IMMUTABLE, OWN_SOURCES, StaticFile
 
-_OURS = "initialise.js"
-FILES = {  # by name: their type
-    "swagger-ui.css": "text/css; charset=utf-8",
-    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
-    "favicon-32x32.png": "image/png",
-    _OURS: "text/javascript; charset=utf-8",
-}
+_OWN_FILE = "initialise.js"
+FILES = ("swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", _OWN_FILE)
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -34,51 +28,44 @@ _PAGE = """<!DOCTYPE html>
 </body>
 </html>
 """
-_GUARDED = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+_HEADERS = {
+    "Content-Security-Policy": OWN_SOURCES,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-_KEPT = {"Cache-Control": "public, max-age=31536000, immutable", "Vary": "Accept-Encoding"}
-_GZIP = re.compile(r"(^|,)\s*gzip\s*(;\s*q=(1|0\.0*[1-9])|,|$)", re.IGNORECASE)
+_declare = Declare(Protocol.SERVICE)
 
 
-class _File(NamedTuple):
-    content_type: str
-    plain: bytes
-    packed: bytes
+class SwaggerUi:
+    """Files are read when they are first requested: 0.1 s and 2.5 MB."""
 
+    def __init__(self) -> None:
+        folder = resources.files("flask_swagger_ui") / "dist"  # the rest of that package is not used
+        reads = {name: (folder / name).read_bytes for name in FILES if name != _OWN_FILE}
+        reads[_OWN_FILE] = Path(__file__).with_name(_OWN_FILE).read_bytes
+        self._files = {name: StaticFile(name, read, cache_control=IMMUTABLE) for name, read in reads.items()}
 
-def routes() -> list[Route]:
-    """The page and what it loads; nothing is read before it is asked for."""
-    return [Route("GET", "/docs", _page, open=True), Route("GET", "/docs/{file}", _file, open=True)]
+    @_declare("GET", "/docs", "docs", "This document as a page to try it out", {"text/html": ["string"]}, public=True)
+    def page(self, _: Request) -> Response:
+        return Response(200, _PAGE.format(self._edition).encode(), "text/html; charset=utf-8", dict(_HEADERS))
 
+    @_declare(
+        "GET",
+        "/docs/{file}",
+        "docs_file",
+        "What that page loads",
+        {"text/css": ["string"], "text/javascript": ["string"], "image/png": ["binary"]},
+        more={304: {}},
+        errors=[NotFoundError],
+        file_names=lambda _: FILES,
+        public=True,
+    )
+    def file(self, request: Request) -> Response:
+        if request.parameters["file"] not in self._files:
+            raise NotFoundError("see / for the paths that there are")
+        return self._files[request.parameters["file"]].respond(request)
 
-def _page(_: Request) -> Reply:
-    return Reply(200, _PAGE.format(_edition()).encode(), "text/html; charset=utf-8", dict(_GUARDED))
-
-
-def _file(request: Request) -> Reply:
-    file = _files().get(request.parameters["file"])
-    if file is None:
-        raise NotFoundError("see / for the paths that there are")
-    reply = Reply(200, file.plain, file.content_type, _GUARDED | _KEPT)
-    if len(file.packed) < len(file.plain) and _GZIP.search(request.headers.get("accept-encoding", "")):
-        reply.body, reply.headers["Content-Encoding"] = file.packed, "gzip"
-    return reply
-
-
-@cache
-def _files() -> dict[str, _File]:
-    """Every file, read and packed once: 0.1 s and 2.5 MB, for who asks for the page."""
-    dist = resources.files("flask_swagger_ui") / "dist"  # the rest of that package is not used
-    found = {name: (dist / name).read_bytes() for name in FILES if name != _OURS}
-    found[_OURS] = Path(__file__).with_name(_OURS).read_bytes()
-    return {name: _File(FILES[name], content, gzip.compress(content, mtime=0)) for name, content in found.items()}
-
-
-@cache
-def _edition() -> str:
-    """Differs whenever a file does: browsers keep the files for a year."""
-    return sha256(b"".join(file.plain for file in _files().values())).hexdigest()[:12]
+    @cached_property
+    def _edition(self) -> str:
+        """Changes with any of the files: browsers keep each address for a year."""
+        return sha256(b"".join(file.content for file in self._files.values())).hexdigest()[:12]

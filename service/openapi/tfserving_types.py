@@ -1,11 +1,11 @@
-"""What TensorFlow Serving's REST asks and answers, as types."""
+"""Schemas of TensorFlow Serving's REST API, as types for pydantic."""
 
 from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from service.openapi.model_types import Share, Vocabulary, closed, record
+from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
 from service.protocols.tfserving import INPUT, OUTPUT, SIGNATURE
 
 _Signature = NotRequired[Literal["serving_default", ""]]
@@ -59,49 +59,53 @@ class ServingTensor(TypedDict):
     name: str
 
 
-def types(words: Vocabulary) -> list[Any]:
-    """Every type of ``/v1``, for one model."""
-    row = Annotated[list[Share], Field(min_length=len(words.manifest.labels), max_length=len(words.manifest.labels))]
-    classes = Annotated[list[tuple[words.label, Share]], Field(min_length=len(words.manifest.labels))]  # type: ignore[name-defined]
+def named_types(types: ModelTypes) -> list[Any]:
+    """All schemas of this module, for one model."""
+    row = Annotated[list[Share], Field(min_length=len(types.manifest.labels), max_length=len(types.manifest.labels))]
+    classes = Annotated[list[tuple[types.label, Share]], Field(min_length=len(types.manifest.labels))]  # type: ignore[name-defined]
     return [
         ServingStatus,
         _metadata(),
-        *_asked(words),
-        record("ServingPredictions", {"predictions": words.many(row)}),
-        record("ServingOutputs", {"outputs": words.many(row)}),
-        record("ServingClasses", {"results": words.many(classes)}),
+        *_requests(types),
+        typed_dict("ServingPredictions", {"predictions": types.many(row)}),
+        typed_dict("ServingOutputs", {"outputs": types.many(row)}),
+        typed_dict("ServingClasses", {"results": types.many(classes)}),
     ]
 
 
-def _asked(words: Vocabulary) -> list[Any]:
-    wrapped = words.row | record("ServingInstance", {INPUT: words.row})
-    columns = record("ServingColumns", {name: words.many(number) for name, number in words.numbers.items()})
-    inputs = words.many(words.row) | columns
-    whole = {name: number | tuple[number] for name, number in words.numbers.items()}  # type: ignore[valid-type]
-    part = record("ServingPart", {name: NotRequired[kind] for name, kind in whole.items()})
-    examples = words.many(record("ServingExample", whole))
+def _requests(types: ModelTypes) -> list[Any]:
+    wrapped = types.row | typed_dict("ServingInstance", {INPUT: types.row})
+    columns = typed_dict("ServingColumns", {name: types.many(number) for name, number in types.values.items()})
+    inputs = types.many(types.row) | columns
+    values = {name: value | tuple[value] for name, value in types.values.items()}  # type: ignore[valid-type]
+    part = typed_dict("ServingPart", {name: NotRequired[value] for name, value in values.items()})
+    examples = types.many(typed_dict("ServingExample", values))
     return [
-        _request("ServingRows", {"instances": words.many(wrapped)}, unlike="inputs"),
-        _request("ServingByColumn", {"inputs": inputs | record("ServingInput", {INPUT: inputs})}, unlike="instances"),
+        _request("ServingRows", {"instances": types.many(wrapped)}, unlike="inputs"),
+        _request(
+            "ServingByColumn", {"inputs": inputs | typed_dict("ServingInput", {INPUT: inputs})}, unlike="instances"
+        ),
         _request("ServingExamples", {"examples": examples}, unlike="context"),
-        _request("ServingParts", {"context": part, "examples": words.many(part)}),
+        _request("ServingParts", {"context": part, "examples": types.many(part)}),
     ]
 
 
 def _request(name: str, fields: dict[str, Any], *, unlike: str = "") -> Any:
-    """A request, in which keys that it does not know are passed over, but for one that would make it another."""
+    """A request; unknown keys are ignored, except one (``unlike``) that would make it another kind of request."""
     rule = ConfigDict(json_schema_extra={"not": {"required": [unlike]}} if unlike else None)
-    return record(name, {"signature_name": _Signature, **fields}, rule)
+    return typed_dict(name, {"signature_name": _Signature, **fields}, rule)
 
 
 def _metadata() -> Any:
-    """Objects whose keys are the names of what they describe."""
+    """Metadata: nested objects whose keys are names."""
     signature = {
-        "inputs": record("ServingSignatureInputs", {INPUT: ServingTensor}),
-        "outputs": record("ServingSignatureOutputs", {OUTPUT: ServingTensor}),
+        "inputs": typed_dict("ServingSignatureInputs", {INPUT: ServingTensor}),
+        "outputs": typed_dict("ServingSignatureOutputs", {OUTPUT: ServingTensor}),
         "method_name": Literal["tensorflow/serving/predict"],
-        "defaults": record("ServingDefaults", {}),
+        "defaults": typed_dict("ServingDefaults", {}),
     }
-    named = record("ServingSignatures", {SIGNATURE: record("ServingSignature", signature)})
-    metadata = record("ServingSignatureMap", {"signature_def": record("ServingSignatureDef", {"signature_def": named})})
-    return record("ServingMetadata", {"model_spec": ServingSpec, "metadata": metadata})
+    named = typed_dict("ServingSignatures", {SIGNATURE: typed_dict("ServingSignature", signature)})
+    metadata = typed_dict(
+        "ServingSignatureMap", {"signature_def": typed_dict("ServingSignatureDef", {"signature_def": named})}
+    )
+    return typed_dict("ServingMetadata", {"model_spec": ServingSpec, "metadata": metadata})

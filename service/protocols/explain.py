@@ -1,94 +1,106 @@
-"""How the network came to an answer: ``POST /explain``. docs/explanations.md says what each number means."""
+"""POST /explain: how the network came to a prediction. docs/explanations.md says what each number means."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 
-from service.http import media_types
-from service.http.errors import Fault, UnacceptableError
-from service.http.messages import Reply, Request, Route
-from service.inference import layers, shapley
-from service.inference.engine import Array
-from service.inference.layers import Dense, Normalization, Part
+from service.http.errors import Fault, NotExplainableError, NotJsonError, UnacceptableError
+from service.http.media_types import require_media_type
+from service.http.messages import Request, Response
+from service.http.routing import JSON, Declare, Protocol
+from service.inference import shapley
+from service.inference.layers import DenseLayer, NormalizationLayer
 from service.inference.model import Model
+from service.inference.registry import Registry
 from service.inference.sweep import Change, knots, sweep
 from service.inference.validation import Validator
-from service.protocols import native
+from service.prediction import Array
+from service.protocols.native import predict_documents
 
 _ONE_ROW = Fault("instances", "form", "give `features`: one row is explained at a time")
 
-
-def routes(model: Model, validator: Validator) -> list[Route]:
-    """``POST /explain`` for one model; its weights are read when the first answer needs them."""
-    return [Route("POST", "/explain", partial(explain, model, validator, cache(partial(layers.read, model.bundle))))]
+_declare = Declare(Protocol.NATIVE)
 
 
-def explain(model: Model, validator: Validator, parts: Callable[[], Sequence[Part]], request: Request) -> Reply:
-    """The prediction for one row, what every layer did, what each feature added, and what would change the label.
+class Explain:
+    """Explains the prediction of one row."""
 
-    Raises:
-        RequestError: the request is not one that this model can answer, or its network cannot be taken apart.
-    """
-    media_types.require(request, media_types.JSON)
-    rows = _read(validator, request)
-    document = {
-        "prediction": native.document(model, rows, request.record),
-        "layers": list(_layers(model, rows, parts())),
-        **_attributions(model, rows[0]),
-        "sweeps": dict(_sweeps(model, rows[0])),
-    }
-    return Reply(200, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @_declare(
+        "POST",
+        "/explain",
+        "explain",
+        "How the network came to its answer for one row",
+        "Explanation",
+        accepts="OneRow",
+        errors=[NotJsonError, UnacceptableError, NotExplainableError],
+    )
+    def explain(self, request: Request) -> Response:
+        """The prediction, the layer-by-layer breakdown, attributions to the features, and label changes."""
+        model, validator, _ = self._registry.select(request)
+        require_media_type(request, JSON)
+        rows = _parse_one_row(validator, request)
+        document = {
+            "prediction": {**predict_documents(model, rows, request.context)[0], "model": model.identity},
+            "layers": list(_layers(model, rows)),
+            **_attributions(model, rows[0]),
+            "sweeps": dict(_sweeps(model, rows[0])),
+        }
+        return Response(200, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
 
 
-def _read(validator: Validator, request: Request) -> Array:
-    """The one row asked about, [1, features]."""
+def _parse_one_row(validator: Validator, request: Request) -> Array:
+    """The row to explain, [1, features]."""
     try:
-        submission = validator.read(request.read(), request.record)
+        given = validator.parse(request.read(), request.context)
     except UnacceptableError as error:
         if error.faults[0].field.partition("[")[0] != _ONE_ROW.field:
             raise
     else:
-        if submission.single:
-            return submission.rows
+        if given.is_single:
+            return given.rows
     raise UnacceptableError([_ONE_ROW])
 
 
-def _layers(model: Model, rows: Array, parts: Sequence[Part]) -> Iterator[dict[str, Any]]:
-    """What every layer made of what came in; outputs are the engine's own, and are what comes into the next."""
-    outputs = model.layers(rows)
-    came, names = rows[0], model.manifest.feature_names
-    for part in parts:
-        output = outputs[part.name][0]
-        if isinstance(part, Normalization):
-            nodes = _normalized(part, names, came, output)
-            yield {"name": part.name, "kind": "normalization", "nodes": list(nodes)}
+def _layers(model: Model, rows: Array) -> Iterator[dict[str, Any]]:
+    """Every layer's nodes with what goes in and comes out; the outputs are the engine's own."""
+    weights, outputs = model.layer_weights, model.layer_outputs(rows)
+    inputs, input_names = rows[0], model.manifest.feature_names
+    for layer in weights:
+        output = outputs[layer.name][0]
+        if isinstance(layer, NormalizationLayer):
+            nodes = _normalization_nodes(layer, input_names, inputs, output)
+            yield {"name": layer.name, "kind": "normalization", "nodes": list(nodes)}
         else:
-            units = [f"{part.name}.{unit}" for unit in range(1, len(output) + 1)]
-            own = model.labels if part is parts[-1] else units
-            nodes = _dense(part, own, names, came, output)
-            yield {"name": part.name, "kind": "dense", "activation": part.activation, "nodes": list(nodes)}
-            names = tuple(own)
-        came = output
+            units = tuple(f"{layer.name}.{unit}" for unit in range(1, len(output) + 1))
+            names = model.labels if layer is weights[-1] else units
+            nodes = _dense_nodes(layer, names, input_names, inputs, output)
+            yield {"name": layer.name, "kind": "dense", "activation": layer.activation, "nodes": list(nodes)}
+            input_names = names
+        inputs = output
 
 
-def _normalized(part: Normalization, names: Sequence[str], came: Array, output: Array) -> Iterator[dict[str, Any]]:
-    for name, value, mean, deviation, out in zip(names, came, part.mean, part.deviation, output, strict=True):
+def _normalization_nodes(
+    layer: NormalizationLayer, names: Sequence[str], inputs: Array, output: Array
+) -> Iterator[dict[str, Any]]:
+    for name, value, mean, deviation, out in zip(names, inputs, layer.mean, layer.deviation, output, strict=True):
         yield {"name": name, "value": value, "mean": mean, "standard_deviation": deviation, "output": out}
 
 
-def _dense(
-    part: Dense, own: Sequence[str], names: Sequence[str], came: Array, output: Array
+def _dense_nodes(
+    layer: DenseLayer, names: Sequence[str], input_names: Sequence[str], inputs: Array, output: Array
 ) -> Iterator[dict[str, Any]]:
-    contributions = part.contributions(came)
-    sums = contributions.sum(axis=1) + part.bias
-    for unit, name in enumerate(own):
-        connections = zip(names, part.weights[unit], came, contributions[unit], strict=True)
+    contributions = layer.contributions(inputs)
+    sums = contributions.sum(axis=1) + layer.bias
+    for unit, name in enumerate(names):
+        connections = zip(input_names, layer.weights[unit], inputs, contributions[unit], strict=True)
         yield {
             "name": name,
-            "bias": part.bias[unit],
+            "bias": layer.bias[unit],
             "weighted_sum": sums[unit],
             "output": output[unit],
             "connections": [
@@ -99,27 +111,29 @@ def _dense(
 
 
 def _attributions(model: Model, row: Array) -> dict[str, Any]:
-    """The Shapley values, or none and why."""
+    """The Shapley values, or the reason why there are none."""
     features, background = len(row), np.array(model.manifest.background, np.float32)
-    if features > shapley.MOST_FEATURES:
-        reason = f"exact Shapley values take 2 ** {features} evaluations; {shapley.MOST_FEATURES} features are the most"
+    if features > shapley.MAX_FEATURES:
+        reason = f"exact Shapley values take 2 ** {features} evaluations; {shapley.MAX_FEATURES} features are the most"
         return {"attributions": None, "attributions_reason": reason}
     if not len(background):
         return {"attributions": None, "attributions_reason": "this model has no background rows to compare with"}
-    base, values = shapley.attribute(model.evaluate, row, background)
-    told = {name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)}
-    return {"attributions": {"base": _by_label(model, base), "values": told}}
+    base, values = shapley.attribute(model.probabilities, row, background)
+    by_feature = {
+        name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)
+    }
+    return {"attributions": {"base": _by_label(model, base), "values": by_feature}}
 
 
 def _sweeps(model: Model, row: Array) -> Iterator[tuple[str, dict[str, Any]]]:
     quantiles = model.manifest.reference.features
     for index, feature in enumerate(model.features):
-        swept = sweep(model.evaluate, row, index, knots(feature, quantiles[feature.name]))
+        swept = sweep(model.probabilities, row, index, knots(feature, quantiles[feature.name]))
         yield (
             feature.name,
             {
                 "values": swept.values,
-                "labels": [model.labels[best] for best in swept.probabilities.argmax(axis=1)],
+                "labels": [model.labels[label] for label in swept.probabilities.argmax(axis=1)],
                 "probabilities": _by_label(model, np.ascontiguousarray(swept.probabilities.T)),
                 "changes": {"below": _change(model, swept.below), "above": _change(model, swept.above)},
             },
@@ -127,7 +141,7 @@ def _sweeps(model: Model, row: Array) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _change(model: Model, change: Change | None) -> dict[str, Any] | None:
-    return {"at": change.at, "label": model.labels[change.label]} if change else None
+    return {"at": change.value, "label": model.labels[change.label]} if change else None
 
 
 def _by_label(model: Model, values: Any) -> dict[str, Any]:

@@ -1,62 +1,96 @@
-"""What the service says of itself: is it alive, is it ready, which model it serves."""
+"""Liveness, readiness and health of the service, and the description of the model that it serves."""
 
 import time
-from functools import partial
+from collections.abc import Callable
 
-from service.app.pipeline import Gate
-from service.http.messages import Reply, Request, Route, json_reply
-from service.inference.model import Model
-from service.inference.registry import Shelf
+from service.http.errors import NotReadyError
+from service.http.messages import Request, Response, json_response
+from service.http.routing import PROBLEM, Declare, Protocol
+from service.inference.model import Model, PerModel
+from service.inference.registry import Registry
 from service.version import VERSION
 
-# Whoever may ask the service may see these; golden and background rows and hashes are of no use to a caller.
-PUBLIC = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
+# The manifest's fields that clients may see; golden and background rows and hashes are of no use to them.
+PUBLIC_FIELDS = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
 
 
-def routes(shelf: Shelf, gate: Gate) -> list[Route]:
-    """What the service as a whole says of itself."""
-    return [
-        Route("GET", "/livez", _alive, hot=True, open=True),
-        Route("GET", "/readyz", partial(_ready, gate), hot=True, open=True),
-        Route("GET", "/health", partial(_health, shelf, gate), hot=True, open=True),
-    ]
+class Readiness:
+    """Whether the service is ready. It has a model as soon as it runs, so it is until it begins to shut down."""
+
+    def __init__(self) -> None:
+        self.is_draining = False
+        self.started = time.monotonic()
+
+    def require(self) -> None:
+        """Refuse a readiness probe.
+
+        Raises:
+            NotReadyError: the service is shutting down.
+        """
+        if self.is_draining:
+            raise NotReadyError("the service is shutting down")
 
 
-def model_routes(model: Model) -> list[Route]:
-    """What one version of the model says of itself."""
-    public = json_reply(model.manifest.model_dump(mode="json", include=PUBLIC, exclude_unset=True)).body
-    return [Route("GET", "/model", lambda _: Reply(200, public))]
+_declare = Declare(Protocol.SERVICE)
 
 
-def index(_: Request) -> Reply:
-    """The paths that there are, for whoever asks for ``/`` and is no browser."""
-    paths = {"predict": "/predict", "model": "/model", "health": "/health", "live": "/livez", "ready": "/readyz"}
-    paths |= {"explain": "/explain", "drift": "/drift", "docs": "/docs"}
-    paths |= {"openapi": "/openapi.json", "metrics": "/metrics"}
-    # ``status`` is what KServe's client of its V1 protocol looks for at this path to see whether a server lives.
-    return json_reply({"service": "menagerie", "version": VERSION, "status": "alive", "paths": paths})
+class Health:
+    """``is_authorized`` tells whether a request may see why versions are refused."""
+
+    def __init__(self, registry: Registry, readiness: Readiness, is_authorized: Callable[[Request], bool]) -> None:
+        self._registry = registry
+        self._readiness = readiness
+        self._is_authorized = is_authorized
+        self._descriptions = PerModel(_public_manifest)
+
+    @_declare("GET", "/livez", "alive", "Whether the process runs", "Alive", public=True, on_event_loop=True)
+    def live(self, _: Request) -> Response:
+        return json_response({"status": "alive"})
+
+    @_declare(
+        "GET",
+        "/readyz",
+        "ready",
+        "Whether predictions are answered",
+        "Ready",
+        more={503: {PROBLEM: ["Problem"]}},
+        public=True,
+        on_event_loop=True,
+    )
+    def ready(self, _: Request) -> Response:
+        self._readiness.require()
+        return json_response({"status": "ready"})
+
+    @_declare(
+        "GET",
+        "/health",
+        "health",
+        "Both, and what runs",
+        "Health",
+        more={503: "Health"},
+        public=True,
+        on_event_loop=True,
+    )
+    def health(self, request: Request) -> Response:
+        registry, is_draining = self._registry, self._readiness.is_draining
+        refused = registry.refused
+        if not self._is_authorized(request):
+            refused = dict.fromkeys(refused, "ask with an API key to be told why")
+        document = {
+            "live": True,
+            "ready": not is_draining,
+            "version": VERSION,
+            "uptime_seconds": round(time.monotonic() - self._readiness.started, 3),
+            "model": registry.current.model.identity,
+            "versions": registry.versions,
+            "refused": refused,
+        }
+        return json_response(document, 503 if is_draining else 200)
+
+    @_declare("GET", "/model", "model", "What the model is", "ModelDescription")
+    def model(self, request: Request) -> Response:
+        return Response(200, self._descriptions.of(self._registry.select(request).model))
 
 
-def _alive(_: Request) -> Reply:
-    return json_reply({"status": "alive"})
-
-
-def _ready(gate: Gate, _: Request) -> Reply:
-    gate.require_ready()
-    return json_reply({"status": "ready"})
-
-
-def _health(shelf: Shelf, gate: Gate, request: Request) -> Reply:
-    refused = shelf.refused
-    if not gate.trusts(request):
-        refused = dict.fromkeys(refused, "ask with an API key to be told why")
-    document = {
-        "live": True,
-        "ready": not gate.draining,
-        "version": VERSION,
-        "uptime_seconds": round(time.monotonic() - gate.started, 3),
-        "model": shelf.current.model.identity,
-        "versions": shelf.versions,
-        "refused": refused,
-    }
-    return json_reply(document, 503 if gate.draining else 200)
+def _public_manifest(model: Model) -> bytes:
+    return json_response(model.manifest.model_dump(mode="json", include=PUBLIC_FIELDS, exclude_unset=True)).body

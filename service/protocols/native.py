@@ -1,50 +1,59 @@
-"""The native protocol: ``POST /predict``."""
+"""The native protocol: POST /predict."""
 
-from functools import partial
 from typing import Any
 
-from service.http import media_types, strict_json
-from service.http.context import Record
-from service.http.messages import Reply, Request, Route, json_reply
-from service.inference.engine import Array
+from service.http import strict_json
+from service.http.context import RequestContext
+from service.http.errors import NotJsonError, UnacceptableError
+from service.http.media_types import require_media_type
+from service.http.messages import Request, Response, json_response
+from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
-from service.inference.validation import Validator
+from service.inference.registry import Registry
+from service.prediction import Array
+
+_declare = Declare(Protocol.NATIVE)
 
 
-def routes(model: Model, validator: Validator) -> list[Route]:
-    """``POST /predict`` for one model."""
-    return [Route("POST", "/predict", model.statistics.counted(partial(predict, model, validator)), hot=True)]
+class Native:
+    """Predicts one row (``features``) or several (``instances``), each by name or as a list."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    @_declare(
+        "POST",
+        "/predict",
+        "predict",
+        "Which label a row gets, or each of several",
+        "Prediction | Predictions",
+        accepts="OneRow | ManyRows",
+        errors=[NotJsonError, UnacceptableError],
+        on_event_loop=True,
+        inference=True,
+    )
+    def predict(self, request: Request) -> Response:
+        model, validator, _ = self._registry.select(request)
+        require_media_type(request, JSON)
+        given = validator.parse(request.read(), request.context)
+        predictions = predict_documents(model, given.rows, request.context)
+        if given.is_single:
+            return json_response({**predictions[0], "model": model.identity})
+        return json_response({"predictions": predictions, "model": model.identity})
 
 
-def predict(model: Model, validator: Validator, request: Request) -> Reply:
-    """One answer for ``features``, a list of them for ``instances``.
-
-    Raises:
-        RequestError: the request is not one that this model can answer.
-    """
-    media_types.require(request, media_types.JSON)
-    submission = validator.read(request.read(), request.record)
-    if submission.single:
-        return json_reply(document(model, submission.rows, request.record))
-    answers = _answers(model, submission.rows, request.record)
-    return json_reply({"predictions": answers, "model": model.identity})
-
-
-def document(model: Model, row: Array, record: Record) -> dict[str, Any]:
-    """The answer to one ``row`` [1, features]."""
-    return {**_answers(model, row, record)[0], "model": model.identity}
-
-
-def _answers(model: Model, rows: Array, record: Record) -> list[dict[str, Any]]:
-    probabilities = strict_json.shortest(model.probabilities(rows, record))
-    best = [row.index(max(row)) for row in probabilities]
-    told = zip(probabilities, best, model.warnings(rows, best, record.unlike), strict=True)
+def predict_documents(model: Model, rows: Array, context: RequestContext) -> list[dict[str, Any]]:
+    """Predict ``rows`` [rows, features], and describe the prediction of each as the native protocol does."""
+    context.prediction = prediction = model.predict(rows)
+    context.mark("infer")
+    probabilities = strict_json.shortest_floats(prediction.probabilities)
+    rows_of_document = zip(probabilities, prediction.labels, model.warnings(prediction), strict=True)
     return [
         {
-            "label": model.labels[index],
-            "confidence": row[index],
+            "label": model.labels[label],
+            "confidence": row[label],
             "probabilities": dict(zip(model.labels, row, strict=True)),
             "warnings": warnings,
         }
-        for row, index, warnings in told
+        for row, label, warnings in rows_of_document
     ]

@@ -1,159 +1,208 @@
-"""The Open Inference Protocol over REST (KServe's V2), under ``/v2``: its routes, and what it tells of itself.
+"""The Open Inference Protocol over REST (KServe's V2), under ``/v2``: server, model and repository; inference.
 
 Sources: the protocol's specification (github.com/kserve/open-inference-protocol) and, in Triton's documentation, its
-extensions for statistics, for a model's configuration and for the model repository. `infer` answers inferences.
+extensions for statistics, for a model's configuration and for the model repository.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.app.pipeline import Gate
-from service.http.errors import NotReadyError
-from service.http.messages import Reply, Request, Route, json_reply
+from service.http.errors import BadTensorError, NotJsonError, NotReadyError, UnacceptableError
+from service.http.messages import Request, Response, json_response
+from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
-from service.inference.registry import Shelf
-from service.inference.validation import Validator
-from service.protocols.oip_infer import INPUT, LABEL, PROBABILITIES, WARNINGS, Inferring
+from service.inference.registry import Registry
+from service.protocols.health import Readiness
+from service.protocols.oip_infer import BYTES, INPUT, LABEL, LENGTH_HEADER, PROBABILITIES, WARNINGS, infer
 from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
 _PLATFORM = "keras_litert"
 _CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # what Triton's configurations call them
+_RAW = """
+Numbers may also come as bytes (`application/octet-stream`): `Inference-Header-Content-Length` says how many bytes of
+the body are JSON; the input's `parameters.binary_data_size` says how many follow, row by row, little-endian. With a
+length of 0 the whole body is rows of FP32. Outputs come as bytes where `binary_data` or `binary_data_output` asks for
+it, and the answer's header says how long its JSON is.
+"""
 
 
-def routes(model: Model, validator: Validator, shelf: Shelf, gate: Gate) -> list[Route]:
-    """Every route under ``/v2``."""
-    infer = model.statistics.counted(Inferring(model, validator).answer)
-    about = About(model, shelf, gate, validator.max_rows)
-    found: list[Route] = [
-        Route("GET", "/v2", about.server),
-        Route("GET", "/v2/health/live", about.live, hot=True, open=True),
-        Route("GET", "/v2/health/ready", about.ready, hot=True, open=True),
-        Route("GET", "/v2/models/stats", about.statistics),
-        Route("POST", "/v2/repository/index", about.index),
-    ]
-    for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        found += [
-            Route("GET", path, about.model),
-            Route("GET", f"{path}/ready", about.model_ready, hot=True),
-            Route("GET", f"{path}/config", about.config),
-            Route("GET", f"{path}/stats", about.statistics),
-            Route("POST", f"{path}/infer", infer, hot=True),
-        ]
-    return found
+def _paths(suffix: str = "") -> list[str]:
+    return [f"{path}{suffix}" for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")]
 
 
-class About:
-    """What the protocol tells of the server and of its model."""
+_declare = Declare(Protocol.OIP)
 
-    def __init__(self, model: Model, shelf: Shelf, gate: Gate, max_rows: int) -> None:
-        self._model = model
-        self._shelf = shelf
-        self._gate = gate
-        self._max_rows = max_rows
-        self._name = model.identity["name"]
-        self._inputs = [_told(INPUT, "FP32", len(model.features))]
-        self._outputs = [
-            _told(PROBABILITIES, "FP32", len(model.labels)),
-            _told(LABEL, "BYTES"),
-            _told(WARNINGS, "BYTES"),
-            *(_told(layer.name, "FP32", layer.units) for layer in model.manifest.layers[:-1]),
-        ]
 
-    def server(self, _: Request) -> Reply:
-        return json_reply({"name": "menagerie", "version": VERSION, "extensions": _EXTENSIONS})
+class Oip:
+    """``statistics`` gives what a model version was asked so far: counts, and times in ns, by name."""
 
-    def live(self, _: Request) -> Reply:
-        return json_reply({"live": True})
+    def __init__(
+        self, registry: Registry, readiness: Readiness, statistics: Callable[[Model], Mapping[str, int]]
+    ) -> None:
+        self._registry = registry
+        self._readiness = readiness
+        self._statistics = statistics
 
-    def ready(self, _: Request) -> Reply:
-        """``live`` beside ``ready``: both readings of the specification find what they look for."""
+    @_declare("GET", "/v2", "v2_server", "What serves", "ServerMetadata")
+    def server(self, _: Request) -> Response:
+        return json_response({"name": "menagerie", "version": VERSION, "extensions": _EXTENSIONS})
+
+    @_declare("GET", "/v2/health/live", "v2_live", "Whether the process runs", "Live", public=True, on_event_loop=True)
+    def live(self, _: Request) -> Response:
+        return json_response({"live": True})
+
+    @_declare(
+        "GET",
+        "/v2/health/ready",
+        "v2_ready",
+        "Whether inferences are answered",
+        "ServerReady",
+        more={503: "ServerReady"},
+        public=True,
+        on_event_loop=True,
+    )
+    def ready(self, _: Request) -> Response:
+        """``live`` beside ``ready``: the specification can be read as naming either."""
         return self._ready({"live": True})
 
-    def model_ready(self, request: Request) -> Reply:
-        self._model.require(request.parameters)
-        return self._ready({"name": self._name})
-
-    def model(self, request: Request) -> Reply:
-        """The model's tensors; -1 stands for the number of rows."""
-        self._model.require(request.parameters)
-        document = {
-            "name": self._name,
-            "versions": [str(version) for version in self._shelf.versions],
-            "platform": _PLATFORM,
-            "inputs": self._inputs,
-            "outputs": self._outputs,
-        }
-        return json_reply(document)
-
-    def config(self, request: Request) -> Reply:
-        """The same as Triton configures a model, for tools that ask before they load it; a batch is rows."""
-        self._model.require(request.parameters)
-        document = {
-            "name": self._name,
-            "platform": _PLATFORM,
-            "version_policy": {"latest": {"num_versions": 1}},
-            "max_batch_size": self._max_rows,
-            "input": [_configured(tensor) for tensor in self._inputs],
-            "output": [_configured(tensor) for tensor in self._outputs],
-        }
-        return json_reply(document)
-
-    def index(self, _: Request) -> Reply:
-        """What is loaded, and why the rest of the store is not."""
-        ready = [(str(version), "READY", "") for version in self._shelf.versions]
-        refused = [(version, "UNAVAILABLE", reason) for version, reason in self._shelf.refused.items()]
+    @_declare(
+        "POST",
+        "/v2/repository/index",
+        "v2_index",
+        "The models that are served",
+        "RepositoryIndex",
+        description="A body is not read: no model is there that is not ready.",
+    )
+    def repository_index(self, _: Request) -> Response:
+        """The versions that are loaded, and why the others in the store are not."""
+        ready = [(str(version), "READY", "") for version in self._registry.versions]
+        refused = [(version, "UNAVAILABLE", reason) for version, reason in self._registry.refused.items()]
+        name = self._registry.current.model.identity["name"]
         document = [
-            {"name": self._name, "version": version, "state": state, "reason": reason}
+            {"name": name, "version": version, "state": state, "reason": reason}
             for version, state, reason in ready + refused
         ]
-        return json_reply(document)
+        return json_response(document)
 
-    def statistics(self, request: Request) -> Reply:
-        """Of the version that the path names, or of every one that is loaded."""
-        if request.parameters:
-            self._model.require(request.parameters)
-        models = [self._model] if "version" in request.parameters else self._shelf.models
-        return json_reply({"model_stats": [_counted(model) for model in models]})
+    @_declare("GET", _paths(), "v2_{model}", "The tensors of {model}", "ModelMetadata")
+    def model(self, request: Request) -> Response:
+        model = self._registry.select(request).model
+        document = {
+            "name": model.identity["name"],
+            "versions": [str(version) for version in self._registry.versions],
+            "platform": _PLATFORM,
+            "inputs": _inputs(model),
+            "outputs": _outputs(model),
+        }
+        return json_response(document)
 
-    def _ready(self, document: dict[str, Any]) -> Reply:
+    @_declare(
+        "GET",
+        _paths("/ready"),
+        "v2_{model}_ready",
+        "Whether {model} answers",
+        "ModelReady",
+        more={503: "ModelReady"},
+        on_event_loop=True,
+    )
+    def model_ready(self, request: Request) -> Response:
+        return self._ready({"name": self._registry.select(request).model.identity["name"]})
+
+    @_declare("GET", _paths("/config"), "v2_{model}_config", "{model} as Triton configures one", "ModelConfiguration")
+    def model_config(self, request: Request) -> Response:
+        """The model's Triton configuration, for tools that read it before they send requests; a batch is rows."""
+        model, validator, _ = self._registry.select(request)
+        document = {
+            "name": model.identity["name"],
+            "platform": _PLATFORM,
+            "version_policy": {"latest": {"num_versions": 1}},
+            "max_batch_size": validator.max_rows,
+            "input": [_configuration(tensor) for tensor in _inputs(model)],
+            "output": [_configuration(tensor) for tensor in _outputs(model)],
+        }
+        return json_response(document)
+
+    @_declare("GET", "/v2/models/stats", "v2_stats", "What was asked so far", "Statistics")
+    def statistics(self, _: Request) -> Response:
+        return json_response({"model_stats": [self._model_statistics(model) for model in self._registry.models]})
+
+    @_declare("GET", _paths("/stats"), "v2_{model}_stats", "What {model} was asked so far", "Statistics")
+    def model_statistics(self, request: Request) -> Response:
+        """Of the version that the path names, or of every loaded one."""
+        model = self._registry.select(request).model
+        models = [model] if "version" in request.parameters else self._registry.models
+        return json_response({"model_stats": [self._model_statistics(each) for each in models]})
+
+    @_declare(
+        "POST",
+        _paths("/infer"),
+        "v2_{model}_infer",
+        "Tensors through {model}",
+        {JSON: ["InferenceResponse"], BYTES: ["binary"]},
+        description=_RAW,
+        accepts={JSON: ["InferenceRequest"], BYTES: ["binary"]},
+        errors=[NotJsonError, BadTensorError, UnacceptableError],
+        headers=[LENGTH_HEADER],
+        on_event_loop=True,
+        inference=True,
+    )
+    def infer(self, request: Request) -> Response:
+        version = self._registry.select(request)
+        return infer(version.model, version.validator, request)
+
+    def _ready(self, document: dict[str, Any]) -> Response:
         try:
-            self._gate.require_ready()
+            self._readiness.require()
         except NotReadyError as error:
-            reply = json_reply({**document, "ready": False, "error": error.detail}, error.status.value)
-            reply.headers.update(error.headers)
-            return reply
-        return json_reply({**document, "ready": True})
+            response = json_response({**document, "ready": False, "error": error.detail}, error.status.value)
+            response.headers.update(error.headers)
+            return response
+        return json_response({**document, "ready": True})
+
+    def _model_statistics(self, model: Model) -> dict[str, Any]:
+        """Over all workers and protocols since the start. Nothing is queued or cached, so those counts stay 0."""
+        totals = self._statistics(model)
+        none = _duration(0, 0)
+        return {
+            **model.identity,
+            "last_inference": totals["last_ms"],
+            "inference_count": totals["rows"],
+            "execution_count": totals["runs"],
+            "inference_stats": {
+                "success": _duration(totals["successes"], totals["success_ns"]),
+                "fail": _duration(totals["failures"], totals["failure_ns"]),
+                "queue": none,
+                "compute_input": none,
+                "compute_infer": _duration(totals["runs"], totals["run_ns"]),
+                "compute_output": none,
+                "cache_hit": none,
+                "cache_miss": none,
+            },
+            "batch_stats": [],
+        }
 
 
-def _counted(model: Model) -> dict[str, Any]:
-    """Over all workers and protocols since the start; nothing waits in a queue or comes from a cache."""
-    totals = model.statistics.totals()
-    none = _duration(0, 0)
-    return {
-        **model.identity,
-        "last_inference": totals["last_ms"],
-        "inference_count": totals["rows"],
-        "execution_count": totals["runs"],
-        "inference_stats": {
-            "success": _duration(totals["successes"], totals["success_ns"]),
-            "fail": _duration(totals["failures"], totals["failure_ns"]),
-            "queue": none,
-            "compute_input": none,
-            "compute_infer": _duration(totals["runs"], totals["run_ns"]),
-            "compute_output": none,
-            "cache_hit": none,
-            "cache_miss": none,
-        },
-        "batch_stats": [],
-    }
+def _inputs(model: Model) -> list[dict[str, Any]]:
+    return [_metadata(INPUT, "FP32", len(model.features))]
 
 
-def _told(name: str, datatype: str, *widths: int) -> dict[str, Any]:
+def _outputs(model: Model) -> list[dict[str, Any]]:
+    return [
+        _metadata(PROBABILITIES, "FP32", len(model.labels)),
+        _metadata(LABEL, "BYTES"),
+        _metadata(WARNINGS, "BYTES"),
+        *(_metadata(layer.name, "FP32", layer.units) for layer in model.manifest.layers[:-1]),
+    ]
+
+
+def _metadata(name: str, datatype: str, *widths: int) -> dict[str, Any]:
+    """A tensor's metadata; -1 stands for the number of rows."""
     return {"name": name, "datatype": datatype, "shape": [-1, *widths]}
 
 
-def _configured(tensor: dict[str, Any]) -> dict[str, Any]:
-    """A tensor of the metadata; ``dims`` leave out the rows."""
+def _configuration(tensor: dict[str, Any]) -> dict[str, Any]:
+    """The same in a Triton configuration, whose ``dims`` leave out the rows."""
     return {"name": tensor["name"], "data_type": _CONFIG_TYPES[tensor["datatype"]], "dims": tensor["shape"][1:]}
 
 

@@ -1,4 +1,4 @@
-"""Inference in the Open Inference Protocol: ``POST /v2/models/…/infer``, tensors in, tensors out.
+"""Inference requests of the Open Inference Protocol: tensors in, tensors out, as JSON or as bytes.
 
 Sources: the protocol's specification (github.com/kserve/open-inference-protocol) and, in Triton's documentation, its
 extensions for binary tensor data and for classification.
@@ -11,18 +11,22 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from service.http import media_types, strict_json
-from service.http.context import Record
+from service.http import strict_json
 from service.http.errors import BadTensorError
-from service.http.messages import Reply, Request, json_reply
+from service.http.media_types import require_media_type
+from service.http.messages import Request, Response, json_response
+from service.http.routing import JSON
 from service.inference.model import Model
-from service.inference.validation import Array, Validator
+from service.inference.validation import Validator
+from service.prediction import Array
 from service.protocols import oip_tensors
 from service.protocols.oip_tensors import Tensor
 
 INPUT, PROBABILITIES, LABEL, WARNINGS = "features", "probabilities", "label", "warnings"
-_HEADER = "Inference-Header-Content-Length"
-_MEDIA = ("", media_types.JSON, "application/octet-stream")  # the protocol's clients say any of these
+BYTES = "application/octet-stream"
+LENGTH_HEADER = "Inference-Header-Content-Length"
+_MEDIA_TYPES = ("", JSON, BYTES)  # the protocol's clients send any of these
+_MAX_LENGTH_DIGITS = 9  # below a GB
 _strict = with_config(ConfigDict(strict=True))
 
 
@@ -59,7 +63,7 @@ class Parameters(TypedDict):
 
 @_strict
 class Inference(TypedDict):
-    """An inference request; keys that it does not name are passed over, as other servers of the protocol do."""
+    """An inference request; unknown keys are ignored, as other servers of the protocol do."""
 
     id: NotRequired[str]
     parameters: NotRequired[Parameters]
@@ -70,150 +74,145 @@ class Inference(TypedDict):
 _inference: TypeAdapter[Inference] = TypeAdapter(Inference)
 
 
-class Inferring:
-    """Answers inferences with one model."""
+def infer(model: Model, validator: Validator, request: Request) -> Response:
+    """The requested output tensors, as JSON and, where requested, as bytes after it.
 
-    def __init__(self, model: Model, validator: Validator) -> None:
-        self._model = model
-        self._validator = validator
-        self._width = len(model.features)
-        self._layers = [layer.name for layer in model.manifest.layers[:-1]]
-        self._known = {PROBABILITIES, LABEL, WARNINGS, *self._layers}
-
-    def answer(self, request: Request) -> Reply:
-        """The tensors asked for, as JSON and, where so asked, as bytes behind it.
-
-        Raises:
-            RequestError: the request is not one that this model can answer.
-        """
-        self._model.require(request.parameters)
-        media_types.require(request, *_MEDIA)
-        asked, binary = self._read(request)
-        rows = self._rows(asked["inputs"], binary)
-        wanted = asked.get("outputs") or [Output(name=PROBABILITIES), Output(name=LABEL)]
-        request.record.lap("validate")
-        found = self._outputs(rows, wanted, request.record)
-        unless_told = asked.get("parameters", {}).get("binary_data_output", False)
-        as_bytes = [output.get("parameters", {}).get("binary_data", unless_told) for output in wanted]
-        identity = self._model.identity
-        head = {"model_name": identity["name"], "model_version": identity["version"]}
-        return _reply(head | ({"id": asked["id"]} if "id" in asked else {}), found, as_bytes)
-
-    def _read(self, request: Request) -> tuple[Inference, bytes]:
-        """What is asked in JSON, and the bytes behind it."""
-        body = request.read()
-        size = _json_size(request, len(body))
-        if size == 0:
-            return self._raw(len(body)), body
-        content = body[:size]
-        document = strict_json.read(content)
-        request.record.lap("parse")
-        try:
-            asked = _inference.validate_python(document)
-        except ValidationError as error:
-            raise BadTensorError(_first_fault(error)) from None
-        strict_json.require_unique(content, strict_json.strings(document, but="data"))
-        return asked, body[size:]
-
-    def _raw(self, size: int) -> Inference:
-        """What a body of nothing but bytes asks: rows of float32, answered in bytes."""
-        row = 4 * self._width
-        if size == 0 or size % row:
-            raise BadTensorError(f"a raw body must be rows of {self._width} FP32, {row} bytes each, not {size} bytes")
-        shape = [size // row, self._width]
-        tensor = Input(name=INPUT, shape=shape, datatype="FP32", parameters={"binary_data_size": size})
-        return {"inputs": [tensor], "parameters": {"binary_data_output": True}}
-
-    def _rows(self, inputs: Sequence[Input], binary: bytes) -> Array:
-        """The one input's rows, [rows, features]."""
-        _require_names([tensor["name"] for tensor in inputs], {INPUT}, "input")
-        if not inputs:
-            raise BadTensorError(f"the input {INPUT} is missing")
-        tensor, place = inputs[0], "inputs[0]"
-        shape, size = tensor["shape"], tensor.get("parameters", {}).get("binary_data_size")
-        if len(shape) != 2 or shape[0] < 1 or shape[1] != self._width:  # noqa: PLR2004 (rows and columns)
-            raise BadTensorError(f"{place}.shape must be [rows, {self._width}] with one row or more")
-        if ("data" in tensor) == (size is not None):
-            raise BadTensorError(f"{place} must have either data or binary_data_size")
-        if len(binary) != (size or 0):
-            raise BadTensorError(
-                f"{len(binary)} bytes follow the JSON where binary_data_size says {size or 0}: "
-                f"{_HEADER} must be the length of the JSON"
-            )
-        if size is None:
-            rows = oip_tensors.rows_from_json(tensor["data"], tensor["datatype"], shape, place)
-            return self._validator.rows(rows, f"{place}.data")
-        return self._validator.array(oip_tensors.from_bytes(binary, tensor["datatype"], shape, place), f"{place}.data")
-
-    def _outputs(self, rows: Array, wanted: Sequence[Output], record: Record) -> list[Tensor]:
-        names = [output["name"] for output in wanted]
-        _require_names(names, self._known, "output")
-        layers = self._model.run(rows, [name for name in self._layers if name in names], record)
-        probabilities = layers[self._model.answer]
-        best = probabilities.argmax(axis=1).tolist() if {LABEL, WARNINGS}.intersection(names) else []
-
-        def output(name: str, parameters: OutputParameters) -> Tensor:
-            if "classification" in parameters:
-                return self._classified(name, probabilities, parameters["classification"])
-            if name == LABEL:
-                return Tensor(name, (len(rows),), [self._model.labels[index] for index in best])
-            if name == WARNINGS:
-                said = self._model.warnings(rows, best, record.unlike)
-                return Tensor(name, (len(rows),), ["; ".join(sentences) for sentences in said])
-            values = probabilities if name == PROBABILITIES else layers[name]
-            return Tensor(name, values.shape, values)
-
-        return [output(wish["name"], wish.get("parameters", {})) for wish in wanted]
-
-    def _classified(self, name: str, probabilities: Array, count: int) -> Tensor:
-        """The likeliest labels of each row, as ``value:index:label``; all of them if more are asked for."""
-        if name != PROBABILITIES:
-            raise BadTensorError(f"classification is of {PROBABILITIES}, not of {name}")
-        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
-        values = strict_json.shortest(np.take_along_axis(probabilities, best, axis=1))
-        told = [
-            f"{value}:{index}:{self._model.labels[index]}"
-            for row in zip(values, best.tolist(), strict=True)
-            for value, index in zip(*row, strict=True)
-        ]
-        return Tensor(name, best.shape, told)
+    Raises:
+        RequestError: the request is not one that this model can answer.
+    """
+    require_media_type(request, *_MEDIA_TYPES)
+    inference, binary = _parse(request, len(model.features))
+    rows = _input_rows(inference["inputs"], binary, validator, len(model.features))
+    requested = inference.get("outputs") or [Output(name=PROBABILITIES), Output(name=LABEL)]
+    request.context.mark("validate")
+    outputs = _outputs(model, rows, requested, request)
+    default = inference.get("parameters", {}).get("binary_data_output", False)
+    as_bytes = [output.get("parameters", {}).get("binary_data", default) for output in requested]
+    head = {"model_name": model.identity["name"], "model_version": model.identity["version"]}
+    return _response(head | ({"id": inference["id"]} if "id" in inference else {}), outputs, as_bytes)
 
 
-def _json_size(request: Request, whole: int) -> int:
-    """How many bytes of the body are JSON: what the header says, or all of them."""
-    told = request.headers.get(_HEADER.lower(), "")
-    if not told:
-        return whole or 1  # an empty body is bad JSON, not a raw one
-    if not (told.isascii() and told.isdigit() and len(told) < 10 and int(told) <= whole):  # noqa: PLR2004 (a GB)
-        raise BadTensorError(f"{_HEADER} must be the length of the JSON, at most the body's {whole} bytes")
-    return int(told)
+def _parse(request: Request, width: int) -> tuple[Inference, bytes]:
+    """The JSON part of the body, and the bytes after it."""
+    body = request.read()
+    size = _json_size(request, len(body))
+    if size == 0:
+        return _raw_inference(len(body), width), body
+    content = body[:size]
+    document = strict_json.parse(content)
+    request.context.mark("parse")
+    try:
+        inference = _inference.validate_python(document)
+    except ValidationError as error:
+        raise BadTensorError(_first_fault(error)) from None
+    strict_json.require_unique_keys(content, strict_json.count_strings(document, skip="data"))
+    return inference, body[size:]
+
+
+def _raw_inference(size: int, width: int) -> Inference:
+    """The request that a body without JSON stands for: rows of FP32, answered in bytes (Triton's raw request)."""
+    row = 4 * width
+    if size == 0 or size % row:
+        raise BadTensorError(f"a raw body must be rows of {width} FP32, {row} bytes each, not {size} bytes")
+    shape = [size // row, width]
+    tensor = Input(name=INPUT, shape=shape, datatype="FP32", parameters={"binary_data_size": size})
+    return {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+
+
+def _input_rows(inputs: Sequence[Input], binary: bytes, validator: Validator, width: int) -> Array:
+    """The rows of the only input, [rows, features]."""
+    _require_names([tensor["name"] for tensor in inputs], {INPUT}, "input")
+    if not inputs:
+        raise BadTensorError(f"the input {INPUT} is missing")
+    tensor, location = inputs[0], "inputs[0]"
+    shape, size = tensor["shape"], tensor.get("parameters", {}).get("binary_data_size")
+    if len(shape) != 2 or shape[0] < 1 or shape[1] != width:  # noqa: PLR2004 (rows and columns)
+        raise BadTensorError(f"{location}.shape must be [rows, {width}] with one row or more")
+    if ("data" in tensor) == (size is not None):
+        raise BadTensorError(f"{location} must have either data or binary_data_size")
+    if len(binary) != (size or 0):
+        raise BadTensorError(
+            f"{len(binary)} bytes follow the JSON where binary_data_size says {size or 0}: "
+            f"{LENGTH_HEADER} must be the length of the JSON"
+        )
+    if size is None:
+        rows = oip_tensors.rows_from_json(tensor["data"], tensor["datatype"], shape, location)
+        return validator.validate_rows(rows, f"{location}.data")
+    array = oip_tensors.array_from_bytes(binary, tensor["datatype"], shape, location)
+    return validator.validate_array(array, f"{location}.data")
+
+
+def _outputs(model: Model, rows: Array, requested: Sequence[Output], request: Request) -> list[Tensor]:
+    names = [output["name"] for output in requested]
+    _require_names(names, {PROBABILITIES, LABEL, WARNINGS, *model.hidden_layers}, "output")
+    hidden = [name for name in model.hidden_layers if name in names]
+    request.context.prediction = prediction = model.predict(rows, hidden)
+    request.context.mark("infer")
+
+    def output(name: str, parameters: OutputParameters) -> Tensor:
+        if "classification" in parameters:
+            return _classification(model, name, prediction.probabilities, parameters["classification"])
+        if name == LABEL:
+            return Tensor(name, (len(rows),), [model.labels[label] for label in prediction.labels])
+        if name == WARNINGS:
+            return Tensor(name, (len(rows),), ["; ".join(sentences) for sentences in model.warnings(prediction)])
+        values = prediction.probabilities if name == PROBABILITIES else prediction.layers[name]
+        return Tensor(name, values.shape, values)
+
+    return [output(each["name"], each.get("parameters", {})) for each in requested]
+
+
+def _classification(model: Model, name: str, probabilities: Array, count: int) -> Tensor:
+    """The most probable labels of each row, as ``value:index:label``; all of them if more are requested."""
+    if name != PROBABILITIES:
+        raise BadTensorError(f"classification is of {PROBABILITIES}, not of {name}")
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
+    values = strict_json.shortest_floats(np.take_along_axis(probabilities, best, axis=1))
+    classes = [
+        f"{value}:{index}:{model.labels[index]}"
+        for row in zip(values, best.tolist(), strict=True)
+        for value, index in zip(*row, strict=True)
+    ]
+    return Tensor(name, best.shape, classes)
+
+
+def _json_size(request: Request, body_size: int) -> int:
+    """How many bytes of the body are JSON: as many as the header says, or all."""
+    value = request.headers.get(LENGTH_HEADER.lower(), "")
+    if not value:
+        return body_size or 1  # an empty body is malformed JSON, not a raw request
+    is_number = value.isascii() and value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS
+    if not is_number or int(value) > body_size:
+        raise BadTensorError(f"{LENGTH_HEADER} must be the length of the JSON, at most the body's {body_size} bytes")
+    return int(value)
 
 
 def _require_names(names: Sequence[str], known: set[str], what: str) -> None:
     for name in names:
         if name not in known:
-            raise BadTensorError(f"there is no {what} {strict_json.shown(name)!r}: there is {', '.join(sorted(known))}")
+            known_names = ", ".join(sorted(known))
+            raise BadTensorError(f"there is no {what} {strict_json.truncated(name)!r}: there is {known_names}")
     if len(set(names)) != len(names):
         raise BadTensorError(f"an {what} stands twice: ask for each once")
 
 
 def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"]).lstrip(".")
-    return f"{place or 'the body'}: {fault['msg']}"
+    location = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"]).lstrip(".")
+    return f"{location or 'the body'}: {fault['msg']}"
 
 
-def _reply(head: dict[str, Any], outputs: Sequence[Tensor], as_bytes: Sequence[bool]) -> Reply:
-    told, binaries = [], []
-    for output, binary in zip(outputs, as_bytes, strict=True):
-        described: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
-        if binary:
+def _response(head: dict[str, Any], outputs: Sequence[Tensor], as_bytes: Sequence[bool]) -> Response:
+    documents, binaries = [], []
+    for output, is_binary in zip(outputs, as_bytes, strict=True):
+        document: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+        if is_binary:
             binaries.append(output.as_bytes())
-            told.append(described | {"parameters": {"binary_data_size": len(binaries[-1])}})
+            documents.append(document | {"parameters": {"binary_data_size": len(binaries[-1])}})
         else:
-            told.append(described | {"data": output.as_json()})
-    reply = json_reply(head | {"outputs": told})
+            documents.append(document | {"data": output.as_json()})
+    response = json_response(head | {"outputs": documents})
     if not binaries:
-        return reply
-    size = {_HEADER: str(len(reply.body))}
-    return Reply(200, b"".join((reply.body, *binaries)), "application/octet-stream", size)
+        return response
+    headers = {LENGTH_HEADER: str(len(response.body))}
+    return Response(200, b"".join((response.body, *binaries)), BYTES, headers)

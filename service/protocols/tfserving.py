@@ -1,98 +1,148 @@
-"""The REST interface of TensorFlow Serving, under ``/v1``, for a model with one input and one output.
+"""The REST API of TensorFlow Serving, under ``/v1``, for a model with one input and one output.
 
-Source: tensorflow.org/tfx/serving/api_rest. What differs, and why, stands in docs/protocols.md. KServe calls its own
-subset of this V1, and asks the same path for its model's readiness.
+Source: tensorflow.org/tfx/serving/api_rest. docs/protocols.md has the differences and their reasons. KServe calls its
+own subset of this API V1, and uses the model status as the model's readiness.
 """
 
-from functools import partial
 from typing import Any
 
-from service.app.pipeline import Gate
-from service.http import media_types, strict_json
-from service.http.errors import BadInstancesError
-from service.http.messages import Reply, Request, Route, json_reply
+from service.http import strict_json
+from service.http.errors import BadInstancesError, NotJsonError, UnacceptableError
+from service.http.media_types import require_identity_coding
+from service.http.messages import Request, Response, json_response
+from service.http.routing import Declare, Protocol
 from service.inference.model import Model
-from service.inference.registry import Shelf
-from service.inference.validation import Validator
+from service.inference.registry import Registry
+from service.prediction import Array
+from service.protocols.health import Readiness
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
+_ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 
-def routes(model: Model, validator: Validator, shelf: Shelf, gate: Gate) -> list[Route]:
-    """Every route under ``/v1``."""
-    count = model.statistics.counted
-    found: list[Route] = []
-    for path in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}"):
-        found += [
-            Route("GET", path, partial(_status, model, shelf, gate), hot=True),
-            Route("GET", f"{path}/metadata", partial(_metadata, model)),
-            Route("POST", f"{path}:predict", count(partial(predict, model, validator)), hot=True),
-            Route("POST", f"{path}:classify", count(partial(classify, model, validator)), hot=True),
-        ]
-    return found
+def _paths(suffix: str = "") -> list[str]:
+    return [f"{path}{suffix}" for path in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}")]
 
 
-def predict(model: Model, validator: Validator, request: Request) -> Reply:
-    """Probabilities for rows (``instances``) or for columns (``inputs``), in the form in which they were asked.
-
-    Raises:
-        RequestError: the request is not one that this model can answer.
-    """
-    asked, body = _read(model, request)
-    if ("instances" in asked) == ("inputs" in asked):
-        raise BadInstancesError("give either `instances`, row by row, or `inputs`, by column")
-    form = "instances" if "instances" in asked else "inputs"
-    rows = _instances(asked[form]) if form == "instances" else _columns(asked[form])
-    numbers = validator.rows(rows, form)
-    strict_json.require_unique(body, strict_json.strings(asked, but=form) + _names(asked[form]))
-    request.record.lap("validate")
-    answers = strict_json.shortest(model.probabilities(numbers, request.record))
-    return json_reply({"predictions" if form == "instances" else "outputs": answers})
+_declare = Declare(Protocol.TFSERVING)
 
 
-def classify(model: Model, validator: Validator, request: Request) -> Reply:
-    """Every label with its probability, for examples that name their features; those in ``context`` hold for all.
+class TfServing:
+    """The model's status, its metadata, and predictions by row, by column or as classification."""
 
-    Raises:
-        RequestError: the request is not one that this model can answer.
-    """
-    asked, body = _read(model, request)
-    context, examples = asked.get("context", {}), asked.get("examples")
-    if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
-        raise BadInstancesError("`examples` must be a list of objects, one a row, and `context` an object")
-    rows = [{name: _scalar(value) for name, value in (context | example).items()} for example in examples]
-    numbers = validator.rows(rows, "examples")
-    if context:  # what stands there must be right even where every example says otherwise
-        validator.rows([{name: _scalar(value) for name, value in (examples[0] | context).items()}], "context")
-    strict_json.require_unique(body, strict_json.strings(asked))
-    request.record.lap("validate")
-    answers = strict_json.shortest(model.probabilities(numbers, request.record))
-    return json_reply({"results": [list(zip(model.labels, row, strict=True)) for row in answers]})
+    def __init__(self, registry: Registry, readiness: Readiness) -> None:
+        self._registry = registry
+        self._readiness = readiness
+
+    @_declare("GET", _paths(), "v1_{model}", "Whether {model} is served", "ServingStatus", on_event_loop=True)
+    def status(self, request: Request) -> Response:
+        """The status of the versions for TensorFlow Serving's clients, ``name`` and ``ready`` for those of KServe."""
+        model = self._registry.select(request).model
+        status = {"error_code": "OK", "error_message": ""}
+        models = [model] if "version" in request.parameters else self._registry.models
+        versions = [{"version": each.identity["version"], "state": "AVAILABLE", "status": status} for each in models]
+        readiness = {"name": model.identity["name"], "ready": not self._readiness.is_draining}
+        return json_response({"model_version_status": versions, **readiness})
+
+    @_declare("GET", _paths("/metadata"), "v1_{model}_metadata", "The tensors of {model}", "ServingMetadata")
+    def metadata(self, request: Request) -> Response:
+        model = self._registry.select(request).model
+        signature = {
+            "inputs": {INPUT: _tensor(INPUT, len(model.features))},
+            "outputs": {OUTPUT: _tensor(OUTPUT, len(model.labels))},
+            "method_name": "tensorflow/serving/predict",
+            "defaults": {},
+        }
+        identity = model.identity
+        document = {
+            "model_spec": {"name": identity["name"], "signature_name": "", "version": identity["version"]},
+            "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
+        }
+        return json_response(document)
+
+    @_declare(
+        "POST",
+        _paths(":predict"),
+        "v1_{model}_predict",
+        "Probabilities of rows, or of columns, by {model}",
+        "ServingPredictions | ServingOutputs",
+        accepts="ServingRows | ServingByColumn",
+        errors=_ERRORS,
+        on_event_loop=True,
+        inference=True,
+    )
+    def predict(self, request: Request) -> Response:
+        """Probabilities for rows (``instances``) or for columns (``inputs``), in the form of the request."""
+        model, validator, _ = self._registry.select(request)
+        document, body = _parse(request)
+        if ("instances" in document) == ("inputs" in document):
+            raise BadInstancesError("give either `instances`, row by row, or `inputs`, by column")
+        form = "instances" if "instances" in document else "inputs"
+        rows = _instances(document[form]) if form == "instances" else _columns(document[form])
+        values = validator.validate_rows(rows, form)
+        strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
+        strict_json.require_unique_keys(body, strings)
+        request.context.mark("validate")
+        return json_response({"predictions" if form == "instances" else "outputs": _predict(model, values, request)})
+
+    @_declare(
+        "POST",
+        _paths(":classify"),
+        "v1_{model}_classify",
+        "Every label of examples, by {model}",
+        "ServingClasses",
+        description="What stands in `context` holds for every example that does not say otherwise.",
+        accepts="ServingExamples | ServingParts",
+        errors=_ERRORS,
+        on_event_loop=True,
+        inference=True,
+    )
+    def classify(self, request: Request) -> Response:
+        """Every label with its probability, for ``examples`` by feature name; ``context`` has their common features."""
+        model, validator, _ = self._registry.select(request)
+        document, body = _parse(request)
+        context, examples = document.get("context", {}), document.get("examples")
+        if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
+            raise BadInstancesError("`examples` must be a list of objects, one a row, and `context` an object")
+        rows = [{name: _scalar(value) for name, value in (context | example).items()} for example in examples]
+        values = validator.validate_rows(rows, "examples")
+        if context:  # it must be valid even where every example overrides it
+            row = {name: _scalar(value) for name, value in (examples[0] | context).items()}
+            validator.validate_rows([row], "context")
+        strict_json.require_unique_keys(body, strict_json.count_strings(document))
+        request.context.mark("validate")
+        probabilities = _predict(model, values, request)
+        return json_response({"results": [list(zip(model.labels, row, strict=True)) for row in probabilities]})
 
 
-def _read(model: Model, request: Request) -> tuple[dict[str, Any], bytes]:
-    """The request's document, whose signature is one that there is, and its bytes."""
-    model.require(request.parameters)
-    media_types.require_plain(request)
+def _parse(request: Request) -> tuple[dict[str, Any], bytes]:
+    """The request's document, which must not name an unknown signature, and its bytes."""
+    require_identity_coding(request)
     body = request.read()
-    asked = strict_json.read(body)
-    request.record.lap("parse")
-    if not isinstance(asked, dict):
+    document = strict_json.parse(body)
+    request.context.mark("parse")
+    if not isinstance(document, dict):
         raise BadInstancesError("the body must be an object")
-    if asked.get("signature_name", SIGNATURE) not in ("", SIGNATURE):
+    if document.get("signature_name", SIGNATURE) not in ("", SIGNATURE):
         raise BadInstancesError(f"there is no signature of that name: there is {SIGNATURE}")
-    return asked, body
+    return document, body
+
+
+def _predict(model: Model, rows: Array, request: Request) -> list[list[float]]:
+    request.context.prediction = prediction = model.predict(rows)
+    request.context.mark("infer")
+    return strict_json.shortest_floats(prediction.probabilities)
 
 
 def _instances(instances: Any) -> list[Any]:
-    """Rows as they are, each within an object that names the input or not."""
+    """The rows of ``instances``, each with or without the name of the input around it."""
     if not isinstance(instances, list):
         raise BadInstancesError("`instances` must be a list of rows")
     return [row[INPUT] if _is_object(row) and row.keys() == {INPUT} else row for row in instances]
 
 
 def _columns(inputs: Any) -> list[Any]:
-    """The input's rows, with or without its name; or a list of values for each feature."""
+    """The rows of ``inputs``: rows with or without the name of the input around them, or a list for each feature."""
     if _is_object(inputs) and inputs.keys() == {INPUT}:
         inputs = inputs[INPUT]
     if isinstance(inputs, list):
@@ -104,43 +154,18 @@ def _columns(inputs: Any) -> list[Any]:
     return [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
 
 
-def _names(form: Any) -> int:
+def _count_names(form: Any) -> int:
     """How many names there are in valid instances or inputs."""
     return len(form) if _is_object(form) else sum(len(row) for row in form if _is_object(row))
 
 
 def _scalar(value: Any) -> Any:
-    """A feature of an example may stand in a list of its own."""
+    """The value of an example's feature, which may be in a list of one."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
-
-
-def _status(model: Model, shelf: Shelf, gate: Gate, request: Request) -> Reply:
-    """What TensorFlow Serving says of a model's versions, and beside it what KServe does of a model."""
-    model.require(request.parameters)
-    status = {"error_code": "OK", "error_message": ""}
-    models = [model] if "version" in request.parameters else shelf.models
-    versions = [{"version": one.identity["version"], "state": "AVAILABLE", "status": status} for one in models]
-    ready = {"name": model.identity["name"], "ready": not gate.draining}
-    return json_reply({"model_version_status": versions, **ready})
-
-
-def _metadata(model: Model, request: Request) -> Reply:
-    model.require(request.parameters)
-    signature = {
-        "inputs": {INPUT: _tensor(INPUT, len(model.features))},
-        "outputs": {OUTPUT: _tensor(OUTPUT, len(model.labels))},
-        "method_name": "tensorflow/serving/predict",
-        "defaults": {},
-    }
-    document = {
-        "model_spec": {"name": model.identity["name"], "signature_name": "", "version": model.identity["version"]},
-        "metadata": {"signature_def": {"signature_def": {SIGNATURE: signature}}},
-    }
-    return json_reply(document)
 
 
 def _tensor(name: str, width: int) -> dict[str, Any]:

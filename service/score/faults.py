@@ -34,7 +34,7 @@ class FaultReporter:
     """
 
     def __init__(self, features: Sequence[Feature], names: Sequence[str]) -> None:
-        self._validate = Validator(features, max_rows=1, max_errors=1).rows
+        self._validate = Validator(features, max_rows=1, max_errors=1).validate_rows
         self._features = features
         self._names = names
         self._faults: dict[tuple[int, int], Fault] = {}

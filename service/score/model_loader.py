@@ -7,11 +7,8 @@ from models import bundle
 from models.bundle import BundleError
 from service.inference import sandbox
 from service.inference.model import Model
-from service.monitoring.model_metrics import Ledger
-from service.monitoring.shared_counters import Memory
+from service.inference.registry import model_folder, serving_candidates
 from service.settings import Settings
-
-_CHECK_SECONDS = 60
 
 
 def find_bundle(settings: Settings) -> Path:
@@ -20,13 +17,12 @@ def find_bundle(settings: Settings) -> Path:
     Raises:
         BundleError: there is none, or it fails the check; the service would go on with an older version.
     """
-    home = settings.model_dir or settings.model_store / settings.model_name
-    folders = bundle.find_version_folders(home)
-    version = settings.model_version or bundle.read_current_version(home) or max(folders, default=None)
-    if version is None:
+    home = model_folder(settings)
+    candidates = serving_candidates(home, settings.model_version)
+    if not candidates:
         raise BundleError(bundle.missing_model_message(home))
-    folder = folders.get(version, home / str(version))
-    sandbox.stand(folder, settings.engine, _CHECK_SECONDS)
+    folder = bundle.find_version_folders(home).get(candidates[0], home / str(candidates[0]))
+    sandbox.check_in_subprocess(folder, settings.engine)
     return folder
 
 
@@ -36,7 +32,7 @@ def load_model(folder: Path, engine: str, name: str) -> Model:
     Raises:
         BundleError, StartupError: as `Model.open`.
     """
-    return Model.open(folder, engine, Ledger(Memory()), name)
+    return Model.open(folder, engine, name)
 
 
 def fingerprint(model: Model) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.http.errors import Fault
-from service.inference.engine import Array
+from service.prediction import Array
 from service.inference.model import Model
 from service.score.columns import Codes, FeatureColumns, suggest_name
 from service.score.errors import TableError
@@ -82,7 +82,7 @@ class Scorer:
 
     def _warning_column(self, rows: Array, best: Indices) -> pa.Array:
         model, width = self._model, len(self._model.features)
-        positions = np.asarray(model.statistics.ranges.outside(rows, best), np.intp)  # nearly always empty
+        positions = np.asarray(model.ranges.outside(rows, best), np.intp)  # nearly always empty
         values = rows.ravel()[positions].tolist()
         warnings = [
             model.warning(value, position % width, int(best[position // width]))
@@ -115,7 +115,7 @@ def _predict(model: Model, rows: Array) -> Array:
     if not len(rows):
         return np.empty((0, len(model.labels)), np.float32)
     try:
-        return model.evaluate(rows)
+        return model.probabilities(rows)
     except ArithmeticError:
         if len(rows) == 1:
             return np.full((1, len(model.labels)), np.nan, np.float32)

@@ -27,10 +27,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
 
-from service.app.asgi import Application, Found, Headers
-from service.app.flask_app import raising
+from service.app.asgi import AsgiApp, Headers, Match
 from service.http.errors import TooSlowError
-from service.http.messages import Reply
+from service.http.messages import Response
 from service.server.timeouts import Patient
 
 _START = b"POST /"
@@ -54,7 +53,7 @@ class _Head(NamedTuple):
     size: int
     whole: int  # the size of all of the request
     path: str
-    found: Found | None
+    found: Match | None
     here: bool
     headers: Headers
 
@@ -104,8 +103,8 @@ class Lane(Patient):
         """Tell a body that is late, the one thing wrong once the head is here, in the words of the head's protocol."""
         head = self._head(self._held) if self._whole_head else None
         if head and head.found:
-            late = raising(TooSlowError.after(self.app.settings.body_seconds))
-            self._send(self.app.answer(head.found._replace(handler=late), head.headers, b""), last=True)
+            error = TooSlowError.after(self.app.settings.body_seconds)
+            self._send(self.app.fail("POST", head.path, head.found, head.headers, error), last=True)
         else:
             super().refuse(status, reason)
 
@@ -122,7 +121,7 @@ class Lane(Patient):
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
         """What gunicorn refuses by itself, without its message: that one repeats what was sent."""
         del message
-        self.app.service.tally.refuse(status)
+        self.app.service.request_metrics.count_refused_connection(status)
         super()._send_error_response(status, HTTPStatus(status).phrase, extra_headers)
 
     def _head(self, data: bytes) -> _Head | None:
@@ -136,14 +135,14 @@ class Lane(Patient):
             self._heads[raw] = _parsed(raw, self.app)
         return self._heads[raw]
 
-    def _reply(self, head: _Head, data: bytes) -> Reply | None:
+    def _reply(self, head: _Head, data: bytes) -> Response | None:
         """The answer, if it is for the event loop to give, or if there is no room for more work beside it."""
-        app: Application = self.app
+        app: AsgiApp = self.app
         if head.here and head.found:
-            return app.answer(head.found, head.headers, data[head.size :]) if len(data) == head.whole else None
+            return app.handle(head.found, head.headers, data[head.size :]) if len(data) == head.whole else None
         # Whoever is refused may go on sending, but not if his connection ends with that: he would not see why.
-        refusable = len(data) == head.whole or (len(data) < head.whole and not app.leaving)
-        return app.refusal(head.path, head.found, head.headers) if refusable else None
+        refusable = len(data) == head.whole or (len(data) < head.whole and not app.is_leaving)
+        return app.overload_response(head.path, head.found, head.headers) if refusable else None
 
     def _drop(self, data: bytes) -> bytes:
         """What follows the body of a request that is refused already."""
@@ -153,10 +152,10 @@ class Lane(Patient):
             self._since, self._heading, self._whole_head = self.worker.loop.time(), 0, False
         return rest
 
-    def _send(self, reply: Reply, *, last: bool = False) -> None:
+    def _send(self, reply: Response, *, last: bool = False) -> None:
         worker = self.worker
         worker.nr += 1
-        last = last or self.app.leaving
+        last = last or self.app.is_leaving
         fields = [f"{name}: {value}\r\n" for name, value in reply.headers.items()]
         fields.append(f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n")
         if last:
@@ -193,7 +192,7 @@ def _may_begin(data: bytes) -> bool:
     return data.startswith(_START) or _START.startswith(data)
 
 
-def _parsed(raw: bytes, app: Application) -> _Head | None:
+def _parsed(raw: bytes, app: AsgiApp) -> _Head | None:
     """A head, if there is but one way to read it (RFC 9112) and the event loop is to answer it."""
     match = _HEAD.fullmatch(raw)
     if not match:
@@ -214,6 +213,6 @@ def _parsed(raw: bytes, app: Application) -> _Head | None:
     ):
         return None
     path = match["path"].decode()
-    found = app.find("POST", path)
-    here = found is not None and found.hot and int(length) <= app.inline_bytes
+    found = app.match("POST", path)
+    here = found is not None and found.on_event_loop and int(length) <= app.max_inline_bytes
     return _Head(len(raw), len(raw) + int(length), path, found, here, Headers(headers))

@@ -13,7 +13,7 @@ import sys
 from asyncio import constants
 from typing import Any
 
-from service.monitoring.shared_counters import shared
+from service.monitoring.shared_counters import shared_counters
 from service.server import fast_path
 from service.server.acceptor import Door
 from service.server.timeouts import Patient, watch
@@ -65,9 +65,9 @@ class Life:
 
     def leave(self) -> None:
         """Begin to end: on SIGTERM from the master, or after so many requests."""
-        first = not self._worker.asgi.leaving
-        shared().leave()
-        self._worker.asgi.leave(ending=bool(self._ending[0]))
+        first = not self._worker.asgi.is_leaving
+        shared_counters().mark_planned_exit()
+        self._worker.asgi.leave(is_shutdown=bool(self._ending[0]))
         if first:
             self.start(self._end())
 
@@ -89,7 +89,7 @@ class Life:
         """Say again and again how this worker is."""
         due = self._loop.time()
         while True:
-            self._worker.asgi.tell(len(Patient.open), self._loop.time() - due)
+            self._worker.asgi.report_worker(len(Patient.open), self._loop.time() - due)
             due = self._loop.time() + _TELL_SECONDS
             await asyncio.sleep(_TELL_SECONDS)
 

@@ -115,7 +115,7 @@ class Patient(ASGIProtocol):  # type: ignore[misc]
     def _will_close(self, request: object, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's)
         """Whether this answer is to be the last on its connection: gunicorn announces it, and closes."""
         unread = self._body_receiver is not None and not self._body_receiver._complete  # noqa: SLF001
-        return unread or self.app.leaving or super()._will_close(request, response_requires_close)
+        return unread or self.app.is_leaving or super()._will_close(request, response_requires_close)
 
     def _close_transport(self) -> None:
         """Close; what is written may take some more time to be taken, counted from now."""

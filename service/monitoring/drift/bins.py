@@ -4,7 +4,6 @@ docs/drift.md has the formulas, where they come from, and what chance alone make
 """
 
 from collections.abc import Mapping
-from hashlib import sha256
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -12,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Manifest, Reference
-from service.http.context import Predicted
+from service.prediction import Array, Doubles, Indices
 
 Counts = NDArray[np.int64]
-Doubles = NDArray[np.float64]
 
 _MOST_QUANTILES = 9  # that bins are cut at, however many a manifest has
 _MOST_EDGES = _MOST_QUANTILES + 1
@@ -39,9 +37,9 @@ class Variable(NamedTuple):
 
 
 class Bins:
-    """The cells that the rows of one model are counted in."""
+    """The cells that the rows of one model are counted in; ``key`` identifies the model, and is not 0."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, key: int) -> None:
         reference, trained = manifest.reference, manifest.training.rows
         self.features: dict[str, Variable] = {}
         for index, name in enumerate(manifest.feature_names):
@@ -54,7 +52,7 @@ class Bins:
         start = len(self.features) * _STRIDE
         then = _shares(np.array([reference.labels[label] for label in manifest.labels]), trained)
         self.labels = Variable(slice(start, start + len(then)), then, len(then) - 1, np.array([]))
-        self.key = int.from_bytes(sha256(manifest.model_dump_json().encode()).digest()[:8]) or 1  # 0 is no version's
+        self.key = key
         self._trained = trained
         self._unknown = cells_of(manifest) - 1
         self._beyond = [variable.cells.stop - 1 for variable in self.features.values()]
@@ -63,13 +61,13 @@ class Bins:
         for index, variable in enumerate(self.features.values()):
             self._edges[: len(variable.edges), 0, index] = variable.edges
 
-    def of_predicted(self, predicted: Predicted) -> Counts:
-        """The cells that each row falls in, [rows, features + 1]: one of each feature, one of the label."""
-        found = np.empty((len(predicted.rows), len(self._starts)), np.int64)
-        np.sum(predicted.rows > self._edges, axis=0, out=found[:, :-1])
-        found[:, -1] = predicted.probabilities.argmax(axis=1)
-        found += self._starts
-        return found
+    def of_predicted(self, rows: Array, labels: Indices) -> Counts:
+        """The cells of ``rows`` [rows, features] with these labels [rows]: [rows, features + 1], the label's last."""
+        cells = np.empty((len(rows), len(self._starts)), np.int64)
+        np.sum(rows > self._edges, axis=0, out=cells[:, :-1])
+        cells[:, -1] = labels
+        cells += self._starts
+        return cells
 
     def of_refused(self, beyond: Mapping[str, int]) -> Counts:
         """The same for rows that were refused: so many values of a feature beyond its bounds, nothing else known."""

@@ -1,21 +1,19 @@
-"""Whether what is asked still looks like the training rows: counted by every worker, told by ``GET /drift``."""
+"""Compares what is asked with the training rows: counted by every worker, reported by GET /drift."""
 
-import threading
-import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from functools import partial
-from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from service.http.context import Predicted
-from service.http.messages import Reply, Request, Route, json_reply
+from service.http.context import RequestContext
+from service.http.messages import Request, Response, json_response
+from service.http.routing import Declare, Protocol
 from service.inference.model import Model
+from service.inference.registry import Registry
 from service.monitoring.drift import verdict
-from service.monitoring.drift.bins import Counts, cells_of
+from service.monitoring.drift.bins import Bins, Counts, cells_of
 from service.monitoring.drift.verdict import Verdict
 from service.monitoring.drift.window import Windows
 from service.settings import Settings
@@ -23,117 +21,82 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-_EXPLAIN = "/explain"  # a slider of the page asks it again and again, of animals that nobody met
-_AT_ONCE = 256  # requests, or rows of one: in a busy server a handful of NumPy's calls takes 400 us for them as for one
-_TICK_SECONDS = 1.0
-_What = TypeVar("_What")
+_declare = Declare(Protocol.SERVICE)
 
 
 class Drift:
-    """Holds the last rows that each version was asked about against those that it was trained on.
+    """Holds the last rows of each model version against its training rows.
 
-    Requests are held until there are some of them, or for a second; nothing of a row is kept but which bins it fell in.
-    The windows lie in a ``file`` that all workers inherit.
+    Only the bins that rows fall in are kept. The windows lie in a ``file`` that all workers inherit.
     """
 
-    def __init__(self, settings: Settings, file: int) -> None:
+    def __init__(self, settings: Settings, file: int, registry: Registry) -> None:
         self._settings = settings
-        self._file = file
-        self._models: WeakValueDictionary[int, Model] = WeakValueDictionary()
-        self._most = settings.drift_rows
-        self._held: deque[tuple[int, tuple[bytes, bytes]]] = deque()  # rows and probabilities, one request each
-        self._refused: deque[tuple[int, Mapping[str, int]]] = deque()
-        self._placed: deque[tuple[int, Counts]] = deque()  # held and placed, but another worker had the lock
-        self._one = threading.Lock()
-        self._windows: Windows
+        self._registry = registry
+        self._bins: WeakKeyDictionary[Model, Bins] = WeakKeyDictionary()
+        self._window_rows = settings.drift_rows
+        self._binned: deque[tuple[int, Counts]] = deque()  # not in the windows yet: another worker had the lock
+        cells = cells_of(registry.current.model.manifest)
+        self._windows = Windows(file, settings.drift_rows, settings.keep_versions + 1, cells)
 
-    @property
-    def models(self) -> list[Model]:
-        """The versions that there are windows of, oldest first."""
-        return sorted(self._models.values(), key=attrgetter("number"))
-
-    def routes(self, model: Model) -> list[Route]:
-        """``GET /drift`` for one version, which gets a window; the first one's schema is that of all."""
-        if not self._models:
-            versions = self._settings.keep_versions + 1
-            self._windows = Windows(self._file, self._settings.drift_rows, versions, cells_of(model.manifest))
-        self._models[model.number] = model
-        return [Route("GET", "/drift", partial(self._answer, model))]
-
-    def tell(self, request: Request, _: Reply) -> None:
-        """Take note of what a request asked, as an observer of the gate."""
-        record = request.record
-        if not record.version or request.route == _EXPLAIN:
-            return
-        many = False
-        if record.predicted:
-            rows, probabilities = record.predicted
-            if many := len(rows) > _AT_ONCE:
-                rows, probabilities = rows[-self._most :], probabilities[-self._most :]
-            # Copied, so that no large request is kept alive; and 256 live arrays cost 2 us a request.
-            self._held.append((record.version, (rows.tobytes(), probabilities.tobytes())))
-        elif record.out_of_bounds:
-            self._refused.append((record.version, record.out_of_bounds))
-        if many or len(self._held) + len(self._refused) >= _AT_ONCE:
-            self.flush()
-
-    def watch(self) -> None:
-        """Let nothing be held for long, in a thread; call it once in each process that answers."""
-        threading.Thread(target=self._watch, name="drift", daemon=True).start()
-
-    def flush(self) -> None:
-        """Count what is held, unless that is being done."""
-        if not self._one.acquire(blocking=False):
-            return
-        try:
-            self._place()
-            with self._windows.turn() as mine:
-                while mine and self._placed:
-                    self._windows.add(*self._placed.popleft())
-        finally:
-            self._one.release()
+    def observe(self, contexts: Sequence[RequestContext]) -> None:
+        """Count the rows of completed inferences, and values that were rejected as out of bounds."""
+        inferences = [context for context in contexts if context.route and context.route.inference]
+        for model in self._registry.models if inferences else ():
+            bins = self._bins_of(model)
+            of_model = [context for context in inferences if context.version == model.version]
+            if predictions := [context.prediction for context in of_model if context.prediction]:
+                rows = np.concatenate([each.rows[-self._window_rows :] for each in predictions])
+                labels = np.concatenate([each.labels[-self._window_rows :] for each in predictions])
+                binned = bins.of_predicted(rows[-self._window_rows :], labels[-self._window_rows :])
+                self._binned.append((bins.key, binned))
+            if out_of_bounds := sum((Counter(each.out_of_bounds) for each in of_model), Counter()):
+                self._binned.append((bins.key, bins.of_refused(out_of_bounds)))
+        self._drop_oldest()
+        self._add_to_windows()
 
     def judge(self, model: Model) -> Verdict:
-        """What the last rows of a version look like, those of this process among them."""
-        self.flush()
-        return verdict.judge(model, self._windows.read(model.bins.key), self._settings)
+        """The verdict on the last rows of a version."""
+        self._add_to_windows()
+        bins = self._bins_of(model)
+        return verdict.judge(model, bins, self._windows.read(bins.key), self._settings)
 
     def collect(self) -> Iterator["Metric"]:
-        """The metrics of every version that there is a window of."""
-        from service.monitoring.metric_families import of_drift  # it imports what takes 20 ms
+        """The drift metrics of every loaded version."""
+        from service.monitoring.metric_families import drift_families  # importing it takes 20 ms
 
-        yield from of_drift([self.judge(model) for model in self.models])
+        yield from drift_families([self.judge(model) for model in self._registry.models])
 
-    def _answer(self, model: Model, _: Request) -> Reply:
-        return json_reply(self.judge(model).document())
+    def _bins_of(self, model: Model) -> Bins:
+        bins = self._bins.get(model)
+        if not bins:
+            self._bins[model] = bins = Bins(model.manifest, int(model.fingerprint[:16], 16) or 1)
+        return bins
 
-    def _watch(self) -> None:
-        while True:
-            time.sleep(_TICK_SECONDS)
-            if self._held or self._refused or self._placed:
-                self.flush()
-
-    def _place(self) -> None:
-        """Find the cells of all that is held, of which no more is kept than a window has rows."""
-        for version, predicted in _taken(self._held):
-            if model := self._models.get(version):
-                both = (np.frombuffer(b"".join(part), np.float32) for part in zip(*predicted, strict=True))
-                widths = len(model.features), len(model.labels)
-                parts = [part.reshape(-1, width)[-self._most :] for part, width in zip(both, widths, strict=True)]
-                self._placed.append((model.bins.key, model.bins.of_predicted(Predicted(*parts))))
-        for version, refused in _taken(self._refused):
-            if model := self._models.get(version):
-                beyond = sum(map(Counter, refused), Counter())
-                self._placed.append((model.bins.key, model.bins.of_refused(beyond)))
-        sizes = [len(cells) for _, cells in self._placed]
-        while sum(sizes[1:]) >= self._most:
+    def _drop_oldest(self) -> None:
+        """Keep no more rows waiting for the lock than a window has."""
+        sizes = [len(rows) for _, rows in self._binned]
+        while sum(sizes[1:]) >= self._window_rows:
             sizes.pop(0)
-            self._placed.popleft()
+            self._binned.popleft()
+
+    def _add_to_windows(self) -> None:
+        """Add the binned rows to the windows, unless another worker is adding: then they wait for the next time."""
+        with self._windows.turn() as is_ours:
+            while is_ours and self._binned:
+                self._windows.add(*self._binned.popleft())
 
 
-def _taken(held: deque[tuple[int, _What]]) -> list[tuple[int, list[_What]]]:
-    """All that is held, by version."""
-    found: dict[int, list[_What]] = {}
-    for version, what in [held.popleft() for _ in range(len(held))]:
-        found.setdefault(version, []).append(what)
-    return list(found.items())
+class DriftReport:
+    """``flush`` brings the counts up to date."""
+
+    def __init__(self, drift: Drift, registry: Registry, flush: Callable[[], None]) -> None:
+        self._drift = drift
+        self._registry = registry
+        self._flush = flush
+
+    @_declare("GET", "/drift", "drift", "Whether what is asked looks like the training rows", "Drift")
+    def report(self, request: Request) -> Response:
+        model = self._registry.select(request).model
+        self._flush()
+        return json_response(self._drift.judge(model).document())

@@ -10,7 +10,7 @@ import numpy as np
 from models.manifest import Feature
 from service.inference.model import Model
 from service.monitoring.drift import shift
-from service.monitoring.drift.bins import Variable, psi
+from service.monitoring.drift.bins import Bins, Variable, psi
 from service.monitoring.drift.window import Window
 from service.settings import Settings
 
@@ -136,17 +136,17 @@ def least(size: int) -> int:
     return -(-size // _ENOUGH)
 
 
-def judge(model: Model, window: Window, settings: Settings) -> Verdict:
+def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdict:
     """The verdict on a window of one version's rows."""
     size = settings.drift_rows
 
     def judged(variable: Variable) -> Judged:
         counts = window.counts[variable.cells]
         rows = int(counts.sum())
-        index, limit = psi(variable.then, counts), model.bins.limit(variable, rows, settings.drift_psi)
+        index, limit = psi(variable.then, counts), bins.limit(variable, rows, settings.drift_psi)
         now = (counts / max(rows, 1)).tolist()
         shifted = rows >= least(size) and index >= limit
         return Judged(variable.then.tolist(), now, rows, index, limit, shifted, variable.edges.tolist())
 
-    features = {name: judged(variable) for name, variable in model.bins.features.items()}
-    return Verdict(model, window, features, judged(model.bins.labels), size)
+    features = {name: judged(variable) for name, variable in bins.features.items()}
+    return Verdict(model, window, features, judged(bins.labels), size)

@@ -1,0 +1,133 @@
+"""Routes and how handlers declare them; every list of what the service offers is derived from these declarations."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+JSON = "application/json"
+Content = Mapping[str, Sequence[str]]
+"""Names of the schemas that a body may have, by media type; ``string``, ``binary`` and ``object`` are OpenAPI's own."""
+
+PROBLEM = "application/problem+json"
+
+NO_RESPONSES: Mapping[int, str] = MappingProxyType({})
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+
+class Protocol(StrEnum):
+    """What a route speaks. It decides the shape of errors, and labels the route in metrics and in OpenAPI."""
+
+    NATIVE = "native"
+    OIP = "oip"
+    TFSERVING = "tfserving"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One method of one path. A part of ``path`` in braces stands for any name without a slash or a colon.
+
+    ``name``, ``summary``, ``description``, ``request``, ``responses`` (content by status), ``errors`` and ``headers``
+    (of request and response, beside those that all have) describe the operation for OpenAPI, and ``file_names`` what
+    ``{file}`` in a path may be, given the model's manifest. A ``public`` route needs no API key. A route
+    ``on_event_loop`` is handled there, because it takes microseconds. An ``inference`` counts in the model's request
+    statistics, and its rows count for drift.
+    """
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    protocol: Protocol
+    responses: Mapping[int, Content]
+    request: Content = field(default_factory=dict)
+    errors: Sequence[type[Exception]] = ()
+    headers: Sequence[str] = ()
+    description: str = ""
+    file_names: Callable[[Any], Sequence[str]] | None = None
+    public: bool = False
+    on_event_loop: bool = False
+    inference: bool = False
+
+
+class Declare:
+    """Decorators for the handler methods of one protocol: ``@declare("GET", "/livez", "alive", ...)``."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def __call__(  # noqa: PLR0913 (what a route is made of)
+        self,
+        method: str,
+        paths: str | Sequence[str],
+        name: str,
+        summary: str,
+        returns: str | Content,
+        *,
+        accepts: str | Content = "",
+        more: Mapping[int, str | Content] = NO_RESPONSES,
+        **fields: Any,
+    ) -> Callable[[_Handler], _Handler]:
+        """Declare the path, or the paths, that a handler method answers.
+
+        ``returns`` is the content of a 200, ``accepts`` that of the request, ``more`` that of other statuses which are
+        no errors; a string stands for JSON of one of the schemas in it: ``"Prediction | Predictions"``. ``fields`` are
+        further ones of `Route`. Of several paths, the one with ``{version}`` is about a version of the model:
+        ``{model}`` in ``name`` and ``summary`` becomes ``model`` and "the model" for one, ``model_version`` and "a
+        version of the model" for the other.
+        """
+
+        def declare(handler: _Handler) -> _Handler:
+            responses = {status: _content(content) for status, content in {200: returns, **more}.items()}
+            handler.routes = [  # type: ignore[attr-defined]
+                Route(
+                    method,
+                    path,
+                    name.format(model="model_version" if "{version}" in path else "model"),
+                    _sentence(summary.format(model="a version of the model" if "{version}" in path else "the model")),
+                    self._protocol,
+                    responses,
+                    _content(accepts),
+                    **fields,
+                )
+                for path in ([paths] if isinstance(paths, str) else paths)
+            ]
+            return handler
+
+        return declare
+
+
+def routes_of(part: type) -> list[Route]:
+    """The routes that a class's methods declare, in the order of their definition."""
+    return [route for method in vars(part).values() for route in getattr(method, "routes", ())]
+
+
+def handlers_of(part: object) -> dict[Route, Any]:
+    """The bound method that handles each route of an object's class."""
+    methods = [(name, method) for name, method in vars(type(part)).items() if hasattr(method, "routes")]
+    return {route: getattr(part, name) for name, method in methods for route in method.routes}
+
+
+def protocol_finder(routes: Iterable[Route]) -> Callable[[str], Protocol]:
+    """A function that gives the protocol of an unknown path: that of the routes in the same top folder."""
+    protocols = {_top_folder(route.path): route.protocol for route in routes}
+
+    def find(path: str) -> Protocol:
+        return protocols.get(_top_folder(path), Protocol.SERVICE)
+
+    return find
+
+
+def _content(content: str | Content) -> Content:
+    return ({JSON: content.split(" | ")} if content else {}) if isinstance(content, str) else content
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _top_folder(path: str) -> str:
+    return next((part for part in path.split("/") if part), "")

@@ -1,0 +1,61 @@
+"""Completed requests on their way to the observers: each request costs one append, the counting is done in bulk."""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from service.http.context import RequestContext
+
+Observer = Callable[[Sequence[RequestContext]], None]
+"""Reads the contexts of completed requests, oldest first, if there are any; two calls never run at the same time."""
+
+_MAX_PENDING = 64  # requests; more of them would only grow colder in the processor's caches
+_MAX_ROWS = 256  # of one request: its arrays are not kept alive for long
+_INTERVAL = 0.1  # seconds: a process that is killed loses the observations of no more
+
+_log = logging.getLogger("menagerie")
+
+
+class Observations:
+    """Collects request contexts for the observers: access log, metrics, drift, spans.
+
+    Until `start` is called, observers see each request at once, as in a process without threads of its own.
+    """
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = observers
+        self._pending: deque[RequestContext] = deque()
+        self._max_pending = 1
+        self._lock = threading.Lock()
+
+    def add(self, context: RequestContext) -> None:
+        """Note a completed request."""
+        self._pending.append(context)
+        if len(self._pending) >= self._max_pending or context.rows > _MAX_ROWS:
+            self.flush(wait=False)
+
+    def flush(self, *, wait: bool = True) -> None:
+        """Show the observers what is pending; without ``wait``, nothing is done if another thread is doing so."""
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:
+            contexts = [self._pending.popleft() for _ in range(len(self._pending))]
+            for observe in self._observers:
+                try:
+                    observe(contexts)
+                except Exception:  # noqa: BLE001 (a fault of one must not silence the others)
+                    _log.exception("an observer failed")
+        finally:
+            self._lock.release()
+
+    def start(self) -> None:
+        """From now on observe in bulk, and let nothing be pending for long; call it once in each worker."""
+        self._max_pending = _MAX_PENDING
+        threading.Thread(target=self._flush_regularly, name="observations", daemon=True).start()
+
+    def _flush_regularly(self) -> None:
+        while True:
+            time.sleep(_INTERVAL)
+            self.flush()

@@ -1,0 +1,27 @@
+"""Examples of requests: valid for the loaded model, by schema and title."""
+
+from typing import Any
+
+from service.openapi.model_types import ModelTypes
+from service.protocols.oip_infer import INPUT
+
+
+def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:
+    """For each request schema its examples by title."""
+    row, values = types.example, list(types.example.values())
+    tensor = {"name": INPUT, "shape": [1, len(values)], "datatype": "FP32", "data": values}
+    two_rows = tensor | {"shape": [2, len(values)], "data": [values, values]}
+    outputs = [{"name": "label"}, {"name": "probabilities", "parameters": {"classification": 2}}]
+    return {
+        "OneRow": {"by name": {"features": row}, "in the schema's order": {"features": values}},
+        "ManyRows": {"several, in either form": {"instances": [row, values]}},
+        "InferenceRequest": {
+            "one row": {"inputs": [tensor]},
+            "two rows": {"id": "7", "inputs": [two_rows], "outputs": outputs},
+            "an answer in bytes": {"inputs": [tensor], "parameters": {"binary_data_output": True}},
+        },
+        "ServingRows": {"rows": {"instances": [row, values]}},
+        "ServingByColumn": {"columns": {"inputs": {name: [value] for name, value in row.items()}}},
+        "ServingExamples": {"one": {"examples": [row]}},
+        "ServingParts": {},
+    }
