@@ -126,8 +126,7 @@ def post_worker_init(worker):
     sys.setswitchinterval(0.0005)
     shared_counters().use_slot(worker.slot)
     service = _service(worker.app)
-    service.registry.watch()
-    service.drift.watch()
+    service.start_threads()
     if service.spans:
         service.spans.start("https" if worker.cfg.is_ssl else "http")
     if worker.cfg.worker_class_str != "asgi":

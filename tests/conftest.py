@@ -19,8 +19,6 @@ from werkzeug.datastructures import Headers
 from service.app import create_app
 from service.inference.model import Model
 from service.inference.validation import Validator
-from service.monitoring.model_metrics import Ledger
-from service.monitoring.shared_counters import Memory
 from service.settings import SHIPPED_STORE, Settings
 
 pytest_plugins = ["support.docker_images", "support.fault_reports", "support.exclusive_tests"]
@@ -56,7 +54,7 @@ def settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def model(settings: Settings) -> Model:
-    return Model.open(settings.model_store / "animals" / "1", settings.engine, Ledger(Memory()))
+    return Model.open(settings.model_store / "animals" / "1", settings.engine)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,9 @@ def build_service(
     # What observes requests, and what it has counted.
     preflights = cors.preflight_handlers(ROUTES) if cors else {}
     request_metrics = RequestMetrics(counters, [*ROUTES, *preflights])
-    model_metrics = ModelMetrics(counters, registry)
+    model_metrics = ModelMetrics(counters, registry.current.model.manifest)
+    for event in registry.startup_events:
+        model_metrics.count_event(event)
     worker_metrics = WorkerMetrics(counters)
     drift = Drift(settings, counters.lock_file, registry)
     access_log = AccessLog(settings.log_rate, settings.log_failure_rate)

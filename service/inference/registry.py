@@ -35,10 +35,14 @@ class Version(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A version was ``loaded`` or ``refused``, or the registry went ``forward`` or ``back`` to it."""
+    """A version was ``loaded`` or ``refused``, or the registry went ``forward`` or ``back`` to it.
+
+    ``trained`` is when a loaded version was trained, as its manifest says.
+    """
 
     name: str
-    model: Model | None = None
+    version: int
+    trained: str = ""
 
 
 class Registry:
@@ -121,7 +125,7 @@ class Registry:
                 raise BundleError(self._refused[candidates[0]][1] if candidates else self._missing())
         for number, refusal in self._refused.items():
             if before.get(number) != refusal:
-                events.append(Event("refused"))
+                events.append(Event("refused", number))
                 _log.error("version %d is refused: %s", number, refusal[1])
         self.last_poll = time.time()
         return events
@@ -140,7 +144,7 @@ class Registry:
             except (BundleError, StartupError) as error:
                 self._refused[number] = files, str(error)
                 return loaded
-            events.append(Event("loaded", loaded.model))
+            events.append(Event("loaded", number, loaded.model.manifest.training.created))
         self._refused.pop(number, None)
         return loaded
 
@@ -163,7 +167,7 @@ class Registry:
         before, self._loaded = self._loaded, loaded
         self._by_number = {str(number): version for number, version in loaded.items()}
         if before and self.current is not version:
-            events.append(Event("forward" if number > self.current.model.version else "back", version.model))
+            events.append(Event("forward" if number > self.current.model.version else "back", number))
             _log.info("version %d serves, instead of %s", number, self.current.model.identity["version"])
         self.current = version
         if before.keys() - loaded.keys():

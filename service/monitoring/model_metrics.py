@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.manifest import Manifest
 from service.http.context import RequestContext
-from service.inference.registry import Event, Registry
+from service.inference.registry import Event
 from service.monitoring.shared_counters import Cells, SharedCounters
 from service.prediction import Prediction
 
@@ -38,18 +39,15 @@ class Counts(NamedTuple):
 
 
 class ModelMetrics:
-    """Counts for every version; all have the labels and features of the versions in ``registry``."""
+    """Counts for every version; all have the labels and features of ``manifest``."""
 
-    def __init__(self, counters: SharedCounters, registry: Registry) -> None:
-        manifest = registry.current.model.manifest
+    def __init__(self, counters: SharedCounters, manifest: Manifest) -> None:
         self._counters = counters
         self._features = _LABELS + len(manifest.labels)  # where the counts of out-of-range values begin
         self._size = self._features + len(manifest.features)
         self._events = counters.block(len(EVENTS))
         self._versions = counters.block(_MAX_VERSIONS * self._size)
         self._starts: dict[tuple[int, int], int] = {}
-        for event in registry.startup_events:
-            self.count_event(event)
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count completed requests; those on inference routes also as successes and failures."""
@@ -73,9 +71,8 @@ class ModelMetrics:
         """Count what happened to a version in the store; note the time if it was loaded."""
         with self._counters.lock:
             self._counters.cells[self._events.start_here + EVENTS.index(event.name)] += 1
-        if event.name == "loaded" and event.model:
-            manifest = event.model.manifest
-            self._add(manifest.version, (), ((_CREATED, _unix_time(manifest.training.created)), (_LOADED, _now_ms())))
+        if event.name == "loaded":
+            self._add(event.version, (), ((_CREATED, _unix_time(event.trained)), (_LOADED, _now_ms())))
 
     def events(self) -> dict[str, int]:
         """The number of events by name."""

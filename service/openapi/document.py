@@ -112,7 +112,7 @@ def _parameters(manifest: Manifest) -> dict[str, Any]:
 
 
 def _path_parameter(name: str, values: Sequence[str]) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": values}}
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": list(values)}}
 
 
 def _operation(route: Route, manifest: Manifest, examples: Mapping[str, Any], *, needs_key: bool) -> dict[str, Any]:

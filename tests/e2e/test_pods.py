@@ -16,7 +16,7 @@ from support.known_animals import LLAMA, named
 from support.kubernetes_documents import DEPLOY, ISVC, built, kserve_pod_of, pod_of, put_together
 
 from benchmarks.environments import Environment
-from service.app.routes import Service
+from service.app.routes import build_service
 from service.settings import SHIPPED_STORE, Settings
 
 pytestmark = pytest.mark.container
@@ -86,5 +86,5 @@ def test_kserve_serves_what_it_laid(image: str, name: str, client: Path, tmp_pat
 def test_a_folder_of_versions_is_served_too(client: Path, tmp_path: Path) -> None:
     """A storageUri may name a model's folder instead of one version's: the newest serves."""
     models = laid(client, SHIPPED_STORE / "animals", tmp_path)
-    shelf = Service.open(Settings(model_dir=models, model_name=ISVC)).registry
+    shelf = build_service(Settings(model_dir=models, model_name=ISVC)).registry
     assert shelf.current.model.identity == {"name": ISVC, "version": "1"}

@@ -19,9 +19,9 @@ from support.bad_input import GOOD
 from support.gunicorn_server import ROOT, Server, serving
 
 from service.app import api_keys
-from service.app.api_keys import Keys
-from service.app.flask_app import carry
-from service.app.routes import Service
+from service.app.api_keys import ApiKeys
+from service.app.flask_app import flask_app
+from service.app.routes import ROUTES, build_service
 from service.http.errors import StartupError, UnauthorizedError
 from service.http.messages import Request
 from service.settings import Settings
@@ -58,7 +58,7 @@ def ask(**headers: str) -> Request:
     return Request("GET", "/", {name.replace("_", "-"): value for name, value in headers.items()}, lambda: b"")
 
 
-def lets_in(known: Keys, key: str) -> bool:
+def lets_in(known: ApiKeys, key: str) -> bool:
     try:
         known.require(ask(x_api_key=key))
     except UnauthorizedError:
@@ -74,7 +74,7 @@ def guarded() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def guarded_client() -> FlaskClient:
-    return carry(Service.open(Settings(api_keys=HASH))).test_client()
+    return flask_app(build_service(Settings(api_keys=HASH))).test_client()
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
@@ -127,8 +127,8 @@ def test_an_open_path_minds_no_body(guarded: Server, guarded_client: FlaskClient
 def test_what_is_wrong_with_a_version_is_not_for_everybody(store: Path) -> None:
     """Health tells everybody which versions are refused, and whoever has a key why."""
     (store / "animals" / "2").mkdir()
-    guarded = carry(Service.open(Settings(api_keys=HASH, model_store=store))).test_client()
-    unguarded = carry(Service.open(Settings(model_store=store))).test_client()
+    guarded = flask_app(build_service(Settings(api_keys=HASH, model_store=store))).test_client()
+    unguarded = flask_app(build_service(Settings(model_store=store))).test_client()
     told = unguarded.get("/health").get_json()["refused"]
     assert "manifest.json" in told["2"]
     assert guarded.get("/health", headers={"X-API-Key": KEY}).get_json()["refused"] == told
@@ -177,7 +177,7 @@ def test_what_is_no_key_opens_nothing(guarded: Server, headers: dict[str, str]) 
 @given(st.text(st.characters(max_codepoint=255)))
 def test_nobody_guesses(given: str) -> None:
     """Any header whatever is refused, and breaks nothing."""
-    known = Keys(HASH, None)
+    known = ApiKeys(HASH, None)
     for request in (ask(x_api_key=given), ask(authorization=f"Bearer {given}"), ask(authorization=given)):
         with pytest.raises(UnauthorizedError):
             known.require(request)
@@ -226,10 +226,10 @@ def test_a_broken_file_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, breaking: Callable[[Path], None]
 ) -> None:
     """Who was let in still is, nobody else is, the log says so once, and a mended file counts again."""
-    monkeypatch.setattr(api_keys, "_LOOK_SECONDS", -1)
+    monkeypatch.setattr(api_keys, "_CHECK_SECONDS", -1)
     file = tmp_path / "keys"
     file.write_text(HASH)
-    known = Keys("", file)
+    known = ApiKeys("", file)
     breaking(file)
     for _ in range(3):
         assert lets_in(known, KEY)
@@ -246,7 +246,7 @@ def test_a_file_is_not_looked_at_for_every_request(tmp_path: Path) -> None:
     """Once a second will do."""
     file = tmp_path / "keys"
     file.write_text(HASH)
-    known = Keys(OTHERS_HASH, file)
+    known = ApiKeys(OTHERS_HASH, file)
     file.unlink()
     assert lets_in(known, KEY)
     assert lets_in(known, OTHER)
@@ -272,7 +272,7 @@ def test_what_is_no_hash_stops_the_start(tmp_path: Path, fixed: str, content: st
     if content is not None:
         file.write_text(content, encoding="latin-1")
     with pytest.raises(StartupError, match=told) as refused:
-        Keys(fixed, None if content is None else file)
+        ApiKeys(fixed, None if content is None else file)
     assert "\n" not in str(refused.value)
     assert KEY not in str(refused.value)
 
@@ -280,9 +280,9 @@ def test_what_is_no_hash_stops_the_start(tmp_path: Path, fixed: str, content: st
 def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     """A misspelt path must not leave the service open."""
     with pytest.raises(StartupError, match=r"cannot read .*nowhere"):
-        Keys("", tmp_path / "nowhere")
+        ApiKeys("", tmp_path / "nowhere")
     with pytest.raises(StartupError, match="cannot read"):
-        Service.open(Settings(api_keys_file=tmp_path))
+        build_service(Settings(api_keys_file=tmp_path))
 
 
 def test_a_key_is_made_by_one_command() -> None:
@@ -293,7 +293,7 @@ def test_a_key_is_made_by_one_command() -> None:
     assert sha256(key.encode()).hexdigest() == known
     assert len(key) == len("menagerie_") + 43
     assert made[0] != made[1]
-    assert lets_in(Keys(known, None), key)
+    assert lets_in(ApiKeys(known, None), key)
 
 
 @pytest.mark.parametrize(("hashes", "said"), [("", True), (HASH, False)], ids=["none", "one"])
@@ -307,9 +307,8 @@ def test_a_service_without_keys_says_so(hashes: str, said: bool) -> None:
 
 def test_nothing_that_is_asked_changes_anything() -> None:
     """There is no route that an admin key would have to guard; whoever adds one has to think of that here."""
-    service = Service.open(Settings())
     verbs = ("/predict", "/explain", "/infer", ":predict", ":classify", "/v2/repository/index")
-    for route in service.routes:
+    for route in ROUTES:
         assert route.method == "GET" or (route.method == "POST" and route.path.endswith(verbs)), route
 
 

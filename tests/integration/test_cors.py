@@ -9,9 +9,9 @@ from support.bad_input import GOOD
 from support.gunicorn_server import Server, serving
 
 from service.app import api_keys
-from service.app.cors import Origins
-from service.app.flask_app import carry
-from service.app.routes import Service
+from service.app.cors import CorsPolicy
+from service.app.flask_app import flask_app
+from service.app.routes import build_service
 from service.http.errors import StartupError
 from service.settings import Settings
 
@@ -29,7 +29,7 @@ def opened() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def opened_client() -> FlaskClient:
-    return carry(Service.open(Settings(cors_origins=NAMED, api_keys=HASH))).test_client()
+    return flask_app(build_service(Settings(cors_origins=NAMED, api_keys=HASH))).test_client()
 
 
 def shown(headers: requests.structures.CaseInsensitiveDict[str]) -> dict[str, str]:
@@ -95,7 +95,7 @@ def test_without_names_nobody_is_let_in(server: Server, path: str) -> None:
 def test_what_is_no_origin_stops_the_start(named: str) -> None:
     """A wildcard above all."""
     with pytest.raises(StartupError, match="is no origin"):
-        Origins(named)
+        CorsPolicy(named)
 
 
 @pytest.mark.parametrize("path", ["/livez", "/model", "/nowhere", "/v1/nowhere", "/"])

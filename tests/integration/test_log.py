@@ -30,7 +30,7 @@ def fail(request, depth=300):
     raise ZeroDivisionError("so it is")
 
 def serve():
-    app = asgi.serve()
+    app = asgi.load_app()
     app.service.registry.current.handlers["POST", "/explain"] = fail
     return app
 """

@@ -10,17 +10,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from support.send import Send
 
 from models.manifest import Manifest
-from service.app.routes import Service
+from service.app.routes import ROUTES, build_service
 from service.inference.model import Model
-from service.openapi.document import document as describe
-from service.openapi.model_types import Vocabulary
-from service.openapi.operations import operations
+from service.openapi.document import build_document
+from service.openapi.model_types import ModelTypes
 from service.settings import Settings
-
-
-@pytest.fixture(scope="session")
-def service(settings: Settings) -> Service:
-    return Service.open(settings)
 
 
 @pytest.fixture
@@ -41,12 +35,11 @@ def examples(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
             yield path.format(**named), name, example["value"]
 
 
-def test_every_route_is_described_and_nothing_else(service: Service, document: dict[str, Any], model: Model) -> None:
+def test_every_route_is_described_and_nothing_else(settings: Settings, document: dict[str, Any]) -> None:
     """Whoever adds a route describes it, and whoever removes one removes its description."""
-    routes = {(route.method, route.path) for route in service.routes}
+    routes = {(route.method, route.path) for route in build_service(settings).handlers}
     told = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert told == routes
-    assert operations(Vocabulary(model.manifest, 1)).keys() == routes
 
 
 def test_the_document_is_valid(document: dict[str, Any]) -> None:
@@ -80,14 +73,16 @@ def test_every_example_is_answered(document: dict[str, Any], client: FlaskClient
     assert [row for row in tried if row[2] != 200] == []
 
 
-def test_another_model_gets_a_document_of_its_own(model: Model, service: Service) -> None:
+def test_another_model_gets_a_document_of_its_own(model: Model) -> None:
     """Names that are none in a programming language, features without a unit: the document is valid nevertheless."""
     old = json.dumps(model.manifest.model_dump(mode="json"))
     for name, new in {"body_mass_kg": "Körper masse/kg", "llama": "die Ziege (wild)", "animals": "mine-2.0"}.items():
         old = old.replace(json.dumps(name), json.dumps(new))
     manifest = json.loads(old)
     manifest["features"][1] |= {"unit": "", "how": ""}
-    found = describe(Vocabulary(Manifest.model_validate_json(json.dumps(manifest)), 3), service.routes, guarded=False)
+    found = build_document(
+        ModelTypes(Manifest.model_validate_json(json.dumps(manifest)), 3), ROUTES, requires_key=False
+    )
     assert list(OpenAPIV31SpecValidator(found).iter_errors()) == []
     assert "Körper masse/kg" in found["components"]["schemas"]["Features"]["properties"]
     assert "die Ziege (wild)" in found["components"]["schemas"]["Probabilities"]["required"]

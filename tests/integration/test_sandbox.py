@@ -24,7 +24,7 @@ CRASHING = sorted((ROOT / "tests" / "fuzz" / "corpus" / "network").iterdir())
 Stand = Callable[[Path, str, float], None]
 
 
-@pytest.fixture(params=[sandbox.stand, sandbox.stand_first], ids=lambda stand: stand.__name__)
+@pytest.fixture(params=[sandbox.check_in_subprocess, sandbox.check_in_fork], ids=lambda stand: stand.__name__)
 def stand(request: pytest.FixtureRequest) -> Stand:
     found: Stand = request.param
     return found
@@ -69,7 +69,7 @@ def test_a_crash_is_told_by_its_signal(tmp_path: Path, monkeypatch: pytest.Monke
     """Whatever it was that ended the trial, who asked for it goes on."""
     monkeypatch.setattr(sandbox, "require_sound", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
     with pytest.raises(BundleError, match=r"crashes what loads it \(SIGSEGV\)"):
-        sandbox.stand_first(place(tmp_path, b""), "litert", 30)
+        sandbox.check_in_fork(place(tmp_path, b""), "litert", 30)
 
 
 @pytest.mark.parametrize("seconds", [0, 2])
@@ -125,7 +125,7 @@ def test_a_trial_may_run_while_threads_do() -> None:
 
     def run() -> None:
         try:
-            sandbox.stand(SHIPPED, "litert", 60)
+            sandbox.check_in_subprocess(SHIPPED, "litert", 60)
         except BaseException as error:  # noqa: BLE001
             failed.append(error)
 
@@ -148,10 +148,10 @@ def test_a_trial_loads_no_tensorflow() -> None:
 @pytest.mark.tensorflow
 def test_keras_is_tried_likewise(tmp_path: Path) -> None:
     """A file that Keras does not take is refused as well."""
-    sandbox.stand(SHIPPED, "keras", 120)
+    sandbox.check_in_subprocess(SHIPPED, "keras", 120)
     folder = place(tmp_path, (SHIPPED / MODEL_LITERT).read_bytes())
     with pytest.raises(BundleError, match=r"does not list model\.keras"):
-        sandbox.stand(folder, "keras", 120)
+        sandbox.check_in_subprocess(folder, "keras", 120)
 
 
 def test_a_changed_network_is_refused_or_answers_alike() -> None:

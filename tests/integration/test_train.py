@@ -14,12 +14,9 @@ from sklearn.datasets import load_iris
 
 from models import bundle
 from models.bundle import Bundle
-from service.http.context import Predicted
 from service.inference import layers
 from service.inference.model import Model
-from service.monitoring.drift.bins import cells_of, psi
-from service.monitoring.model_metrics import Ledger
-from service.monitoring.shared_counters import Memory
+from service.monitoring.drift.bins import Bins, cells_of, psi
 from service.settings import SHIPPED_STORE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -179,14 +176,15 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     assert "stress" not in manifest.metrics["cross_validation"]["network"]
     page = trained.read_bytes("report/index.html").decode()
     assert "No animal was measured" not in page
-    model = Model.open(store / "Iris-flowers" / "1", "litert", Ledger(Memory()))
-    answers = model.evaluate(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
+    model = Model.open(store / "Iris-flowers" / "1", "litert")
+    answers = model.probabilities(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
     assert [part.name for part in layers.read(trained)] == [layer.name for layer in manifest.layers]
-    flowers = load_iris().data.astype(np.float32)  # measured in tenths, so many have the same value
-    cells = model.bins.of_predicted(Predicted(flowers, model.evaluate(flowers)))
+    flowers = load_iris().data.astype(np.float32)  # measured in tenths, so that many have the same value
+    bins = Bins(manifest, key=1)
+    cells = bins.of_predicted(flowers, model.probabilities(flowers).argmax(axis=1))
     counts = np.bincount(cells.ravel(), minlength=cells_of(manifest))
-    assert max(psi(one.then, counts[one.cells]) for one in model.bins.features.values()) < 0.05
+    assert max(psi(one.then, counts[one.cells]) for one in bins.features.values()) < 0.05
     assert manifest.reference.shares["petal_width"][1] > 0.02  # though it is the quantile of 0.01
 
 

@@ -22,23 +22,21 @@ from models import bundle
 from models.bundle import Bundle
 from models.manifest import Manifest, Weights
 from service.app import api_keys
-from service.app.asgi import Application
-from service.app.pipeline import Gate
-from service.app.routes import Service
+from service.app.asgi import AsgiApp
+from service.app.routes import build_service
 from service.http import strict_json
-from service.http.context import Record
+from service.http.context import RequestContext
 from service.http.errors import RequestError, render
-from service.http.messages import Handler, Reply, Request
+from service.http.messages import Request, Response
+from service.http.routing import Protocol
 from service.inference.model import Model
 from service.inference.validation import Validator
-from service.monitoring.model_metrics import Ledger
-from service.monitoring.shared_counters import Memory
-from service.protocols import explain, native, oip_infer, tfserving
 from service.server import fast_path
 from service.settings import SHIPPED_STORE, Settings
 from support.bad_input import GOOD
 from support.hostile_requests import PATHS, PROTOCOLS, STREAMS, post
 from support.known_animals import MAINE_COON, named
+from support.pipelines import pipeline
 
 _SHIPPED = SHIPPED_STORE / "animals" / "1"
 
@@ -53,13 +51,13 @@ class Target(NamedTuple):
 @cache
 def _parts() -> tuple[Model, Validator]:
     settings = Settings()
-    model = Model.open(settings.model_store / settings.model_name / "1", settings.engine, Ledger(Memory()))
+    model = Model.open(settings.model_store / settings.model_name / "1", settings.engine)
     return model, Validator(model.features, max_rows=100, max_errors=10)
 
 
 @cache
-def _application() -> Application:
-    return Application(Service.open(Settings()))
+def _app() -> AsgiApp:
+    return AsgiApp(build_service(Settings()))
 
 
 def _strict(body: bytes) -> None:
@@ -72,7 +70,7 @@ def _strict(body: bytes) -> None:
         fast = orjson.loads(body)
     except orjson.JSONDecodeError:
         return  # it has limits of its own, and its refusal is not the last word
-    strict_json.strings(fast)
+    strict_json.count_strings(fast)
     assert _same(document, fast), (document, fast)
 
 
@@ -88,10 +86,10 @@ def _native(body: bytes) -> None:
     """Rows are finite and within the schema's bounds, of its width, and come of strict JSON."""
     model, validator = _parts()
     try:
-        submission = validator.read(body, Record())
+        rows_request = validator.parse(body, RequestContext("POST", "/predict", None))
     except RequestError:
         return
-    _require_rows(model, submission.rows)
+    _require_rows(model, rows_request.rows)
     strict_json.loads(body)
 
 
@@ -101,32 +99,30 @@ def _require_rows(model: Model, rows: Any) -> None:
         assert np.float32(feature.minimum) <= column.min() <= column.max() <= np.float32(feature.maximum)
 
 
-def _answered(handler: Handler, request: Request) -> None:
-    """A refusal is a refusal of the request; an answer is JSON without NaN, and where bytes follow says how many."""
+def _handled(path: str, request: Request) -> None:
+    """A refusal is a refusal of the request; a response is JSON without NaN, and says where bytes follow it."""
+    route, handler = next(
+        (route, handler)
+        for route, handler in _app().service.handlers.items()
+        if (route.path, route.method) == (path, "POST")
+    )
     try:
-        reply = handler(request)
+        response = handler(request)
     except RequestError as error:
-        reply = render(error, request.path, "id")
-        assert 400 <= reply.status < 500, reply
-    _require_json(reply)
+        response = render(error, route.protocol, "id")
+        assert 400 <= response.status < 500, response
+    _require_json(response)
 
 
-def _require_json(reply: Reply) -> None:
-    size = int(reply.headers.get("Inference-Header-Content-Length", len(reply.body)))
-    assert strict_json.loads(reply.body[:size]) is not None
+def _require_json(response: Response) -> None:
+    size = int(response.headers.get("Inference-Header-Content-Length", len(response.body)))
+    assert strict_json.loads(response.body[:size]) is not None
 
 
-def _posted(handler: Callable[[Model, Validator, Request], Reply], path: str, body: bytes) -> None:
-    model, validator = _parts()
+def _posted(path: str, body: bytes) -> None:
     headers = {"content-type": "application/json"}
-    request = Request("POST", path, headers, lambda: body, {"model": "animals"})
-    _answered(partial(handler, model, validator), request)
-
-
-def _explained(body: bytes) -> None:
-    model, validator = _parts()
-    handler = next(route.handler for route in explain.routes(model, validator))
-    _answered(handler, Request("POST", "/explain", {"content-type": "application/json"}, lambda: body))
+    parameters = {"model": "animals"} if "{model}" in path else {}
+    _handled(path, Request("POST", path, headers, lambda: body, parameters))
 
 
 def _inferred(sent: bytes) -> None:
@@ -135,16 +131,14 @@ def _inferred(sent: bytes) -> None:
     headers = {"content-type": "application/octet-stream"}
     if mark:
         headers["inference-header-content-length"] = size.decode("latin-1")
-    model, validator = _parts()
-    handler = oip_infer.Inferring(model, validator).answer
     body = body if mark else sent
-    _answered(handler, Request("POST", "/v2/models/animals/infer", headers, lambda: body, {"model": "animals"}))
+    _handled("/v2/models/{model}/infer", Request("POST", "/", headers, lambda: body, {"model": "animals"}))
 
 
 def _head(raw: bytes) -> None:
-    """What the short way takes for a head, gunicorn's parser takes for the same."""
+    """What the fast path accepts as a head, gunicorn's parser reads the same way."""
     raw = raw[: raw.find(b"\r\n\r\n") + 4]
-    taken = fast_path._parsed(raw, _application())  # noqa: SLF001
+    taken = fast_path._parsed(raw, _app())  # noqa: SLF001
     if not taken:
         return
     fields: list[tuple[bytes, bytes]] = []
@@ -164,7 +158,7 @@ def _head(raw: bytes) -> None:
 def _identified(given: bytes) -> None:
     """An id that comes back is one that was given and may stand in a header, or one of ours."""
     request = Request("GET", "/", {"x-request-id": given.decode("latin-1")}, bytes)
-    told = Gate().answer(request, lambda _: Reply(200, b"")).headers["X-Request-ID"]
+    told = pipeline().handle(request, lambda _: Response(200, b"")).headers["X-Request-ID"]
     assert told.isascii()
     assert told.isprintable()
     assert " " not in told
@@ -174,7 +168,7 @@ def _identified(given: bytes) -> None:
 
 def _found(path: bytes) -> None:
     """Looking for a route finds one or none."""
-    _application().find("POST", path.decode("utf-8", "replace"))
+    _app().match("POST", path.decode("utf-8", "replace"))
 
 
 def _manifest(content: bytes) -> None:
@@ -221,14 +215,13 @@ def _edited(choices: bytes) -> None:
         manifest = Manifest.model_validate_json(json.dumps(document))
     except ValidationError:
         return
-    model = Model(Bundle(_SHIPPED, manifest), _parts()[0]._engine, Ledger(Memory()))  # noqa: SLF001
+    model = Model(Bundle(_SHIPPED, manifest), _parts()[0]._engine)  # noqa: SLF001
     validator = Validator(model.features, max_rows=10, max_errors=10)
     rows = [list(row.features) for row in manifest.golden[:2]]
     try:
-        golden, answers = validator.rows(rows, "golden"), [0] * len(rows)
-        model.warnings(golden, answers, model.statistics.ranges.outside(golden, np.array(answers)))
+        model.warnings(model.predict(validator.validate_rows(rows, "golden")))
     except RequestError as error:
-        _require_json(render(error, "/predict", "id"))
+        _require_json(render(error, Protocol.NATIVE, "id"))
     manifest.model_dump_json()
 
 
@@ -251,7 +244,7 @@ def _edit(document: Any, random: Random) -> None:
 def _hashes(text: bytes) -> None:
     """Only SHA-256 hashes are taken for hashes."""
     try:
-        found = api_keys._hashes(text.decode("utf-8", "replace"), "a file")  # noqa: SLF001
+        found = api_keys._parse_hashes(text.decode("utf-8", "replace"), "a file")  # noqa: SLF001
     except ValueError as error:
         assert len(str(error)) < 200
         return
@@ -267,10 +260,10 @@ _BINARY = (
 TARGETS = {
     "strictjson": Target(_strict, [*_BODIES, b'{"a":[1e5,-0.0,true,null,"\\ud83d\\ude00"],"b":{}}', b"1" * 310]),
     "native": Target(_native, [GOOD, _BODIES[1], orjson.dumps({"features": named(MAINE_COON)})]),
-    "predict": Target(partial(_posted, native.predict, "/predict"), _BODIES[:2]),
-    "explain": Target(_explained, [GOOD]),
-    "tfpredict": Target(partial(_posted, tfserving.predict, "/v1/models/animals:predict"), _BODIES[3:5]),
-    "tfclassify": Target(partial(_posted, tfserving.classify, "/v1/models/animals:classify"), [_BODIES[5]]),
+    "predict": Target(partial(_posted, "/predict"), _BODIES[:2]),
+    "explain": Target(partial(_posted, "/explain"), [GOOD]),
+    "tfpredict": Target(partial(_posted, "/v1/models/{model}:predict"), _BODIES[3:5]),
+    "tfclassify": Target(partial(_posted, "/v1/models/{model}:classify"), [_BODIES[5]]),
     "infer": Target(_inferred, [*_BODIES[6:], b"0\0" + _ROWS, b"%d\0" % len(_BINARY) + _BINARY + _ROWS]),
     "head": Target(
         _head, [post(b"Content-Length: 9\r\nA: b\r\n"), *(row.sent for row in STREAMS if len(row.sent) < 1000)]

@@ -20,6 +20,7 @@ import numpy as np
 from models.bundle import MANIFEST, MODEL_LITERT, WEIGHTS, Bundle, BundleError
 from service.http.errors import StartupError
 from service.inference import engine, sandbox
+from service.prediction import Array
 from service.settings import SHIPPED_STORE
 
 SHIPPED = SHIPPED_STORE / "animals" / "1"
@@ -87,14 +88,14 @@ def _try_many(numbers: range) -> None:
     content = (SHIPPED / MODEL_LITERT).read_bytes()
     with tempfile.TemporaryDirectory() as home:
         rows, expected = _expected()
-        sandbox.bound(60 * 60)
+        sandbox.limit_resources(60 * 60)
         for number in numbers:
             signal.alarm(_SECONDS)  # whose default is to end the process, whatever it is in
             sys.stdout.write(_verdict(place(Path(home), mutate(content, number)), rows, expected) + "\n")
             sys.stdout.flush()
 
 
-def _expected() -> tuple[engine.Array, dict[str, engine.Array]]:
+def _expected() -> tuple[Array, dict[str, Array]]:
     """Rows from all over the schema, and what the network that ships answers to them, by layer."""
     found = Bundle.read(SHIPPED)
     bounds = np.array([(feature.minimum, feature.maximum) for feature in found.manifest.features])
@@ -103,7 +104,7 @@ def _expected() -> tuple[engine.Array, dict[str, engine.Array]]:
     return rows, engine.load("litert", found).run(rows, [layer.name for layer in found.manifest.layers])
 
 
-def _verdict(folder: Path, rows: engine.Array, expected: dict[str, engine.Array]) -> str:
+def _verdict(folder: Path, rows: Array, expected: dict[str, Array]) -> str:
     found = Bundle.read(folder)
     try:
         sandbox.require_sound(found, "litert")

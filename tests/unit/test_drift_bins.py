@@ -139,7 +139,7 @@ def test_chance_alone_raises_no_alarm(model: Model) -> None:
     """Of 5,000 windows of animals as they were trained on, not one in a thousand looks shifted, few rows or many."""
     rng = np.random.default_rng(20_11)
     pool = sampled_animals.unshifted(100_000, 4).rows
-    cells = model.bins.of_predicted(Predicted(pool, model.evaluate(pool)))
+    cells = model.bins.of_predicted(Predicted(pool, model.probabilities(pool)))
     variables = [*model.bins.features.values(), model.bins.labels]
     for rows in (100, 200, 1_000):
         limits = [model.bins.limit(variable, rows, 0.2) for variable in variables]

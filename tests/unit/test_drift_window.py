@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from service.monitoring.drift.window import Windows
-from service.monitoring.shared_counters import Memory
+from service.monitoring.shared_counters import SharedCounters
 
 ROWS = 100
 HOLD = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
@@ -18,7 +18,7 @@ HOLD = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('
 @given(some.lists(some.integers(1, 250), max_size=40))
 def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
     """However they come: all of them while they are few, then nine tenths of its size or more, and none older."""
-    memory = Memory()
+    memory = SharedCounters()
     ends = np.cumsum([0, *batches]).tolist()
     windows = Windows(memory.file, ROWS, 1, max(ends) + 1)
     for start, end in pairwise(ends):
@@ -31,7 +31,7 @@ def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
 
 def test_every_version_has_a_window_of_its_own() -> None:
     """There are places for so many; the one that was added to least recently makes room for another."""
-    memory = Memory()
+    memory = SharedCounters()
     windows = Windows(memory.file, ROWS, 2, 3)
     for version in (1, 2, 1, 3):
         windows.add(version, np.full((10, 1), version - 1))
@@ -41,7 +41,7 @@ def test_every_version_has_a_window_of_its_own() -> None:
 
 def test_whoever_is_killed_takes_the_lock_with_him() -> None:
     """While another process has its turn, nobody waits; once it is gone, however it went, the turn is free."""
-    memory = Memory()
+    memory = SharedCounters()
     windows = Windows(memory.file, ROWS, 1, 1)
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(memory.file)],

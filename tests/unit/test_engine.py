@@ -8,8 +8,9 @@ import pytest
 from models import bundle
 from models.bundle import Bundle
 from service.inference import engine
-from service.inference.engine import Array, LiteRTEngine
+from service.inference.engine import LiteRTEngine
 from service.inference.model import Model
+from service.prediction import Array
 from service.settings import SHIPPED_STORE
 
 
@@ -77,7 +78,7 @@ def test_an_answer_is_the_callers_to_keep(litert: LiteRTEngine, anywhere: Array)
 
 def test_layers_come_in_the_networks_order(model: Model, anywhere: Array) -> None:
     """Input to output, as a reader follows them."""
-    assert tuple(model.layers(anywhere[:1])) == LAYERS
+    assert tuple(model.layer_outputs(anywhere[:1])) == LAYERS
 
 
 def test_only_the_layers_asked_for_are_told(litert: LiteRTEngine, anywhere: Array) -> None:

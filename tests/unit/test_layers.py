@@ -15,7 +15,7 @@ from models.bundle import MODEL_KERAS, WEIGHTS, Bundle
 from models.manifest import FileEntry, Layer, Weights
 from service.http.errors import NotExplainableError
 from service.inference import layers
-from service.inference.layers import Dense, Normalization
+from service.inference.layers import DenseLayer, NormalizationLayer
 from service.inference.model import Model
 
 
@@ -27,14 +27,14 @@ def test_it_is_what_the_network_was_made_of(tmp_path: Path, widths: tuple[int, .
     network = Network.random(widths, hidden=hidden)
     assert network.normal is not None
     normalization, *dense = layers.read(make(tmp_path, network))
-    assert isinstance(normalization, Normalization)
+    assert isinstance(normalization, NormalizationLayer)
     np.testing.assert_array_equal(normalization.mean, network.normal[0].astype(np.float32))
     np.testing.assert_array_equal(normalization.deviation, network.normal[1].astype(np.float32))
     assert [part.name for part in dense] == network.names[1:]
     for part, weights, bias, activation in zip(
         dense, network.weights, network.biases, network.activations, strict=True
     ):
-        assert isinstance(part, Dense)
+        assert isinstance(part, DenseLayer)
         assert part.activation == activation
         np.testing.assert_array_equal(part.weights, weights.astype(np.float32))
         np.testing.assert_array_equal(part.bias, bias.astype(np.float32))
@@ -44,7 +44,7 @@ def test_the_parts_give_what_the_engine_gives(model: Model) -> None:
     """Every layer, fed with what the engine's layer before it made, to 1e-5, on rows from anywhere in the bounds."""
     low, high = zip(*((feature.minimum, feature.maximum) for feature in model.features), strict=True)
     rows = np.random.default_rng(1).uniform(low, high, (10_000, len(low))).astype(np.float32)
-    outputs = model.layers(rows)
+    outputs = model.layer_outputs(rows)
     for part in layers.read(model.bundle):
         np.testing.assert_allclose(part.forward(rows), outputs[part.name], rtol=1e-5, atol=1e-5)
         rows = outputs[part.name]
@@ -64,7 +64,7 @@ def test_the_shipped_weights_are_the_engines_own(model: Model) -> None:
         if detail["name"].endswith(("MatMul", "BiasAdd"))
     }
     for part in layers.read(model.bundle)[1:]:
-        assert isinstance(part, Dense)
+        assert isinstance(part, DenseLayer)
         assert {part.weights.tobytes(), part.bias.tobytes()} <= held
 
 
@@ -91,7 +91,7 @@ def test_every_network_that_keras_builds_can_be_taken_apart(features: int) -> No
     for layer in made.layers:
         activation = layer.activation.__name__ if hasattr(layer, "activation") else "linear"
         described = Layer(name=layer.name, units=layer.output.shape[-1], activation=activation)
-        part = layers._part(described, numbers[layer.name])  # noqa: SLF001
+        part = layers._layer(described, numbers[layer.name])  # noqa: SLF001
         np.testing.assert_allclose(part.forward(came), outputs[layer.name], rtol=1e-5, atol=1e-5)
         came = outputs[layer.name]
 
@@ -169,5 +169,5 @@ def test_known_activations_do_not_overflow() -> None:
         "tanh": [-1, 0, 1],
     }
     for name, limit in limits.items():
-        part = Dense("x", name, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+        part = DenseLayer("x", name, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
         np.testing.assert_allclose(part.forward(sums)[0], limit)

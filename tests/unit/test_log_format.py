@@ -109,7 +109,7 @@ def test_a_log_that_nobody_reads_any_more_harms_nothing() -> None:
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[31m", "\udcff", "é" * 1000, "'\\"])
 def test_what_a_caller_wrote_is_shown_in_printable_ascii(text: str) -> None:
     """And not at any length."""
-    shown = log_format.shown(text)
+    shown = log_format.printable(text)
     assert shown.isascii()
     assert shown.isprintable()
     assert len(shown) <= 200 * 6

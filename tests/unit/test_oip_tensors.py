@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from service.http.errors import BadTensorError
-from service.protocols.oip_tensors import DATATYPES, Tensor, from_bytes, rows_from_json
+from service.protocols.oip_tensors import DATATYPES, Tensor, array_from_bytes, rows_from_json
 
 KINDS = {name: np.dtype(name.lower().replace("fp", "float")) for name in DATATYPES}
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 4))
@@ -22,10 +22,10 @@ def test_bytes_are_read_as_what_they_say(case: tuple[str, Any]) -> None:
     """Every datatype of numbers comes back bit for bit, row by row, little-endian."""
     datatype, values = case
     content = values.astype(values.dtype.newbyteorder("<")).tobytes()
-    np.testing.assert_array_equal(from_bytes(content, datatype, values.shape, "it"), values)
+    np.testing.assert_array_equal(array_from_bytes(content, datatype, values.shape, "it"), values)
     for wrong in (content[:-1], content + b"\0", b""):
         with pytest.raises(BadTensorError, match="bytes of data"):
-            from_bytes(wrong, datatype, values.shape, "it")
+            array_from_bytes(wrong, datatype, values.shape, "it")
 
 
 @given(arrays.arrays(np.int64, shapes))

@@ -10,8 +10,8 @@ import pytest
 from support.handmade_bundles import Network, make
 
 from models.bundle import CURRENT, MANIFEST, MODEL_LITERT, BundleError
-from service.app.flask_app import carry
-from service.app.routes import Service
+from service.app.flask_app import flask_app
+from service.app.routes import Service, build_service
 from service.settings import Settings
 
 ROW = {"features": [0.5, -1, 2]}
@@ -30,11 +30,11 @@ def home(tmp_path: Path) -> Path:
 
 
 def opened(home: Path, **settings: Any) -> Service:
-    return Service.open(Settings(model_store=home.parent, model_name=home.name, **settings))
+    return build_service(Settings(model_store=home.parent, model_name=home.name, **settings))
 
 
 def asked(service: Service, path: str = "/predict", document: Any = ROW) -> Any:
-    answer = carry(service).test_client().post(path, json=document)
+    answer = flask_app(service).test_client().post(path, json=document)
     assert answer.status_code == 200, answer.data
     return answer.json
 
@@ -90,7 +90,7 @@ def test_the_newest_serves_and_others_are_kept(home: Path) -> None:
     told = {n: asked(service, path.format(n), {"instances": [ROW["features"]]})["predictions"][0] for n in (2, 3)}
     assert told[2] != told[3]
     assert told[3] == list(asked(service)["probabilities"].values())
-    client = carry(service).test_client()
+    client = flask_app(service).test_client()
     assert client.get("/v2/models/handmade/versions/1").status_code == 404
     assert client.get("/v2/models/handmade").json["versions"] == ["2", "3"]  # type: ignore[index]
     assert len(client.get("/v1/models/handmade").json["model_version_status"]) == 2  # type: ignore[index]
@@ -115,7 +115,7 @@ def test_what_is_no_good_is_refused_and_told(home: Path, harm: Callable[[Path, i
     for _ in range(3):
         service.registry.refresh()
         assert serving(service) == "3"
-    client = carry(service).test_client()
+    client = flask_app(service).test_client()
     refused = client.get("/health").json["refused"]  # type: ignore[index]
     assert list(refused) == ["4"]
     assert str(home) not in refused["4"]
@@ -193,8 +193,8 @@ def test_a_folder_serves_by_another_name(home: Path) -> None:
     (home.parent / "unpacked").mkdir()
     alone = shutil.copytree(home / "2", home.parent / "unpacked" / "models")
     for folder, versions in ((home, ["2", "3"]), (alone, ["2"])):
-        service = Service.open(Settings(model_dir=folder, model_name="renamed"))
-        client = carry(service).test_client()
+        service = build_service(Settings(model_dir=folder, model_name="renamed"))
+        client = flask_app(service).test_client()
         assert serving(service) == versions[-1]
         assert asked(service)["model"]["name"] == "renamed"
         assert client.get("/model").json["name"] == "renamed"  # type: ignore[index]
@@ -212,7 +212,7 @@ def test_a_folder_serves_by_another_name(home: Path) -> None:
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     """The message names the setting."""
     with pytest.raises(BundleError, match="MENAGERIE_MODEL_DIR must be a bundle's folder"):
-        Service.open(Settings(model_dir=tmp_path))
+        build_service(Settings(model_dir=tmp_path))
 
 
 def test_a_version_changed_in_place_is_looked_at_anew(home: Path) -> None:
@@ -248,5 +248,5 @@ def test_statistics_are_each_versions_own(home: Path) -> None:
     for version, times in ((1, 3), (2, 5)):
         for _ in range(times):
             asked(service, f"/v1/models/handmade/versions/{version}:predict", {"instances": [ROW["features"]] * 2})
-    stats = carry(service).test_client().get("/v2/models/handmade/stats").json["model_stats"]  # type: ignore[index]
+    stats = flask_app(service).test_client().get("/v2/models/handmade/stats").json["model_stats"]  # type: ignore[index]
     assert {one["version"]: one["inference_count"] for one in stats} == {"1": 6, "2": 10, "3": 0}

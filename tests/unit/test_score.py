@@ -25,7 +25,7 @@ LABELS = ("cat", "dog", "llama", "lizard")
 @pytest.fixture(autouse=True)
 def _skip_sandbox_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check starts a new Python, which takes longer than the test; test_score_processes.py includes it."""
-    monkeypatch.setattr(sandbox, "stand", sandbox.pass_over)
+    monkeypatch.setattr(sandbox, "check_in_subprocess", sandbox.no_check)
 
 
 def post_rows(client: FlaskClient, table: pa.Table) -> list[dict[str, Any]]:
@@ -102,7 +102,9 @@ def test_malformed_lines_are_rejected(tmp_path: Path) -> None:
 def test_a_row_that_the_network_overflows_on_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a row does not end the job; the rows around it are answered."""
     network = Network([np.array([[1e38, 1e38], [-1e38, 1e38]])], [np.zeros(2)], ["linear"])
-    monkeypatch.setattr("service.inference.model._self_test", lambda *_: None)  # it overflows on its golden rows too
+    monkeypatch.setattr(
+        "service.inference.model.require_golden_outputs", lambda *_: None
+    )  # it overflows on its golden rows too
     made = make(tmp_path / "store", network)
     table = pa.record_batch({"f1": [0.0, 3.0, 1.0, 3.0], "f2": [0.0, 3.0, 0.0, 0.0]})
     scored = Scorer(load_model(made.folder, "litert", "handmade"), table.schema, ColumnOptions()).score(table)

@@ -67,7 +67,7 @@ def validate(row: dict[str, Any]) -> tuple[list[float] | None, list[tuple[str, s
     """The same for one row, by the service's validator; a null is a missing value."""
     named = {name: row[column] for name, column in MAPPING.items() if row[column] is not None}
     try:
-        return validator.rows([named], "")[0].tolist(), []
+        return validator.validate_rows([named], "")[0].tolist(), []
     except UnacceptableError as error:
         return None, [(fault.code, fault.message) for fault in error.faults]
 
@@ -90,7 +90,7 @@ def test_float32_columns_have_float32_bounds(values: list[list[float]]) -> None:
     _, row_faults = extract(pa.record_batch([pa.array(column) for column in rows.T], names=NAMES))
     for row, faults in zip(rows, row_faults, strict=True):
         try:
-            validator.array(row[np.newaxis], "")
+            validator.validate_array(row[np.newaxis], "")
         except UnacceptableError:
             assert faults
         else:

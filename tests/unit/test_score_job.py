@@ -25,7 +25,7 @@ from service.score.scorer import Scorer
 @pytest.fixture(autouse=True)
 def _skip_sandbox_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check starts a new Python, which takes longer than the test; test_score_processes.py includes it."""
-    monkeypatch.setattr(sandbox, "stand", sandbox.pass_over)
+    monkeypatch.setattr(sandbox, "check_in_subprocess", sandbox.no_check)
 
 
 @given(st.lists(st.integers(1, 9), max_size=8), st.integers(1, 7), st.data())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.http.context import Record
+from service.http.context import RequestContext
 from service.monitoring import server_timing
 
 MICROSECOND = 1000  # ns
@@ -19,6 +19,6 @@ MICROSECOND = 1000  # ns
 )
 def test_stages_are_told_in_milliseconds(laps: list[tuple[str, int]], told: str) -> None:
     """Each stage from the end of the one before it; all of it last."""
-    record = Record()
+    record = RequestContext("POST", "/predict", None)
     record.laps = [(stage, record.started + end * MICROSECOND) for stage, end in laps]
     assert server_timing.header(record) == told

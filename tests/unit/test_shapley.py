@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from service.inference import shapley
-from service.inference.engine import Array
 from service.inference.model import Model
-from service.inference.shapley import Doubles
+from service.prediction import Array, Doubles
 
 
 @st.composite
@@ -31,7 +30,7 @@ def without(player: int, worth: Doubles) -> Any:
 @given(games())
 def test_what_all_gain_together_is_shared_out(worth: Doubles) -> None:
     """Efficiency: the values sum to the worth of all minus the worth of none."""
-    np.testing.assert_allclose(shapley.values(worth).sum(axis=0), worth[-1] - worth[0], atol=1e-9)
+    np.testing.assert_allclose(shapley.shapley_values(worth).sum(axis=0), worth[-1] - worth[0], atol=1e-9)
 
 
 @given(games(least=2))
@@ -40,7 +39,7 @@ def test_who_does_the_same_gets_the_same(worth: Doubles) -> None:
     neither = without(1, worth)
     neither = neither[neither & 1 == 0]
     worth[neither | 2] = worth[neither | 1]
-    first, second = shapley.values(worth)[:2]
+    first, second = shapley.shapley_values(worth)[:2]
     np.testing.assert_allclose(first, second, atol=1e-9)
 
 
@@ -49,14 +48,16 @@ def test_who_adds_the_same_to_all_gets_just_that(worth: Doubles, own: float) -> 
     """Dummy: a player who adds the same to every coalition, nothing say, has that for a value."""
     apart = without(0, worth)
     worth[apart | 1] = worth[apart] + own
-    np.testing.assert_allclose(shapley.values(worth)[0], own, atol=1e-9)
+    np.testing.assert_allclose(shapley.shapley_values(worth)[0], own, atol=1e-9)
 
 
 @given(games())
 def test_values_of_games_played_together_add_up(worth: Doubles) -> None:
     """Additivity: the value in a sum of two games is the sum of the values in each."""
     np.testing.assert_allclose(
-        shapley.values(worth.sum(axis=1, keepdims=True))[:, 0], shapley.values(worth).sum(axis=1), atol=1e-9
+        shapley.shapley_values(worth.sum(axis=1, keepdims=True))[:, 0],
+        shapley.shapley_values(worth).sum(axis=1),
+        atol=1e-9,
     )
 
 
@@ -71,7 +72,7 @@ def test_they_are_the_mean_over_all_orders_of_joining(players: int) -> None:
         for player in order:
             gained[player] += worth[present | 1 << player] - worth[present]
             present |= 1 << player
-    np.testing.assert_allclose(shapley.values(worth), gained / len(orders), atol=1e-12)
+    np.testing.assert_allclose(shapley.shapley_values(worth), gained / len(orders), atol=1e-12)
 
 
 def test_a_linear_answer_is_shared_by_weight_and_distance() -> None:
@@ -105,8 +106,10 @@ def test_the_library_of_the_papers_authors_says_the_same(model: Model, index: in
     shap = pytest.importorskip("shap")
     background = np.array(model.manifest.background, np.float32)
     row = np.array(model.manifest.golden[index].features, np.float32)
-    base, values = shapley.attribute(model.evaluate, row, background)
+    base, values = shapley.attribute(model.probabilities, row, background)
     masker = shap.maskers.Independent(background, max_samples=len(background))
-    explained = shap.explainers.Exact(lambda rows: model.evaluate(rows.astype(np.float32)), masker)(row[np.newaxis])
+    explained = shap.explainers.Exact(lambda rows: model.probabilities(rows.astype(np.float32)), masker)(
+        row[np.newaxis]
+    )
     np.testing.assert_allclose(values, explained.values[0], atol=1e-6)
     np.testing.assert_allclose(base, explained.base_values[0], atol=1e-6)

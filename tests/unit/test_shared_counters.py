@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.http.errors import StartupError
-from service.monitoring.shared_counters import Block, Memory
+from service.monitoring.shared_counters import Block
 from service.monitoring.worker_metrics import FIELDS, Vitals
 
 STEPS = st.lists(
@@ -22,7 +22,7 @@ STEPS = st.lists(
 )
 
 
-def add(memory: Memory, block: Block, index: int, amount: int = 1) -> None:
+def add(memory: SharedCounters, block: Block, index: int, amount: int = 1) -> None:
     with memory.lock:
         memory.cells[block.mine + index] += amount
 
@@ -34,7 +34,7 @@ def tell(vitals: Vitals, **found: int) -> None:
 @given(STEPS)
 def test_sums_are_of_all_and_vitals_of_the_living(steps: list[tuple[str, int, int]]) -> None:
     """However workers begin, count and end: every count is in the sum once, and only the living are told of."""
-    memory = Memory()
+    memory = SharedCounters()
     block, vitals = memory.block(3), Vitals(memory)
     living: list[int] = []
     counted: Counter[int] = Counter()
@@ -57,7 +57,7 @@ def test_sums_are_of_all_and_vitals_of_the_living(steps: list[tuple[str, int, in
 
 def test_killed_processes_leave_what_they_counted() -> None:
     """Real ones, three at a time and each in a slot of its own, some killed while they count: not one count is lost."""
-    memory = Memory()
+    memory = SharedCounters()
     block = memory.block(2)
     for _ in range(4):
         children = [fork_and_count(memory, block) for _ in range(3)]
@@ -72,7 +72,7 @@ def test_killed_processes_leave_what_they_counted() -> None:
     assert memory.lives == {"begun": 12, "planned": 0, "unplanned": 12}
 
 
-def fork_and_count(memory: Memory, block: Block) -> tuple[int, int]:
+def fork_and_count(memory: SharedCounters, block: Block) -> tuple[int, int]:
     """A process that counts without end, and its slot; it has begun to."""
     slot = memory.take()
     reading, writing = os.pipe()
@@ -92,7 +92,7 @@ def fork_and_count(memory: Memory, block: Block) -> tuple[int, int]:
 
 def test_a_process_that_forks_keeps_its_slot() -> None:
     """A worker that starts another process, to try a bundle, goes on to count where it did."""
-    memory = Memory()
+    memory = SharedCounters()
     memory.block(1)
     memory.claim(memory.take())
     child = os.fork()
@@ -104,7 +104,7 @@ def test_a_process_that_forks_keeps_its_slot() -> None:
 
 def test_slots_are_used_again() -> None:
     """As many as live at once, however many come and go."""
-    memory = Memory()
+    memory = SharedCounters()
     block = memory.block(1)
     for _ in range(1000):
         slots = [memory.take(), memory.take()]
@@ -118,7 +118,7 @@ def test_slots_are_used_again() -> None:
 
 def test_whoever_said_that_he_leaves_has_ended_as_planned() -> None:
     """Who follows in his slot has said nothing yet."""
-    memory = Memory()
+    memory = SharedCounters()
     for leaves in (True, False):
         slot = memory.take()
         memory.claim(slot)
@@ -130,7 +130,7 @@ def test_whoever_said_that_he_leaves_has_ended_as_planned() -> None:
 
 def test_what_another_layout_left_is_not_added() -> None:
     """A worker that loads another model by itself counts anew where one has counted for the old model."""
-    memory = Memory()
+    memory = SharedCounters()
     old = memory.block(2)
     slot = memory.take()
     memory.claim(slot)
@@ -143,13 +143,13 @@ def test_what_another_layout_left_is_not_added() -> None:
 def test_more_than_there_is_room_for_is_refused() -> None:
     """One line for the operator, at the start."""
     with pytest.raises(StartupError, match="features"):
-        Memory().block(10**6)
+        SharedCounters().block(10**6)
 
 
 def test_room_that_nobody_uses_takes_no_memory() -> None:
     """Capacity is free: adding up touches the slots in use only."""
     before = resident()
-    memories = [Memory() for _ in range(5)]
+    memories = [SharedCounters() for _ in range(5)]
     for memory in memories:
         block = memory.block(60_000)
         memory.claim(memory.take())

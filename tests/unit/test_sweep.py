@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.manifest import Feature
-from service.inference.engine import Array
-from service.inference.sweep import Answer, knots, sweep
+from service.inference.sweep import Predict, knots, sweep
+from service.prediction import Array
 
 FEATURE = Feature(name="length", minimum=0, maximum=100)
 ROW = np.array([5, 50], np.float32)
 
 
-def steps(*edges: float) -> Answer:
+def steps(*edges: float) -> Predict:
     """A network that calls the second feature 0 below the first edge, 1 up to the second, and so on."""
 
     def answer(rows: Array) -> Array:
@@ -34,8 +34,8 @@ def test_the_nearest_changes_are_found_to_four_digits(low: float, high: float) -
     assert swept.below is not None
     assert swept.above is not None
     assert (swept.below.label, swept.above.label) == (1, 3)
-    assert low * (1 - 1e-4) <= swept.below.at < np.float32(low)
-    assert np.float32(high) <= swept.above.at <= high * (1 + 1e-4)
+    assert low * (1 - 1e-4) <= swept.below.value < np.float32(low)
+    assert np.float32(high) <= swept.above.value <= high * (1 + 1e-4)
 
 
 def test_where_nothing_changes_nothing_is_told() -> None:
@@ -57,7 +57,7 @@ def test_a_change_right_beside_the_row_is_found() -> None:
     """Between the row's own value and the next point."""
     swept = sweep(steps(50.001), ROW, 1, knots(FEATURE, []))
     assert swept.above is not None
-    assert 50.001 <= swept.above.at < 50.0011
+    assert 50.001 <= swept.above.value < 50.0011
 
 
 @given(st.floats(0, 100, width=32), st.lists(st.floats(-10, 110), max_size=12))

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from service.app.thread_pool import Pool
+from service.app.thread_pool import BoundedThreadPool
 from service.http.errors import OverloadedError
 
 
@@ -13,7 +13,7 @@ def test_more_than_allowed_is_refused_at_once() -> None:
     """What is worked on and what waits both count; room is there again once one is done."""
 
     async def ask() -> None:
-        pool, hold = Pool(threads=1, most=2), threading.Event()
+        pool, hold = BoundedThreadPool(threads=1, max_tasks=2), threading.Event()
         first = asyncio.create_task(pool.run(hold.wait))
         second = asyncio.create_task(pool.run(lambda: 2))
         await asyncio.sleep(0)
@@ -31,7 +31,7 @@ def test_work_for_a_caller_who_left_is_not_done() -> None:
     done: list[int] = []
 
     async def ask() -> None:
-        pool, hold = Pool(threads=1, most=2), threading.Event()
+        pool, hold = BoundedThreadPool(threads=1, max_tasks=2), threading.Event()
         first = asyncio.create_task(pool.run(hold.wait))
         second = asyncio.create_task(pool.run(done.append, 2))
         await asyncio.sleep(0)

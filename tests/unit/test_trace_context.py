@@ -13,7 +13,7 @@ GOOD = f"00-{TRACE}-{SPAN}-01"
 
 
 def take_over(**headers: str) -> str | None:
-    found = trace_context.take_over(Request("GET", "/", headers, lambda: b""))
+    found = trace_context.continue_trace(Request("GET", "/", headers, lambda: b""))
     return found.header if found else None
 
 
@@ -31,7 +31,7 @@ def take_over(**headers: str) -> str | None:
 )
 def test_a_trace_is_taken_over(given: str, sampled: bool) -> None:
     """With the caller's wish to have it recorded; of flags and versions to come, what is known of them."""
-    assert trace_context.parent(given) == Parent(TRACE, SPAN, sampled)
+    assert trace_context.parse(given) == Parent(TRACE, SPAN, sampled)
     found = take_over(traceparent=given)
     assert found
     assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})(?!0{{16}})[0-9a-f]{{16}}-0{sampled:d}", found)
@@ -67,7 +67,7 @@ def test_a_trace_is_taken_over(given: str, sampled: bool) -> None:
 )
 def test_what_cannot_be_read_begins_a_new_trace(given: str) -> None:
     """Which nobody asked to have recorded."""
-    assert trace_context.parent(given) is None
+    assert trace_context.parse(given) is None
     found = take_over(traceparent=given)
     assert found
     assert re.fullmatch(rf"00-(?!{TRACE})[0-9a-f]{{32}}-[0-9a-f]{{16}}-00", found)

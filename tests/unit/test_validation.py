@@ -12,7 +12,7 @@ from support.known_animals import MAINE_COON
 
 from models.manifest import Feature
 from service.http import strict_json
-from service.http.context import Record
+from service.http.context import RequestContext
 from service.http.errors import NotJsonError, RequestError, UnacceptableError
 from service.inference.validation import Validator
 
@@ -51,12 +51,16 @@ def test_every_valid_body_becomes_its_rows(asked: list[Any], escaped: bool, orde
             order.shuffle(items)
             form.clear()
             form.update(items)
-    submission = odd.read(json.dumps({"instances": asked}, ensure_ascii=escaped).encode(), Record())
-    assert not submission.single
+    submission = odd.parse(
+        json.dumps({"instances": asked}, ensure_ascii=escaped).encode(), RequestContext("POST", "/predict", None)
+    )
+    assert not submission.is_single
     assert submission.rows.dtype == np.float32
     np.testing.assert_array_equal(submission.rows, np.array([expected(form) for form in asked], np.float32))
-    single = odd.read(json.dumps({"features": asked[0]}, ensure_ascii=escaped).encode(), Record())
-    assert single.single
+    single = odd.parse(
+        json.dumps({"features": asked[0]}, ensure_ascii=escaped).encode(), RequestContext("POST", "/predict", None)
+    )
+    assert single.is_single
     np.testing.assert_array_equal(single.rows, submission.rows[:1])
 
 
@@ -67,7 +71,7 @@ def test_no_document_slips_through_or_breaks_anything(document: Any) -> None:
     """Any document at all is either rows within bounds or a refusal with a reason; NaN is no JSON."""
     body = json.dumps(document).encode()
     try:
-        submission = odd.read(body, Record())
+        submission = odd.parse(body, RequestContext("POST", "/predict", None))
     except UnacceptableError as refused:
         assert 1 <= len(refused.faults) <= 3
         assert all(fault.message for fault in refused.faults)
@@ -81,7 +85,7 @@ def test_no_document_slips_through_or_breaks_anything(document: Any) -> None:
 def test_no_bytes_break_the_reader(body: bytes) -> None:
     """Bytes that are not even JSON end as a refusal, never as another error."""
     with pytest.raises(RequestError):
-        odd.read(body, Record())
+        odd.parse(body, RequestContext("POST", "/predict", None))
 
 
 @given(rows, st.integers(0, 2), st.booleans())
@@ -91,7 +95,7 @@ def test_a_key_that_stands_twice_is_always_found(row: Any, which: int, escaped: 
     pairs.insert(0, pairs[which])
     body = ", ".join(f"{json.dumps(name, ensure_ascii=escaped)}: {json.dumps(value)}" for name, value in pairs)
     with pytest.raises(UnacceptableError) as refused:
-        odd.read(f'{{"features": {{{body}}}}}'.encode(), Record())
+        odd.parse(f'{{"features": {{{body}}}}}'.encode(), RequestContext("POST", "/predict", None))
     assert (refused.value.faults[0].code, refused.value.faults[0].field) == ("duplicate", ODD[which].name)
 
 
@@ -112,7 +116,7 @@ def test_nothing_of_a_body_is_repeated(validator: Validator) -> None:
     """A refused value does not come back in the refusal; only the field at fault is named."""
     body = json.dumps({"features": ["confidential", *MAINE_COON[1:7], 12345.678]}).encode()
     with pytest.raises(UnacceptableError) as refused:
-        validator.read(body, Record())
+        validator.parse(body, RequestContext("POST", "/predict", None))
     told = str(refused.value.faults)
     assert "confidential" not in told
     assert "12345" not in told
@@ -133,7 +137,7 @@ def test_a_body_of_millions_of_faults_stays_small(validator: Validator, body: by
     tracemalloc.start()
     try:
         with pytest.raises(UnacceptableError):
-            validator.read(body, Record())
+            validator.parse(body, RequestContext("POST", "/predict", None))
         assert tracemalloc.get_traced_memory()[1] < 300e6
     finally:
         tracemalloc.stop()

@@ -1,0 +1,17 @@
+"""A request pipeline by itself, without a model."""
+
+from service.app.pipeline import Pipeline
+from service.http.routing import Protocol
+from service.monitoring.trace_context import continue_trace
+
+
+def pipeline(*, server_timing: bool = True) -> Pipeline:
+    """A pipeline without keys, CORS and observers."""
+    return Pipeline(
+        api_keys=None,
+        cors=None,
+        protocol_of=lambda _: Protocol.NATIVE,
+        begin_trace=continue_trace,
+        observe=lambda _: None,
+        server_timing=server_timing,
+    )
