@@ -25,39 +25,18 @@ TRAITS = "traits.csv"
 SOURCES = "sources.csv"
 
 LABELS = ("cat", "dog", "llama", "lizard")
-FEATURES = (
-    Feature(name="body_mass_kg", unit="kg", minimum=0.0005, maximum=300, how="scale"),
-    Feature(
-        name="shoulder_height_cm",
-        unit="cm",
-        minimum=0.2,
-        maximum=150,
-        how="ground to top of the shoulder (withers), standing",
-    ),
-    Feature(
-        name="trunk_length_cm",
-        unit="cm",
-        minimum=1,
-        maximum=200,
-        how="point of shoulder to base of tail; lizard: axilla to vent",
-    ),
-    Feature(
-        name="tail_length_cm",
-        unit="cm",
-        minimum=0,
-        maximum=250,
-        how="base of tail (vent) to tip, without hair; 0 = tailless",
-    ),
-    Feature(name="head_length_cm", unit="cm", minimum=0.3, maximum=60, how="tip of nose to back of skull"),
-    Feature(name="head_width_cm", unit="cm", minimum=0.2, maximum=40, how="widest point across the cheekbones"),
-    Feature(name="ear_length_cm", unit="cm", minimum=0, maximum=45, how="outer ear, base to tip; lizards have none: 0"),
-    Feature(
-        name="body_temperature_c",
-        unit="°C",
-        minimum=5,
-        maximum=45,
-        how="rectal or cloacal thermometer; lizard: active body temperature",
-    ),
+FEATURES = tuple(
+    Feature(name=name, unit=unit, minimum=minimum, maximum=maximum, how=how)
+    for name, unit, minimum, maximum, how in (
+        ("body_mass_kg", "kg", 0.0005, 300, "scale"),
+        ("shoulder_height_cm", "cm", 0.2, 150, "ground to top of the shoulder (withers), standing"),
+        ("trunk_length_cm", "cm", 1, 200, "point of shoulder to base of tail; lizard: axilla to vent"),
+        ("tail_length_cm", "cm", 0, 250, "base of tail (vent) to tip, without hair; 0 = tailless"),
+        ("head_length_cm", "cm", 0.3, 60, "tip of nose to back of skull"),
+        ("head_width_cm", "cm", 0.2, 40, "widest point across the cheekbones"),
+        ("ear_length_cm", "cm", 0, 45, "outer ear, base to tip; lizards have none: 0"),
+        ("body_temperature_c", "°C", 5, 45, "rectal or cloacal thermometer; lizard: active body temperature"),
+    )
 )
 MASS, TAIL, TEMPERATURE = 0, 3, 7  # indices of features
 _MINIMUM = np.array([feature.minimum for feature in FEATURES])

@@ -1,6 +1,7 @@
 """Turns a training result into a bundle: builds the manifest and verifies the exported files against it."""
 
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -41,7 +42,7 @@ def build_manifest(
         metrics=_summarize_metrics(dataset, result, cross_validation),
         reference=_compute_reference(dataset, result.network, sample),
         golden=_compute_golden_rows(dataset, result.network, sample),
-        background=tuple(map(_to_floats, _select_background(sample))),
+        background=tuple(map(tuple, _select_background(sample).tolist())),
     )
 
 
@@ -72,19 +73,17 @@ def _describe_layers(trained: Any) -> tuple[Layer, ...]:
 
 
 def _describe_training(dataset: Dataset, result: TrainingResult, options: TrainingOptions) -> Training:
-    installed = {}
+    versions = {"python": platform.python_version()}
     for library in LIBRARIES:
-        try:
-            installed[library] = version(library)
-        except ModuleNotFoundError:  # one of the two TensorFlow packages is installed
-            continue
+        with suppress(ModuleNotFoundError):  # only one of the two TensorFlow packages is installed
+            versions[library] = version(library)
     return Training(
         about=dataset.description,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         rows=len(result.sample.rows),
         seed=options.seed,
         facts=dict(dataset.source_hashes),
-        libraries={"python": platform.python_version(), **installed},
+        libraries=versions,
         settings={
             "epochs": options.epochs,
             "candidates": options.candidates,
@@ -120,7 +119,7 @@ def _compute_reference(dataset: Dataset, trained: Any, sample: Sample) -> Refere
     counts = np.bincount(predicted, minlength=len(labels))
     return Reference(
         probabilities=QUANTILES,
-        features={name: _to_floats(quantiles[:, i]) for i, name in enumerate(names)},
+        features={name: tuple(quantiles[:, i].tolist()) for i, name in enumerate(names)},
         labels={label: float(counts[i] / counts.sum()) for i, label in enumerate(labels)},
         ranges={label: _compute_ranges(names, sample.rows[sample.labels == i]) for i, label in enumerate(labels)},
         shares={
@@ -132,8 +131,8 @@ def _compute_reference(dataset: Dataset, trained: Any, sample: Sample) -> Refere
 
 def _compute_ranges(names: list[str], rows: Floats) -> dict[str, tuple[float, float]]:
     """Compute the minimum and maximum of each feature in rows [n, features]."""
-    low, high = _to_floats(rows.min(axis=0)), _to_floats(rows.max(axis=0))
-    return {name: (low[i], high[i]) for i, name in enumerate(names)}
+    ranges = zip(rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True)
+    return dict(zip(names, ranges, strict=True))
 
 
 def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tuple[GoldenRow, ...]:
@@ -147,8 +146,8 @@ def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tupl
     rows = np.array([*typical, *corners], np.float32)
     outputs = network.compute_layers(trained, rows)
     return tuple(
-        GoldenRow(features=_to_floats(row), outputs={name: _to_floats(values[i]) for name, values in outputs.items()})
-        for i, row in enumerate(rows)
+        GoldenRow(features=row, outputs={name: values[i].tolist() for name, values in outputs.items()})
+        for i, row in enumerate(rows.tolist())
     )
 
 
@@ -165,10 +164,6 @@ def _select_background(sample: Sample) -> Floats:
         rank[sample.labels == label] = np.arange((sample.labels == label).sum())
     background: Floats = sample.rows[np.argsort(rank, kind="stable")[:BACKGROUND_ROWS]]
     return background
-
-
-def _to_floats(row: Floats) -> tuple[float, ...]:
-    return tuple(float(value) for value in row)
 
 
 def _run_litert(content: bytes, rows: Floats) -> dict[str, Floats]:

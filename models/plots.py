@@ -75,14 +75,8 @@ def plot_confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str]) -> s
     figure, axes = _create_axes(min(0.9 + 0.62 * len(labels), 12))
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
-            square = Rectangle(
-                (j - 0.47, i - 0.47),
-                0.94,
-                0.94,
-                color=color(3 if i == j else 0),
-                alpha=0.1 + 0.75 * share if share else 0.05,
-            )
-            axes.add_patch(square)
+            corner, alpha = (j - 0.47, i - 0.47), 0.1 + 0.75 * share if share else 0.05
+            axes.add_patch(Rectangle(corner, 0.94, 0.94, color=color(3 if i == j else 0), alpha=alpha))
             if share and len(labels) <= MAX_ANNOTATED_LABELS:
                 axes.text(j, i, "<0.1%" if share < _MIN_SHARE else f"{share:.1%}", ha="center", va="center")
     names = [_shorten(label) for label in labels]

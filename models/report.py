@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,138 +35,131 @@ class Chart:
         return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
 
 
-def write(
-    folder: Path,
-    dataset: Dataset,
-    manifest: Manifest,
-    result: TrainingResult,
-    cross_validation: CrossValidation | None,
-) -> None:
-    """Write ``report.json``, the charts, ``index.html`` and, for the animals, ``presets.json`` into a new folder.
+@dataclass(frozen=True)
+class Report:
+    """The report on a training run.
 
-    Without cross-validation the metrics are those of the selected candidate on the holdout groups.
-
-    Raises:
-        OSError: a file cannot be written.
+    Without cross-validation its metrics are those of the selected candidate on the holdout groups.
     """
-    folder.mkdir()
-    plain = cross_validation.plain[NETWORK] if cross_validation else [result.candidate_scores[result.selected]]
-    scores = concatenate(plain)
-    data = _build_data(dataset, manifest, result, cross_validation, scores)
-    (folder / "report.json").write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    if isinstance(dataset, Animals):
-        document = json.dumps(presets.build_presets(dataset), indent=1, ensure_ascii=False)
-        (folder / presets.FILE).write_text(document + "\n", encoding="utf-8")
-    charts = list(_draw_charts(dataset, result, cross_validation, scores))
-    for chart in charts:
-        (folder / chart.file).write_text(chart.svg, encoding="utf-8")
-    page = _render_page(dataset, manifest, result, cross_validation, charts)
-    (folder / "index.html").write_text(page, encoding="utf-8")
 
+    dataset: Dataset
+    manifest: Manifest
+    result: TrainingResult
+    cross_validation: CrossValidation | None
 
-def _build_data(
-    dataset: Dataset,
-    manifest: Manifest,
-    result: TrainingResult,
-    cross_validation: CrossValidation | None,
-    scores: Scores,
-) -> dict[str, Any]:
-    """Build the content of ``report.json``: all numbers of the page, and more."""
-    recalls = [
-        {"group": dataset.groups[group], "label": dataset.labels[dataset.group_labels[group]], "recall": recall}
-        for group, recall in _sort_by_recall(scores)
-    ]
-    data: dict[str, Any] = {
-        "about": dataset.description,
-        "judged_by": "cross-validation" if cross_validation else "the groups held apart to choose a candidate",
-        "metrics": manifest.metrics,
-        "labels": dataset.labels,
-        "confusion": scores.confusion_matrix.tolist(),
-        "reliability": [
-            {"individuals": count, "confidence": confidence, "accuracy": accuracy}
-            for count, confidence, accuracy in scores.calibration_curve
-        ],
-        "recall_by_group": recalls if dataset.is_grouped else [],
-        "losses": {
-            "candidates": result.losses[:-1],
-            "chosen": result.selected + 1,
-            "last_round": result.losses[-1],
-        },
-    }
-    if cross_validation:
-        data["accuracy_by_fold"] = {
-            name: [fold.accuracy for fold in folds] for name, folds in cross_validation.plain.items()
+    def write(self, folder: Path) -> None:
+        """Write ``report.json``, the charts, ``index.html`` and, for the animals, ``presets.json`` into a new folder.
+
+        Raises:
+            OSError: a file cannot be written.
+        """
+        charts = list(self._draw_charts())
+        files = {chart.file: chart.svg for chart in charts}
+        files["report.json"] = json.dumps(self._build_data(), indent=1) + "\n"
+        files["index.html"] = self._render_page(charts)
+        if isinstance(self.dataset, Animals):
+            document = presets.build_presets(self.dataset)
+            files[presets.FILE] = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_text(content, encoding="utf-8")
+
+    @cached_property
+    def _scores(self) -> Scores:
+        if self.cross_validation:
+            return concatenate(self.cross_validation.plain[NETWORK])
+        return self.result.candidate_scores[self.result.selected]
+
+    @cached_property
+    def _group_recalls(self) -> list[tuple[int, float]]:
+        """The recall of each group by its index, lowest first."""
+        return sorted(self._scores.recall_by_group().items(), key=lambda pair: pair[1])
+
+    def _build_data(self) -> dict[str, Any]:
+        """Build the content of ``report.json``: all numbers of the page, and more."""
+        dataset, result, scores = self.dataset, self.result, self._scores
+        recalls = [
+            {"group": dataset.groups[group], "label": dataset.labels[dataset.group_labels[group]], "recall": recall}
+            for group, recall in self._group_recalls
+        ]
+        data: dict[str, Any] = {
+            "about": dataset.description,
+            "judged_by": "cross-validation" if self.cross_validation else "the groups held apart to choose a candidate",
+            "metrics": self.manifest.metrics,
+            "labels": dataset.labels,
+            "confusion": scores.confusion_matrix.tolist(),
+            "reliability": [
+                {"individuals": count, "confidence": confidence, "accuracy": accuracy}
+                for count, confidence, accuracy in scores.calibration_curve
+            ],
+            "recall_by_group": recalls if dataset.is_grouped else [],
+            "losses": {
+                "candidates": result.losses[:-1],
+                "chosen": result.selected + 1,
+                "last_round": result.losses[-1],
+            },
         }
-    if isinstance(dataset, Animals):
-        data["basis"] = dict(dataset.count_basis_codes())
-    return data
+        if self.cross_validation:
+            folds_by_name = self.cross_validation.plain.items()
+            data["accuracy_by_fold"] = {name: [fold.accuracy for fold in folds] for name, folds in folds_by_name}
+        if isinstance(dataset, Animals):
+            data["basis"] = dict(dataset.count_basis_codes())
+        return data
 
+    def _draw_charts(self) -> Iterator[Chart]:
+        dataset, labels, scores = self.dataset, self.dataset.labels, self._scores
+        if self.cross_validation:
+            plain = {name: concatenate(folds).accuracy for name, folds in self.cross_validation.plain.items()}
+            stressed = {name: concatenate(folds).accuracy for name, folds in self.cross_validation.stressed.items()}
+            colors = [plots.color(1), *[plots.FAINT] * len(plain)]
+            caption = "Accuracy on the same individuals of the same unseen groups."
+            if stressed:
+                caption += " Full: as sampled. Hollow: under the stress test."
+            svg = plots.plot_pairs(plain, stressed, colors)
+            yield Chart("comparison.svg", "Beside other classifiers", caption, svg)
+        caption = "Of each label, the share that was taken for each."
+        svg = plots.plot_confusion_matrix(scores.confusion_matrix, labels)
+        yield Chart("confusion.svg", "What is taken for what", caption, svg)
+        if dataset.is_grouped:
+            worst = self._group_recalls[:WORST_GROUPS]
+            recalls = [(dataset.groups[group], int(dataset.group_labels[group]), recall) for group, recall in worst]
+            caption = "The groups that are recognised least when the network has not seen them."
+            yield Chart("worst.svg", "Where it fails", caption, plots.plot_group_recall(recalls, labels))
+        caption = "How often the network is right when it is so sure. A larger dot stands for more individuals."
+        svg = plots.plot_calibration_curve(scores.calibration_curve)
+        yield Chart("reliability.svg", "Is it as sure as it should be?", caption, svg)
+        if self.cross_validation and self.cross_validation.stressed:
+            caption = "Recall as sampled (full) and with an error of 8 % on every derived figure of the table (hollow)."
+            plain = dict(zip(labels, scores.recall, strict=True))
+            stressed = dict(zip(labels, concatenate(self.cross_validation.stressed[NETWORK]).recall, strict=True))
+            svg = plots.plot_pairs(plain, stressed, plots.PALETTE)
+            yield Chart("stress.svg", "If the table is wrong", caption, svg)
+        caption = (
+            "The candidates learn from nine tenths of the groups; the one that is best on the rest learns on from all."
+        )
+        svg = plots.plot_losses(self.result.losses, self.result.selected)
+        yield Chart("learning.svg", "How it learnt", caption, svg)
 
-def _sort_by_recall(scores: Scores) -> list[tuple[int, float]]:
-    return sorted(scores.recall_by_group().items(), key=lambda pair: pair[1])
-
-
-def _draw_charts(
-    dataset: Dataset, result: TrainingResult, cross_validation: CrossValidation | None, scores: Scores
-) -> Iterator[Chart]:
-    labels = dataset.labels
-    if cross_validation:
-        plain = {name: concatenate(folds).accuracy for name, folds in cross_validation.plain.items()}
-        stressed = {name: concatenate(folds).accuracy for name, folds in cross_validation.stressed.items()}
-        colors = [plots.color(1), *[plots.FAINT] * len(plain)]
-        caption = "Accuracy on the same individuals of the same unseen groups."
-        if stressed:
-            caption += " Full: as sampled. Hollow: under the stress test."
-        yield Chart("comparison.svg", "Beside other classifiers", caption, plots.plot_pairs(plain, stressed, colors))
-    caption = "Of each label, the share that was taken for each."
-    svg = plots.plot_confusion_matrix(scores.confusion_matrix, labels)
-    yield Chart("confusion.svg", "What is taken for what", caption, svg)
-    if dataset.is_grouped:
-        worst = _sort_by_recall(scores)[:WORST_GROUPS]
-        recalls = [(dataset.groups[group], int(dataset.group_labels[group]), recall) for group, recall in worst]
-        caption = "The groups that are recognised least when the network has not seen them."
-        yield Chart("worst.svg", "Where it fails", caption, plots.plot_group_recall(recalls, labels))
-    caption = "How often the network is right when it is so sure. A larger dot stands for more individuals."
-    svg = plots.plot_calibration_curve(scores.calibration_curve)
-    yield Chart("reliability.svg", "Is it as sure as it should be?", caption, svg)
-    if cross_validation and cross_validation.stressed:
-        caption = "Recall as sampled (full) and with an error of 8 % on every derived figure of the table (hollow)."
-        plain = dict(zip(labels, scores.recall, strict=True))
-        stressed = dict(zip(labels, concatenate(cross_validation.stressed[NETWORK]).recall, strict=True))
-        svg = plots.plot_pairs(plain, stressed, plots.PALETTE)
-        yield Chart("stress.svg", "If the table is wrong", caption, svg)
-    caption = (
-        "The candidates learn from nine tenths of the groups; the one that is best on the rest learns on from all."
-    )
-    yield Chart("learning.svg", "How it learnt", caption, plots.plot_losses(result.losses, result.selected))
-
-
-def _render_page(
-    dataset: Dataset,
-    manifest: Manifest,
-    result: TrainingResult,
-    cross_validation: CrossValidation | None,
-    charts: list[Chart],
-) -> str:
-    environment = Environment(
-        loader=PackageLoader("models", "."),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    by_classifier = manifest.metrics.get("cross_validation")
-    return environment.get_template("report.html").render(
-        manifest=manifest,
-        metrics=by_classifier[NETWORK] if by_classifier else manifest.metrics["validation"],
-        by_classifier=by_classifier,
-        folds=len(cross_validation.plain[NETWORK]) if cross_validation else 0,
-        holdout_groups=len(result.holdout_groups),
-        groups=len(dataset.groups),
-        is_grouped=dataset.is_grouped,
-        facts=_summarize_facts(dataset) if isinstance(dataset, Animals) else None,
-        charts=charts,
-    )
+    def _render_page(self, charts: list[Chart]) -> str:
+        environment = Environment(
+            loader=PackageLoader("models", "."),
+            autoescape=select_autoescape(),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        by_classifier = self.manifest.metrics.get("cross_validation")
+        return environment.get_template("report.html").render(
+            manifest=self.manifest,
+            metrics=by_classifier[NETWORK] if by_classifier else self.manifest.metrics["validation"],
+            by_classifier=by_classifier,
+            folds=len(self.cross_validation.plain[NETWORK]) if self.cross_validation else 0,
+            holdout_groups=len(self.result.holdout_groups),
+            groups=len(self.dataset.groups),
+            is_grouped=self.dataset.is_grouped,
+            facts=_summarize_facts(self.dataset) if isinstance(self.dataset, Animals) else None,
+            charts=charts,
+        )
 
 
 def _summarize_facts(animals: Animals) -> dict[str, Any]:

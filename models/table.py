@@ -22,6 +22,9 @@ MIN_ROWS_PER_LABEL = 10
 MAX_NAME_LENGTH = 200
 MAX_LABELS = 1000
 MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
+FLOAT = (int, float)
+SCHEMA_KEYS = {"labels": list, "features": dict}
+FEATURE_KEYS = {"unit": str, "minimum": FLOAT, "maximum": FLOAT, "how": str}
 
 
 @dataclass(frozen=True)
@@ -191,23 +194,20 @@ def _parse_label(path: Path, number: int, name: str, cell: str) -> str:
     return value
 
 
-def _list_labels(
-    path: Path, row_labels: list[str], order: list[str] | None, schema_path: Path | None
-) -> tuple[str, ...]:
-    """List the labels in alphabetical order, or in that of the schema."""
-    counts = Counter(row_labels)
+def _list_labels(path: Path, cells: list[str], order: list[str] | None, schema_path: Path | None) -> tuple[str, ...]:
+    """List the labels in the order of the schema, or else in alphabetical order."""
+    counts = Counter(cells)
     if len(counts) > MAX_LABELS:
         raise DataError(f"{path} has more than {MAX_LABELS} labels: is --label the right column?")
     if len(counts) == 1:
-        raise DataError(f"{path} has only the label {row_labels[0]!r}: it takes two labels to tell apart")
+        raise DataError(f"{path} has only the label {cells[0]!r}: it takes two labels to tell apart")
     for value, count in counts.items():
         if count < MIN_ROWS_PER_LABEL:
             raise DataError(f"{path} has {count} individuals of {value!r}: it takes {MIN_ROWS_PER_LABEL} of each label")
-    if order is not None and sorted(order) != sorted(counts):
-        raise DataError(
-            f"labels in {schema_path} are not those of {path}: list each of {', '.join(sorted(counts))} once"
-        )
-    return tuple(order if order is not None else sorted(counts))
+    labels = sorted(counts)
+    if order is not None and sorted(order) != labels:
+        raise DataError(f"labels in {schema_path} are not those of {path}: list each of {', '.join(labels)} once")
+    return tuple(labels if order is None else order)
 
 
 def _build_feature(path: Path, name: str, values: Floats, section: dict[str, Any], schema_path: Path | None) -> Feature:
@@ -227,12 +227,12 @@ def _build_feature(path: Path, name: str, values: Floats, section: dict[str, Any
 
 
 def _read_schema(path: Path, names: list[str]) -> dict[str, Any]:
-    """Read a schema: ``labels = [...]`` and, for any feature, ``[features.<name>]`` with the keys below."""
+    """Read a schema: ``labels = [...]`` and, for any feature, ``[features.<name>]`` with `FEATURE_KEYS`."""
     try:
         schema = tomllib.loads(_read_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no TOML ({error}): correct it") from None
-    _check_keys(path, "the schema", schema, {"labels": list, "features": dict})
+    _check_keys(path, "the schema", schema, SCHEMA_KEYS)
     if not all(isinstance(label, str) for label in schema.get("labels", [])):
         raise DataError(f"{path}: labels must be strings: put them in quotes")
     for name, section in schema.get("features", {}).items():
@@ -240,9 +240,7 @@ def _read_schema(path: Path, names: list[str]) -> dict[str, Any]:
             raise DataError(f"{path} describes {name!r}, which is no feature of the table: use {', '.join(names)}")
         if not isinstance(section, dict):
             raise DataError(f"{path}: {name!r} is no section: write [features.{name}] and its keys below")
-        _check_keys(
-            path, repr(name), section, {"unit": str, "minimum": (int, float), "maximum": (int, float), "how": str}
-        )
+        _check_keys(path, repr(name), section, FEATURE_KEYS)
     return schema
 
 
@@ -250,11 +248,7 @@ def _check_keys(path: Path, location: str, section: dict[str, Any], types: dict[
     for key, value in section.items():
         if key not in types:
             raise DataError(f"{path}: {location} has an unknown key {key!r}: use {', '.join(types)}")
-        is_bound = key in ("minimum", "maximum")
-        if (
-            not isinstance(value, types[key])
-            or isinstance(value, bool)
-            or (is_bound and not abs(value) < MAX_MAGNITUDE)
-        ):
+        has_type = isinstance(value, types[key]) and not isinstance(value, bool)
+        if not has_type or (types[key] is FLOAT and not abs(value) < MAX_MAGNITUDE):
             expected = {str: "a string", list: "a list", dict: "a section"}.get(types[key], "a finite number")
             raise DataError(f"{path}: {key!r} of {location} must be {expected}: correct it")

@@ -56,7 +56,10 @@ def train(options: TrainingOptions) -> None:
     """
     dataset = load_dataset(options)
     with bundle.draft(options.store / options.name) as folder:
-        from models import network, packaging, recipe, report, summary  # TensorFlow: only once the data is accepted
+        # TensorFlow is imported only once the data has been accepted.
+        from models import network, packaging, recipe
+        from models.report import Report
+        from models.summary import print_summary
 
         all_groups, epochs = np.arange(len(dataset.groups)), recipe.count_epochs(options)
         cross_validation = None
@@ -68,10 +71,10 @@ def train(options: TrainingOptions) -> None:
         network.export(result.network, folder)
         manifest = packaging.build_manifest(dataset, result, cross_validation, options)
         if options.report:
-            report.write(folder / "report", dataset, manifest, result, cross_validation)
+            Report(dataset, manifest, result, cross_validation).write(folder / "report")
         packaging.verify_exports(folder, manifest)
         published = bundle.publish(folder, manifest)
-    summary.print_summary(Bundle.read(published), options)
+    print_summary(Bundle.read(published), options)
 
 
 def load_dataset(options: TrainingOptions) -> "Dataset":
