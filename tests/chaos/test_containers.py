@@ -17,7 +17,7 @@ from support.closed_loop_clients import Question, post, questions
 from support.fault_reports import Report, both, nothing_lost, under_load
 from support.gunicorn_server import free_port
 from support.known_animals import KNOWN
-from support.mutated_networks import place
+from support.mutated_networks import write_bundle
 from support.nginx_balancer import balanced
 
 from models.bundle import MANIFEST
@@ -138,7 +138,7 @@ def test_a_greedy_version_ends_its_trial_and_nothing_else(run: Run, store: Path,
     url = f"http://127.0.0.1:{port}"
     with run(port, store, megabytes=400) as container:
         before = pids(container)
-        place(tmp_path, runaway_networks.greedy(times=40_000), version=2).rename(store / "animals" / "2")
+        write_bundle(tmp_path, runaway_networks.build_greedy(times=40_000), version=2).rename(store / "animals" / "2")
         deadline = time.monotonic() + 60
         while not (told := requests.get(f"{url}/health", timeout=5).json()["refused"]):
             assert time.monotonic() < deadline

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.bad_input import BODIES, Bad
 from support.gunicorn_server import ROOT, environment
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 from support.known_animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
 from support.send import Send
 
@@ -232,7 +232,7 @@ def test_it_is_asked_by_post(send: Send) -> None:
 
 
 def handmade(store: Path, network: Network, **how: int) -> FlaskClient:
-    make(store, network, **how)
+    publish(store, network, **how)
     return create_app(Settings(model_store=store, model_name="handmade")).test_client()
 
 

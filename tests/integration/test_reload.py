@@ -15,7 +15,7 @@ import pytest
 import requests
 from support.closed_loop_clients import Load
 from support.gunicorn_server import Server, await_workers, serving, workers
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 
 from models.bundle import CURRENT, MODEL_KERAS, MODEL_LITERT
 
@@ -33,7 +33,7 @@ def right(version: str) -> list[float]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    make(tmp_path, network(1))
+    publish(tmp_path, network(1))
     return tmp_path / "handmade"
 
 
@@ -110,14 +110,14 @@ class Callers:
 def test_versions_change_without_a_lost_or_wrong_answer(home: Path, server: Server) -> None:
     """New ones, bad ones, one pointed at, one removed: every answer is right for the version that it names."""
     with Callers(server) as callers:
-        make(home.parent, network(2))
+        publish(home.parent, network(2))
         await_version(server, "2")
-        harmed = make(home.parent / "aside", network(3), version=3).folder
+        harmed = publish(home.parent / "aside", network(3), version=3).folder
         (harmed / MODEL_LITERT).write_bytes(b"TFL3")
         harmed.rename(home / "3")
         time.sleep(1)
         await_version(server, "2")
-        make(home.parent, network(4))
+        publish(home.parent, network(4))
         await_version(server, "4")
         (home / CURRENT).write_text("1")
         await_version(server, "1")
@@ -132,7 +132,7 @@ def test_versions_change_without_a_lost_or_wrong_answer(home: Path, server: Serv
 
 def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: Server) -> None:
     """File by file, the manifest first: refused until the last one is there, then served."""
-    made = make(home.parent, network(2)).folder
+    made = publish(home.parent, network(2)).folder
     shutil.move(made, home.parent / "kept")
     made.mkdir()
     for name in ("manifest.json", "weights.json", "model.tflite"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import requests
 from support.gunicorn_server import Server, serving
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 
 from models.bundle import CURRENT
 
@@ -28,14 +28,14 @@ def versions_until(wanted: str, replicas: list[Server], seconds: float = 60) -> 
 
 def test_no_replica_goes_back(tmp_path: Path) -> None:
     """Each takes a version over once, forwards and back; a caller sees both only until the last one has done so."""
-    make(tmp_path, Network.random((3, 4, 2), seed=1))
+    publish(tmp_path, Network.random((3, 4, 2), seed=1))
     home = tmp_path / "handmade"
     settings = {"MENAGERIE_MODEL_STORE": str(tmp_path), "MENAGERIE_MODEL_NAME": "handmade"}
     settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "WEB_CONCURRENCY": "1"}
     with serving(**settings) as one, serving(**settings) as other:
         replicas = [one, other]
         versions_until("1", replicas)
-        make(tmp_path, Network.random((3, 4, 2), seed=2))
+        publish(tmp_path, Network.random((3, 4, 2), seed=2))
         assert all(told == sorted(told) for told in versions_until("2", replicas).values())
         (home / CURRENT).write_text("1")
         assert all(told == sorted(told, reverse=True) for told in versions_until("1", replicas).values())

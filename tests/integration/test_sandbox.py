@@ -15,7 +15,7 @@ import requests
 from support import mutated_networks, runaway_networks
 from support.bad_input import GOOD
 from support.gunicorn_server import GUNICORN, ROOT, environment, free_port, serving, told
-from support.mutated_networks import ALIKE, REFUSED, SHIPPED, place
+from support.mutated_networks import REFUSED, SHIPPED, UNCHANGED, write_bundle
 
 from models.bundle import MANIFEST, MODEL_LITERT, BundleError
 from service.inference import sandbox
@@ -44,7 +44,7 @@ def test_a_good_bundle_stands(stand: Stand) -> None:
 @pytest.mark.parametrize("path", CRASHING, ids=lambda path: path.name)
 def test_a_network_that_crashes_litert_is_refused(stand: Stand, tmp_path: Path, path: Path) -> None:
     """Whether it does, by reading where it should not, changes from run to run: either way there is one sentence."""
-    folder = place(tmp_path, path.read_bytes())
+    folder = write_bundle(tmp_path, path.read_bytes())
     with pytest.raises(BundleError, match=r"crashes what loads it \(SIG[A-Z]+\)|cannot be run|cannot read") as refused:
         stand(folder, "litert", 30)
     assert str(folder) in str(refused.value)
@@ -54,7 +54,7 @@ def test_a_network_that_crashes_litert_is_refused(stand: Stand, tmp_path: Path, 
 @pytest.mark.parametrize("path", CRASHING, ids=lambda path: path.name)
 def test_a_crash_at_the_start_is_told_in_one_line(tmp_path: Path, path: Path) -> None:
     """The service does not come up, and says why."""
-    place(tmp_path, path.read_bytes())
+    write_bundle(tmp_path, path.read_bytes())
     settings = {"MENAGERIE_MODEL_STORE": str(tmp_path), "PORT": str(free_port())}
     ended = subprocess.run(
         GUNICORN, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
@@ -69,7 +69,7 @@ def test_a_crash_is_told_by_its_signal(tmp_path: Path, monkeypatch: pytest.Monke
     """Whatever it was that ended the trial, who asked for it goes on."""
     monkeypatch.setattr(sandbox, "require_sound", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
     with pytest.raises(BundleError, match=r"crashes what loads it \(SIGSEGV\)"):
-        sandbox.check_in_fork(place(tmp_path, b""), "litert", 30)
+        sandbox.check_in_fork(write_bundle(tmp_path, b""), "litert", 30)
 
 
 @pytest.mark.parametrize("seconds", [0, 2])
@@ -77,15 +77,15 @@ def test_what_hangs_is_given_up(stand: Stand, tmp_path: Path, seconds: float) ->
     """A network that loops for ever, after the time that there is; nothing goes on beside."""
     before = children()
     with pytest.raises(BundleError, match=f"is not loaded after {seconds} s"):
-        stand(place(tmp_path, runaway_networks.endless()), "litert", seconds)
+        stand(write_bundle(tmp_path, runaway_networks.build_endless()), "litert", seconds)
     assert children() == before
 
 
 def test_what_wants_too_much_memory_is_refused(stand: Stand, tmp_path: Path) -> None:
     """A network that needs 3 GB for a thousand rows, where 2 GB are allowed; the same with less is a good one."""
     with pytest.raises(BundleError, match="cannot be run"):
-        stand(place(tmp_path, runaway_networks.greedy()), "litert", 30)
-    stand(place(tmp_path, runaway_networks.greedy(times=100)), "litert", 30)
+        stand(write_bundle(tmp_path, runaway_networks.build_greedy()), "litert", 30)
+    stand(write_bundle(tmp_path, runaway_networks.build_greedy(times=100)), "litert", 30)
 
 
 def test_a_greedy_version_is_refused_while_the_old_one_serves(store: Path, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_greedy_version_is_refused_while_the_old_one_serves(store: Path, tmp_p
     settings = {"MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_DRAIN_SECONDS": "0"}
     with serving(**settings, WEB_CONCURRENCY="1") as server:
         before = requests.get(f"{server.url}/health", timeout=5).json()
-        place(tmp_path, runaway_networks.greedy(), version=2).rename(store / "animals" / "2")
+        write_bundle(tmp_path, runaway_networks.build_greedy(), version=2).rename(store / "animals" / "2")
         deadline = time.monotonic() + 60
         while not (health := requests.get(f"{server.url}/health", timeout=5).json())["refused"]:
             assert time.monotonic() < deadline
@@ -110,8 +110,8 @@ def test_a_refusal_is_told_as_it_is(stand: Stand, tmp_path: Path) -> None:
         stand(tmp_path / "animals" / "1", "litert", 30)
     network = (SHIPPED / MODEL_LITERT).read_bytes()
     with pytest.raises(BundleError, match="LiteRT cannot read"):
-        stand(place(tmp_path, network[:1000]), "litert", 30)
-    folder = place(tmp_path, network)
+        stand(write_bundle(tmp_path, network[:1000]), "litert", 30)
+    folder = write_bundle(tmp_path, network)
     manifest = json.loads((folder / MANIFEST).read_text())
     manifest["golden"][0]["outputs"]["hidden_1"][0] += 0.1
     (folder / MANIFEST).write_text(json.dumps(manifest))
@@ -149,17 +149,17 @@ def test_a_trial_loads_no_tensorflow() -> None:
 def test_keras_is_tried_likewise(tmp_path: Path) -> None:
     """A file that Keras does not take is refused as well."""
     sandbox.check_in_subprocess(SHIPPED, "keras", 120)
-    folder = place(tmp_path, (SHIPPED / MODEL_LITERT).read_bytes())
+    folder = write_bundle(tmp_path, (SHIPPED / MODEL_LITERT).read_bytes())
     with pytest.raises(BundleError, match=r"does not list model\.keras"):
         sandbox.check_in_subprocess(folder, "keras", 120)
 
 
 def test_a_changed_network_is_refused_or_answers_alike() -> None:
     """500 of them with random bytes changed and vouched for; `make fuzz` tries 10,000."""
-    verdicts = mutated_networks.run(500)
+    verdicts = mutated_networks.check_mutants(500)
     assert sum(verdicts.values()) == 500
-    assert verdicts.keys() <= {REFUSED, ALIKE, "hangs"} | {
+    assert verdicts.keys() <= {REFUSED, UNCHANGED, "hangs"} | {
         key for key in verdicts if key.startswith("ends the process")
     }
     assert verdicts[REFUSED] > 400
-    assert verdicts[ALIKE] > 10
+    assert verdicts[UNCHANGED] > 10

@@ -21,7 +21,7 @@ import pytest
 import requests
 from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving, workers
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
 from support.prometheus_server import Prometheus, await_true, scraping
 
@@ -87,7 +87,7 @@ def errors(scene: Scene) -> None:
         [np.array([-2.999e20]), np.array([0.0, 0.0])],
         ["relu", "softmax"],
     )
-    make(scene.folder, network)
+    publish(scene.folder, network)
     server = scene.serve(MENAGERIE_MODEL_STORE=str(scene.folder), MENAGERIE_MODEL_NAME="handmade")
     scene.ask(server, "/predict", {"features": [3.0, 0.0]})
 

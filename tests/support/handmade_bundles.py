@@ -1,4 +1,4 @@
-"""Networks of any shape as bundles, made without TensorFlow: written in LiteRT's file format and answered in NumPy."""
+"""Bundles with networks of any shape, without TensorFlow: exported with flatbuffers, computed with NumPy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from models.manifest import (
 
 Doubles = NDArray[np.float64]
 
-_OF_ITS_OWN = {
+_ACTIVATION_OPERATORS = {  # those that are not fused into the dense operator
     "elu": schema.BuiltinOperator.ELU,
     "sigmoid": schema.BuiltinOperator.LOGISTIC,
     "softmax": schema.BuiltinOperator.SOFTMAX,
@@ -44,16 +44,16 @@ _FUNCTIONS: dict[str, Any] = {
 
 @dataclass
 class Network:
-    """Layers' ``weights`` [units, inputs] and ``biases`` [units]; the features' mean and deviation, if any."""
+    """Dense layers with ``weights`` [units, inputs] and ``biases`` [units], after an optional normalization."""
 
     weights: list[Doubles]
     biases: list[Doubles]
     activations: list[str]
-    normal: tuple[Doubles, Doubles] | None = None
+    normal: tuple[Doubles, Doubles] | None = None  # mean and standard deviation of the features
 
     @classmethod
     def random(cls, widths: Sequence[int], seed: int = 0, hidden: str = "relu") -> "Network":
-        """A network of these widths, features first and labels last."""
+        """Create a network of these widths, from the features to the labels."""
         rng = np.random.default_rng(seed)
         shapes = list(zip(widths[1:], widths[:-1], strict=True))
         return cls(
@@ -80,7 +80,7 @@ class Network:
         )
 
     @property
-    def numbers(self) -> Weights:
+    def parameters(self) -> Weights:
         layers = zip(self.weights, self.biases, strict=True)
         dense = [DenseWeights(weights=weights.tolist(), bias=bias.tolist()) for weights, bias in layers]
         if not self.normal:
@@ -90,30 +90,30 @@ class Network:
         return Weights(layers=dict(zip(self.names, [normalization, *dense], strict=True)))
 
     def outputs(self, rows: Doubles) -> dict[str, Doubles]:
-        """Every layer's output by name, [rows, units]."""
-        told = []
+        """Compute every layer's output [rows, units], by name."""
+        outputs = []
         if self.normal:
             rows = (rows - self.normal[0]) / self.normal[1]
-            told.append(rows)
+            outputs.append(rows)
         for weights, bias, activation in zip(self.weights, self.biases, self.activations, strict=True):
             rows = _FUNCTIONS[activation](rows @ weights.T + bias)
-            told.append(rows)
-        return dict(zip(self.names, told, strict=True))
+            outputs.append(rows)
+        return dict(zip(self.names, outputs, strict=True))
 
 
-def make(store: Path, network: Network, *, background: int = 20, alike: int = 1, version: int = 1) -> Bundle:
-    """A published bundle of that network, the next version from ``version`` on.
+def publish(store: Path, network: Network, *, background: int = 20, alike: int = 1, version: int = 1) -> Bundle:
+    """Publish a network as the next version, at least ``version``.
 
-    Features are f1, f2, ... from -3 to 3, labels l1, l2, ... There are that many ``background`` rows, in which the
-    first ``alike`` features have the same values.
+    Features are f1, f2, ... from -3 to 3, labels l1, l2, ... There are ``background`` background rows, in which the
+    first ``alike`` features are equal.
     """
     count, labels = network.weights[0].shape[1], [f"l{i + 1}" for i in range(len(network.weights[-1]))]
     names = [f"f{i + 1}" for i in range(count)]
     rng = np.random.default_rng(1)
     golden = rng.uniform(-3, 3, (6, count)).astype(np.float32)
     outputs = network.outputs(golden.astype(np.float64))
-    behind = rng.uniform(-2, 2, (background, count))
-    behind[:, :alike] = behind[:, :1]
+    background_rows = rng.uniform(-2, 2, (background, count))
+    background_rows[:, :alike] = background_rows[:, :1]
     manifest = Manifest(
         name="handmade",
         features=tuple(Feature(name=name, minimum=-3, maximum=3) for name in names),
@@ -133,66 +133,66 @@ def make(store: Path, network: Network, *, background: int = 20, alike: int = 1,
             )
             for i, row in enumerate(golden)
         ),
-        background=tuple(map(tuple, behind.tolist())),
+        background=tuple(map(tuple, background_rows.tolist())),
     )
     if version > 1:
         (store / "handmade" / str(version - 1)).mkdir(parents=True)
     with bundle.draft(store / "handmade") as folder:
-        (folder / bundle.MODEL_LITERT).write_bytes(_file(network))
-        (folder / bundle.WEIGHTS).write_text(network.numbers.model_dump_json())
+        (folder / bundle.MODEL_LITERT).write_bytes(_export(network))
+        (folder / bundle.WEIGHTS).write_text(network.parameters.model_dump_json())
         return Bundle.read(bundle.publish(folder, manifest))
 
 
-def _file(network: Network) -> bytes:
-    """The network in LiteRT's format, as the converter lays it out."""
-    file = _File(network.weights[0].shape[1])
+def _export(network: Network) -> bytes:
+    """Export the network in LiteRT's format, laid out as by the converter."""
+    builder = _ModelBuilder(network.weights[0].shape[1])
     if network.normal:
         mean, deviation = network.normal
-        file.add(schema.BuiltinOperator.SUB, len(mean), [mean[np.newaxis]])
-        file.add(schema.BuiltinOperator.MUL, len(mean), [1 / deviation[np.newaxis]])
-        file.tell()
+        builder.add(schema.BuiltinOperator.SUB, len(mean), [mean[np.newaxis]])
+        builder.add(schema.BuiltinOperator.MUL, len(mean), [1 / deviation[np.newaxis]])
+        builder.add_output()
     for weights, bias, activation in zip(network.weights, network.biases, network.activations, strict=True):
         options = schema.FullyConnectedOptionsT(int(activation == "relu"))
-        file.add(schema.BuiltinOperator.FULLY_CONNECTED, len(weights), [weights, bias], options)
-        if activation in _OF_ITS_OWN:
+        builder.add(schema.BuiltinOperator.FULLY_CONNECTED, len(weights), [weights, bias], options)
+        if activation in _ACTIVATION_OPERATORS:
             options = schema.SoftmaxOptionsT(1.0) if activation == "softmax" else None
-            file.add(_OF_ITS_OWN[activation], len(weights), [], options)
-        file.tell()
-    return file.packed(network.names)
+            builder.add(_ACTIVATION_OPERATORS[activation], len(weights), [], options)
+        builder.add_output()
+    return builder.pack(network.names)
 
 
-class _File:
-    """A LiteRT file in the making: a chain of operations, each on what the one before it made."""
+class _ModelBuilder:
+    """Builds a LiteRT file: a chain of operators, each of which takes the output of the one before."""
 
     def __init__(self, features: int) -> None:
-        self._buffers = [schema.BufferT()]  # the first one is empty, and stands for no constant
+        self._buffers = [schema.BufferT()]  # index 0 means that a tensor is not constant
         self._tensors: list[Any] = []
-        self._operations: list[Any] = []
+        self._operators: list[Any] = []
         self._codes: list[int] = []
-        self._told: list[int] = []
+        self._outputs: list[int] = []
         self._last = self._tensor(features)
 
     def add(self, code: int, units: int, constants: list[Doubles], options: Any = None) -> None:
-        """One more operation, ``units`` wide."""
+        """Append an operator whose output is ``units`` wide."""
         inputs = [self._last, *map(self._constant, constants)]
         self._last = self._tensor(units)
-        made = schema.OperatorT(len(self._codes), inputs, [self._last], builtinOptions=options)
+        operator = schema.OperatorT(len(self._codes), inputs, [self._last], builtinOptions=options)
         if options is not None:
-            made.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
         self._codes.append(code)
-        self._operations.append(made)
+        self._operators.append(operator)
 
-    def tell(self) -> None:
-        """Make what was last made an output."""
-        self._told.append(self._last)
+    def add_output(self) -> None:
+        """Make the last operator's output an output of the model."""
+        self._outputs.append(self._last)
 
-    def packed(self, names: list[str]) -> bytes:
-        """The file's bytes, with the outputs under these names."""
-        outputs = [schema.TensorMapT(name, tensor) for name, tensor in zip(names, self._told, strict=True)]
+    def pack(self, names: list[str]) -> bytes:
+        """Return the file's content, with these names for the outputs."""
+        outputs = [schema.TensorMapT(name, tensor) for name, tensor in zip(names, self._outputs, strict=True)]
         model = schema.ModelT(
             version=3,
             operatorCodes=[schema.OperatorCodeT(code, builtinCode=code) for code in self._codes],
-            subgraphs=[schema.SubGraphT(self._tensors, [0], self._told, self._operations)],
+            subgraphs=[schema.SubGraphT(self._tensors, [0], self._outputs, self._operators)],
             buffers=self._buffers,
             signatureDefs=[schema.SignatureDefT([schema.TensorMapT("features", 0)], outputs, "serving_default")],
         )

@@ -1,7 +1,7 @@
-"""Networks with random bytes changed, each vouched for anew: `python -m support.mutated_networks 10000` tries as many.
+"""Networks with random bytes changed and valid hashes: `python -m support.mutated_networks 10000` checks so many.
 
-They are tried many to a process, which is begun again when one of them has ended it: starting Python takes longer than
-a trial. Each verdict is a line: the mutant's number and what became of it.
+A process checks many of them, because starting Python takes longer than a check. If a mutant ends the process, another
+one goes on with the next. The process prints a line with the verdict on each mutant.
 """
 
 import json
@@ -24,14 +24,14 @@ from service.prediction import Array
 from service.settings import SHIPPED_STORE
 
 SHIPPED = SHIPPED_STORE / "animals" / "1"
-ALIKE, OTHER, REFUSED = "answers alike", "answers otherwise", "refused"
+UNCHANGED, CHANGED, REFUSED = "same outputs", "other outputs", "refused"
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _SECONDS = 5
 
 
 def mutate(content: bytes, number: int) -> bytes:
-    """One to eight bytes changed; every tenth mutant is cut off as well, or has a stretch of zeros."""
-    random = Random(number)  # noqa: S311 (it need not be a secret)
+    """Change one to eight bytes; truncate every twentieth mutant, and overwrite 16 bytes of every other twentieth."""
+    random = Random(number)  # noqa: S311 (a reproducible seed, no secret)
     changed = bytearray(content)
     for _ in range(random.randint(1, 8)):
         changed[random.randrange(len(changed))] ^= random.choice([1 << random.randrange(8), random.randrange(1, 256)])
@@ -43,9 +43,9 @@ def mutate(content: bytes, number: int) -> bytes:
     return bytes(changed)
 
 
-def place(home: Path, content: bytes, version: int = 1) -> Path:
-    """The shipped bundle in ``home``, with a network of these bytes and a manifest that vouches for them."""
-    folder = home / "animals" / str(version)
+def write_bundle(store: Path, content: bytes, version: int = 1) -> Path:
+    """Write the shipped bundle with ``content`` as its LiteRT file and a manifest that lists it."""
+    folder = store / "animals" / str(version)
     if not folder.exists():
         shutil.copytree(SHIPPED, folder, ignore=shutil.ignore_patterns("report", "*.keras"))
     manifest = json.loads((SHIPPED / MANIFEST).read_text()) | {"version": version}
@@ -58,8 +58,8 @@ def place(home: Path, content: bytes, version: int = 1) -> Path:
     return folder
 
 
-def run(count: int, first: int = 0) -> Counter[str]:
-    """How many of ``count`` mutants ended in which way; a process that one of them ended is told by its signal."""
+def check_mutants(count: int, first: int = 0) -> Counter[str]:
+    """Count the verdicts on ``count`` mutants; that on a mutant that ends its process names the signal."""
     verdicts: Counter[str] = Counter()
     number = first
     while number < first + count:
@@ -84,42 +84,45 @@ def run(count: int, first: int = 0) -> Counter[str]:
     return verdicts
 
 
-def _try_many(numbers: range) -> None:
+def _check_range(numbers: range) -> None:
     content = (SHIPPED / MODEL_LITERT).read_bytes()
-    with tempfile.TemporaryDirectory() as home:
-        rows, expected = _expected()
+    with tempfile.TemporaryDirectory() as store:
+        rows, expected = _compute_expected()
         sandbox.limit_resources(60 * 60)
         for number in numbers:
-            signal.alarm(_SECONDS)  # whose default is to end the process, whatever it is in
-            sys.stdout.write(_verdict(place(Path(home), mutate(content, number)), rows, expected) + "\n")
+            signal.alarm(_SECONDS)  # whose default action ends the process
+            sys.stdout.write(_judge(write_bundle(Path(store), mutate(content, number)), rows, expected) + "\n")
             sys.stdout.flush()
 
 
-def _expected() -> tuple[Array, dict[str, Array]]:
-    """Rows from all over the schema, and what the network that ships answers to them, by layer."""
-    found = Bundle.read(SHIPPED)
-    bounds = np.array([(feature.minimum, feature.maximum) for feature in found.manifest.features])
+def _compute_expected() -> tuple[Array, dict[str, Array]]:
+    """Draw rows from the whole feature space, and compute the shipped network's outputs by layer."""
+    shipped = Bundle.read(SHIPPED)
+    manifest = shipped.manifest
+    bounds = np.array([(feature.minimum, feature.maximum) for feature in manifest.features])
     spread = np.random.default_rng(0).uniform(bounds[:, 0], bounds[:, 1], (200, len(bounds)))
-    rows = np.concatenate([found.manifest.background, spread]).astype(np.float32)
-    return rows, engine.load("litert", found).run(rows, [layer.name for layer in found.manifest.layers])
+    rows = np.concatenate([manifest.background, spread]).astype(np.float32)
+    return rows, engine.load("litert", shipped).run(rows, [layer.name for layer in manifest.layers])
 
 
-def _verdict(folder: Path, rows: Array, expected: dict[str, Array]) -> str:
-    found = Bundle.read(folder)
+def _judge(folder: Path, rows: Array, expected: dict[str, Array]) -> str:
+    mutant = Bundle.read(folder)
     try:
-        sandbox.require_sound(found, "litert")
+        sandbox.require_sound(mutant, "litert")
     except (BundleError, StartupError):
         return REFUSED
-    outputs = engine.load("litert", found).run(rows, list(expected))
-    alike = all(
+    outputs = engine.load("litert", mutant).run(rows, list(expected))
+    agrees = all(
         np.allclose(outputs[name], values, rtol=1e-3, atol=1e-3 * np.abs(values).max(initial=1))
         for name, values in expected.items()
     )
-    return ALIKE if alike else OTHER
+    return UNCHANGED if agrees else CHANGED
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        _try_many(range(int(sys.argv[1]), int(sys.argv[2])))
+        _check_range(range(int(sys.argv[1]), int(sys.argv[2])))
     else:
-        sys.stdout.writelines(f"{count:6} {verdict}\n" for verdict, count in run(int(sys.argv[1])).most_common())
+        sys.stdout.writelines(
+            f"{count:6} {verdict}\n" for verdict, count in check_mutants(int(sys.argv[1])).most_common()
+        )

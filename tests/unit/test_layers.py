@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 from test_model import edit
 
 from models import bundle
@@ -26,7 +26,7 @@ def test_it_is_what_the_network_was_made_of(tmp_path: Path, widths: tuple[int, .
     """Every number as float32, for any number of layers of any width, in their order."""
     network = Network.random(widths, hidden=hidden)
     assert network.normal is not None
-    normalization, *dense = layers.read(make(tmp_path, network))
+    normalization, *dense = layers.read(publish(tmp_path, network))
     assert isinstance(normalization, NormalizationLayer)
     np.testing.assert_array_equal(normalization.mean, network.normal[0].astype(np.float32))
     np.testing.assert_array_equal(normalization.deviation, network.normal[1].astype(np.float32))
@@ -124,7 +124,7 @@ def test_weights_that_are_not_the_networks_are_not_shown(
     tmp_path: Path, change: Callable[[bytes], bytes | None], said: str
 ) -> None:
     """None, of another shape, or others than give the golden rows."""
-    found = make(tmp_path, Network.random((4, 5, 3), seed=3))
+    found = publish(tmp_path, Network.random((4, 5, 3), seed=3))
     told = found.read_bytes(WEIGHTS)
     changed = change(told)
     assert changed != told
@@ -146,7 +146,7 @@ def test_weights_that_miss_a_golden_row_are_not_shown(store: Path) -> None:
 def test_an_activation_that_is_not_known_is_named(tmp_path: Path) -> None:
     """With the layer, and with those that are known."""
     with pytest.raises(NotExplainableError, match="layer hidden_1 has the activation elu; known here are linear, relu"):
-        layers.read(make(tmp_path, Network.random((4, 5, 3), hidden="elu")))
+        layers.read(publish(tmp_path, Network.random((4, 5, 3), hidden="elu")))
 
 
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("{}")])

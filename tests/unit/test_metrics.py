@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
 from support.gunicorn_server import ROOT
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
 
 from models.bundle import CURRENT
@@ -166,7 +166,7 @@ def test_any_name_of_a_feature_can_be_told(model: Model) -> None:
 def test_what_becomes_of_versions_is_counted(tmp_path: Path) -> None:
     """Loaded, refused (once, however often it is looked at), taken over from, gone back to."""
     for seed in (1, 2):
-        make(tmp_path, Network.random((3, 4, 2), seed=seed))
+        publish(tmp_path, Network.random((3, 4, 2), seed=seed))
     home = tmp_path / "handmade"
     service = Service.open(Settings(model_store=tmp_path, model_name=home.name))
     client = carry(service).test_client()
@@ -176,7 +176,7 @@ def test_what_becomes_of_versions_is_counted(tmp_path: Path) -> None:
         return [*loads.values(), *values(client, "menagerie_model_takeovers_total").values()]
 
     assert told() == [2, 0, 0, 0]
-    make(tmp_path, Network.random((3, 4, 2), seed=3))
+    publish(tmp_path, Network.random((3, 4, 2), seed=3))
     service.registry.refresh()
     assert told() == [3, 0, 1, 0]
     (home / CURRENT).write_text("2")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 
 from models.bundle import CURRENT, MANIFEST, MODEL_LITERT, BundleError
 from service.app.flask_app import flask_app
@@ -25,7 +25,7 @@ def network(seed: int, labels: int = 2) -> Network:
 def home(tmp_path: Path) -> Path:
     """A model of three versions, each another network."""
     for seed in (1, 2, 3):
-        make(tmp_path, network(seed))
+        publish(tmp_path, network(seed))
     return tmp_path / "handmade"
 
 
@@ -100,7 +100,7 @@ def test_what_appears_serves_from_the_next_request_on(home: Path) -> None:
     """A new version takes over; a path that a caller holds goes on working, and the oldest is let go."""
     service = opened(home)
     assert serving(service) == "3"
-    make(home.parent, network(4))
+    publish(home.parent, network(4))
     service.registry.refresh()
     assert (serving(service), service.registry.versions) == ("4", [3, 4])
 
@@ -109,7 +109,7 @@ def test_what_appears_serves_from_the_next_request_on(home: Path) -> None:
 def test_what_is_no_good_is_refused_and_told(home: Path, harm: Callable[[Path, int], None]) -> None:
     """The old one serves on; what is wrong stands in /health and in the index; once it is mended it serves."""
     service = opened(home)
-    make(home.parent, network(4))
+    publish(home.parent, network(4))
     kept = shutil.copytree(home / "4", home.parent / "kept")
     harm(home, 4)
     for _ in range(3):
@@ -134,7 +134,7 @@ def test_what_is_no_good_is_refused_and_told(home: Path, harm: Callable[[Path, i
 def test_another_schema_takes_a_restart(home: Path) -> None:
     """Callers know the features and labels that they were told."""
     service = opened(home)
-    make(home.parent, network(4, labels=3))
+    publish(home.parent, network(4, labels=3))
     service.registry.refresh()
     assert serving(service) == "3"
     assert "other features or labels" in service.registry.refused["4"]
@@ -180,7 +180,7 @@ def test_pointing_back_rolls_back(home: Path) -> None:
 def test_a_pin_holds(home: Path) -> None:
     """MENAGERIE_MODEL_VERSION serves that version whatever appears, and is an error where there is none."""
     service = opened(home, model_version=2)
-    make(home.parent, network(4))
+    publish(home.parent, network(4))
     (home / CURRENT).write_text("1")
     service.registry.refresh()
     assert serving(service) == "2"
@@ -201,7 +201,7 @@ def test_a_folder_serves_by_another_name(home: Path) -> None:
         assert client.get("/v2/models/renamed").json["versions"] == versions  # type: ignore[index]
         assert client.get("/v2/models/handmade").status_code == 404
         assert asked(service, "/v1/models/renamed:predict", {"instances": [ROW["features"]]})["predictions"]
-    make(home.parent, network(4))
+    publish(home.parent, network(4))
     (home.parent / "handmade" / "4").rename(alone.parent / "next")
     shutil.rmtree(alone)
     (alone.parent / "next").rename(alone)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from flask.testing import FlaskClient
 from support.arrow_tables import FORMATS, animals, read, write
-from support.handmade_bundles import Network, make
+from support.handmade_bundles import Network, publish
 from support.known_animals import GREAT_DANE, KNOWN, NAMES
 
 from service.inference import sandbox
@@ -105,7 +105,7 @@ def test_a_row_that_the_network_overflows_on_is_rejected(tmp_path: Path, monkeyp
     monkeypatch.setattr(
         "service.inference.model.require_golden_outputs", lambda *_: None
     )  # it overflows on its golden rows too
-    made = make(tmp_path / "store", network)
+    made = publish(tmp_path / "store", network)
     table = pa.record_batch({"f1": [0.0, 3.0, 1.0, 3.0], "f2": [0.0, 3.0, 0.0, 0.0]})
     scored = Scorer(load_model(made.folder, "litert", "handmade"), table.schema, ColumnOptions()).score(table)
     assert (len(scored.answered), len(scored.rejected)) == (3, 1)
