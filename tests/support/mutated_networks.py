@@ -30,7 +30,7 @@ _SECONDS = 5
 
 
 def mutate(content: bytes, number: int) -> bytes:
-    """Change one to eight bytes; truncate every twentieth mutant, and overwrite 16 bytes of every other twentieth."""
+    """Change one to eight bytes; in addition truncate one mutant in twenty, and zero 16 bytes of another."""
     random = Random(number)  # noqa: S311 (a reproducible seed, no secret)
     changed = bytearray(content)
     for _ in range(random.randint(1, 8)):
