@@ -37,7 +37,7 @@ class DenseNode(TypedDict):
     bias: float
     weighted_sum: float
     output: float
-    connections: list[_Connection]  # type: ignore[valid-type]
+    connections: list[_Connection]
 
 
 @closed
@@ -57,7 +57,7 @@ def named_types(types: ModelTypes) -> list[Any]:
     change = typed_dict("Change", {"at": float, "label": types.label})
     sweep = {
         "values": list[float],
-        "labels": list[types.label],  # type: ignore[name-defined]
+        "labels": list[types.label],
         "probabilities": typed_dict("NumbersByLabel", dict.fromkeys(labels, list[float])),
         "changes": typed_dict("Changes", {"below": change | None, "above": change | None}),
     }

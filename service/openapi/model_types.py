@@ -36,9 +36,11 @@ class ModelTypes:
         return Annotated[list[item], Field(min_length=1, max_length=self.max_rows)]
 
 
-def typed_dict(name: str, fields: Mapping[str, Any], config: ConfigDict = _CLOSED) -> Any:
-    """A TypedDict made at run time; it allows no other keys unless ``config`` says otherwise."""
-    return with_config(config)(TypedDict(name, fields))  # type: ignore[operator]
+def typed_dict(name: str, fields: Mapping[str, Any], description: str = "", *, config: ConfigDict = _CLOSED) -> Any:
+    """A TypedDict; it allows no other keys unless ``config`` says otherwise."""
+    made = TypedDict(name, fields)
+    made.__doc__ = description or None
+    return with_config(config)(made)
 
 
 def json_schemas(types: Iterable[Any]) -> dict[str, Any]:

@@ -18,20 +18,9 @@ class Index(TypedDict):
     paths: dict[str, str]
 
 
-@closed
-class Alive(TypedDict):
-    status: Literal["alive"]
-
-
-@closed
-class Ready(TypedDict):
-    status: Literal["ready"]
-
-
-@closed
-class Identity(TypedDict):
-    name: str
-    version: str
+Alive = typed_dict("Alive", {"status": Literal["alive"]})
+Ready = typed_dict("Ready", {"status": Literal["ready"]})
+Identity = typed_dict("Identity", {"name": str, "version": str})
 
 
 @closed
@@ -118,11 +107,7 @@ class Drift(TypedDict):
     model: Identity
 
 
-@closed
-class Report(TypedDict):
-    """The files of the model's report that there are."""
-
-    files: list[str]
+Report = typed_dict("Report", {"files": list[str]}, "The files of the model's report that there are.")
 
 
 @closed

@@ -12,37 +12,11 @@ from service.protocols.oip_tensors import DATATYPES
 _Size = Annotated[int, Field(ge=0)]
 
 
-@closed
-class Error(TypedDict):
-    """An error as the Open Inference Protocol and TensorFlow Serving have it."""
-
-    error: str
-
-
-@closed
-class ServerMetadata(TypedDict):
-    name: Literal["menagerie"]
-    version: str
-    extensions: list[str]
-
-
-@closed
-class Live(TypedDict):
-    live: Literal[True]
-
-
-@closed
-class ServerReady(TypedDict):
-    live: Literal[True]
-    ready: bool
-    error: NotRequired[str]
-
-
-@closed
-class ModelReady(TypedDict):
-    name: str
-    ready: bool
-    error: NotRequired[str]
+Error = typed_dict("Error", {"error": str}, "An error as the Open Inference Protocol and TensorFlow Serving have it.")
+ServerMetadata = typed_dict("ServerMetadata", {"name": Literal["menagerie"], "version": str, "extensions": list[str]})
+Live = typed_dict("Live", {"live": Literal[True]})
+ServerReady = typed_dict("ServerReady", {"live": Literal[True], "ready": bool, "error": NotRequired[str]})
+ModelReady = typed_dict("ModelReady", {"name": str, "ready": bool, "error": NotRequired[str]})
 
 
 @closed
@@ -72,14 +46,8 @@ class ConfiguredTensor(TypedDict):
     dims: list[_Size]
 
 
-@closed
-class LatestVersions(TypedDict):
-    num_versions: _Size
-
-
-@closed
-class VersionPolicy(TypedDict):
-    latest: LatestVersions
+LatestVersions = typed_dict("LatestVersions", {"num_versions": _Size})
+VersionPolicy = typed_dict("VersionPolicy", {"latest": LatestVersions})
 
 
 @closed
@@ -105,22 +73,11 @@ class RepositoryModel(TypedDict):
 RepositoryIndex = TypeAliasType("RepositoryIndex", list[RepositoryModel])
 
 
-@closed
-class Duration(TypedDict):
-    count: _Size
-    ns: _Size
+Duration = typed_dict("Duration", {"count": _Size, "ns": _Size})
 
 
-@closed
-class InferenceDurations(TypedDict):
-    success: Duration
-    fail: Duration
-    queue: Duration
-    compute_input: Duration
-    compute_infer: Duration
-    compute_output: Duration
-    cache_hit: Duration
-    cache_miss: Duration
+_STATISTICS = ["success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss"]
+InferenceDurations = typed_dict("InferenceDurations", dict.fromkeys(_STATISTICS, Duration))
 
 
 @closed
@@ -136,14 +93,8 @@ class ModelStatistics(TypedDict):
     batch_stats: list[Any]
 
 
-@closed
-class Statistics(TypedDict):
-    model_stats: list[ModelStatistics]
-
-
-@closed
-class BinarySize(TypedDict):
-    binary_data_size: _Size
+Statistics = typed_dict("Statistics", {"model_stats": list[ModelStatistics]})
+BinarySize = typed_dict("BinarySize", {"binary_data_size": _Size})
 
 
 @closed
@@ -190,12 +141,12 @@ def _request(types: ModelTypes) -> Any:
     }
     hidden = [layer.name for layer in types.manifest.layers[:-1]]
     output = {"name": Literal[PROBABILITIES, LABEL, WARNINGS, *hidden], "parameters": NotRequired[OutputParameters]}
-    inputs: Any = list[typed_dict("InferenceInput", tensor, open_object)]  # type: ignore[misc]
-    outputs: Any = list[typed_dict("InferenceOutput", output, open_object)]  # type: ignore[misc]
+    inputs: Any = list[typed_dict("InferenceInput", tensor, config=open_object)]
+    outputs: Any = list[typed_dict("InferenceOutput", output, config=open_object)]
     request = {
         "id": NotRequired[str],
         "parameters": NotRequired[Parameters],
         "inputs": Annotated[inputs, Field(min_length=1, max_length=1)],
         "outputs": NotRequired[Annotated[outputs, Field(json_schema_extra={"uniqueItems": True})]],
     }
-    return typed_dict("InferenceRequest", request, open_object)
+    return typed_dict("InferenceRequest", request, config=open_object)

@@ -11,17 +11,8 @@ from service.protocols.tfserving import INPUT, OUTPUT, SIGNATURE
 _Signature = NotRequired[Literal["serving_default", ""]]
 
 
-@closed
-class ServingState(TypedDict):
-    error_code: Literal["OK"]
-    error_message: str
-
-
-@closed
-class ServingVersion(TypedDict):
-    version: str
-    state: Literal["AVAILABLE"]
-    status: ServingState
+ServingState = typed_dict("ServingState", {"error_code": Literal["OK"], "error_message": str})
+ServingVersion = typed_dict("ServingVersion", {"version": str, "state": Literal["AVAILABLE"], "status": ServingState})
 
 
 @closed
@@ -33,36 +24,16 @@ class ServingStatus(TypedDict):
     ready: bool
 
 
-@closed
-class ServingSpec(TypedDict):
-    name: str
-    signature_name: str
-    version: str
-
-
-@closed
-class ServingDimension(TypedDict):
-    size: str
-    name: str
-
-
-@closed
-class ServingShape(TypedDict):
-    dim: list[ServingDimension]
-    unknown_rank: bool
-
-
-@closed
-class ServingTensor(TypedDict):
-    dtype: Literal["DT_FLOAT"]
-    tensor_shape: ServingShape
-    name: str
+ServingSpec = typed_dict("ServingSpec", {"name": str, "signature_name": str, "version": str})
+ServingDimension = typed_dict("ServingDimension", {"size": str, "name": str})
+ServingShape = typed_dict("ServingShape", {"dim": list[ServingDimension], "unknown_rank": bool})
+ServingTensor = typed_dict("ServingTensor", {"dtype": Literal["DT_FLOAT"], "tensor_shape": ServingShape, "name": str})
 
 
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
     row = Annotated[list[Share], Field(min_length=len(types.manifest.labels), max_length=len(types.manifest.labels))]
-    classes = Annotated[list[tuple[types.label, Share]], Field(min_length=len(types.manifest.labels))]  # type: ignore[name-defined]
+    classes = Annotated[list[tuple[types.label, Share]], Field(min_length=len(types.manifest.labels))]
     return [
         ServingStatus,
         _metadata(),
@@ -77,7 +48,7 @@ def _requests(types: ModelTypes) -> list[Any]:
     wrapped = types.row | typed_dict("ServingInstance", {INPUT: types.row})
     columns = typed_dict("ServingColumns", {name: types.many(number) for name, number in types.values.items()})
     inputs = types.many(types.row) | columns
-    values = {name: value | tuple[value] for name, value in types.values.items()}  # type: ignore[valid-type]
+    values = {name: value | tuple[value] for name, value in types.values.items()}
     part = typed_dict("ServingPart", {name: NotRequired[value] for name, value in values.items()})
     examples = types.many(typed_dict("ServingExample", values))
     return [
@@ -93,7 +64,7 @@ def _requests(types: ModelTypes) -> list[Any]:
 def _request(name: str, fields: dict[str, Any], *, unlike: str = "") -> Any:
     """A request; unknown keys are ignored, except one (``unlike``) that would make it another kind of request."""
     rule = ConfigDict(json_schema_extra={"not": {"required": [unlike]}} if unlike else None)
-    return typed_dict(name, {"signature_name": _Signature, **fields}, rule)
+    return typed_dict(name, {"signature_name": _Signature, **fields}, config=rule)
 
 
 def _metadata() -> Any:

@@ -39,6 +39,7 @@ _INDEX = {
     },
 }
 _declare = Declare(Protocol.SERVICE)
+_declare_file = partial(_declare, "GET", returns=_FILE, more={304: {}}, errors=[NotFoundError])
 
 
 class Page:
@@ -66,28 +67,20 @@ class Page:
         response.headers["Vary"] = "Accept, Accept-Encoding"
         return response
 
-    @_declare(
-        "GET",
-        "/page/{file}",
-        "page_file",
-        "What the page loads",
-        _FILE,
-        more={304: {}},
-        errors=[NotFoundError],
+    @_declare_file(
+        paths="/page/{file}",
+        name="page_file",
+        summary="What the page loads",
         file_names=lambda _: page_files(),
         public=True,
     )
     def file(self, request: Request) -> Response:
         return _respond(self._files, request.parameters["file"], request)
 
-    @_declare(
-        "GET",
-        "/page/vendor/{file}",
-        "page_vendor",
-        "What it uses",
-        _FILE,
-        more={304: {}},
-        errors=[NotFoundError],
+    @_declare_file(
+        paths="/page/vendor/{file}",
+        name="page_vendor",
+        summary="What it uses",
         file_names=lambda _: page_files("vendor/"),
         public=True,
     )
@@ -99,14 +92,10 @@ class Page:
         model = self._registry.select(request).model
         return json_response({"files": report_files(model.manifest)})
 
-    @_declare(
-        "GET",
-        "/page/report/{file}",
-        "report_file",
-        "One of them",
-        _FILE,
-        more={304: {}},
-        errors=[NotFoundError],
+    @_declare_file(
+        paths="/page/report/{file}",
+        name="report_file",
+        summary="One of them",
         file_names=lambda manifest: report_files(manifest) or ["index.html"],
     )
     def report_file(self, request: Request) -> Response:
