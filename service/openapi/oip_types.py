@@ -76,7 +76,16 @@ RepositoryIndex = TypeAliasType("RepositoryIndex", list[RepositoryModel])
 Duration = typed_dict("Duration", {"count": _Size, "ns": _Size})
 
 
-_STATISTICS = ["success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss"]
+_STATISTICS = (
+    "success",
+    "fail",
+    "queue",
+    "compute_input",
+    "compute_infer",
+    "compute_output",
+    "cache_hit",
+    "cache_miss",
+)
 InferenceDurations = typed_dict("InferenceDurations", dict.fromkeys(_STATISTICS, Duration))
 
 
