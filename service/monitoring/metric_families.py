@@ -180,14 +180,14 @@ def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     )
     for verdict in verdicts:
         version = str(verdict.model.version)
-        for feature, judged in verdict.features.items():
-            if verdict.says_of(judged):
-                features.add_metric([version, feature], judged.psi)
-                refused.add_metric([version, feature], judged.now[-1])
-        if verdict.says_of(verdict.labels):
+        for feature, comparison in verdict.features.items():
+            if verdict.has_enough_rows(comparison):
+                features.add_metric([version, feature], comparison.psi)
+                refused.add_metric([version, feature], comparison.recent_shares[-1])
+        if verdict.has_enough_rows(verdict.labels):
             labels.add_metric([version], verdict.labels.psi)
         rows.add_metric([version], verdict.window.rows)
-        alarm.add_metric([version], verdict.alarm)
+        alarm.add_metric([version], verdict.has_shifted)
     yield from (features, labels, refused, rows, alarm)
 
 

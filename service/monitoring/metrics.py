@@ -1,4 +1,4 @@
-"""GET /metrics for Prometheus. Whichever worker is asked answers for all of them."""
+"""The endpoint for Prometheus; whichever worker handles a scrape reports for all of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ _declare = Declare(Protocol.SERVICE)
 
 
 class Metrics:
-    """``collect`` yields the metrics of each part of the service; ``flush`` brings their counts up to date."""
+    """GET /metrics: what every collector yields; ``flush`` brings the counts up to date."""
 
     def __init__(self, collectors: Sequence[Collect], flush: Callable[[], None]) -> None:
         self._collectors = collectors

@@ -33,13 +33,16 @@ class Observations:
     def add(self, context: RequestContext) -> None:
         """Note a completed request."""
         self._pending.append(context)
-        if len(self._pending) >= self._max_pending or context.rows > _MAX_ROWS:
+        if context.rows > _MAX_ROWS:
             self.flush(wait=False)
+        # A thread that adds while this one flushes leaves its request to this one.
+        while len(self._pending) >= self._max_pending and self.flush(wait=False):
+            pass
 
-    def flush(self, *, wait: bool = True) -> None:
-        """Show the observers what is pending; without ``wait``, nothing is done if another thread is doing so."""
+    def flush(self, *, wait: bool = True) -> bool:
+        """Show the observers what is pending; without ``wait``, return False if another thread is doing so."""
         if not self._lock.acquire(blocking=wait):
-            return
+            return False
         try:
             contexts = [self._pending.popleft() for _ in range(len(self._pending))]
             for observe in self._observers:
@@ -49,6 +52,7 @@ class Observations:
                     _log.exception("an observer failed")
         finally:
             self._lock.release()
+        return True
 
     def start(self) -> None:
         """From now on observe in bulk, and let nothing be pending for long; call it once in each worker."""

@@ -1,4 +1,4 @@
-"""The last rows of each version, in memory that processes share."""
+"""The most recent rows of each version, in memory that processes share."""
 
 import subprocess
 import sys
@@ -12,15 +12,17 @@ from service.monitoring.drift.window import Windows
 from service.monitoring.shared_counters import SharedCounters
 
 ROWS = 100
-HOLD = "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+HOLD_LOCK = (
+    "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+)
 
 
 @given(some.lists(some.integers(1, 250), max_size=40))
 def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
-    """However they come: all of them while they are few, then nine tenths of its size or more, and none older."""
-    memory = SharedCounters()
+    """In batches of any size: all of them while they are few, then nine tenths of its size or more, and none older."""
+    counters = SharedCounters()
     ends = np.cumsum([0, *batches]).tolist()
-    windows = Windows(memory.file, ROWS, 1, max(ends) + 1)
+    windows = Windows(counters.lock_file, ROWS, 1, max(ends) + 1)
     for start, end in pairwise(ends):
         windows.add(1, np.arange(start, end)[:, np.newaxis])
         window = windows.read(1)
@@ -30,30 +32,30 @@ def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
 
 
 def test_every_version_has_a_window_of_its_own() -> None:
-    """There are places for so many; the one that was added to least recently makes room for another."""
-    memory = SharedCounters()
-    windows = Windows(memory.file, ROWS, 2, 3)
+    """One version too many replaces the one that was added to least recently."""
+    counters = SharedCounters()
+    windows = Windows(counters.lock_file, ROWS, 2, 3)
     for version in (1, 2, 1, 3):
         windows.add(version, np.full((10, 1), version - 1))
     assert [windows.read(version).counts.tolist() for version in (1, 2, 3)] == [[20, 0, 0], [0, 0, 0], [0, 0, 10]]
     assert windows.read(2).since is None
 
 
-def test_whoever_is_killed_takes_the_lock_with_him() -> None:
-    """While another process has its turn, nobody waits; once it is gone, however it went, the turn is free."""
-    memory = SharedCounters()
-    windows = Windows(memory.file, ROWS, 1, 1)
+def test_a_killed_process_releases_the_lock() -> None:
+    """While another process holds the lock, nobody waits for it; once that process is gone, the lock is free."""
+    counters = SharedCounters()
+    windows = Windows(counters.lock_file, ROWS, 1, 1)
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(memory.file)],
+        [sys.executable, "-c", HOLD_LOCK, str(counters.lock_file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        pass_fds=[memory.file],
+        pass_fds=[counters.lock_file],
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == b"held\n"
-        with windows.turn() as mine:
-            assert not mine
-        assert windows.read(1).rows == 0  # what there is can be read nevertheless
+        with windows.lock() as is_locked:
+            assert not is_locked
+        assert windows.read(1).rows == 0  # reading does not need the lock
         other.kill()
-    with windows.turn() as mine:
-        assert mine
+    with windows.lock() as is_locked:
+        assert is_locked

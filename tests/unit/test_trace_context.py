@@ -1,4 +1,4 @@
-"""W3C Trace Context: a caller's trace is taken over if it is told as the specification has it, and not otherwise."""
+"""W3C Trace Context: a client's trace is continued if its `traceparent` follows the specification, and only then."""
 
 import re
 
@@ -12,13 +12,14 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
 
 
-def take_over(**headers: str) -> str | None:
-    found = trace_context.continue_trace(Request("GET", "/", headers, lambda: b""))
-    return found.header if found else None
+def continue_trace(**headers: str) -> str | None:
+    """The `traceresponse` of a request with these headers."""
+    trace = trace_context.continue_trace(Request("GET", "/", headers, lambda: b""))
+    return trace.header if trace else None
 
 
 @pytest.mark.parametrize(
-    ("given", "sampled"),
+    ("traceparent", "is_sampled"),
     [
         (GOOD, True),
         (f"00-{TRACE}-{SPAN}-00", False),
@@ -29,16 +30,16 @@ def take_over(**headers: str) -> str | None:
         (f"01-{TRACE}-{SPAN}-01-", True),
     ],
 )
-def test_a_trace_is_taken_over(given: str, sampled: bool) -> None:
-    """With the caller's wish to have it recorded; of flags and versions to come, what is known of them."""
-    assert trace_context.parse(given) == Parent(TRACE, SPAN, sampled)
-    found = take_over(traceparent=given)
-    assert found
-    assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})(?!0{{16}})[0-9a-f]{{16}}-0{sampled:d}", found)
+def test_a_valid_trace_is_continued(traceparent: str, is_sampled: bool) -> None:
+    """The client's sampling decision is kept; unknown flags and the additions of later versions are ignored."""
+    assert trace_context.parse(traceparent) == Parent(TRACE, SPAN, is_sampled)
+    traceresponse = continue_trace(traceparent=traceparent)
+    assert traceresponse
+    assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})(?!0{{16}})[0-9a-f]{{16}}-0{is_sampled:d}", traceresponse)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "traceparent",
     [
         "x",
         f"CC-{TRACE}-{SPAN}-01",
@@ -65,15 +66,15 @@ def test_a_trace_is_taken_over(given: str, sampled: bool) -> None:
         f"00_{TRACE}_{SPAN}_01",
     ],
 )
-def test_what_cannot_be_read_begins_a_new_trace(given: str) -> None:
-    """Which nobody asked to have recorded."""
-    assert trace_context.parse(given) is None
-    found = take_over(traceparent=given)
-    assert found
-    assert re.fullmatch(rf"00-(?!{TRACE})[0-9a-f]{{32}}-[0-9a-f]{{16}}-00", found)
+def test_an_invalid_field_starts_a_new_trace(traceparent: str) -> None:
+    """It is not sampled."""
+    assert trace_context.parse(traceparent) is None
+    traceresponse = continue_trace(traceparent=traceparent)
+    assert traceresponse
+    assert re.fullmatch(rf"00-(?!{TRACE})[0-9a-f]{{32}}-[0-9a-f]{{16}}-00", traceresponse)
 
 
-def test_without_a_caller_there_is_no_trace() -> None:
-    """A request id does."""
-    assert take_over() is None
-    assert take_over(tracestate="a=b") is None
+def test_without_the_field_there_is_no_trace() -> None:
+    """The request id is enough."""
+    assert continue_trace() is None
+    assert continue_trace(tracestate="a=b") is None

@@ -1,4 +1,4 @@
-"""Compares what is asked with the training rows: counted by every worker, reported by GET /drift."""
+"""Input drift: every worker counts recent rows, GET /drift and /metrics compare them with the training rows."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +12,8 @@ from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
-from service.monitoring.drift import verdict
-from service.monitoring.drift.bins import Bins, Counts, cells_of
-from service.monitoring.drift.verdict import Verdict
+from service.monitoring.drift.bins import Bins, Counts, count_cells
+from service.monitoring.drift.verdict import Verdict, judge
 from service.monitoring.drift.window import Windows
 from service.settings import Settings
 
@@ -25,9 +24,9 @@ _declare = Declare(Protocol.SERVICE)
 
 
 class Drift:
-    """Holds the last rows of each model version against its training rows.
+    """Compares the most recent rows of each model version with its training rows.
 
-    Only the bins that rows fall in are kept. The windows lie in a ``file`` that all workers inherit.
+    It keeps only which bins the rows fall in. The windows lie in a ``file`` that all workers inherit.
     """
 
     def __init__(self, settings: Settings, file: int, registry: Registry) -> None:
@@ -35,8 +34,8 @@ class Drift:
         self._registry = registry
         self._bins: WeakKeyDictionary[Model, Bins] = WeakKeyDictionary()
         self._window_rows = settings.drift_rows
-        self._binned: deque[tuple[int, Counts]] = deque()  # not in the windows yet: another worker had the lock
-        cells = cells_of(registry.current.model.manifest)
+        self._binned: deque[tuple[int, Counts]] = deque()  # not in the windows yet: another worker held the lock
+        cells = count_cells(registry.current.model.manifest)
         self._windows = Windows(file, settings.drift_rows, settings.keep_versions + 1, cells)
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
@@ -48,18 +47,18 @@ class Drift:
             if predictions := [context.prediction for context in of_model if context.prediction]:
                 rows = np.concatenate([each.rows[-self._window_rows :] for each in predictions])
                 labels = np.concatenate([each.labels[-self._window_rows :] for each in predictions])
-                binned = bins.of_predicted(rows[-self._window_rows :], labels[-self._window_rows :])
+                binned = bins.bin_predicted(rows[-self._window_rows :], labels[-self._window_rows :])
                 self._binned.append((bins.key, binned))
             if out_of_bounds := sum((Counter(each.out_of_bounds) for each in of_model), Counter()):
-                self._binned.append((bins.key, bins.of_refused(out_of_bounds)))
+                self._binned.append((bins.key, bins.bin_out_of_bounds(out_of_bounds)))
         self._drop_oldest()
         self._add_to_windows()
 
     def judge(self, model: Model) -> Verdict:
-        """The verdict on the last rows of a version."""
+        """The verdict on the most recent rows of a version."""
         self._add_to_windows()
         bins = self._bins_of(model)
-        return verdict.judge(model, bins, self._windows.read(bins.key), self._settings)
+        return judge(model, bins, self._windows.read(bins.key), self._settings)
 
     def collect(self) -> Iterator["Metric"]:
         """The drift metrics of every loaded version."""
@@ -74,21 +73,21 @@ class Drift:
         return bins
 
     def _drop_oldest(self) -> None:
-        """Keep no more rows waiting for the lock than a window has."""
+        """Let no more rows wait for the lock than a window holds."""
         sizes = [len(rows) for _, rows in self._binned]
         while sum(sizes[1:]) >= self._window_rows:
             sizes.pop(0)
             self._binned.popleft()
 
     def _add_to_windows(self) -> None:
-        """Add the binned rows to the windows, unless another worker is adding: then they wait for the next time."""
-        with self._windows.turn() as is_ours:
-            while is_ours and self._binned:
+        """Add the binned rows to the windows; if another worker holds the lock, leave them for the next call."""
+        with self._windows.lock() as is_locked:
+            while is_locked and self._binned:
                 self._windows.add(*self._binned.popleft())
 
 
 class DriftReport:
-    """``flush`` brings the counts up to date."""
+    """GET /drift; ``flush`` brings the counts up to date."""
 
     def __init__(self, drift: Drift, registry: Registry, flush: Callable[[], None]) -> None:
         self._drift = drift

@@ -1,4 +1,4 @@
-"""What the last rows look like beside the training rows, in figures and in words."""
+"""Whether the most recent rows look like the training rows, in numbers and in words."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -9,89 +9,90 @@ import numpy as np
 
 from models.manifest import Feature
 from service.inference.model import Model
-from service.monitoring.drift import shift
-from service.monitoring.drift.bins import Bins, Variable, psi
+from service.monitoring.drift.bins import Bins, Variable
+from service.monitoring.drift.psi import stability_index
+from service.monitoring.drift.sentences import describe_feature, describe_labels, median_bin
 from service.monitoring.drift.window import Window
 from service.settings import Settings
 
-_ENOUGH = 5  # a fifth of a window is enough to say something
-_WORST = 3  # features that are told of by name
+_MIN_ROWS_DIVISOR = 5  # a fifth of a window is enough for a verdict
+_MAX_NAMED = 3  # features that the summary names
 
 
-class Judged(NamedTuple):
-    """A feature, or the label: the share of each cell ``then`` and ``now``, its index, and where a shift begins.
+class Comparison(NamedTuple):
+    """A feature, or the label: the share of each cell, its PSI, and the ``limit`` from which on it has shifted.
 
     ``edges`` are those between a feature's bins.
     """
 
-    then: Sequence[float]
-    now: Sequence[float]
+    training_shares: Sequence[float]
+    recent_shares: Sequence[float]
     rows: int
     psi: float
     limit: float
-    shifted: bool
+    has_shifted: bool
     edges: Sequence[float]
 
     @property
-    def figures(self) -> dict[str, Any]:
-        return {"shifted": self.shifted, "psi": self.psi, "limit": self.limit, "rows": self.rows}
+    def numbers(self) -> dict[str, Any]:
+        return {"shifted": self.has_shifted, "psi": self.psi, "limit": self.limit, "rows": self.rows}
 
     @property
-    def told(self) -> Sequence[float | None]:
-        """The shares now, none of which is known without a row."""
-        return self.now if self.rows else [None] * len(self.now)
+    def known_shares(self) -> Sequence[float | None]:
+        """The recent shares; None for each without a row."""
+        return self.recent_shares if self.rows else [None] * len(self.recent_shares)
 
 
 class Verdict(NamedTuple):
-    """The window of one version, judged."""
+    """The comparison of one version's window, of ``window_rows`` rows once it is full, with its training rows."""
 
     model: Model
     window: Window
-    features: dict[str, Judged]
-    labels: Judged
-    size: int
+    features: dict[str, Comparison]
+    labels: Comparison
+    window_rows: int
 
     @property
-    def least(self) -> int:
-        """How many rows it takes to say something."""
-        return least(self.size)
+    def min_rows(self) -> int:
+        """How many rows a verdict needs."""
+        return min_rows(self.window_rows)
 
-    def says_of(self, judged: Judged) -> bool:
-        """Whether there are rows enough to say something of a variable."""
-        return judged.rows >= self.least
-
-    @property
-    def alarm(self) -> bool:
-        """Whether anything has shifted."""
-        return any(judged.shifted for judged in (*self.features.values(), self.labels))
+    def has_enough_rows(self, comparison: Comparison) -> bool:
+        """Whether a comparison has as many rows as a verdict needs."""
+        return comparison.rows >= self.min_rows
 
     @property
-    def sentence(self) -> str:
-        """What to say to a person."""
-        if self.window.rows < self.least:
-            return f"too few rows to say: {self.window.rows} of the {self.least} that it takes"
-        return f"has shifted: {'; '.join(self._shifts())}" if self.alarm else "looks like the training rows"
+    def has_shifted(self) -> bool:
+        """Whether any feature, or the labels, have shifted."""
+        return any(comparison.has_shifted for comparison in (*self.features.values(), self.labels))
+
+    @property
+    def summary(self) -> str:
+        """The verdict in words."""
+        if self.window.rows < self.min_rows:
+            return f"too few rows to say: {self.window.rows} of the {self.min_rows} that it takes"
+        return f"has shifted: {'; '.join(self._shifts())}" if self.has_shifted else "looks like the training rows"
 
     def document(self) -> dict[str, Any]:
-        """What ``GET /drift`` answers."""
-        said = "unknown" if self.window.rows < self.least else "shifted" if self.alarm else "alike"
+        """The response of ``GET /drift``."""
+        verdict = "unknown" if self.window.rows < self.min_rows else "shifted" if self.has_shifted else "alike"
         since = self.window.since
-        shares = zip(self.model.labels, self.labels.then, self.labels.told, strict=True)
+        shares = zip(self.model.labels, self.labels.training_shares, self.labels.known_shares, strict=True)
         return {
-            "verdict": said,
-            "says": self.sentence,
-            "alarm": self.alarm,
+            "verdict": verdict,
+            "says": self.summary,
+            "alarm": self.has_shifted,
             "rows": self.window.rows,
-            "least_rows": self.least,
-            "window_rows": self.size,
+            "least_rows": self.min_rows,
+            "window_rows": self.window_rows,
             "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds") if since else None,
             "features": {
-                feature.name: self._feature(feature, judged)
-                for feature, judged in zip(self.model.features, self.features.values(), strict=True)
+                feature.name: self._feature(feature, comparison)
+                for feature, comparison in zip(self.model.features, self.features.values(), strict=True)
             },
             "labels": {
-                **self.labels.figures,
-                "shares": {label: {"then": then, "now": now} for label, then, now in shares},
+                **self.labels.numbers,
+                "shares": {label: {"then": training, "now": recent} for label, training, recent in shares},
             },
             "model": self.model.identity,
         }
@@ -99,54 +100,60 @@ class Verdict(NamedTuple):
     def _shifts(self) -> list[str]:
         """A sentence for each of the features that have shifted the most, and one for the labels."""
         features = zip(self.model.features, self.features.values(), strict=True)
-        shifted = sorted((pair for pair in features if pair[1].shifted), key=lambda pair: -pair[1].psi)
-        told = [self._how(feature, judged) for feature, judged in shifted[:_WORST]]
-        rest = len(shifted) - len(told)
-        told += [f"and so {'has' if rest == 1 else 'have'} {rest} more of the features"] if rest else []
-        labels = self.labels
-        return told + ([shift.of_label(self.model.labels, labels.then, labels.now)] if labels.shifted else [])
+        shifted = sorted((pair for pair in features if pair[1].has_shifted), key=lambda pair: -pair[1].psi)
+        sentences = [self._describe(feature, comparison) for feature, comparison in shifted[:_MAX_NAMED]]
+        if rest := len(shifted) - len(sentences):
+            sentences.append(f"and so {'has' if rest == 1 else 'have'} {rest} more of the features")
+        if self.labels.has_shifted:
+            labels = self.labels
+            sentences.append(describe_labels(self.model.labels, labels.training_shares, labels.recent_shares))
+        return sentences
 
-    def _how(self, feature: Feature, judged: Judged) -> str:
-        return shift.of_feature(feature, judged.edges, self._middle(feature), judged.then, judged.now)
+    def _describe(self, feature: Feature, comparison: Comparison) -> str:
+        training_shares, recent_shares = comparison.training_shares, comparison.recent_shares
+        median = self._training_median(feature)
+        return describe_feature(feature, comparison.edges, median, training_shares, recent_shares)
 
-    def _middle(self, feature: Feature) -> float:
-        """The median of the training rows."""
+    def _training_median(self, feature: Feature) -> float:
         reference = self.model.manifest.reference
         return float(np.interp(0.5, reference.probabilities, reference.features[feature.name]))
 
-    def _feature(self, feature: Feature, judged: Judged) -> dict[str, Any]:
-        *then, _ = judged.then
-        *now, refused = judged.told
-        ends = pairwise([None, *judged.edges, None])
-        above, upto = shift.median(judged.edges, judged.now)
+    def _feature(self, feature: Feature, comparison: Comparison) -> dict[str, Any]:
+        *training_shares, _ = comparison.training_shares
+        *recent_shares, out_of_bounds = comparison.known_shares
+        intervals = pairwise([None, *comparison.edges, None])
+        above, upto = median_bin(comparison.edges, comparison.recent_shares)
+        recent_median = {"above": above, "upto": upto} if comparison.rows else None
         return {
-            **judged.figures,
-            "says": self._how(feature, judged) if judged.shifted else "",
-            "median": {"then": self._middle(feature), "now": {"above": above, "upto": upto} if judged.rows else None},
-            "refused": refused,
+            **comparison.numbers,
+            "says": self._describe(feature, comparison) if comparison.has_shifted else "",
+            "median": {"then": self._training_median(feature), "now": recent_median},
+            "refused": out_of_bounds,
             "bins": [
-                {"above": above, "upto": upto, "then": before, "now": after}
-                for (above, upto), before, after in zip(ends, then, now, strict=True)
+                {"above": above, "upto": upto, "then": training, "now": recent}
+                for (above, upto), training, recent in zip(intervals, training_shares, recent_shares, strict=True)
             ],
         }
 
 
-def least(size: int) -> int:
-    """How many rows of a window it takes to say something."""
-    return -(-size // _ENOUGH)
+def min_rows(window_rows: int) -> int:
+    """How many rows of a window a verdict needs."""
+    return -(-window_rows // _MIN_ROWS_DIVISOR)
 
 
 def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdict:
-    """The verdict on a window of one version's rows."""
-    size = settings.drift_rows
+    """Compare a window of one version's rows with its training rows."""
+    window_rows = settings.drift_rows
 
-    def judged(variable: Variable) -> Judged:
+    def compare(variable: Variable) -> Comparison:
         counts = window.counts[variable.cells]
         rows = int(counts.sum())
-        index, limit = psi(variable.then, counts), bins.limit(variable, rows, settings.drift_psi)
-        now = (counts / max(rows, 1)).tolist()
-        shifted = rows >= least(size) and index >= limit
-        return Judged(variable.then.tolist(), now, rows, index, limit, shifted, variable.edges.tolist())
+        psi = stability_index(variable.training_shares, counts)
+        limit = bins.limit(variable, rows, settings.drift_psi)
+        recent_shares = (counts / max(rows, 1)).tolist()
+        has_shifted = rows >= min_rows(window_rows) and psi >= limit
+        training_shares, edges = variable.training_shares.tolist(), variable.edges.tolist()
+        return Comparison(training_shares, recent_shares, rows, psi, limit, has_shifted, edges)
 
-    features = {name: judged(variable) for name, variable in bins.features.items()}
-    return Verdict(model, window, features, judged(bins.labels), size)
+    features = {name: compare(variable) for name, variable in bins.features.items()}
+    return Verdict(model, window, features, compare(bins.labels), window_rows)
