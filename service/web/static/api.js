@@ -1,30 +1,29 @@
-/** Talking to the service: one request at a time, the newest question next, trouble told in words. */
+/** Requests to the service: one at a time, the newest question next, failures as messages for a person. */
 
-import { askForKey, keyed } from "./key.js";
+import { promptForApiKey, withApiKey } from "./api_key.js";
 
-const PATIENCE = 10_000; // ms
-const PAUSES = [500, 1000, 2000, 4000]; // ms between tries while the service is away
+const TIMEOUT = 10_000; // ms
+const RETRY_DELAYS = [500, 1000, 2000, 4000]; // ms
 
-/** The service did not answer, or not with what was asked for; the message is for a person. */
-export class Trouble extends Error {
-  constructor(message, { lasting = false } = {}) {
+/** The service did not answer, or answered with an error; the message is for a person. */
+export class ServiceError extends Error {
+  constructor(message, { isPermanent = false } = {}) {
     super(message);
-    this.lasting = lasting; // asking again would bring the same
+    this.isPermanent = isPermanent; // a retry would fail in the same way
   }
 }
 
-/** The document at a path. */
-export async function get(path) {
+/** The JSON document at a path. */
+export async function fetchJson(path) {
   return (await send(path, {})).json();
 }
 
-/** A picture at a path, as an address for an image: one that the browser asks for itself would come without a key. */
-export async function picture(path) {
+/** An SVG picture as a data URL: a request that the browser makes for an image would not carry the API key. */
+export async function fetchPicture(path) {
   return `data:image/svg+xml,${encodeURIComponent(await (await send(path, {})).text())}`;
 }
 
-/** What the service answers to one row, with everything that led to it. */
-export async function explain(features) {
+async function fetchExplanation(features) {
   const headers = { "Content-Type": "application/json" };
   return (await send("explain", { method: "POST", headers, body: JSON.stringify({ features }) })).json();
 }
@@ -34,87 +33,91 @@ async function send(path, options) {
   try {
     response = await fetch(path, {
       ...options,
-      headers: keyed(options.headers),
-      signal: AbortSignal.timeout(PATIENCE),
+      headers: withApiKey(options.headers),
+      signal: AbortSignal.timeout(TIMEOUT),
     });
   } catch {
-    throw new Trouble("The service does not answer. It may be down, or you are offline.");
+    throw new ServiceError("The service does not answer. It may be down, or you are offline.");
   }
   if (response.ok) return response;
   if (response.status === 401) {
-    await askForKey();
+    await promptForApiKey();
     return send(path, options);
   }
   const problem = await response.json().catch(() => ({}));
-  if (response.status === 503) throw new Trouble(`The service is not ready: ${problem.detail ?? "no reason given"}.`);
+  if (response.status === 503)
+    throw new ServiceError(`The service is not ready: ${problem.detail ?? "no reason given"}.`);
   const detail = problem.detail ? `: ${problem.detail}` : "";
-  throw new Trouble(`The service could not answer (${response.status}${detail}).`, {
-    lasting: response.status < 500 || response.status === 501,
+  throw new ServiceError(`The service could not answer (${response.status}${detail}).`, {
+    isPermanent: response.status < 500 || response.status === 501,
   });
 }
 
-/** Calls until it works; tells each failure, and null once it works. */
-export async function insist(ask, tell) {
-  for (let tries = 0; ; tries++) {
+/** Repeats a request until it succeeds; reports each failure, and null after the success. */
+export async function retry(request, report) {
+  for (let attempt = 0; ; attempt++) {
     try {
-      const answer = await ask();
-      tell(null);
-      return answer;
+      const response = await request();
+      report(null);
+      return response;
     } catch (error) {
-      if (!(error instanceof Trouble)) throw error;
-      tell(error);
-      await pause(PAUSES[Math.min(tries, PAUSES.length - 1)]);
+      if (!(error instanceof ServiceError)) throw error;
+      report(error);
+      await sleep(retryDelay(attempt));
     }
   }
 }
 
 /**
- * Asks for explanations. While one is under way only the newest of the questions that come is kept, so that a slider
- * can move as fast as it likes; an answer to a question that was withdrawn is dropped.
+ * Requests explanations. While one is under way, only the newest features are kept for the next, so a slider can
+ * move as fast as it likes; the response to a cancelled request is dropped.
  */
-export class Asker {
-  #waiting = null;
-  #busy = false;
-  #round = 0;
+export class Explainer {
+  #next = null;
+  #isBusy = false;
+  #generation = 0;
 
-  constructor(answered, tell) {
-    this.answered = answered;
-    this.tell = tell;
+  constructor(onExplanation, report) {
+    this.onExplanation = onExplanation;
+    this.report = report;
   }
 
-  ask(features) {
-    this.#waiting = features;
-    if (!this.#busy) this.#work();
+  request(features) {
+    this.#next = features;
+    if (!this.#isBusy) this.#work();
   }
 
-  /** What was asked is of no interest any more. */
-  withdraw() {
-    this.#waiting = null;
-    this.#round++;
+  cancel() {
+    this.#next = null;
+    this.#generation++;
   }
 
   async #work() {
-    this.#busy = true;
-    for (let tries = 0; this.#waiting;) {
-      const [features, round] = [this.#waiting, this.#round];
-      this.#waiting = null;
+    this.#isBusy = true;
+    for (let attempt = 0; this.#next;) {
+      const [features, generation] = [this.#next, this.#generation];
+      this.#next = null;
       try {
-        const answer = await explain(features);
-        this.tell(null);
-        tries = 0;
-        if (round === this.#round) this.answered(answer, features);
+        const explanation = await fetchExplanation(features);
+        this.report(null);
+        attempt = 0;
+        if (generation === this.#generation) this.onExplanation(explanation);
       } catch (error) {
-        if (!(error instanceof Trouble)) throw error;
-        this.tell(error);
-        if (error.lasting || round !== this.#round) continue;
-        await pause(PAUSES[Math.min(tries++, PAUSES.length - 1)]);
-        if (round === this.#round) this.#waiting ??= features;
+        if (!(error instanceof ServiceError)) throw error;
+        this.report(error);
+        if (error.isPermanent || generation !== this.#generation) continue;
+        await sleep(retryDelay(attempt++));
+        if (generation === this.#generation) this.#next ??= features;
       }
     }
-    this.#busy = false;
+    this.#isBusy = false;
   }
 }
 
-function pause(milliseconds) {
+function retryDelay(attempt) {
+  return RETRY_DELAYS[Math.min(attempt, RETRY_DELAYS.length - 1)];
+}
+
+function sleep(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

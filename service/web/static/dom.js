@@ -1,4 +1,4 @@
-/** Elements without markup in strings: nothing that comes from a model can become HTML. */
+/** DOM elements built without markup in strings, so that no text from a model can become HTML. */
 
 /**
  * An element with properties, `data-` and `aria-` attributes, and children.
@@ -18,38 +18,38 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A link that leads out of the service; the other side is not told from where. */
-export function away(href, ...children) {
+/** A link to another site, which receives no referrer. */
+export function externalLink(href, ...children) {
   return h("a", { href, target: "_blank", rel: "noreferrer noopener" }, ...children);
 }
 
 /**
- * A button that copies a text and says so.
+ * Makes a button copy a text to the clipboard and show the result.
  * @param {HTMLButtonElement} button
- * @param {() => string} text
+ * @param {() => string} getText
  */
-export function copies(button, text) {
-  const named = button.textContent;
+export function copyOnClick(button, getText) {
+  const label = button.textContent;
   button.addEventListener("click", async () => {
-    button.textContent = (await copy(text())) ? "Copied" : "Press Ctrl+C";
-    setTimeout(() => (button.textContent = named), 1500);
+    button.textContent = (await copyText(getText())) ? "Copied" : "Press Ctrl+C";
+    setTimeout(() => (button.textContent = label), 1500);
   });
 }
 
-async function copy(text) {
+async function copyText(text) {
   if (navigator.clipboard) {
     try {
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // Not allowed here; the older way may be.
+      // Not permitted here; execCommand may be.
     }
   }
-  // Without TLS there is no clipboard; a selected text can still be copied.
-  const field = h("textarea", { value: text, className: "unseen" });
+  // Without TLS there is no Clipboard API, but selected text can be copied.
+  const field = h("textarea", { value: text, className: "visually-hidden" });
   document.body.append(field);
   field.select();
-  const done = document.execCommand("copy");
+  const isCopied = document.execCommand("copy");
   field.remove();
-  return done;
+  return isCopied;
 }

@@ -1,113 +1,120 @@
-/** Whether what the service is asked still looks like the training rows: looked at when a person wants to know. */
+/** Input drift: the distribution of recent rows beside that of the training rows, fetched when the panel is open. */
 
-import { Trouble, get } from "./api.js";
+import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
-import { measure, number, shortPercent, title } from "./figures.js";
+import { featureTitle, formatMeasurement, formatNumber, formatShortPercent } from "./format.js";
 
-const AGAIN = 60_000; // ms, while it is open and seen
+const REFRESH_INTERVAL = 60_000; // ms, while the panel is open and the page visible
 
-/** Fills a `<details>` whenever it is opened. */
-export class Drift {
+/** Fills a `<details>` element whenever it is opened. */
+export class DriftPanel {
   #model;
   #details;
-  #box;
+  #content;
   #timer;
 
   constructor(details, model) {
     this.#model = model;
     this.#details = details;
-    this.#box = h("div", { className: "drift" });
-    details.append(this.#box);
-    details.addEventListener("toggle", () => this.#look());
-    document.addEventListener("visibilitychange", () => this.#look());
-    this.#look(); // it may have been opened before this script was here
+    this.#content = h("div", { className: "drift" });
+    details.append(this.#content);
+    details.addEventListener("toggle", () => this.#refresh());
+    document.addEventListener("visibilitychange", () => this.#refresh());
+    this.#refresh(); // it may have been opened before this script ran
   }
 
-  async #look() {
+  async #refresh() {
     clearTimeout(this.#timer);
     if (!this.#details.open || document.hidden) return;
     try {
-      this.#show(await get("drift"));
+      this.#show(await fetchJson("drift"));
     } catch (error) {
-      if (!(error instanceof Trouble)) throw error;
-      this.#box.replaceChildren(h("p", { className: "soft", role: "status" }, error.message));
-      if (error.lasting) return;
+      if (!(error instanceof ServiceError)) throw error;
+      this.#content.replaceChildren(h("p", { className: "muted", role: "status" }, error.message));
+      if (error.isPermanent) return;
     }
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#look(), AGAIN);
+    this.#timer = setTimeout(() => this.#refresh(), REFRESH_INTERVAL);
   }
 
   #show(drift) {
-    const since = drift.since && new Date(drift.since).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
-    const features = this.#model.features.map((feature) => row(feature, drift.features[feature.name]));
-    this.#box.replaceChildren(
-      h("p", { className: `looks ${drift.verdict}`, role: "status" }, words(drift)),
+    const since =
+      drift.since && new Date(drift.since).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+    const features = this.#model.features.map((feature) => featureRow(feature, drift.features[feature.name]));
+    this.#content.replaceChildren(
+      h("p", { className: `drift-summary ${drift.verdict}`, role: "status" }, summarize(drift)),
       h(
         "p",
-        { className: "soft" },
+        { className: "muted" },
         `${drift.rows} ${drift.rows === 1 ? "row" : "rows"}${since ? ` since ${since}` : " so far"}, of the last ` +
           `${drift.window_rows} that count. What this page asks does not count. The number is the population stability ` +
           `index: 0 for no shift at all; from ${drift.labels.limit.toFixed(2)} on it is one.`,
       ),
       h(
         "p",
-        { className: "key-of-bars", "aria-hidden": "true" },
-        h("span", { className: "then" }),
+        { className: "drift-legend", "aria-hidden": "true" },
+        h("span", { className: "training" }),
         "training rows ",
-        h("span", { className: "now" }),
+        h("span", { className: "recent" }),
         "last rows ",
         h("span", { className: "refused" }),
         "refused: beyond the bounds",
       ),
-      h("ul", { className: "shifts" }, ...features, answers(drift.labels)),
+      h("ul", { className: "drift-rows" }, ...features, labelRow(drift.labels)),
     );
   }
 }
 
-function words({ verdict, says }) {
+function summarize({ verdict, says }) {
   return `${verdict === "unknown" ? "There are" : "What it is asked"} ${says}${says.endsWith("?") ? "" : "."}`;
 }
 
-function row(feature, told) {
-  const bins = told.bins.map(({ above, upto, then, now }) => ({ what: reach(feature, above, upto), then, now }));
-  if (told.refused) bins.push({ what: "refused", now: told.refused, refused: true });
-  return shift(title(feature), bins, told);
+function featureRow(feature, drift) {
+  const bins = drift.bins.map(({ above, upto, then, now }) => ({ name: formatRange(feature, above, upto), then, now }));
+  if (drift.refused) bins.push({ name: "refused", now: drift.refused, isRefused: true });
+  return driftRow(featureTitle(feature), bins, drift);
 }
 
-function answers(told) {
-  return shift("Answers", Object.entries(told.shares).map(([what, shares]) => ({ what, ...shares })), told);
+function labelRow(drift) {
+  const bins = Object.entries(drift.shares).map(([name, shares]) => ({ name, ...shares }));
+  return driftRow("Answers", bins, drift);
 }
 
-function reach(feature, above, upto) {
-  if (above === null) return upto === null ? "any" : `up to ${measure(feature, upto)}`;
-  return upto === null ? `over ${measure(feature, above)}` : `${number(above)} to ${measure(feature, upto)}`;
+function formatRange(feature, above, upto) {
+  if (above === null) return upto === null ? "any" : `up to ${formatMeasurement(feature, upto)}`;
+  return upto === null
+    ? `over ${formatMeasurement(feature, above)}`
+    : `${formatNumber(above)} to ${formatMeasurement(feature, upto)}`;
 }
 
-/** One variable: its name, a pair of bars for each bin, and how far it has shifted. */
-function shift(name, bins, { psi, rows, shifted }) {
-  const most = Math.max(...bins.flatMap(({ then, now }) => [then ?? 0, now ?? 0]));
-  const said = bins.map(describe);
-  const columns = bins.map((bin, place) => {
-    const pair = [bar("then", bin.then, most), bar(bin.refused ? "refused" : "now", bin.now, most)];
-    return h("span", { className: "bin", title: said[place] }, ...pair);
+/** One variable: its name, a pair of bars for each bin, and its population stability index. */
+function driftRow(name, bins, { psi, rows, shifted }) {
+  const maxShare = Math.max(...bins.flatMap(({ then, now }) => [then ?? 0, now ?? 0]));
+  const descriptions = bins.map(describeBin);
+  const columns = bins.map((bin, index) => {
+    const pair = [bar("training", bin.then, maxShare), bar(bin.isRefused ? "refused" : "recent", bin.now, maxShare)];
+    return h("span", { className: "bin", title: descriptions[index] }, ...pair);
   });
-  const picture = { className: "bins", role: "img", "aria-label": `${name}: ${said.join("; ")}` };
+  const chart = { className: "bins", role: "img", "aria-label": `${name}: ${descriptions.join("; ")}` };
   return h(
     "li",
     { className: shifted ? "shifted" : "" },
-    h("span", { className: "what" }, name),
-    h("span", picture, ...columns),
+    h("span", { className: "row-name" }, name),
+    h("span", chart, ...columns),
     h("span", { className: "psi" }, rows ? psi.toFixed(2) : "–", shifted ? h("br") : null, shifted ? "shifted" : null),
   );
 }
 
-function describe({ what, then, now }) {
-  const told = [then === undefined ? null : `${shortPercent(then)} in training`, now === null ? null : `${shortPercent(now)} now`];
-  return `${what}: ${told.filter(Boolean).join(", ")}`;
+function describeBin({ name, then, now }) {
+  const shares = [
+    then === undefined ? null : `${formatShortPercent(then)} in training`,
+    now === null ? null : `${formatShortPercent(now)} now`,
+  ];
+  return `${name}: ${shares.filter(Boolean).join(", ")}`;
 }
 
-function bar(kind, share, most) {
-  const element = h("span", { className: kind });
-  element.style.setProperty("--share", String((share ?? 0) / most));
+function bar(className, share, maxShare) {
+  const element = h("span", { className });
+  element.style.setProperty("--share", String((share ?? 0) / maxShare));
   return element;
 }

@@ -1,202 +1,210 @@
-/** Puts the page together: the model's schema makes the parts, the state moves them, the service answers. */
+/** The entry point: creates the parts of the page from the model's schema and connects them with state and service. */
 
-import { Answer } from "./answer.js";
-import { Asker, get, insist } from "./api.js";
-import { card } from "./card.js";
-import { Drift } from "./drift.js";
-import { percent, settle } from "./figures.js";
-import { Network } from "./network.js";
-import { Player } from "./player.js";
+import { Explainer, fetchJson, retry } from "./api.js";
+import { h } from "./dom.js";
+import { DriftPanel } from "./drift.js";
+import { formatPercent, roundWithinBounds } from "./format.js";
+import { ForwardPassPlayer } from "./forward_pass.js";
+import { renderModelCard } from "./model_card.js";
+import { NetworkDiagram } from "./network.js";
+import { PredictionPanel } from "./prediction.js";
 import { Presets } from "./presets.js";
 import { Share } from "./share.js";
 import { Sliders } from "./sliders.js";
 import { State } from "./state.js";
-import { sum } from "./sum.js";
-import { h } from "./dom.js";
+import { renderWeightedSum } from "./weighted_sum.js";
 
-const BESIDE = matchMedia("(min-width: 68rem)"); // the sliders stand left of the network, each before its node
-const SETTLED = 800; // ms without change before an answer is read out
+const WIDE_LAYOUT = matchMedia("(min-width: 68rem)"); // each slider is beside its input node
+const ANNOUNCE_DELAY = 800; // ms without change before a screen reader announces a prediction
 
 const HINT =
   "Point at a node, or tap it, to see the sum behind its number. The thicker a line the more it carries: grey lines push " +
   "the node up, red lines pull it down.";
 
-const part = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 
-function trouble(error) {
-  const box = part("trouble");
-  box.hidden = !error;
-  if (error) box.textContent = error.lasting ? error.message : `${error.message} Trying again …`;
+function showError(error) {
+  const banner = byId("error");
+  banner.hidden = !error;
+  if (error) banner.textContent = error.isPermanent ? error.message : `${error.message} Trying again …`;
 }
 
-async function begin() {
-  part("late").remove();
-  const [model, report] = await insist(() => Promise.all([get("model"), get("page/report")]), trouble);
+async function start() {
+  byId("load-warning").remove();
+  const [model, report] = await retry(() => Promise.all([fetchJson("model"), fetchJson("page/report")]), showError);
   const has = (name) => report.files.includes(name);
-  const presets = has("presets.json") ? await insist(() => get("page/report/presets.json"), trouble) : null;
+  const presets = has("presets.json") ? await retry(() => fetchJson("page/report/presets.json"), showError) : null;
   const page = new Page(model, presets);
   page.start();
-  new Drift(part("drift"), model);
-  const figures = has("report.json") ? await insist(() => get("page/report/report.json"), trouble) : null;
-  if (figures) page.learn(figures);
-  card(part("card"), model, report.files, figures);
+  new DriftPanel(byId("drift"), model);
+  const evaluation = has("report.json") ? await retry(() => fetchJson("page/report/report.json"), showError) : null;
+  if (evaluation) page.addReport(evaluation);
+  renderModelCard(byId("card"), model, report.files, evaluation);
 }
 
 class Page {
-  #answer = null; // the newest explanation, null while measurements are missing
-  #values = null; // those last asked about
-  #looked = null; // the node under the pointer or the focus
-  #told = null; // what the player has to say
-  #frame = 0;
-  #settle;
+  #explanation = null; // the newest one, null while measurements are missing
+  #requestedValues = null;
+  #inspectedNode = null; // the node under the pointer or with the focus
+  #playerCaption = null;
+  #pendingFrame = 0;
+  #announceTimer;
 
   constructor(model, presets) {
     this.model = model;
     this.state = new State(model);
-    this.sliders = new Sliders(part("sliders"), model);
-    this.network = new Network(part("network"), model);
-    this.player = new Player(part("controls"), model, this.network);
-    this.answer = new Answer(part("verdict"), part("probabilities"), part("why"), model);
-    this.presets = new Presets(part("presets"), model, presets);
-    this.share = new Share(part("share"), part("copy-link"), this.state);
-    this.asker = new Asker((answer) => this.#arrived(answer), trouble);
-    part("lead").textContent =
+    this.sliders = new Sliders(byId("sliders"), model);
+    this.network = new NetworkDiagram(byId("network"), model);
+    this.player = new ForwardPassPlayer(byId("controls"), model, this.network);
+    this.prediction = new PredictionPanel(byId("prediction"), byId("probabilities"), byId("attribution"), model);
+    this.presets = new Presets(byId("presets"), model, presets);
+    this.share = new Share(byId("share"), byId("copy-link"), this.state);
+    this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
+    byId("lead").textContent =
       `A small neural network, drawn whole: ${model.features.length} measurements in, ` +
       `one of ${model.labels.length} answers out.`;
   }
 
   start() {
-    this.sliders.addEventListener("measure", ({ detail }) => this.state.measure(detail.name, detail.value));
-    this.sliders.addEventListener("point", ({ detail }) => this.#point(detail));
-    this.presets.addEventListener("pick", ({ detail }) => this.#pick(detail));
-    this.network.addEventListener("look", ({ detail }) => this.#look(detail));
+    this.sliders.addEventListener("input", ({ detail }) => this.state.setValue(detail.name, detail.value));
+    this.sliders.addEventListener("hover", ({ detail }) => this.#onHover(detail));
+    this.presets.addEventListener("pick", ({ detail }) => this.#selectPreset(detail));
+    this.network.addEventListener("inspect", ({ detail }) => this.#inspect(detail));
     this.network.addEventListener("pin", ({ detail }) => this.#pin(detail));
-    this.player.addEventListener("tell", ({ detail }) => this.#tell(detail));
-    this.answer.addEventListener("explain", ({ detail }) => this.state.set({ label: detail }));
-    this.state.addEventListener("change", () => this.#changed());
+    this.player.addEventListener("caption", ({ detail }) => this.#setPlayerCaption(detail));
+    this.prediction.addEventListener("explain", ({ detail }) => this.state.set({ label: detail }));
+    this.state.addEventListener("change", () => this.#onChange());
     addEventListener("hashchange", () => this.state.load(location.hash));
     addEventListener("keydown", ({ key }) => key === "Escape" && this.#pin(null));
-    const lay = () => {
-      this.network.lay(BESIDE.matches ? this.sliders.heights(part("network").getBoundingClientRect().top) : null);
-      this.sliders.paint();
+    const layOut = () => {
+      this.network.layOut(
+        WIDE_LAYOUT.matches ? this.sliders.trackCenters(byId("network").getBoundingClientRect().top) : null,
+      );
+      this.sliders.paintTracks();
     };
-    new ResizeObserver(lay).observe(part("stage"));
-    new ResizeObserver(lay).observe(part("sliders"));
-    if (!this.state.load(location.hash)) this.state.set({ values: this.#first() });
-    lay();
+    new ResizeObserver(layOut).observe(byId("stage"));
+    new ResizeObserver(layOut).observe(byId("sliders"));
+    if (!this.state.load(location.hash)) this.state.set({ values: this.#initialValues() });
+    layOut();
   }
 
-  /** Takes over what the report says. */
-  learn(report) {
-    this.presets.learn(report);
+  /** Adds the evaluation results of the report. */
+  addReport(report) {
+    this.presets.addReport(report);
     this.#draw();
   }
 
-  #first() {
+  #initialValues() {
     const { features, reference } = this.model;
-    const middle = reference.probabilities.indexOf(0.5);
-    const typical = (feature) => settle(feature, reference.features[feature.name][middle < 0 ? 0 : middle]);
+    const medianIndex = reference.probabilities.indexOf(0.5);
+    const typical = (feature) =>
+      roundWithinBounds(feature, reference.features[feature.name][medianIndex < 0 ? 0 : medianIndex]);
     return {
       ...Object.fromEntries(features.map((feature) => [feature.name, typical(feature)])),
       ...this.presets.first?.features,
     };
   }
 
-  #changed() {
-    const { complete, values } = this.state;
-    if (values !== this.#values) {
-      this.#values = values;
-      this.sliders.set(values);
-      if (complete) this.asker.ask(complete);
-      else this.#forget();
+  #onChange() {
+    const { completeValues, values } = this.state;
+    if (values !== this.#requestedValues) {
+      this.#requestedValues = values;
+      this.sliders.setValues(values);
+      if (completeValues) this.explainer.request(completeValues);
+      else this.#clear();
     }
     this.#draw();
   }
 
-  #forget() {
-    this.asker.withdraw();
-    this.#answer = null;
+  #clear() {
+    this.explainer.cancel();
+    this.#explanation = null;
   }
 
-  #arrived(answer) {
-    this.#answer = answer;
-    part("stage").setAttribute("aria-busy", "false");
+  #onExplanation(explanation) {
+    this.#explanation = explanation;
+    byId("stage").setAttribute("aria-busy", "false");
     this.#draw();
-    clearTimeout(this.#settle);
-    this.#settle = setTimeout(() => this.#announce(), SETTLED);
+    clearTimeout(this.#announceTimer);
+    this.#announceTimer = setTimeout(() => this.#announce(), ANNOUNCE_DELAY);
   }
 
   #announce() {
-    if (!this.#answer) return;
-    const { label, confidence, warnings } = this.#answer.prediction;
+    if (!this.#explanation) return;
+    const { label, confidence, warnings } = this.#explanation.prediction;
     const guess = warnings.length ? `, a guess: ${warnings.length} unusual` : "";
-    this.#say(`${label}, ${percent(confidence)} sure${guess}`);
+    this.#readOut(`${label}, ${formatPercent(confidence)} sure${guess}`);
   }
 
-  /** Has it read out, once. */
-  #say(text) {
-    if (part("announcer").textContent !== text) part("announcer").textContent = text;
+  /** Lets a screen reader announce a text, once. */
+  #readOut(text) {
+    if (byId("announcer").textContent !== text) byId("announcer").textContent = text;
   }
 
-  /** Draws once a frame, however often it is asked. */
+  /** Draws at most once per frame. */
   #draw() {
-    this.#frame ||= requestAnimationFrame(() => {
-      this.#frame = 0;
-      const [answer, { values, missing, complete, label, node }] = [this.#answer, this.state];
-      this.sliders.show(answer);
-      this.network.show(answer);
+    this.#pendingFrame ||= requestAnimationFrame(() => {
+      this.#pendingFrame = 0;
+      const explanation = this.#explanation;
+      const { values, missingCount, completeValues, label, node } = this.state;
+      this.sliders.show(explanation);
+      this.network.show(explanation);
       this.network.pin(node);
-      this.network.light(this.#looked ?? node);
-      this.player.answer = answer;
-      this.answer.show(answer, label ?? answer?.prediction.label, missing);
-      this.presets.show(values, answer, missing);
-      this.share.show(complete);
-      this.#caption();
+      this.network.highlight(this.#inspectedNode ?? node);
+      this.player.explanation = explanation;
+      this.prediction.show(explanation, label ?? explanation?.prediction.label, missingCount);
+      this.presets.show(values, explanation, missingCount);
+      this.share.show(completeValues);
+      this.#drawCaption();
     });
   }
 
-  #caption() {
-    const shown = this.#looked ?? (this.#told ? null : this.state.node);
-    const written = this.#answer && this.network.has(shown);
-    part("sum").hidden = !written;
-    part("why").classList.toggle("behind", Boolean(written));
-    if (written) part("sum").replaceChildren(...sum(this.#answer, this.model, shown));
-    const { head, says } = this.#told ?? { says: this.#answer ? HINT : "The network waits for its inputs." };
-    part("caption").replaceChildren(h("p", {}, head ? h("strong", {}, `${head}: `) : null, says));
+  #drawCaption() {
+    const node = this.#inspectedNode ?? (this.#playerCaption ? null : this.state.node);
+    const hasSum = this.#explanation && this.network.hasNode(node);
+    byId("weighted-sum").hidden = !hasSum;
+    byId("attribution").classList.toggle("covered", Boolean(hasSum));
+    if (hasSum) byId("weighted-sum").replaceChildren(...renderWeightedSum(this.#explanation, this.model, node));
+    const { heading, text } = this.#playerCaption ?? {
+      text: this.#explanation ? HINT : "The network waits for its inputs.",
+    };
+    byId("caption").replaceChildren(h("p", {}, heading ? h("strong", {}, `${heading}: `) : null, text));
   }
 
-  #pick(preset) {
-    const empty = Object.fromEntries(this.model.features.map(({ name }) => [name, null]));
-    this.state.set({ values: preset ? { ...preset.features } : empty, label: null });
-    if (!preset) part("sliders").querySelector("input").focus();
+  #selectPreset(preset) {
+    const emptyValues = Object.fromEntries(this.model.features.map(({ name }) => [name, null]));
+    this.state.set({ values: preset ? { ...preset.features } : emptyValues, label: null });
+    if (!preset) byId("sliders").querySelector("input").focus();
   }
 
-  #point(name) {
-    const place = this.model.features.findIndex((feature) => feature.name === name);
-    this.#look(place < 0 || !this.#answer ? null : `${this.model.layers[0].name}.${place + 1}`, { quietly: true });
+  #onHover(name) {
+    const index = this.model.features.findIndex((feature) => feature.name === name);
+    this.#inspect(index < 0 || !this.#explanation ? null : `${this.model.layers[0].name}.${index + 1}`, {
+      onlyHighlight: true,
+    });
   }
 
-  #look(key, { quietly = false } = {}) {
-    this.network.light(key ?? this.state.node);
-    if (quietly) return;
-    this.#looked = key;
-    this.#caption();
+  #inspect(key, { onlyHighlight = false } = {}) {
+    this.network.highlight(key ?? this.state.node);
+    if (onlyHighlight) return;
+    this.#inspectedNode = key;
+    this.#drawCaption();
   }
 
   #pin(key) {
-    if (key && !this.#answer) return;
+    if (key && !this.#explanation) return;
     this.player.stop();
     this.state.set({ node: key === this.state.node ? null : key });
   }
 
-  #tell(detail) {
-    this.#told = detail;
+  #setPlayerCaption(detail) {
+    this.#playerCaption = detail;
     if (detail) {
-      this.#say(`${detail.head}. ${detail.says}`);
+      this.#readOut(`${detail.heading}. ${detail.text}`);
       if (this.state.node) this.state.set({ node: null });
     }
-    this.#caption();
+    this.#drawCaption();
   }
 }
 
-begin();
+start();

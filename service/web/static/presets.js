@@ -1,85 +1,88 @@
-/** Animals to try: the familiar ones at hand, all others in a list, one by chance, and an empty form for one's own. */
+/** The presets: buttons for familiar ones, a list of all, a random choice, and an empty form for one's own values. */
 
-import { away, h } from "./dom.js";
-import { percent, spaced } from "./figures.js";
+import { externalLink, h } from "./dom.js";
+import { formatPercent, spaced } from "./format.js";
 
 /** Emits `pick` with a preset, or with null for the empty form. */
 export class Presets extends EventTarget {
   #presets;
   #sources;
-  #chips = new Map();
-  #list;
-  #about;
-  #own;
+  #buttons = new Map();
+  #select;
+  #description;
+  #emptyFormButton;
   #recalls = new Map();
-  #said;
+  #shown; // what `show` depends on, to skip updates that change nothing
 
-  /** @param {{presets: object[], sources: object}|null} document of the model's report, if it has one */
+  /** @param {{presets: object[], sources: object}|null} document `presets.json` of the model's report */
   constructor(container, model, document) {
     super();
     this.#presets = document?.presets ?? [];
     this.#sources = document?.sources ?? {};
     const familiar = this.#presets.filter((preset) => preset.familiar);
-    for (const preset of familiar) this.#chips.set(preset.name, this.#chip(preset, model));
-    this.#list = this.#menu(model);
-    this.#about = h("p", { className: "about" });
-    this.#own = this.#pressed(this.#presets.length ? "Measure your own pet" : "Measure your own", () =>
-      this.#pick(null),
+    for (const preset of familiar) this.#buttons.set(preset.name, this.#createButton(preset, model));
+    this.#select = this.#createSelect(model);
+    this.#description = h("p", { className: "preset-description" });
+    this.#emptyFormButton = this.#createPlainButton(
+      this.#presets.length ? "Measure your own pet" : "Measure your own",
+      () => this.#pick(null),
     );
     container.append(
-      ...(this.#chips.size ? [h("div", { className: "chips" }, ...this.#chips.values())] : []),
+      ...(this.#buttons.size ? [h("div", { className: "chips" }, ...this.#buttons.values())] : []),
       h(
         "div",
-        { className: "picks" },
-        ...(this.#presets.length ? [this.#list, this.#pressed("Random animal", () => this.#chance())] : []),
-        this.#own,
+        { className: "preset-actions" },
+        ...(this.#presets.length
+          ? [this.#select, this.#createPlainButton("Random animal", () => this.#pickRandom())]
+          : []),
+        this.#emptyFormButton,
       ),
-      this.#about,
+      this.#description,
     );
   }
 
-  /** The first one, to begin with. */
+  /** The preset that the page opens with. */
   get first() {
     return this.#presets[0] ?? null;
   }
 
-  /** Takes over how well the report says that each group is recognised. */
-  learn(report) {
+  /** Adds the recall of each group from the report. */
+  addReport(report) {
     this.#recalls = new Map(report.recall_by_group.map(({ group, recall }) => [group, recall]));
   }
 
-  #pressed(text, onclick) {
+  #createPlainButton(text, onclick) {
     return h("button", { type: "button", onclick }, text);
   }
 
-  #chip(preset, model) {
-    const chip = this.#pressed(short(preset.name), () => this.#pick(preset));
-    chip.className = "animal";
-    chip.setAttribute("data-label", model.labels.indexOf(preset.label) % 8);
-    chip.setAttribute("aria-pressed", "false");
-    return chip;
+  #createButton(preset, model) {
+    const button = this.#createPlainButton(withoutBrackets(preset.name), () => this.#pick(preset));
+    button.className = "preset-chip";
+    button.setAttribute("data-label", model.labels.indexOf(preset.label) % 8);
+    button.setAttribute("aria-pressed", "false");
+    return button;
   }
 
-  #menu(model) {
+  #createSelect(model) {
     const groups = model.labels.map((label) => {
-      const own = this.#presets.filter((preset) => preset.label === label);
-      own.sort((a, b) => a.name.localeCompare(b.name));
+      const presets = this.#presets.filter((preset) => preset.label === label);
+      presets.sort((a, b) => a.name.localeCompare(b.name));
       return h(
         "optgroup",
-        { label: `${label} (${own.length})` },
-        ...own.map(({ name }) => h("option", { value: name }, name)),
+        { label: `${label} (${presets.length})` },
+        ...presets.map(({ name }) => h("option", { value: name }, name)),
       );
     });
-    const list = h("select", {}, h("option", { value: "" }, `All ${this.#presets.length} animals …`), ...groups);
-    list.setAttribute("aria-label", "All animals");
-    list.addEventListener(
+    const select = h("select", {}, h("option", { value: "" }, `All ${this.#presets.length} animals …`), ...groups);
+    select.setAttribute("aria-label", "All animals");
+    select.addEventListener(
       "change",
-      () => list.value && this.#pick(this.#presets.find(({ name }) => name === list.value)),
+      () => select.value && this.#pick(this.#presets.find(({ name }) => name === select.value)),
     );
-    return list;
+    return select;
   }
 
-  #chance() {
+  #pickRandom() {
     this.#pick(this.#presets[Math.floor(Math.random() * this.#presets.length)]);
   }
 
@@ -87,56 +90,58 @@ export class Presets extends EventTarget {
     this.dispatchEvent(new CustomEvent("pick", { detail: preset }));
   }
 
-  /** Tells which animal the values are of, if they are of one, beside what the network answers. */
-  show(values, answer, missing) {
-    const shown = this.#presets.find(({ features }) =>
+  /** Marks the preset with these values, if there is one, and describes it beside the prediction. */
+  show(values, explanation, missingCount) {
+    const preset = this.#presets.find(({ features }) =>
       Object.entries(features).every(([name, value]) => values[name] === value),
     );
-    const said = JSON.stringify([shown?.name, answer?.prediction.label, missing > 0, this.#recalls.size]);
-    if (said === this.#said) return;
-    this.#said = said;
-    for (const [name, chip] of this.#chips) chip.setAttribute("aria-pressed", name === shown?.name);
-    this.#own.setAttribute("aria-pressed", missing > 0);
-    this.#list.value = shown?.name ?? "";
-    this.#about.replaceChildren(...(shown ? this.#told(shown, answer) : this.#untold(missing)));
+    const shown = JSON.stringify([preset?.name, explanation?.prediction.label, missingCount > 0, this.#recalls.size]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    for (const [name, button] of this.#buttons) button.setAttribute("aria-pressed", name === preset?.name);
+    this.#emptyFormButton.setAttribute("aria-pressed", missingCount > 0);
+    this.#select.value = preset?.name ?? "";
+    this.#description.replaceChildren(
+      ...(preset ? this.#describe(preset, explanation) : this.#describeOwnValues(missingCount)),
+    );
   }
 
-  #told({ name, label, sources }, answer) {
-    const right = answer && answer.prediction.label === label;
-    const verdict = !answer
+  #describe({ name, label, sources }, explanation) {
+    const isCorrect = explanation?.prediction.label === label;
+    const verdict = !explanation
       ? ""
-      : right
+      : isCorrect
         ? `, and the network says so too`
-        : `, but the network says ${answer.prediction.label}`;
+        : `, but the network says ${explanation.prediction.label}`;
     const recall = this.#recalls.get(name);
-    const unseen = recall === undefined ? "" : ` Trained without them it recognises ${percent(recall)} of them.`;
+    const recallText =
+      recall === undefined ? "" : ` Trained without them it recognises ${formatPercent(recall)} of them.`;
     return [
       h("b", {}, name),
-      ` is a ${label} in the facts${verdict}.${unseen} Figures: `,
-      ...sources.flatMap((key, i) => [i ? "; " : "", this.#source(key)]),
+      ` is a ${label} in the facts${verdict}.${recallText} Figures: `,
+      ...sources.flatMap((key, i) => [i ? "; " : "", this.#renderSource(key)]),
       ".",
     ];
   }
 
-  #untold(missing) {
+  #describeOwnValues(missingCount) {
     if (!this.#presets.length) return [];
     return [
-      missing
+      missingCount
         ? "Take a tape measure: below each field it says how."
         : "An animal of your own: no row of the facts has these measurements.",
     ];
   }
 
-  #source(key) {
+  #renderSource(key) {
     const { citation, link } = this.#sources[key] ?? {};
-    const said = (citation ?? spaced(key)).split(/[,(;:]/)[0].trim();
-    const element = link ? away(link, said) : h("span", {}, said);
+    const text = (citation ?? spaced(key)).split(/[,(;:]/)[0].trim();
+    const element = link ? externalLink(link, text) : h("span", {}, text);
     element.title = citation ?? "";
     return element;
   }
 }
 
-/** A name without what stands in brackets. */
-function short(name) {
+function withoutBrackets(name) {
   return name.replace(/\s*\(.*\)/, "");
 }

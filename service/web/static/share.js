@@ -1,23 +1,23 @@
-/** The request as a line for a shell, and the address that brings others to the same animal. */
+/** The current request as a curl command, and a link to the current state of the page. */
 
-import { copies, h } from "./dom.js";
+import { copyOnClick, h } from "./dom.js";
 
 export class Share {
   #code;
-  #line = "";
+  #command = "";
 
   constructor(container, copyLink, state) {
     this.#code = h("code", {}, "");
     const button = h("button", { type: "button" }, "Copy");
-    copies(button, () => this.#line);
-    copies(copyLink, () => {
+    copyOnClick(button, () => this.#command);
+    copyOnClick(copyLink, () => {
       state.save();
       return location.href;
     });
     container.append(
       h(
         "p",
-        { className: "soft" },
+        { className: "muted" },
         "The same answer from a shell; ",
         h("code", {}, "/explain"),
         " instead of ",
@@ -33,16 +33,16 @@ export class Share {
     );
   }
 
-  /** Shows the request for complete measurements; null leaves the last. */
+  /** Shows the request for complete measurements; null keeps the previous one. */
   show(features) {
     if (!features) return;
-    this.#line = curl(new URL("predict", document.baseURI).href, features);
-    this.#code.textContent = this.#line;
+    this.#command = formatCurlCommand(new URL("predict", document.baseURI).href, features);
+    this.#code.textContent = this.#command;
   }
 }
 
-/** A request as a command that any POSIX shell understands. */
-export function curl(url, features) {
+/** The request as a command for any POSIX shell. */
+function formatCurlCommand(url, features) {
   const body = JSON.stringify({ features }).replaceAll("'", "'\\''");
   return `curl ${url} -H 'Content-Type: application/json' -d '${body}'`;
 }

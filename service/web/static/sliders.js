@@ -1,234 +1,251 @@
-/** The measurements: a slider and a field for each, its track coloured by what the network would answer along it. */
+/** The inputs: a slider and a text field for each feature; the track shows the label that each value would get. */
 
 import { h } from "./dom.js";
-import { measure, number, settle, title, track, typed } from "./figures.js";
+import {
+  capitalize,
+  createScale,
+  featureTitle,
+  formatMeasurement,
+  formatNumber,
+  parseNumber,
+  roundWithinBounds,
+} from "./format.js";
 
-const STEPS = 1000; // places on a track
-const GROOVE = 9; // px, the coloured part of a track; the line below it shows what training covered
+const STEPS = 1000; // positions of a slider
+const TRACK_HEIGHT = 9; // px, the coloured part of a track; the line below it shows the training range
 
 export class Sliders extends EventTarget {
   #rows;
   #labels;
 
-  /** Emits `measure` with `{name, value}` as detail whenever a person sets a value, and `point` with a name or null. */
+  /** Emits `input` with `{name, value}` when a person sets a value, and `hover` with a feature's name or null. */
   constructor(container, model) {
     super();
     this.#labels = model.labels;
-    this.#rows = model.features.map((feature, place) => this.#row(feature, place, model));
+    this.#rows = model.features.map((feature, index) => this.#createRow(feature, index, model));
     container.append(...this.#rows.map((row) => row.element));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paintTracks());
   }
 
-  #row(feature, place, model) {
-    const id = `feature-${place}`;
+  #createRow(feature, index, model) {
+    const id = `feature-${index}`;
     const row = {
       feature,
-      scale: track(feature),
+      scale: createScale(feature),
       ranges: model.reference.ranges,
-      answer: null,
+      label: null,
       value: null,
-      warned: false,
-      wrong: null,
-      open: false,
+      hasWarning: false,
+      error: null,
+      isHelpOpen: false,
     };
     row.field = h("input", { id, type: "text", inputMode: "decimal", autocomplete: "off", size: 7 });
-    row.field.setAttribute("aria-describedby", `${id}-hint ${id}-how`);
+    row.field.setAttribute("aria-describedby", `${id}-hint ${id}-help`);
     row.slider = h("input", { type: "range", min: 0, max: STEPS, step: 1 });
-    row.slider.setAttribute("aria-label", `${title(feature)}, slider`);
+    row.slider.setAttribute("aria-label", `${featureTitle(feature)}, slider`);
     row.slider.setAttribute("aria-describedby", `${id}-hint`);
     row.canvas = h("canvas", { "aria-hidden": "true" });
     row.hint = h("p", { className: "hint", id: `${id}-hint` });
-    row.how = h("p", { className: "how", id: `${id}-how`, hidden: true }, howTo(feature));
-    row.ask = h("button", { type: "button", className: "ask", onclick: () => this.#toggle(row) }, "?");
-    row.ask.setAttribute("aria-label", `How to measure: ${title(feature)}`);
-    row.ask.setAttribute("aria-expanded", "false");
-    row.slider.addEventListener("input", () => this.#slid(row));
-    row.field.addEventListener("input", () => this.#typed(row));
-    row.field.addEventListener("change", () => this.#left(row));
+    row.help = h("p", { className: "help", id: `${id}-help`, hidden: true }, describeMeasuring(feature));
+    row.helpButton = h(
+      "button",
+      { type: "button", className: "help-button", onclick: () => this.#toggleHelp(row) },
+      "?",
+    );
+    row.helpButton.setAttribute("aria-label", `How to measure: ${featureTitle(feature)}`);
+    row.helpButton.setAttribute("aria-expanded", "false");
+    row.slider.addEventListener("input", () => this.#onSlide(row));
+    row.field.addEventListener("input", () => this.#onType(row));
+    row.field.addEventListener("change", () => this.#onLeave(row));
     row.element = h(
       "div",
-      { className: "row", onpointerenter: () => this.#point(feature), onpointerleave: () => this.#point(null) },
+      { className: "row", onpointerenter: () => this.#emitHover(feature), onpointerleave: () => this.#emitHover(null) },
       h(
         "div",
         { className: "row-head" },
-        h("label", { htmlFor: id }, title(feature)),
-        row.ask,
+        h("label", { htmlFor: id }, featureTitle(feature)),
+        row.helpButton,
         row.field,
         h("span", { className: "unit" }, feature.unit),
       ),
       h("div", { className: "track" }, row.canvas, row.slider),
       row.hint,
-      row.how,
+      row.help,
     );
     return row;
   }
 
-  #point(feature) {
-    this.dispatchEvent(new CustomEvent("point", { detail: feature?.name ?? null }));
+  #emitHover(feature) {
+    this.dispatchEvent(new CustomEvent("hover", { detail: feature?.name ?? null }));
   }
 
-  #toggle(row) {
-    row.open = !row.open;
-    row.how.hidden = !row.open;
-    row.ask.setAttribute("aria-expanded", row.open);
+  #toggleHelp(row) {
+    row.isHelpOpen = !row.isHelpOpen;
+    row.help.hidden = !row.isHelpOpen;
+    row.helpButton.setAttribute("aria-expanded", row.isHelpOpen);
   }
 
-  #slid(row) {
-    const value = this.#placed(row);
-    row.field.value = shown(value);
+  #onSlide(row) {
+    const value = this.#sliderValue(row);
+    row.field.value = formatForField(value);
     this.#emit(row, value);
   }
 
-  #typed(row) {
-    const value = typed(row.field.value);
+  #onType(row) {
+    const value = parseNumber(row.field.value);
     const { minimum, maximum } = row.feature;
-    const empty = row.field.value.trim() === "";
-    if (empty || (value >= minimum && value <= maximum)) {
-      this.#emit(row, empty ? null : value);
+    const isEmpty = row.field.value.trim() === "";
+    if (isEmpty || (value >= minimum && value <= maximum)) {
+      this.#emit(row, isEmpty ? null : value);
     } else {
-      row.wrong = `${Number.isNaN(value) ? "Not a number: give" : "Give"} ${bounds(row.feature)}.`;
-      this.#hint(row);
+      row.error = `${Number.isNaN(value) ? "Not a number: give" : "Give"} ${describeBounds(row.feature)}.`;
+      this.#showHint(row);
     }
   }
 
-  /** A field that is left with what cannot be used goes back to what is shown. */
-  #left(row) {
-    row.wrong = null;
-    row.field.value = shown(row.value);
-    this.#hint(row);
+  /** A field that is left with an invalid text returns to the current value. */
+  #onLeave(row) {
+    row.error = null;
+    row.field.value = formatForField(row.value);
+    this.#showHint(row);
   }
 
   #emit(row, value) {
-    row.wrong = null;
-    this.dispatchEvent(new CustomEvent("measure", { detail: { name: row.feature.name, value } }));
+    row.error = null;
+    this.dispatchEvent(new CustomEvent("input", { detail: { name: row.feature.name, value } }));
   }
 
-  /** Shows values that came from elsewhere; what a person is just typing is left alone. */
-  set(values) {
+  /** Shows values that changed elsewhere, without overwriting a text that already means the same. */
+  setValues(values) {
     for (const row of this.#rows) {
       row.value = values[row.feature.name];
       row.element.classList.toggle("empty", row.value === null);
-      if (!says(row.field.value, row.value)) row.field.value = shown(row.value);
-      if (this.#placed(row) !== row.value) this.#place(row);
-      row.slider.setAttribute("aria-valuetext", row.value === null ? "not measured" : measure(row.feature, row.value));
+      if (!isSameValue(row.field.value, row.value)) row.field.value = formatForField(row.value);
+      if (this.#sliderValue(row) !== row.value) this.#moveSlider(row);
+      row.slider.setAttribute(
+        "aria-valuetext",
+        row.value === null ? "not measured" : formatMeasurement(row.feature, row.value),
+      );
     }
   }
 
-  /** The value at which the slider stands. */
-  #placed({ feature, scale, slider }) {
-    return settle(feature, scale.invert(slider.value / STEPS));
+  #sliderValue({ feature, scale, slider }) {
+    return roundWithinBounds(feature, scale.invert(slider.value / STEPS));
   }
 
-  #place(row) {
+  #moveSlider(row) {
     row.slider.value = row.value === null ? STEPS / 2 : Math.round(STEPS * row.scale(row.value));
   }
 
-  /** Shows the sweeps of an answer, or with null none. */
-  show(answer) {
+  /** Shows the sweeps of an explanation; null removes them. */
+  show(explanation) {
     for (const row of this.#rows) {
       const { name } = row.feature;
-      row.sweep = answer?.sweeps?.[name] ?? null;
-      row.answer = answer?.prediction.label ?? null;
-      row.warned = answer?.prediction.warnings.some((warning) => warning.startsWith(`${name} is `)) ?? false;
-      this.#hint(row);
+      row.sweep = explanation?.sweeps?.[name] ?? null;
+      row.label = explanation?.prediction.label ?? null;
+      row.hasWarning = explanation?.prediction.warnings.some((warning) => warning.startsWith(`${name} is `)) ?? false;
+      this.#showHint(row);
     }
-    this.paint();
+    this.paintTracks();
   }
 
-  /** The heights of the rows' tracks, in px below `top`. */
-  heights(top) {
+  /** The vertical centres of the tracks, in px below `top`. */
+  trackCenters(top) {
     return this.#rows.map(({ element }) => {
       const box = element.querySelector(".track").getBoundingClientRect();
       return box.top + box.height / 2 - top - 2;
     });
   }
 
-  #hint(row) {
-    const { hint, feature, value, sweep, answer, warned, wrong } = row;
+  #showHint(row) {
+    const { hint, feature, value, sweep, label, hasWarning, error } = row;
     const { below, above } = sweep?.changes ?? {};
-    const said = JSON.stringify([wrong, value === null, warned && answer, below, above]);
-    if (said === row.said) return; // a slider moves through many values that change nothing here
-    row.said = said;
-    row.element.classList.toggle("warned", warned && !wrong);
-    row.element.classList.toggle("wrong", Boolean(wrong));
-    row.field.setAttribute("aria-invalid", Boolean(wrong));
-    if (wrong) hint.replaceChildren(wrong);
-    else if (value === null) hint.replaceChildren(howTo(feature));
-    else if (warned)
-      hint.replaceChildren(`Every ${answer} it was trained on: ${covered(row.ranges[answer][feature.name], feature)}`);
-    else hint.replaceChildren(this.#change(below, "below"), this.#change(above, "above"));
+    const shown = JSON.stringify([error, value === null, hasWarning && label, below, above]);
+    if (shown === row.shown) return; // most values that a slider passes change nothing here
+    row.shown = shown;
+    row.element.classList.toggle("warned", hasWarning && !error);
+    row.element.classList.toggle("invalid", Boolean(error));
+    row.field.setAttribute("aria-invalid", Boolean(error));
+    if (error) hint.replaceChildren(error);
+    else if (value === null) hint.replaceChildren(describeMeasuring(feature));
+    else if (hasWarning)
+      hint.replaceChildren(
+        `Every ${label} it was trained on: ${formatRange(row.ranges[label][feature.name], feature)}`,
+      );
+    else hint.replaceChildren(this.#renderChange(below, "below"), this.#renderChange(above, "above"));
   }
 
-  #change(change, way) {
-    return change ? h("span", { className: way }, this.#chip(change.label), ` ${way} ${number(change.at)}`) : "";
+  #renderChange(change, side) {
+    return change
+      ? h("span", { className: side }, this.#renderLabel(change.label), ` ${side} ${formatNumber(change.at)}`)
+      : "";
   }
 
-  #chip(label) {
+  #renderLabel(label) {
     return h("span", { className: "chip", "data-label": this.#labels.indexOf(label) % 8 }, label);
   }
 
-  /** Paints the tracks anew. */
-  paint() {
+  paintTracks() {
     const styles = getComputedStyle(document.documentElement);
-    const colours = this.#labels.map((_, place) => styles.getPropertyValue(`--label-${place % 8}`));
-    for (const row of this.#rows) paint(row, this.#labels, colours, styles);
+    const colors = this.#labels.map((_, index) => styles.getPropertyValue(`--label-${index % 8}`));
+    for (const row of this.#rows) paintTrack(row, this.#labels, colors, styles);
   }
 }
 
-function paint({ canvas, scale, sweep, ranges, answer, feature }, labels, colours, styles) {
+function paintTrack({ canvas, scale, sweep, ranges, label, feature }, labels, colors, styles) {
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
-  const dense = devicePixelRatio;
-  if (canvas.width !== Math.round(width * dense)) [canvas.width, canvas.height] = [width * dense, height * dense];
-  const pen = canvas.getContext("2d");
-  pen.setTransform(dense, 0, 0, dense, 0, 0);
-  pen.clearRect(0, 0, width, height);
-  pen.save();
-  pen.beginPath();
-  pen.roundRect(0, 0, width, GROOVE, GROOVE / 2);
-  pen.clip();
-  pen.fillStyle = styles.getPropertyValue("--groove");
-  pen.fillRect(0, 0, width, GROOVE);
-  if (sweep) stripes(pen, sweep, (value) => width * scale(value), width, dense, labels, colours);
-  pen.restore();
-  if (!answer) return;
-  const [least, most] = ranges[answer][feature.name];
-  pen.fillStyle = styles.getPropertyValue("--soft");
-  pen.fillRect(width * scale(least), GROOVE + 3, Math.max(2, width * (scale(most) - scale(least))), 1.5);
+  const ratio = devicePixelRatio;
+  if (canvas.width !== Math.round(width * ratio)) [canvas.width, canvas.height] = [width * ratio, height * ratio];
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.save();
+  context.beginPath();
+  context.roundRect(0, 0, width, TRACK_HEIGHT, TRACK_HEIGHT / 2);
+  context.clip();
+  context.fillStyle = styles.getPropertyValue("--track");
+  context.fillRect(0, 0, width, TRACK_HEIGHT);
+  if (sweep) paintStripes(context, sweep, (value) => width * scale(value), width, ratio, labels, colors);
+  context.restore();
+  if (!label) return;
+  const [lowest, highest] = ranges[label][feature.name];
+  context.fillStyle = styles.getPropertyValue("--muted");
+  context.fillRect(width * scale(lowest), TRACK_HEIGHT + 3, Math.max(2, width * (scale(highest) - scale(lowest))), 1.5);
 }
 
-/** One stripe for each value that was tried, to half way to its neighbours, the paler the less sure. */
-function stripes(pen, { values, labels: answers, probabilities }, x, width, dense, labels, colours) {
-  const places = values.map(x);
-  const floor = 1 / labels.length;
-  for (let i = 0, from = 0; i < places.length; i++) {
-    const to = i === places.length - 1 ? width : Math.round((dense * (places[i] + places[i + 1])) / 2) / dense; // whole pixels have no seams
-    pen.globalAlpha = 0.2 + (0.8 * (probabilities[answers[i]][i] - floor)) / (1 - floor);
-    pen.fillStyle = colours[labels.indexOf(answers[i])];
-    pen.fillRect(from, 0, to - from, GROOVE);
+/** One stripe for each value of the sweep, up to half way to its neighbours; paler where the probability is lower. */
+function paintStripes(context, { values, labels: sweptLabels, probabilities }, x, width, ratio, labels, colors) {
+  const positions = values.map(x);
+  const lowest = 1 / labels.length;
+  for (let i = 0, from = 0; i < positions.length; i++) {
+    // Whole device pixels, so that no seam shows between stripes.
+    const to = i === positions.length - 1 ? width : Math.round((ratio * (positions[i] + positions[i + 1])) / 2) / ratio;
+    context.globalAlpha = 0.2 + (0.8 * (probabilities[sweptLabels[i]][i] - lowest)) / (1 - lowest);
+    context.fillStyle = colors[labels.indexOf(sweptLabels[i])];
+    context.fillRect(from, 0, to - from, TRACK_HEIGHT);
     from = to;
   }
-  pen.globalAlpha = 1;
+  context.globalAlpha = 1;
 }
 
-/** A value as it stands in a field that can be typed in. */
-function shown(value) {
-  return value === null ? "" : number(value, 6);
+/** A value as text for its field. */
+function formatForField(value) {
+  return value === null ? "" : formatNumber(value, 6);
 }
 
-/** Whether a field, as typed so far, already means the value. */
-function says(text, value) {
-  return text.trim() === "" ? value === null : typed(text) === value;
+/** Whether the text of a field already means the value. */
+function isSameValue(text, value) {
+  return text.trim() === "" ? value === null : parseNumber(text) === value;
 }
 
-function bounds(feature) {
-  return `a number from ${covered([feature.minimum, feature.maximum], feature)}`;
+function describeBounds(feature) {
+  return `a number from ${formatRange([feature.minimum, feature.maximum], feature)}`;
 }
 
-function covered([least, most], feature) {
-  return `${number(least)} to ${measure(feature, most)}`;
+function formatRange([lowest, highest], feature) {
+  return `${formatNumber(lowest)} to ${formatMeasurement(feature, highest)}`;
 }
 
-function howTo(feature) {
-  const said = feature.how || bounds(feature);
-  return said.charAt(0).toUpperCase() + said.slice(1);
+function describeMeasuring(feature) {
+  return capitalize(feature.how || describeBounds(feature));
 }

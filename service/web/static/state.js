@@ -1,9 +1,9 @@
-/** What the page is about: the measurements, the node looked at, the label explained. Kept in the address. */
+/** The state of the page: the measurements, the pinned node and the explained label, stored in the URL fragment. */
 
-const SAVE_AFTER = 250; // ms: browsers limit how often the address may change
-const [NODE, LABEL] = ["~node", "~label"]; // no feature that a form can hold begins like this
+const SAVE_DELAY = 250; // ms: browsers limit how often the URL may change
+const [NODE, LABEL] = ["~node", "~label"]; // the names of features do not begin with a tilde
 
-/** Emits `change` whenever anything is set. A value is null while it has not been measured. */
+/** Emits `change` after every update. A value is null while its feature has not been measured. */
 export class State extends EventTarget {
   #features;
   #labels;
@@ -18,28 +18,27 @@ export class State extends EventTarget {
     this.label = null;
   }
 
-  /** The measurements if there are all of them, else null. */
-  get complete() {
-    return this.missing ? null : { ...this.values };
+  /** All measurements, or null while any is missing. */
+  get completeValues() {
+    return this.missingCount ? null : { ...this.values };
   }
 
-  /** How many are not measured yet. */
-  get missing() {
+  get missingCount() {
     return this.#features.filter(({ name }) => this.values[name] === null).length;
   }
 
   set(changes) {
     Object.assign(this, changes);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.save(), SAVE_AFTER);
+    this.#timer = setTimeout(() => this.save(), SAVE_DELAY);
     this.dispatchEvent(new Event("change"));
   }
 
-  measure(name, value) {
+  setValue(name, value) {
     this.set({ values: { ...this.values, [name]: value } });
   }
 
-  /** After the `#`, so that measurements reach no server's log. */
+  /** In the fragment, so that measurements reach no server's log. */
   get hash() {
     const parts = new URLSearchParams();
     for (const { name } of this.#features) parts.set(name, this.values[name] ?? "");
@@ -52,19 +51,19 @@ export class State extends EventTarget {
     if (location.hash !== this.hash) history.replaceState(null, "", this.hash);
   }
 
-  /** Takes over what an address says; false if it says nothing of this model. */
+  /** Restores the state from a fragment; false if it contains no feature of this model. */
   load(hash) {
     const parts = new URLSearchParams(hash.slice(1));
     if (!this.#features.some(({ name }) => parts.has(name))) return false;
-    const values = Object.fromEntries(this.#features.map((feature) => [feature.name, within(feature, parts)]));
+    const values = Object.fromEntries(this.#features.map((feature) => [feature.name, parseValue(feature, parts)]));
     const label = this.#labels.includes(parts.get(LABEL)) ? parts.get(LABEL) : null;
     this.set({ values, node: parts.get(NODE), label });
     return true;
   }
 }
 
-function within({ name, minimum, maximum }, parts) {
-  const said = parts.get(name);
-  const value = said ? Number(said) : NaN;
+function parseValue({ name, minimum, maximum }, parts) {
+  const text = parts.get(name);
+  const value = text ? Number(text) : NaN;
   return value >= minimum && value <= maximum ? value : null;
 }

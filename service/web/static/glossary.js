@@ -1,79 +1,76 @@
-/** The words of the picture, each explained where it appears and pointed out in the drawing. */
+/** The glossary of the diagram: definitions of its terms, each with the part of the drawing that it names. */
 
-import { spaced } from "./figures.js";
+import { spaced } from "./format.js";
 
-/**
- * Each word, what it means here, and which part of the drawing it is.
- * @returns {{word: string, means: string, part: string|null}[]}
- */
-export function words(model) {
+/** @returns {{term: string, definition: string, part: string|null}[]} */
+export function createGlossary(model) {
   const layers = model.layers;
-  const nodes = layers.reduce((sum, { units }) => sum + units, 0);
-  const links = layers.slice(1).reduce((sum, { units }, before) => sum + units * layers[before].units, 0);
+  const nodeCount = layers.reduce((sum, { units }) => sum + units, 0);
+  const connectionCount = layers.slice(1).reduce((sum, { units }, index) => sum + units * layers[index].units, 0);
   const hidden = layers.slice(1, -1);
   const [first, last] = [hidden[0] ?? layers.at(-1), layers.at(-1)];
   return [
     {
-      word: "layer",
+      term: "layer",
       part: "layers",
-      means:
+      definition:
         `A column of nodes that work side by side on the same inputs. There are ${layers.length}: the input layer takes ` +
         `the measurements in, ${hidden.map(({ name }) => spaced(name)).join(" and ")} look for patterns, the output layer answers.`,
     },
     {
-      word: "node",
+      term: "node",
       part: "nodes",
-      means:
-        `A circle, and the smallest thing here that computes: many numbers in, one number out. There are ${nodes}; the ` +
+      definition:
+        `A circle, and the smallest thing here that computes: many numbers in, one number out. There are ${nodeCount}; the ` +
         "number in each is its output for these measurements. Point at one, or tap it, to see where its number comes from.",
     },
     {
-      word: "connection",
-      part: "links",
-      means:
-        `A line that hands one node’s output to a node of the next layer. There are ${links}. A thick line carries much; ` +
+      term: "connection",
+      part: "connections",
+      definition:
+        `A line that hands one node’s output to a node of the next layer. There are ${connectionCount}. A thick line carries much; ` +
         "a grey one pushes the sum up, a red one pulls it down.",
     },
     {
-      word: "weight",
-      part: "links",
-      means:
+      term: "weight",
+      part: "connections",
+      definition:
         "Every connection has one: a fixed number, found in training, by which whatever comes along is multiplied. " +
         "Large weights listen closely; negative ones turn more of the input into less of the sum.",
     },
     {
-      word: "weighted sum",
+      term: "weighted sum",
       part: "nodes",
-      means:
+      definition:
         "What a node adds up: each input times the weight of its connection, and then its bias, a number of its own. " +
         "It stands below the drawing for the node you look at.",
     },
     {
-      word: "activation",
+      term: "activation",
       part: "nodes",
-      means:
-        `What a node makes of its weighted sum before it passes it on. ${ACTIVATIONS[first.activation] ?? ""} ` +
-        `${first.activation === last.activation ? "" : (ACTIVATIONS[last.activation] ?? "")}`,
+      definition:
+        `What a node makes of its weighted sum before it passes it on. ${ACTIVATION_DEFINITIONS[first.activation] ?? ""} ` +
+        `${first.activation === last.activation ? "" : (ACTIVATION_DEFINITIONS[last.activation] ?? "")}`,
     },
     {
-      word: "forward pass",
+      term: "forward pass",
       part: null,
-      means:
+      definition:
         "One trip from left to right: measurements in, each layer computed from the one before, probabilities out. " +
         "Nothing is learnt on the way; it takes the service some millionths of a second. Press play for a slower one.",
     },
     {
-      word: "output class",
+      term: "output class",
       part: "outputs",
-      means:
+      definition:
         `Each node of the last layer stands for one possible answer: ${model.labels.join(", ")}. The one with the ` +
         "largest probability is the answer, however small its lead.",
     },
   ];
 }
 
-/** What an activation does, in a sentence. */
-export const ACTIVATIONS = {
+/** A sentence on each activation function. */
+export const ACTIVATION_DEFINITIONS = {
   relu: "relu passes a positive sum on as it is and makes 0 of a negative one: the node then stays silent.",
   softmax:
     "softmax turns the sums of the last layer into probabilities: the larger the sum, the larger its share of 100 %.",
