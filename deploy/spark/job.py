@@ -14,7 +14,7 @@ from models.bundle import BundleError
 from service.http.errors import StartupError
 from service.score.arrow_operator import ANSWERED, OUTCOME, REJECTED, ArrowOperator, output_schema
 from service.score.errors import TableError
-from service.score.model_loader import find_bundle, fingerprint, load_model
+from service.score.model_loader import load_model, manifest_sha256
 from service.score.options import ColumnOptions, add_column_arguments
 from service.score.scorer import Scorer
 from service.settings import SHIPPED_STORE, Settings
@@ -64,13 +64,13 @@ def main() -> int:
 
 def score_table(table: DataFrame, options: ColumnOptions, settings: Settings) -> DataFrame:
     """Every row of the table exactly once, in the columns of `service.score.arrow_operator.output_schema`."""
-    folder = find_bundle(settings)
-    model = load_model(folder, settings.engine, settings.model_name)
+    model = load_model(settings)
     schema = to_arrow_schema(table.schema)
     scorer = Scorer(model, schema, options)
+    folder = model.bundle.folder
     if folder.is_relative_to(SHIPPED_STORE):  # which may lie elsewhere on the executors
         folder = folder.relative_to(SHIPPED_STORE)
-    operator = ArrowOperator(folder, settings.engine, settings.model_name, fingerprint(model), schema, options)
+    operator = ArrowOperator(folder, settings.engine, settings.model_name, manifest_sha256(model), schema, options)
     columns = [table[f"`{name}`"] for name in scorer.input_columns]
     return table.select(columns).mapInArrow(operator, from_arrow_schema(output_schema(scorer)))
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from models.bundle import BundleError
 from service.inference.model import Model
-from service.score import model_loader
+from service.score.model_loader import manifest_sha256
 from service.score.options import ColumnOptions
 from service.score.scorer import Scorer, decode_schema
 from service.settings import SHIPPED_STORE
@@ -28,7 +28,7 @@ class ArrowOperator(NamedTuple):
     folder: Path  # of the bundle, absolute or relative to the model store that is shipped with the code
     engine: str
     name: str
-    fingerprint: str
+    sha256: str  # of the manifest
     schema: pa.Schema
     options: ColumnOptions
 
@@ -38,15 +38,15 @@ class ArrowOperator(NamedTuple):
         Raises:
             BundleError: the bundle on this machine differs from the one that the job started with.
         """
-        model = _load_model(self.folder, self.engine, self.name, self.fingerprint)
+        model = _load_model(self.folder, self.engine, self.name, self.sha256)
         yield from score_batches(Scorer(model, self.schema, self.options), batches)
 
 
 @cache
-def _load_model(folder: Path, engine: str, name: str, fingerprint: str) -> Model:
+def _load_model(folder: Path, engine: str, name: str, sha256: str) -> Model:
     """The verified model, loaded once in each process."""
-    model = model_loader.load_model(SHIPPED_STORE / folder, engine, name)
-    if model_loader.fingerprint(model) != fingerprint:
+    model = Model.open(SHIPPED_STORE / folder, engine, name)
+    if manifest_sha256(model) != sha256:
         raise BundleError(f"{folder} is not the bundle that this job began with: give every machine the same")
     return model
 

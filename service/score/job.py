@@ -10,7 +10,7 @@ from service.inference.model import Model
 from service.score.formats import FileFormat, require_format
 from service.score.input_files import InputFile, find_input_files
 from service.score.journal import Journal, RowCounts, open_journal, write_success_file
-from service.score.model_loader import find_bundle, fingerprint, load_model
+from service.score.model_loader import load_model, manifest_sha256
 from service.score.options import STANDARD_STREAM, ScoreOptions
 from service.score.output_paths import OutputPaths, folder_paths, is_folder_output, single_file_paths
 from service.score.parts import PartScorer
@@ -71,7 +71,7 @@ def run_job(options: ScoreOptions) -> str:
     make_paths = folder_paths if in_parts else single_file_paths
     output_paths = make_paths(options.output_path, options.rejects_path, output_format)
     part_rows = options.part_rows if in_parts else sys.maxsize
-    model = load_model(find_bundle(settings), settings.engine, settings.model_name)
+    model = load_model(settings)
     progress = Progress(sum(file.size for file in files), quiet=options.quiet)
     journal_context: AbstractContextManager[Journal] = nullcontext(Journal())
     if in_parts:
@@ -91,7 +91,7 @@ def _describe(
     """The first line of the journal: what must be the same in a run that resumes this one."""
     columns = options.columns
     return {
-        "model": {**model.identity, "sha256": fingerprint(model), "engine": settings.engine},
+        "model": {**model.identity, "sha256": manifest_sha256(model), "engine": settings.engine},
         "files": {file.name: [file.size, file.modified_ns] for file in files},
         "format": output_format,
         "map": columns.mapping,

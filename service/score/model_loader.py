@@ -26,15 +26,15 @@ def find_bundle(settings: Settings) -> Path:
     return folder
 
 
-def load_model(folder: Path, engine: str, name: str) -> Model:
-    """The model in a bundle's folder, served under ``name``.
+def load_model(settings: Settings) -> Model:
+    """The model in the bundle that the settings select.
 
     Raises:
-        BundleError, StartupError: as `Model.open`.
+        BundleError, StartupError: as `find_bundle` and `Model.open`.
     """
-    return Model.open(folder, engine, name)
+    return Model.open(find_bundle(settings), settings.engine, settings.model_name)
 
 
-def fingerprint(model: Model) -> str:
-    """The SHA-256 of the bundle's manifest, which itself holds the hash of every other file."""
+def manifest_sha256(model: Model) -> str:
+    """The SHA-256 of a bundle's manifest.json, which itself holds the hash of every other file."""
     return hashlib.sha256((model.bundle.folder / bundle.MANIFEST).read_bytes()).hexdigest()

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from service.http.errors import Fault
 from service.inference.model import Model
-from service.prediction import Array
+from service.prediction import Array, Indices
 from service.score.columns import Codes, FeatureColumns, suggest_name
 from service.score.errors import TableError
 from service.score.faults import FAULT_LIST, FaultCounts, FaultReporter, build_fault_column
 from service.score.options import ColumnOptions
 
 Flags = NDArray[np.bool_]
-Indices = NDArray[np.intp]
 
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 

@@ -15,7 +15,6 @@ from support.known_animals import GREAT_DANE, KNOWN, NAMES
 from service.inference import sandbox
 from service.inference.model import Model
 from service.score.__main__ import main
-from service.score.model_loader import load_model
 from service.score.options import ColumnOptions
 from service.score.scorer import Scorer
 
@@ -107,7 +106,7 @@ def test_a_row_that_the_network_overflows_on_is_rejected(tmp_path: Path, monkeyp
     )  # it overflows on its golden rows too
     made = publish(tmp_path / "store", network)
     table = pa.record_batch({"f1": [0.0, 3.0, 1.0, 3.0], "f2": [0.0, 3.0, 0.0, 0.0]})
-    scored = Scorer(load_model(made.folder, "litert", "handmade"), table.schema, ColumnOptions()).score(table)
+    scored = Scorer(Model.open(made.folder, "litert", "handmade"), table.schema, ColumnOptions()).score(table)
     assert (len(scored.answered), len(scored.rejected)) == (3, 1)
     assert scored.rejected.to_pylist()[0]["faults"][0]["code"] == "overflow"
     assert scored.fault_counts == {"overflow": 1}
