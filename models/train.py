@@ -21,8 +21,8 @@ StartPhase = Callable[[str, int], Callable[[str], None]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says and return the exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop_signal, _stop)
     options = parse_options(arguments)
     model_dir = options.store / options.name
     new_folders = [folder for folder in (model_dir, *model_dir.parents) if not folder.exists()]
@@ -136,8 +136,8 @@ def _log(message: object) -> None:
 _pending_stop: list[BaseException] = []
 
 
-def _stop(number: int, _frame: Any) -> NoReturn:
-    _pending_stop.append(KeyboardInterrupt() if number == signal.SIGINT else SystemExit(143))
+def _stop(signal_number: int, _frame: Any) -> NoReturn:
+    _pending_stop.append(KeyboardInterrupt() if signal_number == signal.SIGINT else SystemExit(143))
     raise _pending_stop[0]
 
 

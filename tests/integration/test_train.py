@@ -191,8 +191,8 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_training_leaves_nothing(tmp_path: Path, number: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(("stop_signal", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_leaves_nothing(tmp_path: Path, stop_signal: signal.Signals, code: int) -> None:
     """There is no draft, no new folder and no traceback."""
     command = [sys.executable, "-m", "models.train", "--out", str(tmp_path / "new" / "store"), "--epochs", "100000"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -200,7 +200,7 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path, number: signal.Signal
         assert process.stderr.readline() == "training\n"
         assert list((tmp_path / "new" / "store" / "animals").iterdir())
         time.sleep(1)
-        process.send_signal(number)
+        process.send_signal(stop_signal)
         try:
             stderr = process.communicate(timeout=60)[1]
         finally:
