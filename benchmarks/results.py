@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 Figures = dict[str, float]  # by name, see FIGURES
-Rounds = dict[str, list[float]]  # by name, one value a round
+Rounds = dict[str, list[float]]  # by name, one value per round
 
 
 class Figure(NamedTuple):
