@@ -37,7 +37,7 @@ check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit/test_docs.py
+	$(BIN)/pytest tests/unit/test_docs.py tests/unit/test_architecture_page.py
 	$(BIN)/python -m supply.audit
 
 # What the image is made of, Debian's packages and Python's, in CycloneDX.
