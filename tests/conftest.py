@@ -1,4 +1,4 @@
-"""What tests share: the shipped model, the application in process, and the same application under gunicorn."""
+"""Shared fixtures: the shipped model, the Flask application in process, and the service under gunicorn."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from playwright.sync_api import Browser, expect, sync_playwright
 from support.gunicorn_server import Server, serving
-from support.send import Answer, Send
+from support.http_responses import HttpResponse, Send
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
@@ -23,27 +23,26 @@ from service.settings import SHIPPED_STORE, Settings
 
 pytest_plugins = ["support.docker_images", "support.fault_reports", "support.exclusive_tests"]
 
-# How long an example takes says more of the machine, which may be busy, than of the code.
+# No deadline: the duration of an example depends on how busy the machine is.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis.settings.load_profile("menagerie")
 
-
-_REQUIRED = os.environ.get("MENAGERIE_REQUIRE_ALL") == "1"
+_REQUIRES_ALL = os.environ.get("MENAGERIE_REQUIRE_ALL") == "1"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where everything must run, a skipped test is a failed one."""
+    """With MENAGERIE_REQUIRE_ALL=1, turn a skipped test into a failed one."""
     report = yield
-    if report.skipped and _REQUIRED:
+    if report.skipped and _REQUIRES_ALL:
         report.outcome = "failed"
         report.longrepr = f"skipped where MENAGERIE_REQUIRE_ALL=1 allows no skip: {report.longrepr}"
     return report
 
 
 @pytest.fixture(autouse=True)
-def _settings_are_the_test_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a program in this process would take for a misspelt setting is not there."""
+def _without_test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the variable that ``Settings.load`` would refuse as an unknown setting."""
     monkeypatch.delenv("MENAGERIE_REQUIRE_ALL", raising=False)
 
 
@@ -83,7 +82,7 @@ def browser() -> Iterator[Browser]:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if not chromium:
         pytest.skip("no Chromium here: install Debian's package, or set CHROMIUM")
-    expect.set_options(timeout=20_000)  # ms: other tests may keep the machine busy
+    expect.set_options(timeout=20_000)  # ms; other tests may keep the machine busy
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"]) as browser,
@@ -93,27 +92,29 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(params=["in process", "gunicorn"])
 def send(request: pytest.FixtureRequest) -> Send:
-    """Send a request in process, and in a second test to gunicorn; both must answer alike."""
+    """Sends a request in process, and in a second test to gunicorn; both must give the same response."""
     if request.param == "in process":
         client: FlaskClient = request.getfixturevalue("client")
 
-        def in_process(
+        def send_in_process(
             method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-        ) -> Answer:
+        ) -> HttpResponse:
             response = client.open(path, method=method, data=body, headers=headers)
-            return Answer(response.status_code, response.headers, response.data)
+            return HttpResponse(response.status_code, response.headers, response.data)
 
-        return in_process
+        return send_in_process
     server: Server = request.getfixturevalue("server")
 
-    def over_http(method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+    def send_over_http(
+        method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> HttpResponse:
         response = requests.request(method, server.url + path, data=body, headers=headers, timeout=30)
-        return Answer(response.status_code, Headers(response.headers.items()), response.content)
+        return HttpResponse(response.status_code, Headers(response.headers.items()), response.content)
 
-    return over_http
+    return send_over_http
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A copy of the shipped store, to break."""
+    """A copy of the shipped store that a test may change."""
     return Path(shutil.copytree(SHIPPED_STORE, tmp_path / "store"))

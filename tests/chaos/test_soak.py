@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 import requests
-from support.bad_input import BODIES, GOOD
+from support.bad_input import BAD_INPUTS, GOOD
 from support.closed_loop_clients import Load, post
 from support.fault_reports import Report
 from support.gunicorn_server import Server, serving
@@ -94,7 +94,7 @@ def again_and_again(pause: float, *works: Callable[[], None]) -> Iterator[list[E
 
 
 def send_bad_input(server: Server) -> Callable[[], None]:
-    bad = itertools.cycle(one for one in BODIES if one.content_type and len(one.body) < 100_000)
+    bad = itertools.cycle(one for one in BAD_INPUTS if one.content_type and len(one.body) < 100_000)
 
     def send() -> None:
         one = next(bad)

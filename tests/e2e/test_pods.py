@@ -10,10 +10,17 @@ from pathlib import Path
 
 import pytest
 import requests
-from support.docker_pods import Running, running
+from support.docker_pods import RunningPod, run_pod
 from support.gunicorn_server import ROOT
 from support.known_animals import LLAMA, named
-from support.kubernetes_documents import DEPLOY, ISVC, built, kserve_pod_of, pod_of, put_together
+from support.kubernetes_documents import (
+    DEPLOY,
+    ISVC,
+    build_installation,
+    build_kustomization,
+    deployment_pod,
+    kserve_pod,
+)
 
 from benchmarks.environments import Environment
 from service.app.routes import build_service
@@ -34,7 +41,7 @@ def client() -> Path:
     return Environment(ROOT / ".clients" / "kserve", CLIENT / "requirements.txt", complete=True).install(600)
 
 
-def begin(pod: Running) -> None:
+def begin(pod: RunningPod) -> None:
     """Until it is sent requests. What a kubelet would see, what Prometheus would, and nothing logged to be mended."""
     pod.await_probe("startup")
     pod.await_probe("readiness")
@@ -47,7 +54,7 @@ def begin(pod: Running) -> None:
 def test_a_pod_of_an_installation_serves(image: str, name: str, tmp_path: Path, parts: list[str]) -> None:
     """With its limits, its user and its read-only root it starts, answers by the model that it was given, and ends."""
     mounts = {"/models": SHIPPED_STORE} if len(parts) > 1 else {}
-    with running(pod_of(put_together(tmp_path, *parts)), image, name, mounts) as pod:
+    with run_pod(deployment_pod(build_installation(tmp_path, *parts)), image, name, mounts) as pod:
         begin(pod)
         answer = requests.post(f"{pod.url}/predict", json={"features": named(LLAMA)}, timeout=10).json()
         assert (answer["label"], answer["model"]) == ("llama", {"name": "animals", "version": "1"})
@@ -74,7 +81,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 def test_kserve_serves_what_it_laid(image: str, name: str, client: Path, tmp_path: Path) -> None:
     """The runtime's pod, with what KServe mounts and fills in, serves its client by the InferenceService's name."""
     models = laid(client, SHIPPED_STORE / "animals" / "1", tmp_path)
-    with running(kserve_pod_of(built(DEPLOY / "kserve")), image, name, {"/mnt/models": models}) as pod:
+    with run_pod(kserve_pod(build_kustomization(DEPLOY / "kserve")), image, name, {"/mnt/models": models}) as pod:
         begin(pod)
         command = [str(client), "-I", str(CLIENT / "client.py"), pod.url, ISVC]
         asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

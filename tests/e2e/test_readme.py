@@ -11,7 +11,7 @@ from support import markdown_commands
 from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port
 
 README = ROOT / "README.md"
-CURLS = markdown_commands.curls(README)
+CURLS = markdown_commands.curl_blocks(README)
 # Commands that a test of another file runs for real, or that CI itself runs.
 ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
@@ -26,14 +26,14 @@ ELSEWHERE = {
 
 def test_every_command_is_run_by_some_test() -> None:
     """No command stands in the README that nothing ever ran."""
-    commands = {line for block, _ in markdown_commands.blocks(README) for line in block.splitlines()}
+    commands = {line for block, _ in markdown_commands.command_blocks(README) for line in block.splitlines()}
     assert commands == set(ELSEWHERE) | {command for command, _ in CURLS}
 
 
 @pytest.mark.parametrize(("command", "shown"), CURLS)
 def test_a_curl_of_the_readme_answers_what_it_shows(server: Server, command: str, shown: str) -> None:
     """The answer in the README is the answer of the shipped model, but for the request's own id."""
-    markdown_commands.require_answer(server, command, shown)
+    markdown_commands.require_output(server, command, shown)
 
 
 def test_a_fresh_clone_runs(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import requests
 from support import markdown_commands
 from support.gunicorn_server import ROOT, serving
 
-COMMANDS = [command for command, _ in markdown_commands.blocks(ROOT / "docs" / "security.md")]
+COMMANDS = [command for command, _ in markdown_commands.command_blocks(ROOT / "docs" / "security.md")]
 
 
 def command(beginning: str) -> str:

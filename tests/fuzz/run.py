@@ -1,7 +1,7 @@
-"""`python tests/fuzz/run.py native 60`: a minute of looking for bytes that a parser does not bear.
+"""`python tests/fuzz/run.py native 60` fuzzes one target with atheris for a minute.
 
-atheris watches which branches of our code the bytes reach, and keeps those that reach new ones in .fuzz/<target>. What
-fails is written to tests/fuzz/corpus/<target>, where tests/test_fuzz.py asks for it again.
+Inputs that reach new branches are kept in .fuzz/<target>. An input that fails is written to
+tests/fuzz/corpus/<target>, and from then on tests/fuzz/test_fuzz.py checks it.
 """
 
 import logging
@@ -15,22 +15,22 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 with atheris.instrument_imports(
     include=["service", "models.bundle", "models.manifest", "gunicorn.asgi.parser", "json"]
 ):
-    from fuzzing import TARGETS
+    from support.fuzz_targets import TARGETS
 
 logging.disable()
 name, seconds = sys.argv[1:]
-target, found = TARGETS[name], ROOT / "tests" / "fuzz" / "corpus" / name
-reached = ROOT / ".fuzz" / name
-found.mkdir(parents=True, exist_ok=True)
-reached.mkdir(parents=True, exist_ok=True)
+target = TARGETS[name]
+failures, corpus = ROOT / "tests" / "fuzz" / "corpus" / name, ROOT / ".fuzz" / name
+failures.mkdir(parents=True, exist_ok=True)
+corpus.mkdir(parents=True, exist_ok=True)
 for number, seed in enumerate(target.seeds):
-    (reached / f"seed-{number}").write_bytes(seed)
+    (corpus / f"seed-{number}").write_bytes(seed)
 options = [
     f"-max_total_time={seconds}",
-    f"-artifact_prefix={found}/",
+    f"-artifact_prefix={failures}/",
     "-max_len=20000",
     "-timeout=20",
     "-print_final_stats=1",
 ]
-atheris.Setup([sys.argv[0], *options, str(reached), str(found)], target.feed)
+atheris.Setup([sys.argv[0], *options, str(corpus), str(failures)], target.check)
 atheris.Fuzz()

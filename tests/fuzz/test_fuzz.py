@@ -1,4 +1,4 @@
-"""Every parser, fed what it should not be: seconds of it here, always the same; as long as one likes by `make fuzz`."""
+"""Each fuzz target with a few hundred reproducible inputs; `make fuzz` runs them for longer."""
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +7,7 @@ from support.fuzz_targets import TARGETS, Target
 from support.gunicorn_server import ROOT
 
 CORPUS = sorted(path for path in (ROOT / "tests" / "fuzz" / "corpus").glob("*/*") if path.parent.name in TARGETS)
-_ODD = [
+_FRAGMENTS = [
     b"\0",
     b"\xff",
     b"\r\n",
@@ -24,38 +24,38 @@ _ODD = [
 
 
 @st.composite
-def changed(draw: st.DrawFn, target: Target) -> bytes:
-    """A good input with a few pieces cut out, put in or doubled."""
+def mutated(draw: st.DrawFn, target: Target) -> bytes:
+    """A seed with up to four pieces removed, inserted or doubled."""
     content = draw(st.sampled_from(target.seeds))
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(content)))
         end = draw(st.integers(start, min(len(content), start + 40)))
-        piece = draw(st.sampled_from(_ODD) | st.binary(max_size=8) | st.just(content[start:end] * 2))
+        piece = draw(st.sampled_from(_FRAGMENTS) | st.binary(max_size=8) | st.just(content[start:end] * 2))
         content = content[:start] + piece + content[end:]
     return content
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_seeds_are_borne(name: str) -> None:
-    """What the search begins from."""
+def test_seeds_pass(name: str) -> None:
+    """The inputs that fuzzing starts from break no rule."""
     for seed in TARGETS[name].seeds:
-        TARGETS[name].feed(seed)
+        TARGETS[name].check(seed)
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_parser_bears_anything(name: str) -> None:
-    """It takes or refuses whatever comes, good input with changes above all."""
+def test_parser_accepts_or_rejects_any_input(name: str) -> None:
+    """Random bytes, and valid input with mutations."""
     target = TARGETS[name]
 
     @settings(max_examples=300, derandomize=True, database=None)
-    @given(changed(target) | st.binary(max_size=200))
-    def bears(content: bytes) -> None:
-        target.feed(content)
+    @given(mutated(target) | st.binary(max_size=200))
+    def check(content: bytes) -> None:
+        target.check(content)
 
-    bears()
+    check()
 
 
-def test_findings_stay_mended() -> None:
-    """What was once not borne, by a file each."""
+def test_former_failures_pass() -> None:
+    """Each file of the corpus once made a parser fail."""
     for path in CORPUS:
-        TARGETS[path.parent.name].feed(path.read_bytes())
+        TARGETS[path.parent.name].check(path.read_bytes())

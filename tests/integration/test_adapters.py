@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.bad_input import BODIES, GOOD, Bad
+from support.bad_input import BAD_INPUTS, GOOD, BadInput
 from support.gunicorn_server import Server, serving
 from support.known_animals import KNOWN, NAMES, named
 
@@ -57,7 +57,7 @@ features = st.sampled_from([*KNOWN.values(), *map(named, KNOWN.values()), [1, 2]
 numbers = st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=3)
 bodies = (
     st.sampled_from(
-        [GOOD, b"", b"{", b"\xff", b" " * 100_000, *(bad.body for bad in BODIES if len(bad.body) < 200_000)]
+        [GOOD, b"", b"{", b"\xff", b" " * 100_000, *(bad.body for bad in BAD_INPUTS if len(bad.body) < 200_000)]
     )
     | st.fixed_dictionaries({"features": features | st.dictionaries(st.sampled_from(NAMES) | st.text(), numbers)}).map(
         lambda document: json.dumps(document).encode()
@@ -132,8 +132,8 @@ def test_both_adapters_answer_the_same_bytes(server: Server, plain: Server, requ
     assert ask(server, method, path, body, headers) == ask(plain, method, path, body, headers)
 
 
-@pytest.mark.parametrize("bad", BODIES, ids=lambda bad: bad.what)
-def test_both_adapters_refuse_alike(server: Server, plain: Server, bad: Bad) -> None:
+@pytest.mark.parametrize("bad", BAD_INPUTS, ids=lambda bad: bad.description)
+def test_both_adapters_refuse_alike(server: Server, plain: Server, bad: BadInput) -> None:
     """Every row of the table of bad input gets the same bytes from both."""
     headers = dict(bad.headers) | ({"Content-Type": bad.content_type} if bad.content_type else {})
     assert ask(server, "POST", "/predict", bad.body, headers) == ask(plain, "POST", "/predict", bad.body, headers)

@@ -14,11 +14,11 @@ import pytest
 from flask.testing import FlaskClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.bad_input import BODIES, Bad
+from support.bad_input import BAD_INPUTS, BadInput
 from support.gunicorn_server import ROOT, environment
 from support.handmade_bundles import Network, publish
+from support.http_responses import Send
 from support.known_animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
-from support.send import Send
 
 from service.app import create_app
 from service.inference.model import Model
@@ -200,11 +200,11 @@ def test_the_label_changes_where_it_is_told_to(send: Send, label: str) -> None:
     assert [one["label"] for one in answered] == expected
 
 
-ONE_ROW = [bad for bad in BODIES if not bad.body.startswith(b'{"instances"')]
+ONE_ROW = [bad for bad in BAD_INPUTS if not bad.body.startswith(b'{"instances"')]
 
 
-@pytest.mark.parametrize("bad", ONE_ROW, ids=lambda bad: bad.what)
-def test_bad_input_is_refused_as_predict_refuses_it(send: Send, bad: Bad) -> None:
+@pytest.mark.parametrize("bad", ONE_ROW, ids=lambda bad: bad.description)
+def test_bad_input_is_refused_as_predict_refuses_it(send: Send, bad: BadInput) -> None:
     """Status, faults and words are those of ``/predict``."""
     headers = dict(bad.headers) | ({"Content-Type": bad.content_type} if bad.content_type else {})
     headers["X-Request-ID"] = "the-same"

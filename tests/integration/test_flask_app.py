@@ -4,7 +4,7 @@ import json
 
 import pytest
 from support.bad_input import GOOD
-from support.send import Send
+from support.http_responses import Send
 
 from models import bundle
 from service.settings import Settings

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.gunicorn_server import Server, serving, told
 from support.hostile_requests import ENCODINGS, MARKER, PROTOCOLS, STREAMS, VALUES, Bytes, Protocol, Value, post
-from support.send import Send
+from support.http_responses import Send
 
 from service.app import api_keys
 

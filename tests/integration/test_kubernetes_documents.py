@@ -13,7 +13,17 @@ import pytest
 import yaml
 from kubernetes_validate.utils import all_versions
 from support.gunicorn_server import ROOT
-from support.kubernetes_documents import DEPLOY, ISVC, Document, Pod, built, kserve_pod_of, one, pod_of, put_together
+from support.kubernetes_documents import (
+    DEPLOY,
+    ISVC,
+    Document,
+    Pod,
+    build_installation,
+    build_kustomization,
+    deployment_pod,
+    kserve_pod,
+    only_document,
+)
 
 from benchmarks.environments import Environment, InstallError
 from service.settings import PREFIX, Settings
@@ -35,18 +45,18 @@ EXCUSED = {
 @pytest.fixture(scope="module")
 def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
     parts = (["small"], ["large"], ["small", "model-from-claim"], ["large", "model-from-image"], ["small", "traces"])
-    return {" ".join(each): put_together(tmp_path_factory.mktemp("installation"), *each) for each in parts}
+    return {" ".join(each): build_installation(tmp_path_factory.mktemp("installation"), *each) for each in parts}
 
 
 @pytest.fixture(scope="module")
 def kserve() -> list[Document]:
-    return built(DEPLOY / "kserve")
+    return build_kustomization(DEPLOY / "kserve")
 
 
 @pytest.fixture(scope="module")
 def pods(installations: dict[str, list[Document]], kserve: list[Document]) -> dict[str, Pod]:
-    found = {name: pod_of(documents) for name, documents in installations.items()}
-    return found | {"kserve": kserve_pod_of(kserve)}
+    found = {name: deployment_pod(documents) for name, documents in installations.items()}
+    return found | {"kserve": kserve_pod(kserve)}
 
 
 def bare(pod: Pod, name: str) -> Document:
@@ -90,7 +100,7 @@ def test_a_cluster_takes_every_document(
 ) -> None:
     """Each fits its schema and has no field beyond it; so does the pod that KServe makes. A misspelt field is found."""
     whole = [document for documents in installations.values() for document in documents]
-    whole += [one(kserve, "PodDisruptionBudget"), bare(pods["kserve"], "kserve")]
+    whole += [only_document(kserve, "PodDisruptionBudget"), bare(pods["kserve"], "kserve")]
     assert [told for document in whole if (told := fault(document, version))] == []
     misspelt = deepcopy(whole[-1])
     misspelt["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["second"] = 5
@@ -106,8 +116,8 @@ def test_kserve_takes_its_documents(kserve: list[Document], tmp_path: Path, sdk:
         (packages,) = home.glob("lib/python*/site-packages")
     theirs = [document for document in kserve if document["apiVersion"].startswith("serving.kserve.io/")]
     misspelt, mistaken = deepcopy(theirs), deepcopy(theirs)
-    one(misspelt, "InferenceService")["spec"]["predictor"]["model"]["storageURI"] = "s3://models"
-    one(mistaken, "ServingRuntime")["spec"]["containers"][0]["startupProbe"]["periodSeconds"] = "1"
+    only_document(misspelt, "InferenceService")["spec"]["predictor"]["model"]["storageURI"] = "s3://models"
+    only_document(mistaken, "ServingRuntime")["spec"]["containers"][0]["startupProbe"]["periodSeconds"] = "1"
     for documents, told in (
         (theirs, ""),
         (misspelt, "has no field storageURI"),
@@ -146,9 +156,9 @@ def test_pods_set_nothing_else_that_the_profile_speaks_of(pods: dict[str, Pod]) 
     for pod in pods.values():
         assert UNSET.isdisjoint(keys(pod.spec))
         assert {kind for volume in pod.spec["volumes"] for kind in volume if kind != "name"} <= VOLUMES
-    assert one(built(DEPLOY / "kubernetes" / "base"), "Namespace")["metadata"]["labels"].items() >= {
-        ("pod-security.kubernetes.io/enforce", "restricted")
-    }
+    assert only_document(build_kustomization(DEPLOY / "kubernetes" / "base"), "Namespace")["metadata"][
+        "labels"
+    ].items() >= {("pod-security.kubernetes.io/enforce", "restricted")}
 
 
 def test_a_pod_has_the_time_that_its_settings_take(pods: dict[str, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,28 +185,31 @@ def test_no_pod_gets_names_that_the_service_refuses(pods: dict[str, Pod]) -> Non
 def test_what_belongs_together_finds_each_other(installations: dict[str, list[Document]]) -> None:
     """Service, autoscaler, budget and policy mean the pods of the Deployment, by labels, by name, by port."""
     for documents in installations.values():
-        deployment, policy = one(documents, "Deployment"), one(documents, "NetworkPolicy")["spec"]
+        deployment, policy = only_document(documents, "Deployment"), only_document(documents, "NetworkPolicy")["spec"]
         template = deployment["spec"]["template"]
         (port,) = template["spec"]["containers"][0]["ports"]
         selectors = [
-            one(documents, "Service")["spec"]["selector"],
-            one(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+            only_document(documents, "Service")["spec"]["selector"],
+            only_document(documents, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
             policy["podSelector"]["matchLabels"],
             deployment["spec"]["selector"]["matchLabels"],
             *(spread["labelSelector"]["matchLabels"] for spread in template["spec"]["topologySpreadConstraints"]),
         ]
         assert all(selector.items() <= template["metadata"]["labels"].items() for selector in selectors)
-        assert one(documents, "Service")["spec"]["ports"][0]["targetPort"] == port["name"]
+        assert only_document(documents, "Service")["spec"]["ports"][0]["targetPort"] == port["name"]
         assert policy["ingress"] == [{"ports": [{"port": port["name"]}]}], "callers and Prometheus alike"
-        target = one(documents, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+        target = only_document(documents, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
         assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
-        assert one(documents, "ServiceAccount")["metadata"]["name"] == template["spec"]["serviceAccountName"]
+        assert only_document(documents, "ServiceAccount")["metadata"]["name"] == template["spec"]["serviceAccountName"]
 
 
 def test_nothing_goes_out_but_traces(installations: dict[str, list[Document]]) -> None:
     """Without the component nothing; with it what is for the settings' collector, and the question for its name."""
     for name, documents in installations.items():
-        policy, settings = one(documents, "NetworkPolicy")["spec"], one(documents, "ConfigMap")["data"]
+        policy, settings = (
+            only_document(documents, "NetworkPolicy")["spec"],
+            only_document(documents, "ConfigMap")["data"],
+        )
         assert "Egress" in policy["policyTypes"], "a policy that does not speak of it lets everything out"
         if "traces" not in name:
             assert "egress" not in policy
@@ -218,8 +231,8 @@ def test_prometheus_finds_the_pods(pods: dict[str, Pod], tmp_path: Path) -> None
         where = {"port": str(port["containerPort"]), "path": "/metrics"}
         assert told == {f"prometheus.io/{key}": value for key, value in (where | {"scrape": "true"}).items()}
     assert {f"prometheus.kserve.io/{key}": value for key, value in where.items()}.items() <= pod.annotations.items()
-    documents = put_together(tmp_path, "small", "pod-monitor")
-    monitor, deployment = one(documents, "PodMonitor"), one(documents, "Deployment")
+    documents = build_installation(tmp_path, "small", "pod-monitor")
+    monitor, deployment = only_document(documents, "PodMonitor"), only_document(documents, "Deployment")
     template = deployment["spec"]["template"]
     assert monitor["metadata"]["namespace"] == deployment["metadata"]["namespace"]
     assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
@@ -229,23 +242,25 @@ def test_prometheus_finds_the_pods(pods: dict[str, Pod], tmp_path: Path) -> None
 
 def test_a_rollout_takes_no_pod_away(installations: dict[str, list[Document]], kserve: list[Document]) -> None:
     """A new one is ready before an old one leaves; and maintenance leaves most of them."""
-    predictor = one(kserve, "InferenceService")["spec"]["predictor"]
+    predictor = only_document(kserve, "InferenceService")["spec"]["predictor"]
     assert predictor["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    budget = one(kserve, "PodDisruptionBudget")["spec"]
+    budget = only_document(kserve, "PodDisruptionBudget")["spec"]
     assert budget["selector"]["matchLabels"] == {"serving.kserve.io/inferenceservice": ISVC}
     assert budget["maxUnavailable"] < predictor["minReplicas"]
     for documents in installations.values():
-        deployment = one(documents, "Deployment")["spec"]
+        deployment = only_document(documents, "Deployment")["spec"]
         assert deployment["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
         assert "replicas" not in deployment, "each apply would undo what the autoscaler decided"
-        assert one(documents, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
+        assert only_document(documents, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
 
 
 def test_another_setting_is_another_rollout(tmp_path: Path, installations: dict[str, list[Document]]) -> None:
     """A ConfigMap's name holds a hash of it and the pods name it, so that a change rolls out, and back."""
-    changed = put_together(tmp_path, "small", MENAGERIE_LOG_RATE="1000")
-    assert pod_of(changed).environment["MENAGERIE_LOG_RATE"] == "1000"
-    before, after = (one(documents, "ConfigMap")["metadata"]["name"] for documents in (installations["small"], changed))
+    changed = build_installation(tmp_path, "small", MENAGERIE_LOG_RATE="1000")
+    assert deployment_pod(changed).environment["MENAGERIE_LOG_RATE"] == "1000"
+    before, after = (
+        only_document(documents, "ConfigMap")["metadata"]["name"] for documents in (installations["small"], changed)
+    )
     assert before != after
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.bad_input import BODIES, GOOD, Bad
+from support.bad_input import BAD_INPUTS, GOOD, BadInput
+from support.http_responses import Send
 from support.known_animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
-from support.send import Send
 
 JSON = {"Content-Type": "application/json"}
 
@@ -84,8 +84,8 @@ def test_content_types_that_mean_the_same_are_taken(send: Send, content_type: st
     assert send("POST", "/predict", GOOD, {"Content-Type": content_type}).status == 200
 
 
-@pytest.mark.parametrize("bad", BODIES, ids=lambda bad: bad.what)
-def test_bad_input_is_refused_by_name(send: Send, bad: Bad) -> None:
+@pytest.mark.parametrize("bad", BAD_INPUTS, ids=lambda bad: bad.description)
+def test_bad_input_is_refused_by_name(send: Send, bad: BadInput) -> None:
     """Each fault gets its status and a problem that names it, and nothing of the body comes back."""
     headers = dict(bad.headers) | ({"Content-Type": bad.content_type} if bad.content_type else {})
     answer = send("POST", "/predict", bad.body, headers)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from support.http_responses import HttpResponse, Send
 from support.known_animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON
-from support.send import Answer, Send
 
 from service.inference.model import Model
 
@@ -45,7 +45,7 @@ def binary(rows: Any, kind: str = "<f4", **more: Any) -> tuple[bytes, dict[str, 
     return head + content, OCTETS | {"Inference-Header-Content-Length": str(len(head))}
 
 
-def parts(answer: Answer) -> tuple[Any, list[bytes]]:
+def parts(answer: HttpResponse) -> tuple[Any, list[bytes]]:
     """The JSON of a binary answer, and the bytes of each output that has any."""
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/octet-stream"), answer.body
     size = int(answer.headers["Inference-Header-Content-Length"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from support.send import Send
+from support.http_responses import Send
 
 from models.manifest import Manifest
 from service.app.routes import ROUTES, build_service

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from support.send import Answer, Send
+from support.http_responses import HttpResponse, Send
 
 from models import bundle
 from models.bundle import MANIFEST
@@ -20,7 +20,7 @@ FILES = sorted(path for path in page.FOLDER.rglob("*") if path.is_file())
 HEAVIEST = 150_000  # bytes of all that a browser loads before the card is read, compressed
 
 
-def told(answer: Answer) -> dict[str, set[str]]:
+def told(answer: HttpResponse) -> dict[str, set[str]]:
     """A Content-Security-Policy as a table."""
     rules = [rule.split() for rule in answer.headers["Content-Security-Policy"].split(";")]
     return {name: set(sources) for name, *sources in rules}

@@ -14,8 +14,8 @@ from support.bad_input import GOOD
 from support.closed_loop_clients import Load, Question, post
 from support.gunicorn_server import serving
 from support.hostile_requests import PROTOCOLS
+from support.http_responses import HttpResponse
 from support.known_animals import MAINE_COON
-from support.send import Answer
 from werkzeug.datastructures import Headers
 
 BODIES = {protocol.path: protocol.body for protocol in PROTOCOLS}  # one for each path
@@ -31,18 +31,18 @@ def connected(port: int, sent: bytes = b"") -> Iterator[socket.socket]:
         yield caller
 
 
-def receive(caller: socket.socket) -> Answer:
+def receive(caller: socket.socket) -> HttpResponse:
     with HTTPResponse(caller) as answer:
         answer.begin()
-        return Answer(answer.status, Headers(answer.getheaders()), answer.read())
+        return HttpResponse(answer.status, Headers(answer.getheaders()), answer.read())
 
 
-def ask(port: int, sent: bytes) -> Answer:
+def ask(port: int, sent: bytes) -> HttpResponse:
     with connected(port, sent) as caller:
         return receive(caller)
 
 
-def await_refusal(port: int, sent: bytes) -> Answer:
+def await_refusal(port: int, sent: bytes) -> HttpResponse:
     """The first answer that is not 200: what it is refused for may take a moment to come in."""
     deadline = time.monotonic() + 30
     while (answer := ask(port, sent)).status == 200:
@@ -50,7 +50,7 @@ def await_refusal(port: int, sent: bytes) -> Answer:
     return answer
 
 
-def require_told(answer: Answer, path: str, status: int, problem: str) -> None:
+def require_told(answer: HttpResponse, path: str, status: int, problem: str) -> None:
     """Natively a problem (RFC 9457), elsewhere an ``error``."""
     told = json.loads(answer.body)
     assert answer.status == status, told

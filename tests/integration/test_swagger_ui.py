@@ -4,7 +4,7 @@ import gzip
 import re
 
 import pytest
-from support.send import Send
+from support.http_responses import Send
 
 from service.openapi.swagger_ui import FILES
 

@@ -4,8 +4,8 @@ import json
 from typing import Any, NamedTuple
 
 import pytest
+from support.http_responses import Send
 from support.known_animals import GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
-from support.send import Send
 
 PREDICT, CLASSIFY = "/v1/models/animals:predict", "/v1/models/animals:classify"
 LABELS = list(KNOWN)

@@ -1,7 +1,7 @@
 """Validates documents against CRDs: ``python tests/support/crd_validation.py CRD.yaml ... < documents.yaml``.
 
-A cluster drops a field that a CRD does not know and says nothing, so that a misspelt one is lost. Rules in CEL
-(``x-kubernetes-validations``) are not run here.
+A cluster silently drops a field that the CRD does not define, so a misspelt one is lost; here it is an error. CEL rules
+(``x-kubernetes-validations``) are not evaluated.
 """
 
 import sys
@@ -15,33 +15,35 @@ from jsonschema import Draft4Validator
 Schemas = dict[tuple[str, str], dict[str, Any]]
 
 
-def schemas(definitions: Iterable[dict[str, Any]]) -> Schemas:
-    """The schema of each served version in these CRDs, closed to unknown fields, by ``apiVersion`` and ``kind``."""
+def read_schemas(definitions: Iterable[dict[str, Any]]) -> Schemas:
+    """The schema of each served version, closed to unknown fields, by ``apiVersion`` and ``kind``."""
     return {
-        (f"{spec['group']}/{version['name']}", spec["names"]["kind"]): closed(version["schema"]["openAPIV3Schema"])
+        (f"{spec['group']}/{version['name']}", spec["names"]["kind"]): close_schema(
+            version["schema"]["openAPIV3Schema"]
+        )
         for spec in (definition["spec"] for definition in definitions)
         for version in spec["versions"]
         if version["served"]
     }
 
 
-def closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """A structural schema that refuses what it does not name, save where it keeps whatever there is."""
-    found = dict(schema)
+def close_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with ``additionalProperties: false`` wherever it does not preserve unknown fields."""
+    closed = dict(schema)
     if "properties" in schema:
-        found["properties"] = {name: closed(inner) for name, inner in schema["properties"].items()}
+        closed["properties"] = {name: close_schema(inner) for name, inner in schema["properties"].items()}
         if not schema.get("x-kubernetes-preserve-unknown-fields"):
-            found["additionalProperties"] = False
-    for part in ("items", "additionalProperties"):
-        if isinstance(schema.get(part), dict):
-            found[part] = closed(schema[part])
-    return found
+            closed["additionalProperties"] = False
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(schema.get(keyword), dict):
+            closed[keyword] = close_schema(schema[keyword])
+    return closed
 
 
-def faults(documents: Iterable[dict[str, Any]], known: Schemas) -> Iterator[str]:
-    """A sentence for each fault; a document of another kind than those known is one."""
+def find_errors(documents: Iterable[dict[str, Any]], schemas: Schemas) -> Iterator[str]:
+    """One sentence for each error; a document whose version and kind have no schema is an error too."""
     for document in documents:
-        schema = known.get((document["apiVersion"], document["kind"]))
+        schema = schemas.get((document["apiVersion"], document["kind"]))
         if schema is None:
             yield f"{document['kind']}: no schema of {document['apiVersion']} is here"
             continue
@@ -50,7 +52,8 @@ def faults(documents: Iterable[dict[str, Any]], known: Schemas) -> Iterator[str]
 
 
 if __name__ == "__main__":
-    found = schemas(definition for path in sys.argv[1:] for definition in yaml.safe_load_all(Path(path).read_text()))
-    groups = {version.split("/")[0] for version, _ in found}
-    asked = [each for each in yaml.safe_load_all(sys.stdin) if each["apiVersion"].split("/")[0] in groups]
-    sys.exit("\n".join(faults(asked, found)) or (None if asked else "no document of these CRDs' groups"))
+    definitions = [definition for path in sys.argv[1:] for definition in yaml.safe_load_all(Path(path).read_text())]
+    schemas = read_schemas(definitions)
+    groups = {version.split("/")[0] for version, _ in schemas}
+    documents = [each for each in yaml.safe_load_all(sys.stdin) if each["apiVersion"].split("/")[0] in groups]
+    sys.exit("\n".join(find_errors(documents, schemas)) or (None if documents else "no document of these CRDs' groups"))

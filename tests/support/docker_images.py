@@ -1,4 +1,4 @@
-"""The Docker engine and the image of the service, for whichever test needs them."""
+"""Fixtures: the Docker engine, and the image of the service."""
 
 import subprocess
 import uuid
@@ -25,7 +25,7 @@ def engine() -> Iterator[DockerClient]:
 
 @pytest.fixture(scope="session")
 def image(engine: DockerClient) -> Iterator[str]:
-    """The name of the service's image, built as it is now."""
+    """The name of an image built from the working tree."""
     name = f"menagerie-test-{uuid.uuid4().hex[:8]}"
     subprocess.run(["docker", "build", "--quiet", "--tag", name, "."], cwd=ROOT, capture_output=True, check=True)
     yield name

@@ -1,4 +1,4 @@
-"""A pod without a cluster: its one container on a Docker engine, as the pod's spec says, asked as a kubelet asks."""
+"""Runs a pod's container on a Docker engine, with the limits and probes of the pod's spec, but without a cluster."""
 
 import os
 import re
@@ -17,15 +17,15 @@ from support.kubernetes_documents import Document, Pod
 _UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
-class Running(NamedTuple):
-    """A started pod, and where it is to be reached from outside."""
+class RunningPod(NamedTuple):
+    """A started pod; ``url`` reaches it from the host, ``name`` is its container's."""
 
     pod: Pod
     url: str
     name: str
 
     def probe(self, kind: str) -> bool:
-        """One look of a kubelet: whether that probe passes now."""
+        """Whether the ``startup``, ``liveness`` or ``readiness`` probe passes now."""
         probe = self.pod.container[f"{kind}Probe"]
         try:
             return requests.get(self.url + probe["httpGet"]["path"], timeout=probe["timeoutSeconds"]).ok
@@ -33,7 +33,7 @@ class Running(NamedTuple):
             return False
 
     def await_probe(self, kind: str) -> None:
-        """Return once it passes; it is given the tries, and the time between them, that the spec gives it."""
+        """Return once the probe passes, within the attempts and the period that the spec allows."""
         probe = self.pod.container[f"{kind}Probe"]
         for _ in range(probe["failureThreshold"]):
             if self.probe(kind):
@@ -42,11 +42,11 @@ class Running(NamedTuple):
         raise AssertionError(f"the {kind} probe failed: {self.log()}")
 
     def log(self) -> str:
-        done = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
-        return done.stdout + done.stderr
+        completed = subprocess.run(["docker", "logs", self.name], capture_output=True, text=True, check=True)
+        return completed.stdout + completed.stderr
 
     def stop(self) -> int:
-        """End it as a kubelet does, whose preStop has passed; its exit code, 137 if it had to be killed."""
+        """Stop the container as a kubelet does after preStop; its exit code, which is 137 if it had to be killed."""
         grace = (
             self.pod.spec["terminationGracePeriodSeconds"]
             - self.pod.container["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -56,11 +56,11 @@ class Running(NamedTuple):
 
 
 @contextmanager
-def running(pod: Pod, image: str, name: str, mounts: dict[str, Path]) -> Iterator[Running]:
-    """The pod's container; what lies at ``mounts`` outside is in its volumes of that mount path."""
+def run_pod(pod: Pod, image: str, name: str, mounts: dict[str, Path]) -> Iterator[RunningPod]:
+    """Start the pod's container; ``mounts`` are folders of the host by their path in the container."""
     port = free_port()
     command = ["run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:{pod.environment['PORT']}"]
-    command += _bounds(pod)
+    command += _limit_options(pod)
     for variable, value in pod.environment.items():
         command += ["--env", f"{variable}={value}"]
     volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
@@ -71,23 +71,23 @@ def running(pod: Pod, image: str, name: str, mounts: dict[str, Path]) -> Iterato
         command += ["--volume", f"{folder}:{path}:ro"]
     try:
         _docker(*command, image)
-        yield Running(pod, f"http://127.0.0.1:{port}", name)
+        yield RunningPod(pod, f"http://127.0.0.1:{port}", name)
     finally:
         subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
 
 
-def _bounds(pod: Pod) -> list[str]:
-    """Who it runs as, what it may not, and how much it gets; the engine's own seccomp profile is RuntimeDefault."""
-    asked: Document = pod.spec["securityContext"] | pod.container["securityContext"]
-    assert asked["seccompProfile"] == {"type": "RuntimeDefault"}
+def _limit_options(pod: Pod) -> list[str]:
+    """Docker's options for the user, privileges and resources; the engine's seccomp profile is the default one."""
+    security: Document = pod.spec["securityContext"] | pod.container["securityContext"]
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     limits = pod.container["resources"]["limits"]
-    processors = min(int(limits["cpu"]), os.cpu_count() or 1)  # an engine refuses to give more than there are
-    said = ["--user", f"{asked['runAsUser']}:{asked['runAsGroup']}"]
-    said += ["--cpus", str(processors), "--memory", str(_bytes(limits["memory"]))]
-    said += [f"--cap-drop={capability}" for capability in asked["capabilities"]["drop"]]
-    said += ["--read-only"] if asked["readOnlyRootFilesystem"] else []
-    said += ["--security-opt=no-new-privileges"] if not asked["allowPrivilegeEscalation"] else []
-    return said
+    processors = min(int(limits["cpu"]), os.cpu_count() or 1)  # Docker refuses more than the host has
+    options = ["--user", f"{security['runAsUser']}:{security['runAsGroup']}"]
+    options += ["--cpus", str(processors), "--memory", str(_bytes(limits["memory"]))]
+    options += [f"--cap-drop={capability}" for capability in security["capabilities"]["drop"]]
+    options += ["--read-only"] if security["readOnlyRootFilesystem"] else []
+    options += ["--security-opt=no-new-privileges"] if not security["allowPrivilegeEscalation"] else []
+    return options
 
 
 def _bytes(quantity: str) -> int:
@@ -96,6 +96,6 @@ def _bytes(quantity: str) -> int:
 
 
 def _docker(*command: str) -> str:
-    done = subprocess.run(["docker", *command], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    completed = subprocess.run(["docker", *command], capture_output=True, text=True, timeout=120, check=False)
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout.strip()

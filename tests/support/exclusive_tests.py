@@ -1,8 +1,8 @@
-"""Tests that cannot be beside one another: while one runs, the other workers of pytest-xdist wait.
+"""Keeps tests apart that disturb each other: while one of them runs, the other workers of pytest-xdist wait.
 
-Whatever loads the machine, or measures time, runs alone: tests/chaos and what is marked ``alone``. And no container
-comes or goes while a browser is open: an engine makes and removes network interfaces, upon which Chromium breaks off
-whatever it is loading (net::ERR_NETWORK_CHANGED), from this machine's own address too.
+A test that loads the machine or measures time runs alone: all of tests/chaos, and those marked ``alone``. A container
+does not start or stop while a browser is open: Docker then adds or removes a network interface, and Chromium aborts
+what it is loading with net::ERR_NETWORK_CHANGED, even from the loopback address.
 """
 
 import fcntl
@@ -13,56 +13,57 @@ from pathlib import Path
 import pytest
 
 CHAOS = Path(__file__).parent.parent / "chaos"
-LONG = ("container", "tensorflow")
-INTERFACES = ("browser", "container")
+SLOW_MARKERS = ("container", "tensorflow")
+NETWORK_MARKERS = ("browser", "container")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what breaks things under load."""
+    """Mark every test of tests/chaos as ``alone``."""
     if item.path.is_relative_to(CHAOS):
         item.add_marker("alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, end with what runs alone: so the workers seldom wait for one another."""
+    """Run the slowest files first and the exclusive tests last, so that workers seldom wait for each other."""
     if hasattr(config, "workerinput"):
-        long = {item.path for item in items if _is_any(item, LONG)}
-        items.sort(key=lambda item: (is_alone(item), item.path not in long))
+        slow = {item.path for item in items if _has_any_marker(item, SLOW_MARKERS)}
+        items.sort(key=lambda item: (runs_alone(item), item.path not in slow))
 
 
-def is_alone(item: pytest.Item) -> bool:
-    return _is_any(item, ("alone",))
+def runs_alone(item: pytest.Item) -> bool:
+    return _has_any_marker(item, ("alone",))
 
 
-def _is_any(item: pytest.Item, markers: Iterable[str]) -> bool:
+def _has_any_marker(item: pytest.Item, markers: Iterable[str]) -> bool:
     return any(map(item.get_closest_marker, markers))
 
 
 @contextmanager
-def _held(file: Path, how: int) -> Iterator[None]:
-    with file.open("w") as opened:
-        fcntl.flock(opened, how)
+def _locked(path: Path, mode: int) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, mode)
         try:
             yield
         finally:
-            fcntl.flock(opened, fcntl.LOCK_UN)  # closing would not do: a child may have the file open as well
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a child process may have the file open, too
 
 
 @contextmanager
-def _turn(folder: Path, item: pytest.Item) -> Iterator[None]:
-    with ExitStack() as held:
-        if _is_any(item, INTERFACES):
-            held.enter_context(_held(folder / "interfaces", fcntl.LOCK_EX))
-        with _held(folder / "next", fcntl.LOCK_EX):  # so that nobody passes by who waits to be alone
-            held.enter_context(_held(folder / "room", fcntl.LOCK_EX if is_alone(item) else fcntl.LOCK_SH))
+def _exclusion(folder: Path, item: pytest.Item) -> Iterator[None]:
+    """Hold the locks that the test needs."""
+    with ExitStack() as locks:
+        if _has_any_marker(item, NETWORK_MARKERS):
+            locks.enter_context(_locked(folder / "network", fcntl.LOCK_EX))
+        with _locked(folder / "queue", fcntl.LOCK_EX):  # first come, first served: an exclusive test does not starve
+            locks.enter_context(_locked(folder / "machine", fcntl.LOCK_EX if runs_alone(item) else fcntl.LOCK_SH))
         yield
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test, with the fixtures that it sets up and takes down, when it is its turn."""
+    """Run a test, with the set-up and tear-down of its fixtures, once the tests that it must not meet are done."""
     if not hasattr(item.config, "workerinput"):  # there are no other workers
         return (yield)
     assert item.config.cache
-    with _turn(item.config.cache.mkdir("turns"), item):
+    with _exclusion(item.config.cache.mkdir("locks"), item):
         return (yield)

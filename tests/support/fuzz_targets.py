@@ -1,7 +1,7 @@
-"""Every parser as a function of bytes that fails if it does what no parser should; `make fuzz` looks for such bytes.
+"""Fuzz targets: for each parser, a function that takes bytes and raises if the parser breaks a rule.
 
-A parser may refuse, in the one way that it has to. It may not raise anything else, and what it takes must be what
-another reading of the same bytes takes it for.
+A parser may reject its input with its own error and no other, and what it accepts must be what a second parser reads
+from the same bytes. `make fuzz` looks for bytes that break these rules.
 """
 
 import json
@@ -34,22 +34,22 @@ from service.inference.validation import Validator
 from service.server import fast_path
 from service.settings import SHIPPED_STORE, Settings
 from support.bad_input import GOOD
+from support.bare_pipeline import bare_pipeline
 from support.hostile_requests import PATHS, PROTOCOLS, STREAMS, post
 from support.known_animals import MAINE_COON, named
-from support.pipelines import pipeline
 
 _SHIPPED = SHIPPED_STORE / "animals" / "1"
 
 
 class Target(NamedTuple):
-    """What to feed bytes to, and good ones to begin from."""
+    """``check`` raises if a parser breaks a rule; ``seeds`` are inputs to start from."""
 
-    feed: Callable[[bytes], None]
+    check: Callable[[bytes], None]
     seeds: Sequence[bytes]
 
 
 @cache
-def _parts() -> tuple[Model, Validator]:
+def _model_and_validator() -> tuple[Model, Validator]:
     settings = Settings()
     model = Model.open(settings.model_store / settings.model_name / "1", settings.engine)
     return model, Validator(model.features, max_rows=100, max_errors=10)
@@ -60,8 +60,8 @@ def _app() -> AsgiApp:
     return AsgiApp(build_service(Settings()))
 
 
-def _strict(body: bytes) -> None:
-    """What the strict reader takes, the fast one takes for the same."""
+def _check_strict_json(body: bytes) -> None:
+    """A document that the strict parser accepts is the same to orjson."""
     try:
         document = strict_json.loads(body)
     except RequestError:
@@ -69,38 +69,38 @@ def _strict(body: bytes) -> None:
     try:
         fast = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return  # it has limits of its own, and its refusal is not the last word
+        return  # orjson has limits of its own
     strict_json.count_strings(fast)
-    assert _same(document, fast), (document, fast)
+    assert _is_equal(document, fast), (document, fast)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _is_equal(one: Any, other: Any) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(_is_equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return bool(one == other) or isinstance(one, int)  # more than 64 bits are a float to the fast one
+        return len(one) == len(other) and all(map(_is_equal, one, other))
+    return bool(one == other) or isinstance(one, int)  # to orjson, an integer of more than 64 bits is a float
 
 
-def _native(body: bytes) -> None:
-    """Rows are finite and within the schema's bounds, of its width, and come of strict JSON."""
-    model, validator = _parts()
+def _check_native_body(body: bytes) -> None:
+    """Accepted rows have the width and the bounds of the schema, and the body is strict JSON."""
+    model, validator = _model_and_validator()
     try:
         rows_request = validator.parse(body, RequestContext("POST", "/predict", None))
     except RequestError:
         return
-    _require_rows(model, rows_request.rows)
+    _require_valid_rows(model, rows_request.rows)
     strict_json.loads(body)
 
 
-def _require_rows(model: Model, rows: Any) -> None:
+def _require_valid_rows(model: Model, rows: Any) -> None:
     assert rows.shape[1:] == (len(model.features),)
     for column, feature in zip(rows.T, model.features, strict=True):
         assert np.float32(feature.minimum) <= column.min() <= column.max() <= np.float32(feature.maximum)
 
 
-def _handled(path: str, request: Request) -> None:
-    """A refusal is a refusal of the request; a response is JSON without NaN, and says where bytes follow it."""
+def _check_handler(path: str, request: Request) -> None:
+    """The handler returns JSON without NaN, possibly followed by bytes, or raises a client error."""
     route, handler = next(
         (route, handler)
         for route, handler in _app().service.handlers.items()
@@ -119,24 +119,24 @@ def _require_json(response: Response) -> None:
     assert strict_json.loads(response.body[:size]) is not None
 
 
-def _posted(path: str, body: bytes) -> None:
+def _check_post(path: str, body: bytes) -> None:
     headers = {"content-type": "application/json"}
     parameters = {"model": "animals"} if "{model}" in path else {}
-    _handled(path, Request("POST", path, headers, lambda: body, parameters))
+    _check_handler(path, Request("POST", path, headers, lambda: body, parameters))
 
 
-def _inferred(sent: bytes) -> None:
-    """The length of the JSON in a header, a NUL, the body; without the NUL, no header."""
-    size, mark, body = sent.partition(b"\0")
+def _check_infer(content: bytes) -> None:
+    """``content`` is the value of Inference-Header-Content-Length, a NUL and the body; without a NUL, only the body."""
+    size, separator, body = content.partition(b"\0")
     headers = {"content-type": "application/octet-stream"}
-    if mark:
+    if separator:
         headers["inference-header-content-length"] = size.decode("latin-1")
-    body = body if mark else sent
-    _handled("/v2/models/{model}/infer", Request("POST", "/", headers, lambda: body, {"model": "animals"}))
+    body = body if separator else content
+    _check_handler("/v2/models/{model}/infer", Request("POST", "/", headers, lambda: body, {"model": "animals"}))
 
 
-def _head(raw: bytes) -> None:
-    """What the fast path accepts as a head, gunicorn's parser reads the same way."""
+def _check_head(raw: bytes) -> None:
+    """A head that the fast path accepts, gunicorn's parser reads the same way."""
     raw = raw[: raw.find(b"\r\n\r\n") + 4]
     taken = fast_path._parsed(raw, _app())  # noqa: SLF001
     if not taken:
@@ -155,36 +155,36 @@ def _head(raw: bytes) -> None:
     assert all(taken.headers.get(name, "") == value for name, value in values.items()), (values, raw)
 
 
-def _identified(given: bytes) -> None:
-    """An id that comes back is one that was given and may stand in a header, or one of ours."""
-    request = Request("GET", "/", {"x-request-id": given.decode("latin-1")}, bytes)
-    told = pipeline().handle(request, lambda _: Response(200, b"")).headers["X-Request-ID"]
-    assert told.isascii()
-    assert told.isprintable()
-    assert " " not in told
-    assert 0 < len(told) <= 128
-    assert told == given.decode("latin-1") or (len(told) == 32 and int(told, 16) >= 0)
+def _check_request_id(value: bytes) -> None:
+    """The response's request id is the client's, if that is safe in a header, or a new one."""
+    request = Request("GET", "/", {"x-request-id": value.decode("latin-1")}, bytes)
+    request_id = bare_pipeline().handle(request, lambda _: Response(200, b"")).headers["X-Request-ID"]
+    assert request_id.isascii()
+    assert request_id.isprintable()
+    assert " " not in request_id
+    assert 0 < len(request_id) <= 128
+    assert request_id == value.decode("latin-1") or (len(request_id) == 32 and int(request_id, 16) >= 0)
 
 
-def _found(path: bytes) -> None:
-    """Looking for a route finds one or none."""
+def _check_path(path: bytes) -> None:
+    """A path matches one route or none."""
     _app().match("POST", path.decode("utf-8", "replace"))
 
 
-def _manifest(content: bytes) -> None:
-    """A manifest is refused by its reader or makes sense; so are weights."""
-    for kind in (Manifest, Weights):
+def _check_manifest(content: bytes) -> None:
+    """A manifest, or weights, are rejected by validation or are usable."""
+    for document_type in (Manifest, Weights):
         try:
-            read = kind.model_validate_json(content)
+            document = document_type.model_validate_json(content)
         except ValidationError:
             continue
-        if isinstance(read, Manifest):
-            assert all(".." not in name.split("/") or name for name in read.files)
-            assert all(math.isfinite(value) for golden in read.golden for value in golden.features)
-        read.model_dump_json()
+        if isinstance(document, Manifest):
+            assert all(".." not in name.split("/") or name for name in document.files)
+            assert all(math.isfinite(value) for golden in document.golden for value in golden.features)
+        document.model_dump_json()
 
 
-_ODD_VALUES: list[Any] = [
+_UNUSUAL_VALUES: list[Any] = [
     None,
     True,
     -1,
@@ -205,9 +205,9 @@ _ODD_VALUES: list[Any] = [
 ]
 
 
-def _edited(choices: bytes) -> None:
-    """A manifest that was changed here and there is refused, or a service can be built of it."""
-    random = Random(choices)  # noqa: S311 (the bytes choose)
+def _check_edited_manifest(seed: bytes) -> None:
+    """A manifest with random edits is rejected, or a model with it can predict."""
+    random = Random(seed)  # noqa: S311 (reproducible, not secret)
     document = orjson.loads((_SHIPPED / bundle.MANIFEST).read_bytes())
     for _ in range(random.randint(1, 3)):
         _edit(document, random)
@@ -215,7 +215,7 @@ def _edited(choices: bytes) -> None:
         manifest = Manifest.model_validate_json(json.dumps(document))
     except ValidationError:
         return
-    model = Model(Bundle(_SHIPPED, manifest), _parts()[0]._engine)  # noqa: SLF001
+    model = Model(Bundle(_SHIPPED, manifest), _model_and_validator()[0]._engine)  # noqa: SLF001
     validator = Validator(model.features, max_rows=10, max_errors=10)
     rows = [list(row.features) for row in manifest.golden[:2]]
     try:
@@ -226,10 +226,10 @@ def _edited(choices: bytes) -> None:
 
 
 def _edit(document: Any, random: Random) -> None:
-    """Put something odd in the place of a part, or the like of another part beside it."""
+    """Replace, delete or duplicate a random part of the document."""
     while True:
-        keys_ = list(document) if isinstance(document, dict) else range(len(document))
-        key = random.choice(list(keys_))
+        keys = list(document) if isinstance(document, dict) else range(len(document))
+        key = random.choice(list(keys))
         if not isinstance(document[key], dict | list) or not document[key] or random.random() < 0.2:
             break
         document = document[key]
@@ -238,17 +238,17 @@ def _edit(document: Any, random: Random) -> None:
     elif random.random() < 0.1:
         del document[key]
     else:
-        document[key] = deepcopy(random.choice(_ODD_VALUES))
+        document[key] = deepcopy(random.choice(_UNUSUAL_VALUES))
 
 
-def _hashes(text: bytes) -> None:
-    """Only SHA-256 hashes are taken for hashes."""
+def _check_key_hashes(text: bytes) -> None:
+    """Only SHA-256 hashes are accepted."""
     try:
-        found = api_keys._parse_hashes(text.decode("utf-8", "replace"), "a file")  # noqa: SLF001
+        hashes = api_keys._parse_hashes(text.decode("utf-8", "replace"), "a file")  # noqa: SLF001
     except ValueError as error:
         assert len(str(error)) < 200
         return
-    assert all(len(one) == 32 for one in found)
+    assert all(len(digest) == 32 for digest in hashes)
 
 
 _BODIES = [protocol.body for protocol in PROTOCOLS]
@@ -258,19 +258,21 @@ _BINARY = (
     b'"outputs":[{"name":"probabilities","parameters":{"classification":2,"binary_data":true}},{"name":"hidden_1"}]}'
 )
 TARGETS = {
-    "strictjson": Target(_strict, [*_BODIES, b'{"a":[1e5,-0.0,true,null,"\\ud83d\\ude00"],"b":{}}', b"1" * 310]),
-    "native": Target(_native, [GOOD, _BODIES[1], orjson.dumps({"features": named(MAINE_COON)})]),
-    "predict": Target(partial(_posted, "/predict"), _BODIES[:2]),
-    "explain": Target(partial(_posted, "/explain"), [GOOD]),
-    "tfpredict": Target(partial(_posted, "/v1/models/{model}:predict"), _BODIES[3:5]),
-    "tfclassify": Target(partial(_posted, "/v1/models/{model}:classify"), [_BODIES[5]]),
-    "infer": Target(_inferred, [*_BODIES[6:], b"0\0" + _ROWS, b"%d\0" % len(_BINARY) + _BINARY + _ROWS]),
-    "head": Target(
-        _head, [post(b"Content-Length: 9\r\nA: b\r\n"), *(row.sent for row in STREAMS if len(row.sent) < 1000)]
+    "strictjson": Target(
+        _check_strict_json, [*_BODIES, b'{"a":[1e5,-0.0,true,null,"\\ud83d\\ude00"],"b":{}}', b"1" * 310]
     ),
-    "id": Target(_identified, [b"abc", b"0f-9_A.b:c/d+e=@", b"a\r\nb", b"\xff"]),
-    "path": Target(_found, [b"/predict", *(row.sent.split(b" ")[1] for row in PATHS if len(row.sent) < 1000)]),
-    "manifest": Target(_manifest, [(_SHIPPED / bundle.MANIFEST).read_bytes()]),
-    "edits": Target(_edited, [b"a", b"b"]),
-    "keys": Target(_hashes, [b"# a remark\n" + sha256(b"").hexdigest().encode() + b" , "]),
+    "native": Target(_check_native_body, [GOOD, _BODIES[1], orjson.dumps({"features": named(MAINE_COON)})]),
+    "predict": Target(partial(_check_post, "/predict"), _BODIES[:2]),
+    "explain": Target(partial(_check_post, "/explain"), [GOOD]),
+    "tfpredict": Target(partial(_check_post, "/v1/models/{model}:predict"), _BODIES[3:5]),
+    "tfclassify": Target(partial(_check_post, "/v1/models/{model}:classify"), [_BODIES[5]]),
+    "infer": Target(_check_infer, [*_BODIES[6:], b"0\0" + _ROWS, b"%d\0" % len(_BINARY) + _BINARY + _ROWS]),
+    "head": Target(
+        _check_head, [post(b"Content-Length: 9\r\nA: b\r\n"), *(row.sent for row in STREAMS if len(row.sent) < 1000)]
+    ),
+    "id": Target(_check_request_id, [b"abc", b"0f-9_A.b:c/d+e=@", b"a\r\nb", b"\xff"]),
+    "path": Target(_check_path, [b"/predict", *(row.sent.split(b" ")[1] for row in PATHS if len(row.sent) < 1000)]),
+    "manifest": Target(_check_manifest, [(_SHIPPED / bundle.MANIFEST).read_bytes()]),
+    "edits": Target(_check_edited_manifest, [b"a", b"b"]),
+    "keys": Target(_check_key_hashes, [b"# a remark\n" + sha256(b"").hexdigest().encode() + b" , "]),
 }

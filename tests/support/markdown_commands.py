@@ -1,4 +1,4 @@
-"""Commands in Markdown pages, run as a reader would paste them, and the answers that stand under them."""
+"""Shell commands in Markdown pages, with the JSON output that the page shows under each."""
 
 import json
 import re
@@ -11,29 +11,29 @@ from support.gunicorn_server import Server
 _BLOCK = re.compile(r"```sh\n(.*?)```(?:\n\n```json\n(.*?)```)?", re.DOTALL)
 
 
-def blocks(page: Path) -> list[tuple[str, str]]:
-    """Every block of commands, and the JSON that stands under it, if any."""
-    return [(command.strip(), answer) for command, answer in _BLOCK.findall(page.read_text())]
+def command_blocks(page: Path) -> list[tuple[str, str]]:
+    """Each block of commands with the JSON block that follows it, or an empty string."""
+    return [(command.strip(), output) for command, output in _BLOCK.findall(page.read_text())]
 
 
-def curls(page: Path) -> list[tuple[str, str]]:
-    """Those that ask the service something."""
-    return [(command, answer) for command, answer in blocks(page) if re.search(r"\bcurl\b", command)]
+def curl_blocks(page: Path) -> list[tuple[str, str]]:
+    """The blocks that call curl."""
+    return [(command, output) for command, output in command_blocks(page) if re.search(r"\bcurl\b", command)]
 
 
-def require_answer(server: Server, command: str, shown: str) -> None:
-    """A command that asks the service on port 8000 gets what the page shows, but for the request's own id.
+def require_output(server: Server, command: str, shown: str) -> None:
+    """Run a command against ``server`` instead of port 8000, and compare its output, except for the request id.
 
     Raises:
-        AssertionError: another answer, or none.
+        AssertionError: the command fails, or its output differs from ``shown``.
     """
-    here = command.replace("localhost:8000", f"127.0.0.1:{server.port}")
-    ran = subprocess.run(here, shell=True, capture_output=True, timeout=60, check=False)
-    assert ran.returncode == 0, ran.stderr
-    said = ran.stdout.decode("utf-8", "surrogateescape")  # bytes of tensors may stand behind the JSON
-    document, end = json.JSONDecoder().raw_decode(said)
+    local_command = command.replace("localhost:8000", f"127.0.0.1:{server.port}")
+    completed = subprocess.run(local_command, shell=True, capture_output=True, timeout=60, check=False)
+    assert completed.returncode == 0, completed.stderr
+    output = completed.stdout.decode("utf-8", "surrogateescape")  # the bytes of tensors may follow the JSON
+    document, end = json.JSONDecoder().raw_decode(output)
     assert _without_id(document) == _without_id(json.loads(shown))
-    assert len(said[end:].encode("utf-8", "surrogateescape")) == _binary_size(document)
+    assert len(output[end:].encode("utf-8", "surrogateescape")) == _binary_size(document)
 
 
 def _without_id(document: Any) -> Any:
@@ -41,7 +41,7 @@ def _without_id(document: Any) -> Any:
 
 
 def _binary_size(document: Any) -> int:
-    """How many bytes an answer says that there are behind it."""
+    """The number of bytes that, according to the JSON, follow it."""
     outputs = document.get("outputs", []) if isinstance(document, dict) else []
-    told = [output.get("parameters", {}) for output in outputs if isinstance(output, dict)]
-    return sum(parameters.get("binary_data_size", 0) for parameters in told)
+    parameters = [output.get("parameters", {}) for output in outputs if isinstance(output, dict)]
+    return sum(each.get("binary_data_size", 0) for each in parameters)

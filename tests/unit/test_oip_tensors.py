@@ -1,4 +1,4 @@
-"""Tensors: what goes over the wire as JSON or bytes is what was meant, and nothing else passes."""
+"""Tensors of the Open Inference Protocol, as JSON and as bytes."""
 
 import struct
 from typing import Any
@@ -13,33 +13,33 @@ from hypothesis.extra import numpy as arrays
 from service.http.errors import BadTensorError
 from service.protocols.oip_tensors import DATATYPES, Tensor, array_from_bytes, rows_from_json
 
-KINDS = {name: np.dtype(name.lower().replace("fp", "float")) for name in DATATYPES}
+DTYPES = {name: np.dtype(name.lower().replace("fp", "float")) for name in DATATYPES}
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 4))
 
 
-@given(st.sampled_from(DATATYPES).flatmap(lambda name: st.tuples(st.just(name), arrays.arrays(KINDS[name], shapes))))
-def test_bytes_are_read_as_what_they_say(case: tuple[str, Any]) -> None:
-    """Every datatype of numbers comes back bit for bit, row by row, little-endian."""
+@given(st.sampled_from(DATATYPES).flatmap(lambda name: st.tuples(st.just(name), arrays.arrays(DTYPES[name], shapes))))
+def test_binary_data_are_decoded(case: tuple[str, Any]) -> None:
+    """Every numeric datatype round-trips bit for bit: row-major, little-endian."""
     datatype, values = case
     content = values.astype(values.dtype.newbyteorder("<")).tobytes()
-    np.testing.assert_array_equal(array_from_bytes(content, datatype, values.shape, "it"), values)
-    for wrong in (content[:-1], content + b"\0", b""):
+    np.testing.assert_array_equal(array_from_bytes(content, datatype, values.shape, "tensor"), values)
+    for truncated_or_extended in (content[:-1], content + b"\0", b""):
         with pytest.raises(BadTensorError, match="bytes of data"):
-            array_from_bytes(wrong, datatype, values.shape, "it")
+            array_from_bytes(truncated_or_extended, datatype, values.shape, "tensor")
 
 
 @given(arrays.arrays(np.int64, shapes))
-def test_flat_and_nested_data_mean_the_same(values: Any) -> None:
-    """Row by row or in one list: the same rows."""
+def test_flat_and_nested_data_are_equivalent(values: Any) -> None:
+    """A list of rows, or one list of all elements in row-major order."""
     rows = values.tolist()
-    assert rows_from_json(rows, "INT64", values.shape, "it") == rows
-    assert rows_from_json(values.ravel().tolist(), "INT64", values.shape, "it") == rows
+    assert rows_from_json(rows, "INT64", values.shape, "tensor") == rows
+    assert rows_from_json(values.ravel().tolist(), "INT64", values.shape, "tensor") == rows
 
 
 @given(arrays.arrays(np.float32, shapes, elements=st.floats(width=32, allow_nan=False, allow_infinity=False)))
-def test_floats_are_written_so_that_they_read_as_the_same(values: Any) -> None:
-    """JSON and bytes give the very float32."""
-    tensor = Tensor("it", values.shape, values)
+def test_floats_round_trip(values: Any) -> None:
+    """JSON and bytes both reproduce the float32."""
+    tensor = Tensor("tensor", values.shape, values)
     assert tensor.datatype == "FP32"
     read = np.array(orjson.loads(orjson.dumps(tensor.as_json())), np.float32)
     np.testing.assert_array_equal(read, values.ravel())
@@ -47,15 +47,15 @@ def test_floats_are_written_so_that_they_read_as_the_same(values: Any) -> None:
 
 
 @given(st.lists(st.text()))
-def test_strings_stand_behind_their_lengths(values: list[str]) -> None:
-    """BYTES: a uint32 and so many bytes for each element."""
-    tensor = Tensor("it", (len(values),), values)
-    content, found = tensor.as_bytes(), []
+def test_strings_have_length_prefixes(values: list[str]) -> None:
+    """BYTES: a uint32 and that many bytes for each element."""
+    tensor = Tensor("tensor", (len(values),), values)
+    content, strings = tensor.as_bytes(), []
     while content:
         (size,) = struct.unpack_from("<I", content)
-        found.append(content[4 : 4 + size].decode())
+        strings.append(content[4 : 4 + size].decode())
         content = content[4 + size :]
-    assert (tensor.datatype, found) == ("BYTES", values)
+    assert (tensor.datatype, strings) == ("BYTES", values)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_strings_stand_behind_their_lengths(values: list[str]) -> None:
         ("FP32", None),
     ],
 )
-def test_data_that_are_not_what_they_say_are_refused(datatype: str, data: Any) -> None:
-    """A datatype's range, a shape's count and the form of a list are held."""
-    with pytest.raises(BadTensorError, match="it"):
-        rows_from_json(data, datatype, (1, 1), "it")
+def test_data_that_do_not_fit_are_refused(datatype: str, data: Any) -> None:
+    """The datatype's range, the shape's element count and the nesting are checked."""
+    with pytest.raises(BadTensorError, match="tensor"):
+        rows_from_json(data, datatype, (1, 1), "tensor")

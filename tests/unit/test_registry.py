@@ -1,4 +1,4 @@
-"""Versions: which one serves as the store changes, and that each answer is wholly of one."""
+"""Model versions: which one serves as the store changes, and that each response comes from one version."""
 
 import json
 import shutil
@@ -22,231 +22,243 @@ def network(seed: int, labels: int = 2) -> Network:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A model of three versions, each another network."""
+def model_dir(tmp_path: Path) -> Path:
+    """A model with three versions, each a different network."""
     for seed in (1, 2, 3):
         publish(tmp_path, network(seed))
     return tmp_path / "handmade"
 
 
-def opened(home: Path, **settings: Any) -> Service:
-    return build_service(Settings(model_store=home.parent, model_name=home.name, **settings))
+def start_service(model_dir: Path, **settings: Any) -> Service:
+    return build_service(Settings(model_store=model_dir.parent, model_name=model_dir.name, **settings))
 
 
-def asked(service: Service, path: str = "/predict", document: Any = ROW) -> Any:
-    answer = flask_app(service).test_client().post(path, json=document)
-    assert answer.status_code == 200, answer.data
-    return answer.json
+def post_json(service: Service, path: str = "/predict", document: Any = ROW) -> Any:
+    response = flask_app(service).test_client().post(path, json=document)
+    assert response.status_code == 200, response.data
+    return response.json
 
 
-def serving(service: Service) -> str:
-    """The version that serves, having seen that its own network answers."""
-    answer = asked(service)
-    version = answer["model"]["version"]
+def serving_version(service: Service) -> str:
+    """The version that serves; asserts that the response comes from its network."""
+    response = post_json(service)
+    version = response["model"]["version"]
     expected = network(int(version)).outputs([ROW["features"]])["probabilities"][0]  # type: ignore[arg-type]
-    assert list(answer["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
+    assert list(response["probabilities"].values()) == pytest.approx(expected, abs=1e-5)
     return str(version)
 
 
-def flip(home: Path, version: int) -> None:
-    path = home / str(version) / MODEL_LITERT
+def flip_one_bit(model_dir: Path, version: int) -> None:
+    path = model_dir / str(version) / MODEL_LITERT
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
 
 
-def falsify(home: Path, version: int) -> None:
-    path = home / str(version) / MANIFEST
+def change_golden_row(model_dir: Path, version: int) -> None:
+    path = model_dir / str(version) / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["golden"][0]["outputs"]["probabilities"][0] += 0.1
     path.write_text(json.dumps(manifest))
 
 
-def truncate(home: Path, version: int) -> None:
-    path = home / str(version) / MANIFEST
+def truncate_manifest(model_dir: Path, version: int) -> None:
+    path = model_dir / str(version) / MANIFEST
     path.write_bytes(path.read_bytes()[:1000])
 
 
-def claim(**changes: Any) -> Callable[[Path, int], None]:
-    """Let a manifest say that it is of another model or version."""
+def change_manifest(**changes: Any) -> Callable[[Path, int], None]:
+    """Let a manifest name another model or version."""
 
-    def change(home: Path, version: int) -> None:
-        path = home / str(version) / MANIFEST
+    def change(model_dir: Path, version: int) -> None:
+        path = model_dir / str(version) / MANIFEST
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
     return change
 
 
-def empty(home: Path, version: int) -> None:
-    shutil.rmtree(home / str(version))
-    (home / str(version)).mkdir()
+def remove_all_files(model_dir: Path, version: int) -> None:
+    shutil.rmtree(model_dir / str(version))
+    (model_dir / str(version)).mkdir()
 
 
-def test_the_newest_serves_and_others_are_kept(home: Path) -> None:
-    """Paths that name a version reach those that are kept loaded, each answered by its own network."""
-    service = opened(home, keep_versions=2)
-    assert (serving(service), service.registry.versions) == ("3", [2, 3])
+def test_newest_version_serves_and_others_stay_loaded(model_dir: Path) -> None:
+    """Paths that name a version are answered by that version's network."""
+    service = start_service(model_dir, keep_versions=2)
+    assert (serving_version(service), service.registry.versions) == ("3", [2, 3])
     path = "/v1/models/handmade/versions/{}:predict"
-    told = {n: asked(service, path.format(n), {"instances": [ROW["features"]]})["predictions"][0] for n in (2, 3)}
-    assert told[2] != told[3]
-    assert told[3] == list(asked(service)["probabilities"].values())
+    predictions = {
+        n: post_json(service, path.format(n), {"instances": [ROW["features"]]})["predictions"][0] for n in (2, 3)
+    }
+    assert predictions[2] != predictions[3]
+    assert predictions[3] == list(post_json(service)["probabilities"].values())
     client = flask_app(service).test_client()
     assert client.get("/v2/models/handmade/versions/1").status_code == 404
     assert client.get("/v2/models/handmade").json["versions"] == ["2", "3"]  # type: ignore[index]
     assert len(client.get("/v1/models/handmade").json["model_version_status"]) == 2  # type: ignore[index]
 
 
-def test_what_appears_serves_from_the_next_request_on(home: Path) -> None:
-    """A new version takes over; a path that a caller holds goes on working, and the oldest is let go."""
-    service = opened(home)
-    assert serving(service) == "3"
-    publish(home.parent, network(4))
+def test_new_version_takes_over(model_dir: Path) -> None:
+    """It serves from the next request on; the versions before it stay loaded, except the oldest."""
+    service = start_service(model_dir)
+    assert serving_version(service) == "3"
+    publish(model_dir.parent, network(4))
     service.registry.refresh()
-    assert (serving(service), service.registry.versions) == ("4", [3, 4])
+    assert (serving_version(service), service.registry.versions) == ("4", [3, 4])
 
 
-@pytest.mark.parametrize("harm", [flip, falsify, truncate, claim(name="others"), claim(version=5), empty])
-def test_what_is_no_good_is_refused_and_told(home: Path, harm: Callable[[Path, int], None]) -> None:
-    """The old one serves on; what is wrong stands in /health and in the index; once it is mended it serves."""
-    service = opened(home)
-    publish(home.parent, network(4))
-    kept = shutil.copytree(home / "4", home.parent / "kept")
-    harm(home, 4)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_one_bit,
+        change_golden_row,
+        truncate_manifest,
+        change_manifest(name="others"),
+        change_manifest(version=5),
+        remove_all_files,
+    ],
+)
+def test_broken_version_is_refused(model_dir: Path, damage: Callable[[Path, int], None]) -> None:
+    """The old version serves on, /health and the repository index list the refused one, and once repaired it serves."""
+    service = start_service(model_dir)
+    publish(model_dir.parent, network(4))
+    intact = shutil.copytree(model_dir / "4", model_dir.parent / "kept")
+    damage(model_dir, 4)
     for _ in range(3):
         service.registry.refresh()
-        assert serving(service) == "3"
+        assert serving_version(service) == "3"
     client = flask_app(service).test_client()
     refused = client.get("/health").json["refused"]  # type: ignore[index]
     assert list(refused) == ["4"]
-    assert str(home) not in refused["4"]
+    assert str(model_dir) not in refused["4"]
     index = client.post("/v2/repository/index").json
     assert [(one["version"], one["state"]) for one in index] == [  # type: ignore[union-attr]
         ("2", "READY"),
         ("3", "READY"),
         ("4", "UNAVAILABLE"),
     ]
-    shutil.rmtree(home / "4")
-    shutil.copytree(kept, home / "4")
+    shutil.rmtree(model_dir / "4")
+    shutil.copytree(intact, model_dir / "4")
     service.registry.refresh()
-    assert (serving(service), service.registry.refused) == ("4", {})
+    assert (serving_version(service), service.registry.refused) == ("4", {})
 
 
-def test_another_schema_takes_a_restart(home: Path) -> None:
-    """Callers know the features and labels that they were told."""
-    service = opened(home)
-    publish(home.parent, network(4, labels=3))
+def test_changed_schema_needs_a_restart(model_dir: Path) -> None:
+    """Clients rely on the features and labels that they have read."""
+    service = start_service(model_dir)
+    publish(model_dir.parent, network(4, labels=3))
     service.registry.refresh()
-    assert serving(service) == "3"
+    assert serving_version(service) == "3"
     assert "other features or labels" in service.registry.refused["4"]
-    assert opened(home).registry.current.model.identity["version"] == "4"
+    assert start_service(model_dir).registry.current.model.identity["version"] == "4"
 
 
-def test_a_start_passes_over_what_is_no_good(home: Path) -> None:
-    """The newest good version serves; without any the start fails with the newest one's fault."""
-    flip(home, 3)
-    assert serving(opened(home)) == "2"
-    flip(home, 2)
-    falsify(home, 1)
+def test_start_skips_broken_versions(model_dir: Path) -> None:
+    """The newest valid version serves; without one the start fails with the newest version's error."""
+    flip_one_bit(model_dir, 3)
+    assert serving_version(start_service(model_dir)) == "2"
+    flip_one_bit(model_dir, 2)
+    change_golden_row(model_dir, 1)
     with pytest.raises(BundleError, match=r"3/model\.tflite is not the file"):
-        opened(home)
+        start_service(model_dir)
 
 
-def test_removing_what_serves_rolls_back(home: Path) -> None:
-    """The next newest serves; with none left, what served goes on."""
-    service = opened(home)
-    for version, then in ((3, "2"), (2, "1"), (1, "1")):
-        shutil.rmtree(home / str(version))
+def test_removing_the_serving_version_rolls_back(model_dir: Path) -> None:
+    """The next newest version serves; the last one goes on serving_version from memory."""
+    service = start_service(model_dir)
+    for version, expected in ((3, "2"), (2, "1"), (1, "1")):
+        shutil.rmtree(model_dir / str(version))
         service.registry.refresh()
-        assert serving(service) == then
+        assert serving_version(service) == expected
 
 
-def test_pointing_back_rolls_back(home: Path) -> None:
-    """``CURRENT`` names the version that serves, until it is taken away; nonsense in it changes nothing."""
-    service = opened(home)
-    for said, then in (("1", "1"), ("2\n", "2"), ("9", "2")):
-        (home / CURRENT).write_text(said)
+def test_current_selects_the_serving_version(model_dir: Path) -> None:
+    """``CURRENT`` names the version that serves, until the file is removed; invalid content changes nothing."""
+    service = start_service(model_dir)
+    for content, expected in (("1", "1"), ("2\n", "2"), ("9", "2")):
+        (model_dir / CURRENT).write_text(content)
         service.registry.refresh()
-        assert serving(service) == then
-    for nonsense in ("", "two", "-1", "0", "1 2", "1" * 100):
-        (home / CURRENT).write_text(nonsense)
+        assert serving_version(service) == expected
+    for invalid in ("", "two", "-1", "0", "1 2", "1" * 100):
+        (model_dir / CURRENT).write_text(invalid)
         with pytest.raises(BundleError, match="must hold the number of a version"):
             service.registry.refresh()
-        assert serving(service) == "2"
-    (home / CURRENT).unlink()
+        assert serving_version(service) == "2"
+    (model_dir / CURRENT).unlink()
     service.registry.refresh()
-    assert serving(service) == "3"
+    assert serving_version(service) == "3"
 
 
-def test_a_pin_holds(home: Path) -> None:
-    """MENAGERIE_MODEL_VERSION serves that version whatever appears, and is an error where there is none."""
-    service = opened(home, model_version=2)
-    publish(home.parent, network(4))
-    (home / CURRENT).write_text("1")
+def test_pinned_version_serves(model_dir: Path) -> None:
+    """MENAGERIE_MODEL_VERSION serves that version whatever appears; a version that does not exist is an error."""
+    service = start_service(model_dir, model_version=2)
+    publish(model_dir.parent, network(4))
+    (model_dir / CURRENT).write_text("1")
     service.registry.refresh()
-    assert serving(service) == "2"
+    assert serving_version(service) == "2"
     with pytest.raises(BundleError, match="cannot read"):
-        opened(home, model_version=9)
+        start_service(model_dir, model_version=9)
 
 
-def test_a_folder_serves_by_another_name(home: Path) -> None:
-    """MENAGERIE_MODEL_DIR holds versions, or is one; every protocol knows the name that is set, and no other."""
-    (home.parent / "unpacked").mkdir()
-    alone = shutil.copytree(home / "2", home.parent / "unpacked" / "models")
-    for folder, versions in ((home, ["2", "3"]), (alone, ["2"])):
+def test_model_dir_serves_under_the_configured_name(model_dir: Path) -> None:
+    """MENAGERIE_MODEL_DIR holds versions, or is one; every protocol knows the configured name and no other."""
+    (model_dir.parent / "unpacked").mkdir()
+    version_dir = shutil.copytree(model_dir / "2", model_dir.parent / "unpacked" / "models")
+    for folder, versions in ((model_dir, ["2", "3"]), (version_dir, ["2"])):
         service = build_service(Settings(model_dir=folder, model_name="renamed"))
         client = flask_app(service).test_client()
-        assert serving(service) == versions[-1]
-        assert asked(service)["model"]["name"] == "renamed"
+        assert serving_version(service) == versions[-1]
+        assert post_json(service)["model"]["name"] == "renamed"
         assert client.get("/model").json["name"] == "renamed"  # type: ignore[index]
         assert client.get("/v2/models/renamed").json["versions"] == versions  # type: ignore[index]
         assert client.get("/v2/models/handmade").status_code == 404
-        assert asked(service, "/v1/models/renamed:predict", {"instances": [ROW["features"]]})["predictions"]
-    publish(home.parent, network(4))
-    (home.parent / "handmade" / "4").rename(alone.parent / "next")
-    shutil.rmtree(alone)
-    (alone.parent / "next").rename(alone)
+        assert post_json(service, "/v1/models/renamed:predict", {"instances": [ROW["features"]]})["predictions"]
+    publish(model_dir.parent, network(4))
+    (model_dir.parent / "handmade" / "4").rename(version_dir.parent / "next")
+    shutil.rmtree(version_dir)
+    (version_dir.parent / "next").rename(version_dir)
     service.registry.refresh()
-    assert serving(service) == "4"
+    assert serving_version(service) == "4"
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+def test_model_dir_without_a_model_is_an_error(tmp_path: Path) -> None:
     """The message names the setting."""
     with pytest.raises(BundleError, match="MENAGERIE_MODEL_DIR must be a bundle's folder"):
         build_service(Settings(model_dir=tmp_path))
 
 
-def test_a_version_changed_in_place_is_looked_at_anew(home: Path) -> None:
-    """What was loaded goes on serving until the files are good again."""
-    service = opened(home)
-    before = asked(service)
-    flip(home, 3)
+def test_version_changed_in_place_is_checked_again(model_dir: Path) -> None:
+    """The loaded one serves until the files are valid again."""
+    service = start_service(model_dir)
+    before = post_json(service)
+    flip_one_bit(model_dir, 3)
     service.registry.refresh()
-    assert asked(service) == before
+    assert post_json(service) == before
     assert list(service.registry.refused) == ["3"]
 
 
-def test_swaps_leave_nothing_behind(home: Path) -> None:
-    """Thirty swaps back and forth: no version but those kept stays in memory."""
+def test_swaps_do_not_leak_models(model_dir: Path) -> None:
+    """After thirty swaps only the kept version is in memory."""
     import gc
     import weakref
 
-    service = opened(home, keep_versions=1)
-    seen = weakref.WeakSet([service.registry.current.model])
+    service = start_service(model_dir, keep_versions=1)
+    models_seen = weakref.WeakSet([service.registry.current.model])
     for swap in range(30):
-        (home / CURRENT).write_text(str(1 + swap % 3))
+        (model_dir / CURRENT).write_text(str(1 + swap % 3))
         service.registry.refresh()
-        seen.add(service.registry.current.model)
+        models_seen.add(service.registry.current.model)
         if swap % 10 == 0:
-            assert serving(service) == str(1 + swap % 3)
+            assert serving_version(service) == str(1 + swap % 3)
     gc.collect()
-    assert list(seen) == [service.registry.current.model]
+    assert list(models_seen) == [service.registry.current.model]
 
 
-def test_statistics_are_each_versions_own(home: Path) -> None:
-    """A version's counts outlive its swap, and no other's are added to them."""
-    service = opened(home, keep_versions=3)
+def test_statistics_are_kept_per_version(model_dir: Path) -> None:
+    """A version's counts survive a swap and include no other version's requests."""
+    service = start_service(model_dir, keep_versions=3)
     for version, times in ((1, 3), (2, 5)):
         for _ in range(times):
-            asked(service, f"/v1/models/handmade/versions/{version}:predict", {"instances": [ROW["features"]] * 2})
+            post_json(service, f"/v1/models/handmade/versions/{version}:predict", {"instances": [ROW["features"]] * 2})
     stats = flask_app(service).test_client().get("/v2/models/handmade/stats").json["model_stats"]  # type: ignore[index]
     assert {one["version"]: one["inference_count"] for one in stats} == {"1": 6, "2": 10, "3": 0}

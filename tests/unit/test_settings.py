@@ -1,4 +1,4 @@
-"""Settings: read once, frozen, and no misspelling passes."""
+"""Settings are read once from the environment, validated and frozen."""
 
 import os
 from pathlib import Path
@@ -11,13 +11,13 @@ from service.settings import PREFIX, Settings
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
 
 
-def test_the_environment_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A MENAGERIE_ variable becomes the field of that name, typed; an empty one counts as unset."""
+def test_environment_variables_set_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A MENAGERIE_ variable sets the typed field of that name; an empty one counts as unset."""
     monkeypatch.setenv("MENAGERIE_MAX_ROWS", "7")
     monkeypatch.setenv("MENAGERIE_MODEL_STORE", "/srv/models")
     monkeypatch.setenv("MENAGERIE_ENGINE", "")
@@ -26,7 +26,7 @@ def test_the_environment_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("MENAGERIE_MAX_ROW", "7", "did you mean MENAGERIE_MAX_ROWS?"),
         ("MENAGERIE_", "7", "is not a setting"),
@@ -38,15 +38,17 @@ def test_the_environment_sets_what_it_names(monkeypatch: pytest.MonkeyPatch) -> 
         ("MENAGERIE_SERVER_TIMING", "perhaps", "MENAGERIE_SERVER_TIMING does not fit"),
     ],
 )
-def test_what_does_not_fit_is_told_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
-    """An unknown name or a bad value stops the start with one line."""
+def test_invalid_setting_is_named_in_the_error(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    """An unknown name or an invalid value stops the start with one line."""
     monkeypatch.setenv(name, value)
-    with pytest.raises(StartupError, match=told) as refused:
+    with pytest.raises(StartupError, match=message) as refused:
         Settings.load()
     assert "\n" not in str(refused.value)
 
 
-def test_settings_do_not_change() -> None:
-    """Nothing sets them later."""
+def test_settings_are_frozen() -> None:
+    """No code can change them later."""
     with pytest.raises(ValidationError, match="frozen"):
         Settings().max_rows = 1

@@ -1,4 +1,4 @@
-"""Sweeps of one feature: where their points lie, and where they say that the label changes."""
+"""Sweeps of one feature: the values that they try, and where the label changes."""
 
 from itertools import pairwise
 
@@ -15,22 +15,22 @@ FEATURE = Feature(name="length", minimum=0, maximum=100)
 ROW = np.array([5, 50], np.float32)
 
 
-def steps(*edges: float) -> Predict:
-    """A network that calls the second feature 0 below the first edge, 1 up to the second, and so on."""
+def step_function(*edges: float) -> Predict:
+    """Predicts label 0 where the second feature is below the first edge, 1 up to the second edge, and so on."""
 
-    def answer(rows: Array) -> Array:
+    def predict(rows: Array) -> Array:
         assert (rows[:, 0] == 5).all()
         return np.eye(len(edges) + 1, dtype=np.float32)[
             np.searchsorted(np.array(edges, np.float32), rows[:, 1], side="right")
         ]
 
-    return answer
+    return predict
 
 
 @given(st.floats(0.1, 49), st.floats(51, 99.9))
-def test_the_nearest_changes_are_found_to_four_digits(low: float, high: float) -> None:
-    """On each side, to 1e-4 of the value, and with the label that is there."""
-    swept = sweep(steps(low / 3, low, high, high + 0.05), ROW, 1, knots(FEATURE, []))
+def test_nearest_label_changes_are_found_to_four_digits(low: float, high: float) -> None:
+    """On each side of the row, to 1e-4 of the value, with the new label."""
+    swept = sweep(step_function(low / 3, low, high, high + 0.05), ROW, 1, knots(FEATURE, []))
     assert swept.below is not None
     assert swept.above is not None
     assert (swept.below.label, swept.above.label) == (1, 3)
@@ -38,50 +38,50 @@ def test_the_nearest_changes_are_found_to_four_digits(low: float, high: float) -
     assert np.float32(high) <= swept.above.value <= high * (1 + 1e-4)
 
 
-def test_where_nothing_changes_nothing_is_told() -> None:
-    """A label that holds to the end of the range has no change on that side."""
-    swept = sweep(steps(70), ROW, 1, knots(FEATURE, []))
+def test_no_change_is_reported_where_the_label_stays() -> None:
+    """The label holds to the end of the range on that side."""
+    swept = sweep(step_function(70), ROW, 1, knots(FEATURE, []))
     assert swept.below is None
     assert swept.above is not None
 
 
 @pytest.mark.parametrize("value", [0, 100])
-def test_a_row_at_a_bound_has_one_side_only(value: float) -> None:
-    """Beyond the bounds there is nothing to ask."""
-    swept = sweep(steps(50), np.array([5, value], np.float32), 1, knots(FEATURE, [2, 3]))
+def test_row_at_a_bound_has_changes_on_one_side_only(value: float) -> None:
+    """Values beyond the bounds are not predicted."""
+    swept = sweep(step_function(50), np.array([5, value], np.float32), 1, knots(FEATURE, [2, 3]))
     assert (swept.below is None) == (value == 0)
     assert (swept.above is None) == (value == 100)
 
 
-def test_a_change_right_beside_the_row_is_found() -> None:
+def test_change_next_to_the_row_is_found() -> None:
     """Between the row's own value and the next point."""
-    swept = sweep(steps(50.001), ROW, 1, knots(FEATURE, []))
+    swept = sweep(step_function(50.001), ROW, 1, knots(FEATURE, []))
     assert swept.above is not None
     assert 50.001 <= swept.above.value < 50.0011
 
 
 @given(st.floats(0, 100, width=32), st.lists(st.floats(-10, 110), max_size=12))
-def test_points_ascend_from_bound_to_bound_and_hold_the_rows_own(value: float, quantiles: list[float]) -> None:
-    """Each once, whatever the quantiles are."""
-    swept = sweep(steps(30, 60), np.array([5, value], np.float32), 1, knots(FEATURE, quantiles))
+def test_points_ascend_between_the_bounds_and_include_the_row(value: float, quantiles: list[float]) -> None:
+    """Without duplicates, whatever the quantiles."""
+    swept = sweep(step_function(30, 60), np.array([5, value], np.float32), 1, knots(FEATURE, quantiles))
     assert (np.diff(swept.values) > 0).all()
     assert (swept.values[0], swept.values[-1]) == (0, 100)
     assert value in swept.values
     assert len(swept.values) == len(swept.probabilities)
 
 
-def test_points_are_dense_where_the_data_are() -> None:
-    """As many between two quantiles as between two others, over however many decades they spread."""
-    between = [0.001, 0.01, 0.1, 1.0, 10.0]
-    values = sweep(steps(1000), ROW, 1, knots(FEATURE, between)).values
-    counts = [((low <= values) & (values < high)).sum() for low, high in pairwise(between)]
+def test_points_are_spread_evenly_between_quantiles() -> None:
+    """Each interval quantiles quantiles has about as many, over several decades."""
+    quantiles = [0.001, 0.01, 0.1, 1.0, 10.0]
+    values = sweep(step_function(1000), ROW, 1, knots(FEATURE, quantiles)).values
+    counts = [((low <= values) & (values < high)).sum() for low, high in pairwise(quantiles)]
     assert min(counts) >= 7
     assert max(counts) <= 9
 
 
-def test_a_narrow_label_is_told_on_both_its_sides() -> None:
-    """What only a few of the scanned points have is not thinned away."""
-    swept = sweep(steps(30, 30.1, 30.2, 31.7), ROW, 1, knots(FEATURE, [25, 40]))
+def test_narrow_label_keeps_its_points() -> None:
+    """Thinning keeps a label that only a few of the scanned points have."""
+    swept = sweep(step_function(30, 30.1, 30.2, 31.7), ROW, 1, knots(FEATURE, [25, 40]))
     labels = swept.probabilities.argmax(axis=1)
     assert {0, 3, 4} <= set(labels.tolist())
     inside = swept.values[labels == 3]
@@ -90,8 +90,8 @@ def test_a_narrow_label_is_told_on_both_its_sides() -> None:
 
 
 @pytest.mark.parametrize(("minimum", "maximum"), [(0.1, 0.3), (1 / 3, 2 / 3), (0.1234567123, 0.76543219)])
-def test_every_point_may_be_sent_back(minimum: float, maximum: float) -> None:
-    """The shortest decimals of the outermost points lie within the bounds, though float32 may round beyond them."""
+def test_points_are_valid_inputs(minimum: float, maximum: float) -> None:
+    """The shortest decimals of the outermost points lie within the bounds, even where float32 rounds beyond them."""
     bounds = knots(Feature(name="x", minimum=minimum, maximum=maximum), [])
     assert all(minimum <= float(str(value)) <= maximum for value in bounds)
     assert bounds == pytest.approx([minimum, maximum])

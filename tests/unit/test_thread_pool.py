@@ -1,4 +1,4 @@
-"""The pool: bounded, and no work for whoever has left."""
+"""The bounded thread pool."""
 
 import asyncio
 import threading
@@ -9,37 +9,37 @@ from service.app.thread_pool import BoundedThreadPool
 from service.http.errors import OverloadedError
 
 
-def test_more_than_allowed_is_refused_at_once() -> None:
-    """What is worked on and what waits both count; room is there again once one is done."""
+def test_task_beyond_the_limit_is_refused() -> None:
+    """Running and queued tasks both count; a finished one makes room."""
 
-    async def ask() -> None:
-        pool, hold = BoundedThreadPool(threads=1, max_tasks=2), threading.Event()
-        first = asyncio.create_task(pool.run(hold.wait))
+    async def run_tasks() -> None:
+        pool, release = BoundedThreadPool(threads=1, max_tasks=2), threading.Event()
+        first = asyncio.create_task(pool.run(release.wait))
         second = asyncio.create_task(pool.run(lambda: 2))
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError, match="2 requests"):
             await pool.run(lambda: 3)
-        hold.set()
+        release.set()
         assert [await first, await second] == [True, 2]
         pool.require_room()
 
-    asyncio.run(ask())
+    asyncio.run(run_tasks())
 
 
-def test_work_for_a_caller_who_left_is_not_done() -> None:
-    """What had not begun is dropped, and makes room."""
-    done: list[int] = []
+def test_cancelled_task_does_not_run() -> None:
+    """A task that has not begun is dropped and makes room."""
+    results: list[int] = []
 
-    async def ask() -> None:
-        pool, hold = BoundedThreadPool(threads=1, max_tasks=2), threading.Event()
-        first = asyncio.create_task(pool.run(hold.wait))
-        second = asyncio.create_task(pool.run(done.append, 2))
+    async def run_tasks() -> None:
+        pool, release = BoundedThreadPool(threads=1, max_tasks=2), threading.Event()
+        first = asyncio.create_task(pool.run(release.wait))
+        second = asyncio.create_task(pool.run(results.append, 2))
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.sleep(0)
         pool.require_room()
-        hold.set()
+        release.set()
         await first
 
-    asyncio.run(ask())
-    assert done == []
+    asyncio.run(run_tasks())
+    assert results == []

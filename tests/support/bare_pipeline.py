@@ -1,12 +1,12 @@
-"""A request pipeline by itself, without a model."""
+"""A request pipeline on its own, without a model."""
 
 from service.app.pipeline import Pipeline
 from service.http.routing import Protocol
 from service.monitoring.trace_context import continue_trace
 
 
-def pipeline(*, server_timing: bool = True) -> Pipeline:
-    """A pipeline without keys, CORS and observers."""
+def bare_pipeline(*, server_timing: bool = True) -> Pipeline:
+    """A pipeline without API keys, CORS and observers."""
     return Pipeline(
         api_keys=None,
         cors=None,

@@ -1,4 +1,4 @@
-"""tests/support/crd_validation.py, on a CRD written here of the forms that real ones have."""
+"""tests/support/crd_validation.py, with a CRD that uses the schema features of real ones."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.crd_validation import faults, schemas
+from support.crd_validation import find_errors, read_schemas
 
 OBJECT = {"type": "object"}
 CRD: dict[str, Any] = {
@@ -52,7 +52,7 @@ CRD: dict[str, Any] = {
         ],
     }
 }
-GOOD: dict[str, Any] = {
+VALID_SPEC: dict[str, Any] = {
     "bars": 3,
     "port": "http",
     "animals": [{"name": "Tibbles"}],
@@ -63,11 +63,11 @@ GOOD: dict[str, Any] = {
 
 
 def cage(**spec: Any) -> dict[str, Any]:
-    return {"apiVersion": "zoo.example.org/v1", "kind": "Cage", "metadata": {"name": "a"}, "spec": GOOD | spec}
+    return {"apiVersion": "zoo.example.org/v1", "kind": "Cage", "metadata": {"name": "a"}, "spec": VALID_SPEC | spec}
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ({}, None),
         ({"port": 80}, None),
@@ -86,33 +86,33 @@ def cage(**spec: Any) -> dict[str, Any]:
         ({"labels": {"a": 1}}, "Cage.spec.labels.a: 1 is not of type 'string'"),
     ],
 )
-def test_a_fault_is_found_where_it_is(spec: dict[str, Any], told: str | None) -> None:
-    """Also in lists and in maps; what the definition keeps open stays open."""
-    assert list(faults([cage(**spec)], schemas([CRD]))) == ([told] if told else [])
+def test_error_names_the_invalid_field(spec: dict[str, Any], message: str | None) -> None:
+    """Fields in lists and in maps are checked too; where the CRD allows any field, any field passes."""
+    assert list(find_errors([cage(**spec)], read_schemas([CRD]))) == ([message] if message else [])
 
 
-def test_what_no_definition_knows_is_a_fault() -> None:
-    """An old version of a kind would otherwise pass unread."""
+def test_document_without_schema_is_an_error() -> None:
+    """A document of an outdated version must not pass unchecked."""
     old = cage() | {"apiVersion": "zoo.example.org/v0"}
-    assert list(faults([old], schemas([CRD]))) == ["Cage: no schema of zoo.example.org/v0 is here"]
+    assert list(find_errors([old], read_schemas([CRD]))) == ["Cage: no schema of zoo.example.org/v0 is here"]
 
 
 @pytest.mark.parametrize(
-    ("documents", "told"),
+    ("documents", "message"),
     [
         ([cage(), {"apiVersion": "v1", "kind": "Secret"}], ""),
         ([cage(bars="3")], "is not of type"),
         ([{"apiVersion": "v1", "kind": "Secret"}], "no document"),
     ],
 )
-def test_the_command_says_what_is_wrong_and_fails(tmp_path: Path, documents: list[Any], told: str) -> None:
-    """Documents of other groups are passed over; if there is no other, nothing was checked, which is no success."""
+def test_command_prints_errors_and_exits_with_one(tmp_path: Path, documents: list[Any], message: str) -> None:
+    """Documents of other API groups are ignored; it is an error if no document is left to check."""
     (tmp_path / "crd.yaml").write_text(yaml.safe_dump(CRD))
     command = [
         sys.executable,
         str(Path(__file__).parent.parent / "support" / "crd_validation.py"),
         str(tmp_path / "crd.yaml"),
     ]
-    piped = yaml.safe_dump_all(documents)
-    said = subprocess.run(command, input=piped, capture_output=True, text=True, timeout=60, check=False)
-    assert (said.returncode == 0, told in said.stderr) == (not told, True), said.stderr
+    documents_yaml = yaml.safe_dump_all(documents)
+    completed = subprocess.run(command, input=documents_yaml, capture_output=True, text=True, timeout=60, check=False)
+    assert (completed.returncode == 0, message in completed.stderr) == (not message, True), completed.stderr
