@@ -137,10 +137,9 @@ def post_worker_init(worker):
 
 
 def worker_exit(server, worker):
-    """Send the last spans, within what `service.server.lifecycle` leaves of the time to end."""
-    service = _service(worker.app) if worker.app.callable else None
-    if service and service.spans:
-        service.spans.close(seconds=0.8)
+    """Observe the last requests, within what `service.server.lifecycle` leaves of the time to exit."""
+    if worker.app.callable:
+        _service(worker.app).close(seconds=0.8)
 
 
 def when_ready(server):

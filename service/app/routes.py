@@ -59,6 +59,12 @@ class Service:
         self.registry.watch(self.model_metrics.count_event)
         self.observations.start()
 
+    def close(self, seconds: float) -> None:
+        """Observe the last requests, and send their spans within some seconds; call it before a worker exits."""
+        self.observations.flush()
+        if self.spans:
+            self.spans.close(seconds)
+
 
 def build_service(
     settings: Settings, check: SandboxCheck = no_check, counters: SharedCounters | None = None

@@ -18,7 +18,7 @@ _declare = Declare(Protocol.SERVICE)
 class Metrics:
     """GET /metrics: what every collector yields; ``flush`` brings the counts up to date."""
 
-    def __init__(self, collectors: Sequence[Collect], flush: Callable[[], None]) -> None:
+    def __init__(self, collectors: Sequence[Collect], flush: Callable[[], object]) -> None:
         self._collectors = collectors
         self._flush = flush
 

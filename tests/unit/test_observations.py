@@ -11,10 +11,13 @@ from itertools import chain, repeat
 import numpy as np
 import pytest
 
+from service.app.flask_app import flask_app
+from service.app.routes import build_service
 from service.http.context import RequestContext
 from service.monitoring import observations as module
 from service.monitoring.observations import Observations
 from service.prediction import Prediction
+from service.settings import Settings
 
 THREADS, REQUESTS = 8, 2_000
 NEVER = 3600.0  # seconds
@@ -211,3 +214,14 @@ def test_a_large_batch_does_not_stay_in_memory(monkeypatch: pytest.MonkeyPatch, 
     gc.collect()
     assert (batch() is not None) == is_kept
     assert recorder.paths == ([] if is_kept else ["/before", "/batch"])
+
+
+def test_closing_a_service_observes_the_last_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that exits as planned takes no counts with it."""
+    monkeypatch.setattr(module, "_INTERVAL", NEVER)
+    service = build_service(Settings(poll_seconds=0))
+    service.start_threads()
+    assert flask_app(service).test_client().get("/livez").status_code == 200
+    assert not list(service.request_metrics.responses())
+    service.close(seconds=1)
+    assert [(labels.route, count) for labels, _, count in service.request_metrics.responses()] == [("/livez", 1)]

@@ -89,7 +89,7 @@ class Drift:
 class DriftReport:
     """GET /drift; ``flush`` brings the counts up to date."""
 
-    def __init__(self, drift: Drift, registry: Registry, flush: Callable[[], None]) -> None:
+    def __init__(self, drift: Drift, registry: Registry, flush: Callable[[], object]) -> None:
         self._drift = drift
         self._registry = registry
         self._flush = flush
