@@ -1,13 +1,20 @@
-"""docs/architecture.md against the files: a newcomer can rely on its tree, its diagrams and its tables."""
+"""docs/architecture.md against the files: a newcomer can rely on its tree, its diagrams and its tables.
+
+Other pages are checked for the paths that they name.
+"""
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+import pytest
 from support.gunicorn_server import ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FILE = re.compile(r"(\w+/)*\w+(\.\w+)+")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = "benchmarks|deploy|docs|models|service|supply|tests"
+EXAMPLES = {"service/protocols/table.py"}  # of docs/extending.md
 STATIC = ROOT / "service" / "web" / "static"
 
 
@@ -62,3 +69,10 @@ def test_files_in_the_diagram_of_a_request_exist() -> None:
     files = re.findall(r"\w+/\w+\.py", diagram)
     assert len(files) > 5
     assert [file for file in files if not (ROOT / "service" / file).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_only_files_that_exist(page: Path) -> None:
+    """No page names a file by a path that it had once."""
+    files = set(re.findall(rf"\b((?:{FOLDERS})/[\w./-]*\w\.[a-z]+)\b", page.read_text()))
+    assert {file for file in files if not (ROOT / file).exists()} <= EXAMPLES
