@@ -57,6 +57,20 @@ class Settings(BaseSettings):
     body_seconds: Annotated[float, Field(gt=0, description="for a whole body to come in; beyond: 408")] = 10
     write_seconds: Annotated[float, Field(gt=0, description="for a caller to take an answer")] = 10
     drain_seconds: Annotated[float, Field(ge=0, le=20, description="between not ready and the end, on SIGTERM")] = 3
+    fast_path: Annotated[
+        bool,
+        Field(
+            description="answer simple requests straight from their bytes; off: by gunicorn, at over twice the CPU time"
+        ),
+    ] = True
+    acceptor: Annotated[
+        bool,
+        Field(description="accept no more connections than are served in time; off: any number, and a backlog of 100"),
+    ] = True
+    timeouts: Annotated[
+        bool,
+        Field(description="enforce the seconds of heads, bodies and writes, and `MENAGERIE_MAX_CONNECTIONS`"),
+    ] = True
     api_keys: Annotated[str, Field(description="SHA-256 of each API key that may ask, commas between")] = ""
     api_keys_file: Annotated[Path | None, Field(description="file with one a line, read again when it changes")] = None
     cors_origins: Annotated[

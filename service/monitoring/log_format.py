@@ -1,7 +1,7 @@
-"""What the service says to its operator, a line at a time: JSON for programs, text for a person.
+"""How a log line looks, JSON for programs or text for a person, and how it is written.
 
-A line of whichever worker goes out in one piece and never waits: if whoever reads the log does not keep up, lines are
-lost, and counted, but no request is held up.
+Each line of each worker is one write that never blocks: if the reader of the log does not keep up, lines are dropped
+and counted, but no request waits.
 """
 
 import logging
@@ -16,20 +16,20 @@ from typing import Any
 
 import orjson
 
-LONGEST = 4096  # bytes; what a pipe takes in one piece (PIPE_BUF)
-_LONGEST_SHOWN = 200
-_GAP = " … "
-_SPARE = 10  # characters, as not all take the same room
+_MAX_LINE_BYTES = 4096  # what a pipe takes in one piece (PIPE_BUF)
+_MAX_PRINTABLE = 200
+_ELLIPSIS = " … "
+_SPARE_CHARACTERS = 10  # as not all take the same number of bytes
 
-_SAID = {"method", "route", "path", "status"}  # stands in the message already
+_IN_MESSAGE = {"method", "route", "path", "status"}
 
 
-class Json(logging.Formatter):
-    """One JSON document a line, a traceback within it; the fields of a record are beside its message."""
+class JsonFormatter(logging.Formatter):
+    """One JSON document a line, including a traceback; a record's fields stand beside its message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, without its end."""
-        told = {
+        """The line, without a newline."""
+        document = {
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -38,43 +38,43 @@ class Json(logging.Formatter):
             **_fields(record),
         }
         if record.exc_info:
-            told["exception"] = _printable(self.formatException(record.exc_info))
-        return _fitting(told).decode()
+            document["exception"] = _printable(self.formatException(record.exc_info))
+        return _bounded_line(document).decode()
 
 
-class Text(logging.Formatter):
-    """gunicorn's own shape, with the fields behind the message."""
+class TextFormatter(logging.Formatter):
+    """gunicorn's own format, with a record's fields after its message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s [%(process)d] [%(levelname)s] %(message)s", "[%Y-%m-%d %H:%M:%S %z]")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
-        """The line, without its end."""
-        fields = (f" {name}={value}" for name, value in _fields(record).items() if name not in _SAID)
+        """The line, without a newline."""
+        fields = (f" {name}={value}" for name, value in _fields(record).items() if name not in _IN_MESSAGE)
         return super().formatMessage(record) + "".join(fields)
 
 
-def formatter(wanted: str, descriptor: int = 2) -> logging.Formatter:
-    """The shape that is wanted: ``json``, ``text``, or ``auto``, by whether a person looks at it."""
-    text = os.isatty(descriptor) if wanted == "auto" else wanted == "text"
-    return Text() if text else Json()
+def make_formatter(name: str, descriptor: int = 2) -> logging.Formatter:
+    """The formatter ``json`` or ``text``; with ``auto``, text if the file descriptor is a terminal."""
+    is_text = os.isatty(descriptor) if name == "auto" else name == "text"
+    return TextFormatter() if is_text else JsonFormatter()
 
 
-class Outlet(logging.Handler):
-    """Stderr, or another descriptor, for all workers: each line is one write, for which nobody waits."""
+class NonBlockingHandler(logging.Handler):
+    """Writes each line to stderr, or another file descriptor, in one write; drops it rather than wait."""
 
     def __init__(self, descriptor: int = 2) -> None:
         super().__init__()
-        self._descriptor = _unwaiting(descriptor)
+        self._descriptor = _non_blocking(descriptor)
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line, after one that says how many were lost before it."""
-        if self._lost and self._put(self._loss()):
+        if self._lost and self._write(self._loss()):
             self._lost = 0
-        self._lost += not self._put(record)
+        self._lost += not self._write(record)
 
-    def _put(self, record: logging.LogRecord) -> bool:
+    def _write(self, record: logging.LogRecord) -> bool:
         try:
             os.write(self._descriptor, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
         except OSError:  # it is full, or nobody reads any more
@@ -82,12 +82,12 @@ class Outlet(logging.Handler):
         return True
 
     def _loss(self) -> logging.LogRecord:
-        told = "%d lines are lost: the log is not read as fast as it is written"
-        return logging.LogRecord("menagerie", logging.WARNING, "", 0, told, (self._lost,), None)
+        message = "%d lines are lost: the log is not read as fast as it is written"
+        return logging.LogRecord("menagerie", logging.WARNING, "", 0, message, (self._lost,), None)
 
 
-def tell_what_is_uncaught() -> None:
-    """Have what no one caught, in any thread, and Python's own warnings told as everything else is."""
+def log_uncaught_exceptions() -> None:
+    """Log exceptions that nothing catches, in any thread, and Python's own warnings."""
     log = logging.getLogger("menagerie")
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda *raised: log.critical("the process ends", exc_info=raised)
@@ -110,15 +110,15 @@ def silenced_stderr() -> Iterator[None]:
 
 def printable(text: str) -> str:
     """A client's text as short, printable ASCII, for a log line or a span."""
-    return ascii(text[:_LONGEST_SHOWN])[1:-1]
+    return ascii(text[:_MAX_PRINTABLE])[1:-1]
 
 
-def _unwaiting(descriptor: int) -> int:
-    """The same by a descriptor of our own, so that not to wait is ours alone; what is no pipe hardly ever fills up."""
+def _non_blocking(descriptor: int) -> int:
+    """The same file by a descriptor of our own: a pipe's does not block, and others' use of the pipe stays as it is."""
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # not ours to open; then a line may have to wait
+    except OSError:  # not ours to open; then a write may block
         pass
     return os.dup(descriptor)
 
@@ -129,17 +129,18 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _printable(text: str) -> str:
-    """Without what is no Unicode, and no JSON."""
+    """The text with lone surrogates escaped: they are neither Unicode nor JSON."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _fitting(told: dict[str, Any]) -> bytes:
-    """A line no longer than can go out in one piece: the middle of the longest part, a traceback, is left out."""
-    line = orjson.dumps(told, option=orjson.OPT_UTC_Z)
-    while (excess := len(line) + 1 - LONGEST) > 0:
-        name = max((name for name in told if isinstance(told[name], str)), key=lambda name: len(told[name]))
-        text, size = told[name], len(orjson.dumps(told[name]))
-        kept = max(len(text) * (size - excess) // size - len(_GAP) - _SPARE, 0)
-        told[name] = text[: kept // 3] + _GAP + text[len(text) - (kept - kept // 3) :]
-        line = orjson.dumps(told, option=orjson.OPT_UTC_Z)
+def _bounded_line(document: dict[str, Any]) -> bytes:
+    """A line that a pipe takes in one piece: the middle of the longest text, such as a traceback, is left out."""
+    line = orjson.dumps(document, option=orjson.OPT_UTC_Z)
+    while (excess := len(line) + 1 - _MAX_LINE_BYTES) > 0:
+        texts = {name: text for name, text in document.items() if isinstance(text, str)}
+        name, text = max(texts.items(), key=lambda item: len(item[1]))
+        size = len(orjson.dumps(text))
+        kept = max(len(text) * (size - excess) // size - len(_ELLIPSIS) - _SPARE_CHARACTERS, 0)
+        document[name] = text[: kept // 3] + _ELLIPSIS + text[len(text) - (kept - kept // 3) :]
+        line = orjson.dumps(document, option=orjson.OPT_UTC_Z)
     return line

@@ -1,49 +1,39 @@
-"""gunicorn's logger, speaking in the same lines as the service; all other loggers speak through it."""
+"""gunicorn's logger in the service's log format; all other loggers log through it."""
 
 import logging
-from typing import Any
 
 from gunicorn.config import Config
-from gunicorn.glogging import Logger as Gunicorn
 
 from service.http.errors import StartupError
 from service.monitoring import log_format
-from service.monitoring.log_format import Outlet
+from service.monitoring.log_format import NonBlockingHandler
+from service.server.gunicorn_compat import GunicornLogger
 from service.settings import Settings
 
 
-class Logger(Gunicorn):  # type: ignore[misc]
-    """What gunicorn's ``logger_class`` names; where the operator has a log configuration, that is heeded instead."""
+class Logger(GunicornLogger):
+    """What gunicorn's ``logger_class`` names; a log configuration of the operator's replaces it."""
 
-    _outlet: Outlet | None = None  # one for a process and its workers, however often it is set up
+    _stderr: NonBlockingHandler | None = None  # one for a process and its workers, however often it is set up
 
     def setup(self, cfg: Config) -> None:
-        """Set up gunicorn's loggers, and have everyone else's handled by the same."""
+        """Set up gunicorn's loggers, and have all others handled by the same handlers."""
         super().setup(cfg)
         if cfg.logconfig or cfg.logconfig_dict or cfg.logconfig_json:
             return
         logging.root.handlers = self.error_log.handlers  # the very list: gunicorn changes it when it is set up again
         logging.getLogger("menagerie").setLevel(self.loglevel)
-        log_format.tell_what_is_uncaught()
+        log_format.log_uncaught_exceptions()
 
-    def _set_handler(self, log: logging.Logger, output: str | None, fmt: logging.Formatter, stream: Any = None) -> None:
-        """Called by gunicorn for its two logs: ``output`` is a file, or ``-`` for stderr."""
-        if log is not self.error_log:
-            super()._set_handler(log, output, fmt, stream)
-            return
-        shape = log_format.formatter(_wanted(), 2 if output == "-" else -1)
-        if output != "-":
-            super()._set_handler(log, output, shape, stream)
-            return
-        Logger._outlet = Logger._outlet or Outlet()
-        Logger._outlet.setFormatter(shape)
-        Logger._outlet._gunicorn = True  # type: ignore[attr-defined]  # noqa: SLF001 (gunicorn's, to know its own)
-        log.addHandler(Logger._outlet)
+    def error_formatter(self, *, is_stderr: bool) -> logging.Formatter:
+        """The formatter that MENAGERIE_LOG_FORMAT names."""
+        try:
+            name = Settings.load().log_format
+        except StartupError:  # whoever loads the service reports it
+            name = "auto"
+        return log_format.make_formatter(name, 2 if is_stderr else -1)
 
-
-def _wanted() -> str:
-    """Which shape the settings ask for; what is wrong with them is told by whoever loads the service."""
-    try:
-        return Settings.load().log_format
-    except StartupError:
-        return "auto"
+    def stderr_handler(self) -> NonBlockingHandler:
+        """The one handler for stderr."""
+        Logger._stderr = Logger._stderr or NonBlockingHandler()
+        return Logger._stderr

@@ -1,107 +1,144 @@
-"""The life of a gunicorn worker: what it is set up with, when it is replaced, and how it ends without losing a request.
+"""A worker's start, drain and exit.
 
-gunicorn by itself stops listening at once when it is told to end, closes connections without having announced it, and
-waits for idle callers. Here a worker first says that every answer is the last on its connection, and goes on accepting
-new ones for a while; then it lets go of the listeners with nobody left waiting there, closes connections at rest, and
-ends once the last answer has been taken.
+On SIGTERM gunicorn by itself stops listening at once, closes connections unannounced, and waits for idle clients. Here
+a worker first announces on every response that it is the last on its connection, and goes on accepting new connections
+for a while; then it closes its listeners with nobody left waiting there, closes idle connections, and exits once the
+last response has been read.
 """
 
 import asyncio
+import gc
 import signal
-import socket
 import sys
-from asyncio import constants
+from collections.abc import Coroutine
 from typing import Any
 
 from service.monitoring.shared_counters import shared_counters
-from service.server import fast_path
-from service.server.acceptor import Door
-from service.server.timeouts import Patient, watch
+from service.server import gunicorn_compat, timeouts
+from service.server.acceptor import Acceptor
+from service.server.connection import Connection
+from service.server.fast_path import FastPathProtocol
+from service.server.timeouts import TimeoutProtocol
 from service.settings import Settings
 
 _TICK_SECONDS = 0.05
-_TELL_SECONDS = 1.0
-_UNSENT = 131_072  # bytes of answers that the kernel holds for a caller, beyond those that are under way
-_MARGIN_SECONDS = 1.0  # before gunicorn kills, to end by ourselves
+_REPORT_SECONDS = 1.0
+_MARGIN_SECONDS = 1.0  # before gunicorn kills, to exit by ourselves
+_SPANS_SECONDS = 0.8  # of that, to send the last spans
 
 
-def begin(worker: Any, ending: memoryview) -> None:
-    """Set an asgi worker up, before its loop runs. ``ending`` is shared with the master: 1 once all of it ends."""
-    fast_path.install()
-    constants.SSL_HANDSHAKE_TIMEOUT = worker.asgi.settings.head_seconds  # gunicorn hands on no timeout to asyncio
-    for listener in worker.sockets:
-        _bound(listener.sock, worker.asgi.settings)
-    life = Life(worker, ending)
-    worker.loop.add_signal_handler(signal.SIGTERM, life.leave)
-    life.start(watch())
-    life.start(life.tick())
-    life.start(life.tell())
+def start_worker(worker: Any) -> None:
+    """Set up a worker that has loaded the application, of whichever class it is."""
+    # A batch of 10,000 rows makes 50,000 objects in a thread, and keeps none. With Python's own settings the collector
+    # walks them again and again, and the loop waits 5 ms for its turn: p99 of single rows beside such batches was
+    # 207 ms; with these it is 6 to 13 ms.
+    gc.set_threshold(100_000, 10, 10)
+    sys.setswitchinterval(0.0005)
+    shared_counters().use_slot(worker.slot)
+    service = gunicorn_compat.loaded_service(worker.app)
+    assert service  # noqa: S101 (a worker is initialized once it has loaded it)
+    service.start_threads()
+    if service.spans:
+        service.spans.start("https" if worker.cfg.is_ssl else "http")
+    if worker.cfg.worker_class_str == "asgi":
+        WorkerLifecycle(worker, worker.is_shutdown).start()
 
 
-def _bound(listener: socket.socket, settings: Settings) -> None:
-    """How much and for how long a caller may leave untaken; his connection inherits it."""
-    if listener.family != socket.AF_UNIX:
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_seconds * 1000))
-        # Else the kernel takes 4 MB for a caller who takes nothing, and all that while he seems to be served.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
+def finish_worker(worker: Any) -> None:
+    """Send the last spans."""
+    service = gunicorn_compat.loaded_service(worker.app)
+    if service and service.spans:
+        service.spans.close(seconds=_SPANS_SECONDS)
 
 
-class Life:
-    """One worker, from its first connection to its last."""
+def connection_class(settings: Settings) -> type[Connection]:
+    """The connections of a worker, with what the settings switch on."""
+    parts: list[type[Connection]] = []
+    if settings.fast_path:
+        parts.append(FastPathProtocol)
+    if settings.timeouts:
+        parts.append(TimeoutProtocol)
+    return type("WorkerConnection", (*parts, Connection), {})
 
-    def __init__(self, worker: Any, ending: memoryview) -> None:
+
+class WorkerLifecycle:
+    """One asgi worker, from its first connection to its last. ``is_shutdown`` is the flag of `server.reload`."""
+
+    def __init__(self, worker: Any, is_shutdown: memoryview) -> None:
         self._worker = worker
-        self._ending = ending
+        self._is_shutdown = is_shutdown
         self._loop: asyncio.AbstractEventLoop = worker.loop
-        self._settings = worker.asgi.settings
-        self._most = worker.max_requests
-        worker.max_requests = sys.maxsize  # gunicorn would close connections without a word
+        self._settings: Settings = worker.asgi.settings
+        self._connection_class = connection_class(self._settings)
+        self._max_requests = gunicorn_compat.take_over_max_requests(worker, disabled=sys.maxsize)
         self._tasks: list[asyncio.Task[None]] = []
-        self._doors: list[Door] = []
+        self._acceptors: list[Acceptor] = []
 
-    def start(self, work: Any) -> None:
-        """Do something beside the requests until the end."""
-        self._tasks.append(self._loop.create_task(work))
+    def start(self) -> None:
+        """Set up, before the worker's loop runs."""
+        gunicorn_compat.install_protocol(self._connection_class)
+        self._loop.add_signal_handler(signal.SIGTERM, self.leave)
+        if self._settings.timeouts:
+            timeouts.bound_sockets(gunicorn_compat.listening_sockets(self._worker), self._settings)
+            self._run(timeouts.check_connections())
+        self._run(self._accept_and_count())
+        self._run(self._report())
 
     def leave(self) -> None:
-        """Begin to end: on SIGTERM from the master, or after so many requests."""
-        first = not self._worker.asgi.is_leaving
+        """Begin to drain: on SIGTERM from the master, or after ``max_requests``."""
+        is_first_call = not self._worker.asgi.is_leaving
         shared_counters().mark_planned_exit()
-        self._worker.asgi.leave(is_shutdown=bool(self._ending[0]))
-        if first:
-            self.start(self._end())
+        self._worker.asgi.leave(is_shutdown=bool(self._is_shutdown[0]))
+        if is_first_call:
+            self._run(self._drain())
 
-    async def tick(self) -> None:
-        """Have the listeners as they are meant, then count requests."""
-        while len(self._worker.servers) < len(self._worker.sockets):  # noqa: ASYNC110 (gunicorn sets no event)
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the requests until the worker exits."""
+        self._tasks.append(self._loop.create_task(work))
+
+    async def _accept_and_count(self) -> None:
+        """Take accepting over from asyncio once it has begun; then leave after ``max_requests``."""
+        while not gunicorn_compat.is_accepting(self._worker):  # noqa: ASYNC110 (gunicorn sets no event)
             await asyncio.sleep(_TICK_SECONDS)
-        tls = self._worker._get_ssl_context()  # noqa: SLF001 (gunicorn's)
-        for listener in self._worker.sockets:
-            door = Door(self._worker, listener.sock, tls)
-            door.open()
-            self._doors.append(door)
-        while self._worker.nr < self._most:  # noqa: ASYNC110 (an event would cost every request)
+        if self._settings.acceptor and not self._worker.asgi.is_leaving:
+            self._start_acceptors()
+        while gunicorn_compat.answered_requests(self._worker) < self._max_requests:  # noqa: ASYNC110 (likewise)
             await asyncio.sleep(_TICK_SECONDS * 10)
-        self._worker.log.info("%d requests were answered: another worker takes over", self._worker.nr)
+        count = gunicorn_compat.answered_requests(self._worker)
+        self._worker.log.info("%d requests were answered: another worker takes over", count)
         self.leave()
 
-    async def tell(self) -> None:
-        """Say again and again how this worker is."""
+    def _start_acceptors(self) -> None:
+        tls = gunicorn_compat.tls_context(self._worker)
+        for listener in gunicorn_compat.listening_sockets(self._worker):
+            acceptor = Acceptor(self._worker, listener, tls, self._connection_class)
+            acceptor.start()
+            self._acceptors.append(acceptor)
+
+    async def _report(self) -> None:
+        """Report the worker's gauges every second."""
         due = self._loop.time()
         while True:
-            self._worker.asgi.report_worker(len(Patient.open), self._loop.time() - due)
-            due = self._loop.time() + _TELL_SECONDS
-            await asyncio.sleep(_TELL_SECONDS)
+            self._worker.asgi.report_worker(len(Connection.all_open), self._loop.time() - due)
+            due = self._loop.time() + _REPORT_SECONDS
+            await asyncio.sleep(_REPORT_SECONDS)
 
-    async def _end(self) -> None:
-        """Accept for some more time, each connection for one answer; then none, and see the last answers off."""
+    async def _drain(self) -> None:
+        """Accept for some more time, each connection for one response; then exit after the last response."""
         last = self._loop.time() + self._worker.cfg.graceful_timeout - _MARGIN_SECONDS
         await asyncio.sleep(self._settings.drain_seconds)
-        for door in self._doors:
-            door.close()
-        self._worker.servers.clear()  # they would close what is closed
-        while (Patient.open or any(door.busy for door in self._doors)) and self._loop.time() < last:
-            for connection in list(Patient.open):
-                connection.retire(self._loop.time())
+        await self._close_listeners()
+        while (Connection.all_open or any(one.is_busy for one in self._acceptors)) and self._loop.time() < last:
+            for connection in list(Connection.all_open):
+                connection.close_if_idle(self._loop.time())
             await asyncio.sleep(_TICK_SECONDS)
-        self._worker.handle_quit_signal()
+        gunicorn_compat.exit_worker(self._worker)
+
+    async def _close_listeners(self) -> None:
+        if not self._acceptors:
+            gunicorn_compat.close_listeners(self._worker)
+            await asyncio.sleep(_TICK_SECONDS)  # until asyncio has made the connections that it has accepted
+            return
+        for acceptor in self._acceptors:
+            acceptor.close()
+        gunicorn_compat.forget_listeners(self._worker)

@@ -1,16 +1,37 @@
-"""Whether the limits fit each other, gunicorn's and the machine's."""
+"""What is checked before the service starts: gunicorn's release, the address, and limits that conflict."""
 
+import os
 import resource
+import socket
+import sys
 from collections.abc import Iterator
+from typing import Any
 
+from service.http.errors import StartupError
+from service.server.gunicorn_compat import check_release
 from service.settings import Settings
 
 _OTHER_FILES = 64  # that a worker has open beside its connections
 _END_SECONDS = 2  # from the last answer to the end of the master
 
 
-def misfits(settings: Settings, timeout: float, graceful_timeout: float) -> Iterator[str]:
-    """A line for each limit that another one makes void. Both of gunicorn's are in seconds."""
+def require_startable(arbiter: Any) -> None:
+    """Log one line and exit with 1 where the service cannot run; gunicorn would retry for 5 s, or wait for ever."""
+    try:
+        _check(arbiter)
+    except StartupError as error:
+        arbiter.log.critical("menagerie: %s", error)
+        sys.exit(1)
+
+
+def log_conflicts(arbiter: Any) -> None:
+    """Warn of every conflict."""
+    for conflict in find_conflicts(Settings.load(), arbiter.cfg.timeout, arbiter.cfg.graceful_timeout):
+        arbiter.log.warning("menagerie: %s", conflict)
+
+
+def find_conflicts(settings: Settings, timeout: float, graceful_timeout: float) -> Iterator[str]:
+    """A line for each limit that another one makes void: of the settings, gunicorn's (in seconds) or the system's."""
     longest = settings.body_seconds + settings.write_seconds
     end = settings.drain_seconds + longest + _END_SECONDS
     if end > graceful_timeout:
@@ -28,15 +49,38 @@ def misfits(settings: Settings, timeout: float, graceful_timeout: float) -> Iter
             f"MENAGERIE_BODY_SECONDS, {settings.body_seconds:g} s, is no less than gunicorn's timeout of {timeout:g} "
             "s, after which a silent body is given up without an answer"
         )
-    if (files := _files(settings.max_connections + _OTHER_FILES)) < settings.max_connections + _OTHER_FILES:
+    if (files := _raise_file_limit(settings.max_connections + _OTHER_FILES)) < settings.max_connections + _OTHER_FILES:
         yield (
             f"MENAGERIE_MAX_CONNECTIONS of {settings.max_connections} is more than the {files} open files that a "
             "process may have here: raise the limit (ulimit -n) or lower the setting"
         )
 
 
-def _files(wanted: int) -> int:
-    """How many files a process may have open, after raising that to what is wanted as far as that is allowed."""
+def _check(arbiter: Any) -> None:
+    if warning := check_release(Settings.load()):
+        arbiter.log.warning("menagerie: %s", warning)
+    if arbiter.cfg.workers < 1:
+        raise StartupError("without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
+    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
+        return  # the sockets are handed over by an older gunicorn or by systemd
+    for host, port in (address for address in arbiter.cfg.address if isinstance(address, tuple)):
+        _require_free(host, port)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raise a StartupError if the address cannot be bound."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as error:
+            fault = error.strerror if isinstance(error, OSError) else error
+            raise StartupError(f"cannot listen on {host}:{port} ({fault}): set PORT to a free one") from None
+
+
+def _raise_file_limit(wanted: int) -> int:
+    """Raise the limit of open files to what is wanted, as far as that is allowed; what it is then."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

@@ -13,12 +13,12 @@ import requests
 from docker import DockerClient
 from docker.models.containers import Container
 from support import runaway_networks
-from support.closed_loop_clients import Question, post, questions
-from support.fault_reports import Report, both, nothing_lost, under_load
+from support.closed_loop_clients import Exchange, mixed_exchanges, post
+from support.fault_reports import Report, merge, repeat_under_load, require_nothing_lost
 from support.gunicorn_server import free_port
 from support.known_animals import KNOWN
 from support.mutated_networks import write_bundle
-from support.nginx_balancer import balanced
+from support.nginx_balancer import balancing
 
 from models.bundle import MANIFEST
 
@@ -71,14 +71,17 @@ def pids(container: Container) -> set[str]:
     return {pid for (pid,) in container.top(ps_args="-eo pid")["Processes"]}
 
 
-def asking(versions: list[str]) -> list[Question]:
+def asking(versions: list[str]) -> list[Exchange]:
     """Every way to ask, and the versions that the answers name."""
 
     def note(body: bytes) -> bool:
         versions.append(json.loads(body)["model"]["version"])
         return True
 
-    return [*questions(), *[Question(post("/predict", json.dumps({"features": KNOWN["cat"]}).encode()), note)] * 40]
+    return [
+        *mixed_exchanges(),
+        *[Exchange(post("/predict", json.dumps({"features": KNOWN["cat"]}).encode()), note)] * 40,
+    ]
 
 
 @pytest.fixture
@@ -110,7 +113,7 @@ def test_containers_are_replaced_one_after_the_other(
     told: list[str] = []
     with ExitStack() as stack:
         there = {port: stack.enter_context(run(port, older)) for port in ports}
-        port = stack.enter_context(balanced(folder, *ports))
+        port = stack.enter_context(balancing(folder, *ports))
 
         def replace() -> None:
             turn = ports[len(marks) // 2 % 2]
@@ -121,10 +124,10 @@ def test_containers_are_replaced_one_after_the_other(
                 time.sleep(0.05)
             marks.append(len(told))
 
-        hurried, calm, times = under_load(port, LONG if long else SHORT, replace, asking(told))
+        hurried, calm, times = repeat_under_load(port, LONG if long else SHORT, replace, asking(told))
         errors = (folder / "errors").read_text()
-    report("`docker stop` behind nginx, rolling", times, both(hurried, calm))
-    nothing_lost(hurried, calm)
+    report("`docker stop` behind nginx, rolling", times, merge(hurried, calm))
+    require_nothing_lost(hurried, calm)
     assert "upstream" not in errors
     begun, done = marks[0], marks[3]
     assert set(told[:begun]) == {"1"}

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 import pytest
 import requests
 from support.bad_input import GOOD
-from support.closed_loop_clients import Tally, post
+from support.closed_loop_clients import LoadResult, post
 from support.fault_reports import Report
 from support.gunicorn_server import free_port, serving
 
@@ -114,7 +114,7 @@ class Outcome(NamedTuple):
     """What became of three times the load: the share of the capacity that was ``kept``, and what the table tells."""
 
     kept: float
-    tally: Tally
+    tally: LoadResult
     told: str
 
 
@@ -150,7 +150,7 @@ def triple(kind: Kind, port: int, probed: int, worker: int, rounds: list[float])
         f"health {probes.worst * 1e3:.0f} ms at worst{' (a port of its own)' if kind.aside else ''}",
         f"callers late by {over['behind'] * 1e3:.0f} ms",
     ]
-    tally = Tally(sum(fates.values()), lost=fates.get("broken", 0), wrong=fates.get("wrong", 0))
+    tally = LoadResult(sum(fates.values()), lost=fates.get("broken", 0), wrong=fates.get("wrong", 0))
     tally.latencies = [over["worst"]]
     return Outcome(kept, tally, "; ".join(told))
 

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from support.closed_loop_clients import Load
-from support.fault_reports import Report, both, nothing_lost, under_load
+from support.fault_reports import Report, merge, repeat_under_load, require_nothing_lost
 from support.gunicorn_server import ROOT, Server, await_workers, free_port, serving, workers
-from support.nginx_balancer import balanced
+from support.nginx_balancer import balancing
 
 SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}
@@ -29,9 +29,9 @@ def test_a_hang_up_replaces_the_workers(report: Report, long: bool) -> None:
             server.process.send_signal(signal.SIGHUP)
             await_others(server, before, before)
 
-        hurried, calm, times = under_load(server.port, LONG if long else SHORT, hang_up)
-    report("SIGHUP", times, both(hurried, calm))
-    nothing_lost(hurried, calm)
+        hurried, calm, times = repeat_under_load(server.port, LONG if long else SHORT, hang_up)
+    report("SIGHUP", times, merge(hurried, calm))
+    require_nothing_lost(hurried, calm)
 
 
 def test_a_hang_up_with_a_broken_configuration_changes_nothing(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_a_hang_up_with_a_broken_configuration_changes_nothing(tmp_path: Path) -
         with Load(server.port) as load:
             server.process.send_signal(signal.SIGHUP)
             await_others(server, before, before)
-    nothing_lost(load.tally)
+    require_nothing_lost(load.result)
 
 
 def test_a_worker_is_replaced_after_so_many_requests(report: Report, long: bool) -> None:
@@ -53,12 +53,12 @@ def test_a_worker_is_replaced_after_so_many_requests(report: Report, long: bool)
     least = LONG if long else SHORT
     with serving("--max-requests=1000", "--max-requests-jitter=300", **DRAIN) as server:
         seen = set(workers(server))
-        with Load(server.port) as hurried, Load(server.port, callers=30, pause=0.3) as calm:
-            while hurried.tally.sent < least or len(seen) < 4:
+        with Load(server.port) as hurried, Load(server.port, clients=30, pause=0.3) as calm:
+            while hurried.result.sent < least or len(seen) < 4:
                 seen |= set(workers(server))
                 time.sleep(0.05)
-    report("a worker leaves after 1,000 requests", len(seen) - 2, both(hurried.tally, calm.tally))
-    nothing_lost(hurried.tally, calm.tally)
+    report("a worker leaves after 1,000 requests", len(seen) - 2, merge(hurried.result, calm.result))
+    require_nothing_lost(hurried.result, calm.result)
 
 
 def test_one_worker_is_replaced_without_a_gap(report: Report) -> None:
@@ -69,8 +69,8 @@ def test_one_worker_is_replaced_without_a_gap(report: Report) -> None:
             while len(seen) < 4:
                 seen |= set(workers(server))
                 time.sleep(0.05)
-    report("the only worker leaves after 500", len(seen) - 1, load.tally)
-    nothing_lost(load.tally)
+    report("the only worker leaves after 500", len(seen) - 1, load.result)
+    require_nothing_lost(load.result)
 
 
 def test_a_killed_worker_loses_only_what_it_held(report: Report, long: bool) -> None:
@@ -82,14 +82,14 @@ def test_a_killed_worker_loses_only_what_it_held(report: Report, long: bool) -> 
             os.kill(before[0], signal.SIGKILL)
             await_others(server, before, before[:1])
 
-        hurried, calm, times = under_load(server.port, LONG if long else SHORT, kill)
+        hurried, calm, times = repeat_under_load(server.port, LONG if long else SHORT, kill)
     report(
-        "SIGKILL of a worker", times, both(hurried, calm), f"{(hurried.lost + calm.lost) / times:.1f} lost each time"
+        "SIGKILL of a worker", times, merge(hurried, calm), f"{(hurried.lost + calm.lost) / times:.1f} lost each time"
     )
     assert hurried.lost <= 16 * times
     assert calm.lost <= 30 * times
     for tally in (hurried, calm):
-        assert tally.right == tally.sent - tally.lost
+        assert tally.correct == tally.sent - tally.lost
         assert (tally.wrong, tally.left_open, set(tally.statuses)) == (0, 0, {200})
 
 
@@ -98,7 +98,7 @@ def test_instances_are_replaced_one_after_the_other(report: Report, long: bool, 
     ports = [free_port(), free_port()]
     with ExitStack() as stack:
         running = {port: stack.enter_context(serving(PORT=str(port), **DRAIN)) for port in ports}
-        port = stack.enter_context(balanced(tmp_path, *ports))
+        port = stack.enter_context(balancing(tmp_path, *ports))
         turns: list[int] = []
 
         def replace() -> None:
@@ -110,8 +110,8 @@ def test_instances_are_replaced_one_after_the_other(report: Report, long: bool, 
             while not (tmp_path / str(turn)).exists():
                 time.sleep(0.05)
 
-        hurried, calm, times = under_load(port, LONG if long else SHORT, replace)
+        hurried, calm, times = repeat_under_load(port, LONG if long else SHORT, replace)
         errors = (tmp_path / "errors").read_text()
-    report("SIGTERM behind nginx, rolling", times, both(hurried, calm))
-    nothing_lost(hurried, calm)
+    report("SIGTERM behind nginx, rolling", times, merge(hurried, calm))
+    require_nothing_lost(hurried, calm)
     assert "upstream" not in errors

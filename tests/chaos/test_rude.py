@@ -119,14 +119,14 @@ def test_a_rude_caller_is_let_go(report: Report, rude: Rude) -> None:
     """In time, within little memory, while others are answered."""
     with serving(**LIMITS) as server:
         worker = worker_of(server.process.pid)
-        with Load(server.port, most=60, callers=4):
+        with Load(server.port, max_requests=60, clients=4):
             pass
         before = megabytes(worker)
-        with Load(server.port, callers=4) as load:
+        with Load(server.port, clients=4) as load:
             took = asyncio.run(bother_at_once(server.port, rude))
         grown = megabytes(worker, "VmHWM") - before
-    report(rude.what, rude.how_many, load.tally, f"let go after {took:.1f} s, {grown:.0f} MB more at most")
-    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})
+    report(rude.what, rude.how_many, load.result, f"let go after {took:.1f} s, {grown:.0f} MB more at most")
+    assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})
     assert grown < 150
 
 
@@ -147,7 +147,7 @@ def test_a_crowd_of_idle_callers_hinders_nobody(report: Report, long: bool, room
     with serving(**limits) as server:
         worker = worker_of(server.process.pid)
         before = megabytes(worker)
-        with Load(server.port, callers=4) as load:
+        with Load(server.port, clients=4) as load:
             for number in range(most):
                 idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=30))
                 if number % 100 == 0:
@@ -159,8 +159,11 @@ def test_a_crowd_of_idle_callers_hinders_nobody(report: Report, long: bool, room
     for caller in idle:
         caller.close()
     report(
-        f"idle connections, {allowed:,} allowed", most, load.tally, f"{files:,} files open, {grown:.0f} MB more at most"
+        f"idle connections, {allowed:,} allowed",
+        most,
+        load.result,
+        f"{files:,} files open, {grown:.0f} MB more at most",
     )
     assert staying == most if roomy else staying <= allowed
     assert files < allowed + 200
-    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})
+    assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})

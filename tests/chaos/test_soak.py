@@ -173,7 +173,7 @@ def test_memory_is_flat(report: Report, long: bool, home: Path, pytestconfig: py
         works = [make(server) for make in (send_bad_input, be_slow, leave_early, reconnect)]
         failures = stack.enter_context(again_and_again(0.1, *works))
         stuck = stack.enter_context(again_and_again(2, swap(server, home, swapped)))
-        load = stack.enter_context(Load(server.port, callers=8, pause=0.02))
+        load = stack.enter_context(Load(server.port, clients=8, pause=0.02))
         began = time.monotonic()
         while (now := time.monotonic() - began) < seconds:
             if hang_ups and now > hang_ups[0]:
@@ -189,7 +189,7 @@ def test_memory_is_flat(report: Report, long: bool, home: Path, pytestconfig: py
     report(
         f"a mixed load for {seconds:.0f} s",
         1,
-        load.tally,
+        load.result,
         f"MB an hour after {warm:.0f} s: {told}; at the end {last.master:.1f} and {last.workers:.1f} MB of their own, "
         f"{last.resident:.0f} resident; {files} open files, {threads} threads; {len(swapped)} swaps",
     )
@@ -197,7 +197,7 @@ def test_memory_is_flat(report: Report, long: bool, home: Path, pytestconfig: py
         draw(samples, warm, Path(picture))
     assert not failures + stuck
     assert set(swapped) == {"1", "2"}
-    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})
+    assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})
     if long:
         assert grown["workers"] < MOST_MB_AN_HOUR
         assert grown["master"] < MOST_MB_AN_HOUR

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import requests
-from support.closed_loop_clients import Load, Question, Tally, post
+from support.closed_loop_clients import Exchange, Load, LoadResult, post
 from support.gunicorn_server import Server, serving, workers
 from support.known_animals import KNOWN
 from support.prometheus_server import Prometheus, await_true, scraping
@@ -20,10 +20,10 @@ WORKERS, BATCH = 3, 300
 _COLD = json.dumps({"features": [*KNOWN["dog"][:-1], 30.0]}).encode()  # no dog of the training rows is so cold
 _MANY = json.dumps({"instances": [KNOWN["dog"]] * BATCH}).encode()
 ASKED = {
-    ("/predict", 200): Question(post("/predict", _COLD), lambda body: json.loads(body)["label"] == "dog"),
-    ("/v1/models/{model}:predict", 200): Question(post("/v1/models/animals:predict", _MANY), bool),
-    ("/predict", 422): Question(post("/predict", b'{"features": [1]}'), bool),
-    ("/predict", 400): Question(post("/predict", b"{", chunked=True), bool),
+    ("/predict", 200): Exchange(post("/predict", _COLD), lambda body: json.loads(body)["label"] == "dog"),
+    ("/v1/models/{model}:predict", 200): Exchange(post("/v1/models/animals:predict", _MANY), bool),
+    ("/predict", 422): Exchange(post("/predict", b'{"features": [1]}'), bool),
+    ("/predict", 400): Exchange(post("/predict", b"{", chunked=True), bool),
 }
 LIVES = {
     "now": "sum by (instance) (menagerie_workers)",
@@ -45,11 +45,11 @@ def by_instance(prometheus: Prometheus, query: str) -> dict[str, float]:
 
 
 @contextmanager
-def loaded(server: Server) -> Iterator[dict[tuple[str, int], Tally]]:
+def loaded(server: Server) -> Iterator[dict[tuple[str, int], LoadResult]]:
     """Two callers for each question until the block ends; what became of them, by route and status."""
     with ExitStack() as stack:
         yield {
-            asked: stack.enter_context(Load(server.port, callers=2, asked=[question])).tally
+            asked: stack.enter_context(Load(server.port, clients=2, exchanges=[question])).result
             for asked, question in ASKED.items()
         }
 
@@ -100,7 +100,7 @@ def test_counters_equal_what_callers_counted(tmp_path: Path) -> None:
             assert least <= counted[both[0]] <= most
 
 
-def at_least_and_most(tallies: dict[tuple[str, int], Tally], of_a_row: int, of_a_batch: int) -> tuple[int, int]:
+def at_least_and_most(tallies: dict[tuple[str, int], LoadResult], of_a_row: int, of_a_batch: int) -> tuple[int, int]:
     """How often something was counted, if it is so often for a question with one row and with a batch."""
     row, batch = tallies["/predict", 200], tallies["/v1/models/{model}:predict", 200]
     least = row.statuses[200] * of_a_row + batch.statuses[200] * of_a_batch

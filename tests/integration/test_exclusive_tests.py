@@ -23,7 +23,7 @@ def test_meets():
 TELLING = """
 import time
 import pytest
-from support.closed_loop_clients import Tally
+from support.closed_loop_clients import LoadResult
 
 def tell(what):
     with open("{told}", "a") as told:
@@ -35,7 +35,7 @@ def test_alone(number, report):
     tell("alone")
     time.sleep(0.05)
     tell("over")
-    report("a fault", number, Tally(sent=7))
+    report("a fault", number, LoadResult(sent=7))
 
 @pytest.mark.parametrize("number", range(40))
 def test_beside(number):

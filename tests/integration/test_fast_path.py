@@ -1,25 +1,19 @@
-"""The short way for simple predictions: it answers what gunicorn's own way answers, however the bytes come in."""
+"""The fast path responds as gunicorn's own way does, however the bytes come in."""
 
-import inspect
 import json
 import re
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from gunicorn.asgi.protocol import ASGIProtocol
-from gunicorn.workers.gasgi import ASGIWorker
 from hypothesis import given
 from hypothesis import strategies as st
 from support.bad_input import GOOD
 from support.gunicorn_server import Server, serving
 from support.known_animals import LLAMA, MAINE_COON
-
-from service.server.fast_path import Lane
 
 SAME = b"X-Request-ID: same\r\n"
 ROWS = json.dumps({"instances": [LLAMA, MAINE_COON]}).encode()
@@ -28,10 +22,20 @@ TENSOR = json.dumps(
 ).encode()
 
 
+FAST = {"MENAGERIE_FAST_PATH": "true"}
+
+
 @pytest.fixture(scope="module")
-def longer() -> Iterator[Server]:
-    """The same service on gunicorn's own way only, which an access log asks for."""
-    with serving("--access-logfile", "/dev/null") as ready:
+def server() -> Iterator[Server]:
+    """The service with the fast path."""
+    with serving(**FAST) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def slow_server() -> Iterator[Server]:
+    """The same service without the fast path: gunicorn's protocol and the ASGI application."""
+    with serving(MENAGERIE_FAST_PATH="false") as ready:
         yield ready
 
 
@@ -63,7 +67,7 @@ SIMPLE = [
         b"\0" * 32, start=b"POST /v2/models/animals/infer HTTP/1.1", more=b"Inference-Header-Content-Length: 0\r\n"
     ),
     request(TENSOR, start=b"POST /v2/models/plants/infer HTTP/1.1"),
-    # Simple to gunicorn: after these the short way is open again.
+    # Simple to gunicorn: after these the fast path takes over again.
     request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b""),
     request(length=b"Transfer-Encoding: chunked\r\n", body=b"%x\r\n%s\r\n0\r\n\r\n" % (len(GOOD), GOOD)),
 ]
@@ -119,128 +123,109 @@ ODD = [
 
 
 def exchange(
-    server: Server, segments: Sequence[bytes], answers: int, pause: float = 0.001
+    server: Server, segments: Sequence[bytes], responses: int, pause: float = 0.001
 ) -> list[tuple[bytes, bytes]]:
-    """Send segment by segment; (status, body) of each answer until there are so many or the server closes."""
+    """Send segment by segment; (status, body) of each response until there are so many or the server closes."""
     received = b""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as caller:
-        caller.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             for segment in segments:
-                caller.sendall(segment)
+                client.sendall(segment)
                 time.sleep(pause if len(segments) > 1 else 0)
-            while len(found := parse(received)) < answers and (more := caller.recv(65536)):
+            while len(parsed := parse(received)) < responses and (more := client.recv(65536)):
                 received += more
         except (ConnectionResetError, BrokenPipeError):  # closed on us while we sent
-            found = parse(received)
-    return found
+            parsed = parse(received)
+    return parsed
 
 
 def parse(received: bytes) -> list[tuple[bytes, bytes]]:
-    found = []
+    parsed = []
     while (end := received.find(b"\r\n\r\n") + 4) > 3:
         head = received[:end]
         length = int((re.search(rb"(?i)content-length: (\d+)", head) or [b"", b"0"])[1])
         if len(received) < end + length:
             break
-        found.append((head.split(b" ")[1], received[end : end + length]))
+        parsed.append((head.split(b" ")[1], received[end : end + length]))
         received = received[end + length :]
-    return found
+    return parsed
 
 
-def cut(whole: bytes, at: Sequence[int]) -> list[bytes]:
-    places = [0, *sorted({place % len(whole) for place in at} - {0}), len(whole)]
-    return [whole[start:end] for start, end in pairwise(places)]
+def cut(stream: bytes, offsets: Sequence[int]) -> list[bytes]:
+    ends = [0, *sorted({offset % len(stream) for offset in offsets} - {0}), len(stream)]
+    return [stream[start:end] for start, end in pairwise(ends)]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
-def test_an_odd_request_gets_what_gunicorn_gives(server: Server, longer: Server, odd: bytes) -> None:
-    """Before, after and between simple ones: the same answers, and the same end of the connection."""
+def test_an_odd_request_gets_gunicorns_response(server: Server, slow_server: Server, odd: bytes) -> None:
+    """Before, after and between simple ones: the same responses, and the same end of the connection."""
     for requests_ in ([odd], [SIMPLE[0], odd], [odd, SIMPLE[0]], [SIMPLE[0], odd, SIMPLE[0]]):
-        expected = exchange(longer, requests_, len(requests_))
+        expected = exchange(slow_server, requests_, len(requests_))
         assert exchange(server, requests_, len(requests_)) == expected
     assert expected[0][0] == b"200"
 
 
 @given(st.lists(st.sampled_from(SIMPLE), min_size=1, max_size=4), st.lists(st.integers(0, 10**6), max_size=5))
-def test_segments_mean_nothing(server: Server, longer: Server, requests_: list[bytes], at: list[int]) -> None:
-    """However a stream of simple requests is cut into segments, pipelined or not, it gets the same answers."""
-    expected = exchange(longer, requests_, len(requests_))
+def test_segments_change_nothing(server: Server, slow_server: Server, requests_: list[bytes], cuts: list[int]) -> None:
+    """However a stream of simple requests is cut into segments, pipelined or not, it gets the same responses."""
+    expected = exchange(slow_server, requests_, len(requests_))
     assert len(expected) == len(requests_)
-    assert exchange(server, cut(b"".join(requests_), at), len(requests_)) == expected
+    assert exchange(server, cut(b"".join(requests_), cuts), len(requests_)) == expected
     assert exchange(server, requests_, len(requests_)) == expected
 
 
-def test_a_request_cut_into_what_looks_like_another_is_none(server: Server, longer: Server) -> None:
-    """The short way is not open again while gunicorn holds the beginning of a request, however its end begins."""
+def test_the_end_of_a_request_is_not_taken_for_another(server: Server, slow_server: Server) -> None:
+    """While gunicorn holds the beginning of a request, its end is gunicorn's too, even if it looks like a request."""
     begun = request(start=b"GET /livez HTTP/1.1", body=b"", content_type=b"") + b"GET /nowhere HTTP/1.1\r\nA: "
-    expected = exchange(longer, [begun, SIMPLE[0]], 2)
+    expected = exchange(slow_server, [begun, SIMPLE[0]], 2)
     assert [status for status, _ in expected] == [b"200", b"404"]
     assert exchange(server, [begun, SIMPLE[0]], 2, pause=0.2) == expected
 
 
-def test_a_caller_who_leaves_holds_up_nothing() -> None:
-    """Requests that never came to their end are forgotten with their connections: the service ends at once."""
-    with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
-        for place in (1, 30, 100, -1):
-            with socket.create_connection(("127.0.0.1", server.port)) as caller:
-                caller.sendall(request()[:place])
+def test_clients_that_leave_delay_no_shutdown() -> None:
+    """Incomplete requests are forgotten with their connections."""
+    with serving(**FAST) as server:
+        for size in (1, 30, 100, -1):
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.sendall(request()[:size])
                 time.sleep(0.1)
         server.process.terminate()
         assert server.process.wait(5) == 0
 
 
-def test_a_head_that_never_ends_holds_up_nothing() -> None:
-    """What is no request yet is nothing to wait for."""
-    with serving(MENAGERIE_DRAIN_SECONDS="0") as server, socket.create_connection(("127.0.0.1", server.port)) as caller:
-        caller.sendall(b"P")
+def test_an_incomplete_head_delays_no_shutdown() -> None:
+    """The drain waits for requests only."""
+    with serving(**FAST) as server, socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"P")
         time.sleep(0.1)
         server.process.terminate()
         assert server.process.wait(5) == 0
 
 
 @pytest.mark.parametrize("argument", ["--keep-alive=0", "--limit-request-fields=5", "--access-logfile=/dev/null"])
-def test_what_only_gunicorn_heeds_is_heeded(argument: str) -> None:
+def test_settings_that_only_gunicorn_heeds_turn_the_fast_path_off(argument: str) -> None:
     """With such a setting every request goes gunicorn's own way."""
-    with serving(argument) as server:
-        asked = request(more=b"A: b\r\nC: d\r\n")
-        statuses = [status for status, _ in exchange(server, [asked, asked], 2)]
+    with serving(argument, **FAST) as server:
+        sent = request(more=b"A: b\r\nC: d\r\n")
+        statuses = [status for status, _ in exchange(server, [sent, sent], 2)]
         expected = {"--keep-alive=0": [b"200"], "--limit-request-fields=5": [b"431"]}
         assert statuses == expected.get(argument, [b"200", b"200"])
 
 
 def test_the_short_way_keeps_the_limits() -> None:
-    """A body longer than allowed is refused, however short it is."""
+    """A body slow_server than allowed is refused, however short it is."""
     with serving(MENAGERIE_MAX_BODY_BYTES="20") as server:
         assert exchange(server, [request()], 1)[0][0] == b"413"
 
 
-def test_a_closed_connection_is_forgotten() -> None:
+def test_a_closed_connection_leaks_no_memory() -> None:
     """Thousands of short connections leave nothing behind."""
-    with serving(WEB_CONCURRENCY="1") as server:
+    with serving(**FAST, WEB_CONCURRENCY="1") as server:
         worker = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().strip()
-        grown = []
+        sizes = []
         for _ in range(6):
             for _ in range(1500):
                 exchange(server, [request()], 1)
-            grown.append(int((re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{worker}/status").read_text()) or [0, 0])[1]))
-        assert grown[-1] - grown[2] < 5_000  # kB; it was 7 a connection
-
-
-def test_the_short_way_belongs_to_one_release_of_gunicorn() -> None:
-    """It uses private names, which another release may not have or mean otherwise."""
-    assert version("gunicorn") == "27.0.1"
-    assert inspect.getsource(ASGIWorker).count("ASGIProtocol(self)") == 1  # the name that is replaced
-    assert issubclass(Lane, ASGIProtocol)
-    for method in (
-        "_arm_keepalive_timer",
-        "_close_transport",
-        "_keepalive_timeout",
-        "_send_error_response",
-        "_will_close",
-    ):
-        assert callable(getattr(ASGIProtocol, method))
-    kept = inspect.getsource(ASGIProtocol)
-    for name in ("_awaiting_request", "_body_receiver", "_callback_parser", "_current_request", "_flow_control"):
-        assert f"self.{name} = " in kept
-    assert inspect.getsource(ASGIWorker).count("self.servers.append(server)") == 1
+            sizes.append(int((re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{worker}/status").read_text()) or [0, 0])[1]))
+        assert sizes[-1] - sizes[2] < 5_000  # kB; it was 7 a connection

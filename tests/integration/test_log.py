@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 from support.bad_input import GOOD
-from support.gunicorn_server import GUNICORN, ROOT, Server, await_ready, environment, free_port, serving, told
+from support.gunicorn_server import GUNICORN, ROOT, Server, await_ready, environment, free_port, parse_log, serving
 
 JSON = {"Content-Type": "application/json"}
 BROKEN = """
@@ -39,7 +39,7 @@ def serve():
 def said(server: Server) -> list[dict[str, Any]]:
     """Everything that a service said, after its end."""
     server.process.terminate()
-    return told(server.process.communicate(timeout=60)[1])
+    return parse_log(server.process.communicate(timeout=60)[1])
 
 
 def test_a_request_is_one_json_document() -> None:
@@ -212,7 +212,7 @@ def test_a_person_reads_text() -> None:
         re.MULTILINE,
     )
     assert re.search(r"^curl http://localhost", seen, re.MULTILINE)
-    assert told(on_a_terminal(ask, MENAGERIE_DRAIN_SECONDS="0", MENAGERIE_LOG_FORMAT="json"))
+    assert parse_log(on_a_terminal(ask, MENAGERIE_DRAIN_SECONDS="0", MENAGERIE_LOG_FORMAT="json"))
 
 
 def test_a_log_configuration_of_ones_own_is_heeded(tmp_path: Path) -> None:
@@ -227,4 +227,4 @@ def test_a_log_configuration_of_ones_own_is_heeded(tmp_path: Path) -> None:
         requests.get(f"{server.url}/nowhere", timeout=5)
         server.process.terminate()
         server.process.communicate(timeout=30)
-    assert "GET '/nowhere' 404" in {line["message"] for line in told(file.read_text())}
+    assert "GET '/nowhere' 404" in {line["message"] for line in parse_log(file.read_text())}

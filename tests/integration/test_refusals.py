@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 from support.bad_input import GOOD
-from support.closed_loop_clients import Load, Question, post
+from support.closed_loop_clients import Exchange, Load, post
 from support.gunicorn_server import serving
 from support.hostile_requests import PROTOCOLS
 from support.http_responses import HttpResponse
@@ -82,9 +82,9 @@ def test_bodies_beyond_what_is_held_are_refused() -> None:
 def test_work_beyond_what_is_taken_on_is_refused() -> None:
     """While batches take all the room, what needs some is 503 in every protocol; what needs none is answered."""
     settings = {"MENAGERIE_MAX_CONCURRENCY": "2", "MENAGERIE_THREADS": "1", **SHORTLY}
-    batch = Question(post("/predict", BATCH), lambda body: len(json.loads(body)["predictions"]) == 10_000)
+    batch = Exchange(post("/predict", BATCH), lambda body: len(json.loads(body)["predictions"]) == 10_000)
     with serving(**settings) as server:
-        with Load(server.port, callers=6, asked=[batch], after_refusal=0.05) as load:
+        with Load(server.port, clients=6, exchanges=[batch], refusal_pause=0.05) as load:
             for path, body in BODIES.items():
                 refused = await_refusal(server.port, post(path, body.ljust(20_000)))
                 require_told(refused, path, 503, "overloaded")
@@ -92,8 +92,8 @@ def test_work_beyond_what_is_taken_on_is_refused() -> None:
                 if path != "/explain":
                     assert ask(server.port, post(path, body)).status == 200
         assert ask(server.port, post("/predict", BATCH)).status == 200
-    assert (load.tally.lost, load.tally.wrong) == (0, 0)
-    assert set(load.tally.statuses) == {200, 503}
+    assert (load.result.lost, load.result.wrong) == (0, 0)
+    assert set(load.result.statuses) == {200, 503}
 
 
 def test_a_late_body_is_told_of() -> None:

@@ -148,7 +148,7 @@ def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
     settings = {"MENAGERIE_ENGINE": "keras", "MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_DRAIN_SECONDS": "0"}
     settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_LOG_RATE": "0", "WEB_CONCURRENCY": "1"}
     with serving(**settings) as server:
-        with Load(server.port, callers=2, pause=0.05) as load:
+        with Load(server.port, clients=2, pause=0.05) as load:
             shutil.copytree(home / "1", home / "2")
             (home / "2" / MODEL_KERAS).write_bytes(b"PK")
             first = workers(server)
@@ -166,4 +166,4 @@ def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
         server.process.terminate()
         said = server.process.communicate(timeout=60)[1]
     assert re.search("the old workers are kept, as no new one could start: .*model.keras is not the file that", said)
-    assert (load.tally.lost, load.tally.wrong, set(load.tally.statuses)) == (0, 0, {200})
+    assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})

@@ -14,7 +14,7 @@ import pytest
 import requests
 from support import mutated_networks, runaway_networks
 from support.bad_input import GOOD
-from support.gunicorn_server import GUNICORN, ROOT, environment, free_port, serving, told
+from support.gunicorn_server import GUNICORN, ROOT, environment, free_port, parse_log, serving
 from support.mutated_networks import REFUSED, SHIPPED, UNCHANGED, write_bundle
 
 from models.bundle import MANIFEST, MODEL_LITERT, BundleError
@@ -60,7 +60,7 @@ def test_a_crash_at_the_start_is_told_in_one_line(tmp_path: Path, path: Path) ->
         GUNICORN, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
     )
     assert ended.returncode == 1
-    (line,) = (line for line in told(ended.stderr) if line["level"] != "info")
+    (line,) = (line for line in parse_log(ended.stderr) if line["level"] != "info")
     assert line["message"].startswith("menagerie: ")
     assert str(tmp_path) in line["message"]
 

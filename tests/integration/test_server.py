@@ -21,8 +21,8 @@ from support.gunicorn_server import (
     await_workers,
     environment,
     free_port,
+    parse_log,
     serving,
-    told,
     workers,
 )
 from support.known_animals import GREAT_DANE, KNOWN
@@ -84,7 +84,7 @@ def test_a_taken_port_ends_the_start(server: Server) -> None:
     """The second service says at once which port and what to do."""
     ended = start(PORT=str(server.port), GUNICORN_CMD_ARGS=f"--bind 127.0.0.1:{server.port}")
     assert ended.returncode == 1
-    assert told(ended.stderr)[-1]["message"] == (
+    assert parse_log(ended.stderr)[-1]["message"] == (
         f"menagerie: cannot listen on 127.0.0.1:{server.port} (Address already in use): set PORT to a free one"
     )
 

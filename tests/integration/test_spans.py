@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import requests
 from support.bad_input import GOOD
-from support.gunicorn_server import ROOT, Server, await_workers, environment, serving, told, workers
+from support.gunicorn_server import ROOT, Server, await_workers, environment, parse_log, serving, workers
 from support.known_animals import LLAMA
 from support.otlp_collector import Collector, collecting
 
@@ -68,7 +68,7 @@ def traced() -> Iterator[Traced]:
             answers |= {f"many {number}": ask("/predict", GOOD, parent(f"{number:032x}")) for number in numbers}
             os.kill(worker, signal.SIGCONT)
         server.process.terminate()
-        yield Traced(answers, collector, told(server.process.communicate(timeout=60)[1]))
+        yield Traced(answers, collector, parse_log(server.process.communicate(timeout=60)[1]))
 
 
 def test_a_request_is_a_span_under_its_callers(traced: Traced) -> None:
@@ -161,7 +161,7 @@ def test_a_collector_that_does_not_answer_holds_up_nothing(deaf: str, dead: bool
         for _ in range(50):
             assert requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5).ok
         server.process.terminate()
-        said = told(server.process.communicate(timeout=20)[1])
+        said = parse_log(server.process.communicate(timeout=20)[1])
     assert server.process.returncode == 0
     assert [line for line in said if "the last spans are lost" in line["message"]]
     assert not [

@@ -1,8 +1,8 @@
-"""Callers who check every answer, and count what was lost.
+"""A closed-loop load generator whose clients check every response, and count what was lost.
 
-Each keeps its connection, asks again as soon as it is answered, comes back by a new connection once an answer has said
-``Connection: close``, and never repeats a request. A request is lost if its connection ends before the whole answer is
-there, or if no connection can be made for it.
+Each client keeps its connection, sends the next request as soon as it has its response, makes a new connection after a
+response with ``Connection: close``, and never repeats a request. A request is lost if its connection ends before the
+whole response has arrived, or if no connection can be made for it.
 """
 
 import asyncio
@@ -21,22 +21,22 @@ from support.known_animals import KNOWN
 
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)")
 _CLOSE = re.compile(rb"(?i)\r\nconnection: close")
-_CLOSED_SECONDS = 5.0  # within which a connection is closed, once that is announced
+_CLOSE_SECONDS = 5.0  # within which the server closes a connection, once that is announced
 
 
-class Question(NamedTuple):
-    """A request and what its answer must hold."""
+class Exchange(NamedTuple):
+    """A request, and whether a body is a correct response to it."""
 
     request: bytes
-    fits: Callable[[bytes], bool]
+    is_correct: Callable[[bytes], bool]
 
 
 @dataclass
-class Tally:
-    """What became of the requests; ``left_open`` are connections that were said to be closed and were not."""
+class LoadResult:
+    """What became of the requests; ``left_open`` counts connections whose close was announced and did not come."""
 
     sent: int = 0
-    right: int = 0
+    correct: int = 0
     lost: int = 0
     wrong: int = 0
     left_open: int = 0
@@ -44,79 +44,82 @@ class Tally:
     latencies: list[float] = field(default_factory=list)
 
     @property
-    def worst(self) -> float:
+    def max_latency(self) -> float:
         """Seconds."""
         return max(self.latencies, default=0.0)
 
 
 def post(path: str, body: bytes, *, chunked: bool = False) -> bytes:
-    """A whole request."""
+    """The bytes of a request."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     if chunked:
         return head.encode() + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def _says(place: Sequence[Any], expected: Any) -> Callable[[bytes], bool]:
-    def fits(body: bytes) -> bool:
-        found = json.loads(body)
-        for key in place:
-            found = found[key]
-        return bool(found == expected)
+def _has_value(path: Sequence[Any], expected: Any) -> Callable[[bytes], bool]:
+    def is_correct(body: bytes) -> bool:
+        value = json.loads(body)
+        for key in path:
+            value = value[key]
+        return bool(value == expected)
 
-    return fits
+    return is_correct
 
 
-def _likeliest(index: int) -> Callable[[bytes], bool]:
-    def fits(body: bytes) -> bool:
+def _has_argmax(index: int) -> Callable[[bytes], bool]:
+    def is_correct(body: bytes) -> bool:
         rows = json.loads(body)["predictions"]
         return len(rows) == 300 and all(row.index(max(row)) == index for row in rows)
 
-    return fits
+    return is_correct
 
 
-def questions() -> list[Question]:
-    """Every way that a request can go: the short one, gunicorn's, threads and Flask; mostly single rows."""
-    asked: list[Question] = []
+def mixed_exchanges() -> list[Exchange]:
+    """Every way that a request can go: the fast path, gunicorn's protocol, threads and Flask; mostly single rows."""
+    exchanges: list[Exchange] = []
     for index, (label, row) in enumerate(KNOWN.items()):
         single = json.dumps({"features": row}).encode()
         many = json.dumps({"instances": [row] * 300}).encode()
         tensor = json.dumps(
             {"inputs": [{"name": "features", "shape": [1, 8], "datatype": "FP32", "data": row}]}
         ).encode()
-        asked += [Question(post("/predict", single), _says(["label"], label))] * 40
-        asked += [
-            Question(post("/predict", single, chunked=True), _says(["label"], label)),
-            Question(post("/predict", many), _says(["predictions", 299, "label"], label)),
-            Question(post("/v1/models/animals:predict", many), _likeliest(index)),
-            Question(post("/v2/models/animals/infer", tensor), _says(["outputs", 1, "data", 0], label)),
-            Question(post("/explain", single), _says(["prediction", "label"], label)),
+        exchanges += [Exchange(post("/predict", single), _has_value(["label"], label))] * 40
+        exchanges += [
+            Exchange(post("/predict", single, chunked=True), _has_value(["label"], label)),
+            Exchange(post("/predict", many), _has_value(["predictions", 299, "label"], label)),
+            Exchange(post("/v1/models/animals:predict", many), _has_argmax(index)),
+            Exchange(post("/v2/models/animals/infer", tensor), _has_value(["outputs", 1, "data", 0], label)),
+            Exchange(post("/explain", single), _has_value(["prediction", "label"], label)),
         ]
-    asked.append(Question(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", _says(["status"], "alive")))
-    return asked
+    exchanges.append(Exchange(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n", _has_value(["status"], "alive")))
+    return exchanges
 
 
 class Load:
-    """Callers in a thread of their own, from entering the block to leaving it or to so many requests."""
+    """Clients in a thread of their own, from entering the block to leaving it, or to ``max_requests``.
 
-    def __init__(  # noqa: PLR0913 (each says how they call)
+    ``pause`` is the mean between a response and the next request, ``refusal_pause`` that after a 503; in seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 (each is a property of the load)
         self,
         port: int,
         *,
-        callers: int = 16,
-        most: float = float("inf"),
-        asked: Sequence[Question] = (),
+        clients: int = 16,
+        max_requests: float = float("inf"),
+        exchanges: Sequence[Exchange] = (),
         pause: float = 0,
-        after_refusal: float = 0,
+        refusal_pause: float = 0,
     ) -> None:
         self.port = port
-        self.asked = asked or questions()
-        self.tally = Tally()
-        self.most = most
+        self.exchanges = exchanges or mixed_exchanges()
+        self.result = LoadResult()
+        self.max_requests = max_requests
         self.pause = pause
-        self.after_refusal = after_refusal
-        self.callers = callers
-        self.running = True
+        self.refusal_pause = refusal_pause
+        self.clients = clients
+        self.is_running = True
         self.random = random.Random(1)  # noqa: S311 (to try the same again)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -124,42 +127,44 @@ class Load:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.running = self.running and kind is None and self.most < float("inf")
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.is_running = self.is_running and exc_type is None and self.max_requests < float("inf")
         self._thread.join()
 
     async def _run(self) -> None:
-        await asyncio.gather(*(_Caller(self).call() for _ in range(self.callers)))
+        await asyncio.gather(*(_Client(self).run() for _ in range(self.clients)))
 
-    def next(self) -> Question | None:
-        """What to ask now, if anything."""
-        if not self.running or self.tally.sent >= self.most:
+    def next_exchange(self) -> Exchange | None:
+        """What to send now, if anything."""
+        if not self.is_running or self.result.sent >= self.max_requests:
             return None
-        self.tally.sent += 1
-        return self.random.choice(self.asked)
+        self.result.sent += 1
+        return self.random.choice(self.exchanges)
 
 
-class _Caller(asyncio.Protocol):
-    """One caller and its connection of the moment."""
+class _Client(asyncio.Protocol):
+    """One client and its connection of the moment."""
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._tally = load.tally
+        self._result = load.result
         self._transport: asyncio.Transport | None = None
-        self._question: Question | None = None
+        self._exchange: Exchange | None = None
         self._closed: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    async def call(self) -> None:
-        """Ask until there is nothing to ask, by as many connections as it takes."""
+    async def run(self) -> None:
+        """Send requests until there are no more, on as many connections as it takes."""
         loop = asyncio.get_running_loop()
-        while question := self._load.next():
-            self._question, self._since, self._came = question, time.perf_counter(), b""
+        while exchange := self._load.next_exchange():
+            self._exchange, self._sent_at, self._received = exchange, time.perf_counter(), b""
             self._closed = loop.create_future()
             try:
                 await loop.create_connection(lambda: self, "127.0.0.1", self._load.port)
             except OSError:
-                self._tally.lost += 1
+                self._result.lost += 1
                 await asyncio.sleep(0.01)
                 continue
             await self._closed
@@ -167,60 +172,60 @@ class _Caller(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        assert self._question
-        transport.write(self._question.request)
+        assert self._exchange
+        transport.write(self._exchange.request)
 
     def data_received(self, data: bytes) -> None:
-        self._came += data
-        end = self._came.find(b"\r\n\r\n") + 4
+        self._received += data
+        end = self._received.find(b"\r\n\r\n") + 4
         if end < 4:
             return
-        head = self._came[:end]
+        head = self._received[:end]
         length = _LENGTH.search(head)
-        if length and len(self._came) == end + int(length[1]):
-            self._judge(head, self._came[end:])
+        if length and len(self._received) == end + int(length[1]):
+            self._check(head, self._received[end:])
 
-    def _judge(self, head: bytes, body: bytes) -> None:
-        assert self._question
+    def _check(self, head: bytes, body: bytes) -> None:
+        assert self._exchange
         assert self._transport
-        tally, status = self._tally, int(head[9:12])
-        tally.statuses[status] += 1
-        tally.latencies.append(time.perf_counter() - self._since)
-        right = status == 200 and self._question.fits(body)
-        tally.right += right
-        tally.wrong += status == 200 and not right
-        self._question = None
+        result, status = self._result, int(head[9:12])
+        result.statuses[status] += 1
+        result.latencies.append(time.perf_counter() - self._sent_at)
+        is_correct = status == 200 and self._exchange.is_correct(body)
+        result.correct += is_correct
+        result.wrong += status == 200 and not is_correct
+        self._exchange = None
         loop = asyncio.get_running_loop()
         if _CLOSE.search(head):
-            self._timer = loop.call_later(_CLOSED_SECONDS, self._still_open)
-        elif status == 503 and self._load.after_refusal:
-            self._timer = loop.call_later(self._load.after_refusal, self._ask)
+            self._timer = loop.call_later(_CLOSE_SECONDS, self._still_open)
+        elif status == 503 and self._load.refusal_pause:
+            self._timer = loop.call_later(self._load.refusal_pause, self._send_next)
         elif self._load.pause:
-            self._timer = loop.call_later(self._load.random.uniform(0, 2 * self._load.pause), self._ask)
+            self._timer = loop.call_later(self._load.random.uniform(0, 2 * self._load.pause), self._send_next)
         else:
-            self._ask()
+            self._send_next()
 
-    def _ask(self) -> None:
+    def _send_next(self) -> None:
         assert self._transport
-        if self._transport.is_closing():  # while nothing was asked: that is no loss
+        if self._transport.is_closing():  # between two requests: that is no loss
             return
-        self._question = self._load.next()
-        if self._question:
-            self._came, self._since = b"", time.perf_counter()
-            self._transport.write(self._question.request)
+        self._exchange = self._load.next_exchange()
+        if self._exchange:
+            self._received, self._sent_at = b"", time.perf_counter()
+            self._transport.write(self._exchange.request)
         else:
             self._transport.close()
 
     def _still_open(self) -> None:
-        self._tally.left_open += 1
+        self._result.left_open += 1
         if self._transport:
             self._transport.close()
 
     def connection_lost(self, _: Exception | None) -> None:
         if self._timer:
             self._timer.cancel()
-        if self._question:
-            self._tally.lost += 1
-            self._question = None
+        if self._exchange:
+            self._result.lost += 1
+            self._exchange = None
         if self._closed and not self._closed.done():
             self._closed.set_result(None)

@@ -1,4 +1,4 @@
-"""What tests of faults share: callers while something is done, the long form, and a table of what was lost."""
+"""What the tests of faults share: load while something is done, the long form, and a table of what was lost."""
 
 import multiprocessing
 import time
@@ -7,21 +7,21 @@ from typing import NamedTuple
 
 import pytest
 
-from support.closed_loop_clients import Load, Question, Tally
+from support.closed_loop_clients import Exchange, Load, LoadResult
 
-_ROW = "chaos"
+_PROPERTY = "chaos"
 
 
 class Row(NamedTuple):
-    """One line of the table; seconds and MB."""
+    """One line of the table; ``max_latency`` is in seconds."""
 
     fault: str
     times: int
     sent: int
     lost: int
     wrong: int
-    worst: float
-    more: str
+    max_latency: float
+    notes: str
 
 
 Report = Callable[..., None]
@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def long(pytestconfig: pytest.Config) -> bool:
-    """Whether to take the time for figures, and not only for whether it works."""
+    """Whether to take the time for figures, and not only for pass or fail."""
     return bool(pytestconfig.getoption("long", default=False))
 
 
@@ -42,20 +42,20 @@ def long(pytestconfig: pytest.Config) -> bool:
 def report(record_property: Callable[[str, object], None]) -> Report:
     """Add a line to the table."""
 
-    def add(fault: str, times: int, tally: Tally, more: str = "") -> None:
-        row = Row(fault, times, tally.sent, tally.lost, tally.wrong, tally.worst, more)
-        record_property(_ROW, tuple(row))  # which comes here from the workers of pytest-xdist as well
+    def add(fault: str, times: int, result: LoadResult, notes: str = "") -> None:
+        row = Row(fault, times, result.sent, result.lost, result.wrong, result.max_latency, notes)
+        record_property(_PROPERTY, tuple(row))  # which pytest-xdist passes on from its workers
 
     return add
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table, as docs/reliability.md has it."""
-    reports = (report for kind in terminalreporter.stats.values() for report in kind)
+    reports = (report for category in terminalreporter.stats.values() for report in category)
     properties = (
-        each for report in reports if getattr(report, "when", "") == "call" for each in report.user_properties
+        pair for report in reports if getattr(report, "when", "") == "call" for pair in report.user_properties
     )
-    rows = [Row(*row) for name, row in properties if name == _ROW]
+    rows = [Row(*row) for name, row in properties if name == _PROPERTY]
     if not rows:
         return
     terminalreporter.section(f"chaos, on {multiprocessing.cpu_count()} cores")
@@ -63,33 +63,35 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line("|---|---|---|---|---|---|---|")
     for row in rows:
         counts = f"{row.times:,} | {row.sent:,} | {row.lost} | {row.wrong}"
-        terminalreporter.line(f"| {row.fault} | {counts} | {row.worst * 1e3:.0f} ms | {row.more} |")
+        terminalreporter.line(f"| {row.fault} | {counts} | {row.max_latency * 1e3:.0f} ms | {row.notes} |")
 
 
-def nothing_lost(*tallies: Tally) -> None:
-    for tally in tallies:
-        assert (tally.lost, tally.wrong, tally.left_open) == (0, 0, 0)
-        assert set(tally.statuses) == {200}
-        assert tally.right == tally.sent > 0
+def require_nothing_lost(*results: LoadResult) -> None:
+    """Assert that every request of every load got its correct response."""
+    for result in results:
+        assert (result.lost, result.wrong, result.left_open) == (0, 0, 0)
+        assert set(result.statuses) == {200}
+        assert result.correct == result.sent > 0
 
 
-def under_load(
-    port: int, least: int, act: Callable[[], None], asked: Sequence[Question] = ()
-) -> tuple[Tally, Tally, int]:
-    """Do something again and again until so many requests were sent; what came of them, and how often it was done."""
-    done = 0
-    with Load(port, asked=asked) as hurried, Load(port, callers=30, pause=0.3, asked=asked) as calm:
-        while hurried.tally.sent < least or done < 2:
+def repeat_under_load(
+    port: int, min_requests: int, action: Callable[[], None], exchanges: Sequence[Exchange] = ()
+) -> tuple[LoadResult, LoadResult, int]:
+    """Repeat an action until so many requests were sent; the results of busy and of calm clients, and the repeats."""
+    repeats = 0
+    with Load(port, exchanges=exchanges) as busy, Load(port, clients=30, pause=0.3, exchanges=exchanges) as calm:
+        while busy.result.sent < min_requests or repeats < 2:
             time.sleep(0.3)
-            act()
-            done += 1
-    return hurried.tally, calm.tally, done
+            action()
+            repeats += 1
+    return busy.result, calm.result, repeats
 
 
-def both(one: Tally, other: Tally) -> Tally:
-    return Tally(
+def merge(one: LoadResult, other: LoadResult) -> LoadResult:
+    """The result of two loads as one."""
+    return LoadResult(
         one.sent + other.sent,
-        one.right + other.right,
+        one.correct + other.correct,
         one.lost + other.lost,
         one.wrong + other.wrong,
         latencies=one.latencies + other.latencies,

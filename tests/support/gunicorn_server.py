@@ -1,4 +1,4 @@
-"""Starting the real thing: gunicorn as `make run` starts it, in a process of its own."""
+"""The service under gunicorn as `make run` starts it, in a process of its own."""
 
 import json
 import os
@@ -15,7 +15,8 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
-_OURS = ("MENAGERIE_", "PORT", "WEB_CONCURRENCY", "GUNICORN_")
+_SETTINGS = ("MENAGERIE_", "PORT", "WEB_CONCURRENCY", "GUNICORN_")
+_HANDED_ON = {"MENAGERIE_FAST_PATH", "MENAGERIE_ACCEPTOR", "MENAGERIE_TIMEOUTS"}  # to run the tests without one of them
 
 
 class Server(NamedTuple):
@@ -25,8 +26,11 @@ class Server(NamedTuple):
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment of this process without what would set up a service in it, and with ``settings``."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | settings
+    """The environment of this process without settings, except `_HANDED_ON`, and with ``settings``."""
+    inherited = {
+        name: value for name, value in os.environ.items() if name in _HANDED_ON or not name.startswith(_SETTINGS)
+    }
+    return inherited | settings
 
 
 def free_port() -> int:
@@ -38,9 +42,9 @@ def free_port() -> int:
 
 @contextmanager
 def serving(*arguments: str, **settings: str) -> Iterator[Server]:
-    """A ready service, on ``PORT`` if that is given; ended with SIGTERM, and awaited, if the test did not do so.
+    """A ready service, on ``PORT`` if that is given; afterwards it gets SIGTERM, unless it has ended, and is awaited.
 
-    It ends without the seconds in which callers elsewhere would learn of it, unless ``settings`` say otherwise.
+    It drains for no time, unless ``settings`` say otherwise.
     """
     settings = {"MENAGERIE_DRAIN_SECONDS": "0"} | settings
     port = int(settings.pop("PORT", 0)) or free_port()
@@ -49,7 +53,7 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
         cwd=ROOT,
         env=environment(**settings),
         stderr=subprocess.PIPE,
-        pipesize=2**20,  # nobody reads it before the end, and what does not fit in is lost
+        pipesize=2**20,  # it is read at the end, and lines that do not fit are dropped
         text=True,
     ) as process:
         scheme = "https" if "--certfile" in arguments else "http"
@@ -62,13 +66,13 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
             process.communicate(timeout=60)
 
 
-def told(said: str) -> list[dict[str, Any]]:
-    """What a service said on stderr, each line a JSON document."""
-    return [json.loads(line) for line in said.splitlines()]
+def parse_log(stderr: str) -> list[dict[str, Any]]:
+    """The lines of a log, each of which is a JSON document."""
+    return [json.loads(line) for line in stderr.splitlines()]
 
 
 def workers(server: Server) -> list[int]:
-    """The processes that answer, oldest first."""
+    """The process ids of the workers, oldest first."""
     children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
     return [int(pid) for pid in children.split()]
 
@@ -90,13 +94,13 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
     raise AssertionError(f"not ready after {seconds} s")
 
 
-def await_workers(server: Server, fit: Callable[[list[int]], bool], *, seconds: float = 60) -> None:
-    """Return once the master's children are as they should be.
+def await_workers(server: Server, condition: Callable[[list[int]], bool], *, seconds: float = 60) -> None:
+    """Return once the condition holds for the workers' process ids.
 
     Raises:
         AssertionError: the time is over.
     """
     deadline = time.monotonic() + seconds
-    while not fit(now := workers(server)):
+    while not condition(now := workers(server)):
         assert time.monotonic() < deadline, now
         time.sleep(0.05)

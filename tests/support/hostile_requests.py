@@ -1,4 +1,4 @@
-"""What an attacker sends: values for every protocol, and bytes that are no good HTTP, each with what it gets."""
+"""What an attacker sends: values for every protocol, and raw requests, each with the statuses that it gets."""
 
 import json
 from typing import Any, NamedTuple
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from support.bad_input import GOOD
 from support.known_animals import MAINE_COON, NAMES
 
-MARKER = "zebra"  # stands in what is sent, and must stand in no answer and no line of the log
+MARKER = "zebra"  # is sent, and must be in no response and no line of the log
 
 
 class Protocol(NamedTuple):
@@ -16,10 +16,10 @@ class Protocol(NamedTuple):
     body: bytes
 
     @property
-    def native(self) -> bool:
+    def is_native(self) -> bool:
         return not self.path.startswith("/v")
 
-    def spelt(self, value: bytes) -> bytes:
+    def body_with(self, value: bytes) -> bytes:
         return value.join(self.body.rsplit(b"38.6", 1))
 
 
@@ -41,9 +41,9 @@ PROTOCOLS = [
 
 
 class Value(NamedTuple):
-    """What stands in the place of a number, and what that gets natively: elsewhere a refusal is 400."""
+    """JSON in the place of a number, and the status for it on native routes; other protocols have 400 for all 4xx."""
 
-    what: str
+    name: str
     text: bytes
     status: int
 
@@ -91,10 +91,10 @@ ENCODINGS = {
 }
 
 
-class Bytes(NamedTuple):
-    """What is sent over a socket, and the status of every answer that comes back; none: it waits, or hangs up."""
+class RawRequest(NamedTuple):
+    """What is sent over a socket, and the status of every response; none: the server waits, or closes."""
 
-    what: str
+    name: str
     sent: bytes
     statuses: tuple[int, ...]
 
@@ -123,140 +123,142 @@ def _coded(value: bytes, name: bytes = b"Transfer-Encoding:") -> bytes:
 
 
 LENGTHS = [
-    Bytes("a length too long", post(b"Content-Length: %d\r\n" % (_SIZE + 5)), ()),
-    Bytes("a length too short", post(b"Content-Length: %d\r\n" % (_SIZE - 1)), (400,)),
-    Bytes("a length too short, and a request", post(b"Content-Length: 0\r\n", _NEXT), (400, 404)),
-    Bytes("a negative length", post(b"Content-Length: -1\r\n"), (400,)),
-    Bytes("a length with a sign", post(b"Content-Length: +%d\r\n" % _SIZE), (400,)),
-    Bytes("a hexadecimal length", post(b"Content-Length: 0x5\r\n"), (400,)),
-    Bytes("a length with an underscore", post(b"Content-Length: 1_0\r\n"), (400,)),
-    Bytes("a length with a blank", post(b"Content-Length: 1 0\r\n"), (400,)),
-    Bytes("no length where it should be", post(b"Content-Length:\r\n"), (400,)),
-    Bytes("a superscript length", post(b"Content-Length: \xb2\r\n"), (400,)),
-    Bytes("a length of 20 digits", post(b"Content-Length: 99999999999999999999\r\n"), (413,)),
-    Bytes("a length of 5,000 digits", post(b"Content-Length: " + b"9" * 5000 + b"\r\n"), (400,)),
-    Bytes("the length twice", post(_LENGTH * 2), (400,)),
-    Bytes("two lengths", post(_LENGTH + b"Content-Length: 0\r\n"), (400,)),
-    Bytes("lengths in a list", post(b"Content-Length: %d, %d\r\n" % (_SIZE, _SIZE)), (400,)),
-    Bytes("the length a hop-by-hop header", post(b"Connection: content-length\r\n" + _LENGTH), (200,)),
+    RawRequest("a length too long", post(b"Content-Length: %d\r\n" % (_SIZE + 5)), ()),
+    RawRequest("a length too short", post(b"Content-Length: %d\r\n" % (_SIZE - 1)), (400,)),
+    RawRequest("a length too short, and a request", post(b"Content-Length: 0\r\n", _NEXT), (400, 404)),
+    RawRequest("a negative length", post(b"Content-Length: -1\r\n"), (400,)),
+    RawRequest("a length with a sign", post(b"Content-Length: +%d\r\n" % _SIZE), (400,)),
+    RawRequest("a hexadecimal length", post(b"Content-Length: 0x5\r\n"), (400,)),
+    RawRequest("a length with an underscore", post(b"Content-Length: 1_0\r\n"), (400,)),
+    RawRequest("a length with a blank", post(b"Content-Length: 1 0\r\n"), (400,)),
+    RawRequest("no length where it should be", post(b"Content-Length:\r\n"), (400,)),
+    RawRequest("a superscript length", post(b"Content-Length: \xb2\r\n"), (400,)),
+    RawRequest("a length of 20 digits", post(b"Content-Length: 99999999999999999999\r\n"), (413,)),
+    RawRequest("a length of 5,000 digits", post(b"Content-Length: " + b"9" * 5000 + b"\r\n"), (400,)),
+    RawRequest("the length twice", post(_LENGTH * 2), (400,)),
+    RawRequest("two lengths", post(_LENGTH + b"Content-Length: 0\r\n"), (400,)),
+    RawRequest("lengths in a list", post(b"Content-Length: %d, %d\r\n" % (_SIZE, _SIZE)), (400,)),
+    RawRequest("the length a hop-by-hop header", post(b"Connection: content-length\r\n" + _LENGTH), (200,)),
 ]
 SMUGGLING = [
-    Bytes("CL.TE", post(b"Content-Length: 99\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n" + _NEXT), (400,)),
-    Bytes("TE.CL", post(b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", b"22\r\n" + _NEXT), (400,)),
-    Bytes("TE.TE", post(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", _CHUNKS), (501,)),
-    Bytes("chunked twice", _coded(b" chunked, chunked"), (400,)),
-    Bytes("chunked, but not last", _coded(b" chunked, identity"), (400,)),
-    Bytes("identity", _coded(b" identity"), (400,)),
-    Bytes("identity, then chunked", _coded(b" identity, chunked"), (415,)),
-    Bytes("gzip, then chunked", _coded(b" gzip, chunked"), (415,)),
-    Bytes("xchunked", _coded(b" xchunked"), (501,)),
-    Bytes("chunked in quotes", _coded(b' "chunked"'), (501,)),
-    Bytes("a marked coding", _coded(b" zebra"), (501,)),
-    Bytes("no coding where it should be", _coded(b""), (501,)),
-    Bytes("CHUNKED", _coded(b" CHUNKED"), (200,)),
-    Bytes("a tab before chunked", _coded(b"\tchunked"), (200,)),
-    Bytes("a vertical tab before chunked", _coded(b"\x0bchunked"), (400,)),
-    Bytes("a blank before the colon", _coded(b" chunked", b"Transfer-Encoding :"), (400,)),
-    Bytes("an underscore", post(b"Transfer_Encoding: chunked\r\n" + _LENGTH), (200,)),
-    Bytes("folded", _coded(b"\r\n chunked"), (400,)),
-    Bytes("chunked in HTTP/1.0", _coded(b" chunked").replace(b"/1.1", b"/1.0", 1), (400,)),
-    Bytes("a chunk's extension", chunked(b"%x;a=b\r\n%b\r\n0\r\n\r\n" % (_SIZE, GOOD)), (200,)),
-    Bytes("a line feed in it", chunked(b"%x;a\nb\r\n%b\r\n0\r\n\r\n" % (_SIZE, GOOD)), (400,)),
-    Bytes("an extension of 1 MB", chunked(b"%x;%b" % (_SIZE, b"a" * 1_000_000)), (400,)),
-    Bytes("a negative chunk", chunked(b"-5\r\n" + GOOD), (400,)),
-    Bytes("a chunk with a sign", chunked(b"+" + _CHUNKS), (400,)),
-    Bytes("a chunk with 0x", chunked(b"0x" + _CHUNKS), (400,)),
-    Bytes("a chunk with an underscore", chunked(b"0_" + _CHUNKS), (400,)),
-    Bytes("a chunk that the size does not fit", chunked(b"5\r\n" + GOOD), (400,)),
-    Bytes("a chunk without a size", chunked(b"\r\n" + GOOD), (400,)),
-    Bytes("a chunk of 2^80 bytes", chunked(b"1" + b"0" * 20 + b"\r\n" + GOOD), ()),
-    Bytes("chunks by line feeds", chunked(_CHUNKS.replace(b"\r\n", b"\n")), (400,)),
-    Bytes("a length in the trailer", chunked(_CHUNKS[:-2] + b"Content-Length: 5\r\n\r\n"), (400,)),
-    Bytes("100,000 trailers", chunked(_CHUNKS[:-2] + b"A: b\r\n" * 100_000), (431,)),
-    Bytes("a GET with chunks, and a request", get(b"/livez", b"Transfer-Encoding: chunked\r\n") + _CHUNKS, (200,)),
-    Bytes("a GET with a body", get(b"/livez", b"Content-Length: %d\r\n" % len(_NEXT)) + _NEXT, (200,)),
+    RawRequest("CL.TE", post(b"Content-Length: 99\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n" + _NEXT), (400,)),
+    RawRequest("TE.CL", post(b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", b"22\r\n" + _NEXT), (400,)),
+    RawRequest("TE.TE", post(b"Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n", _CHUNKS), (501,)),
+    RawRequest("chunked twice", _coded(b" chunked, chunked"), (400,)),
+    RawRequest("chunked, but not last", _coded(b" chunked, identity"), (400,)),
+    RawRequest("identity", _coded(b" identity"), (400,)),
+    RawRequest("identity, then chunked", _coded(b" identity, chunked"), (415,)),
+    RawRequest("gzip, then chunked", _coded(b" gzip, chunked"), (415,)),
+    RawRequest("xchunked", _coded(b" xchunked"), (501,)),
+    RawRequest("chunked in quotes", _coded(b' "chunked"'), (501,)),
+    RawRequest("a marked coding", _coded(b" zebra"), (501,)),
+    RawRequest("no coding where it should be", _coded(b""), (501,)),
+    RawRequest("CHUNKED", _coded(b" CHUNKED"), (200,)),
+    RawRequest("a tab before chunked", _coded(b"\tchunked"), (200,)),
+    RawRequest("a vertical tab before chunked", _coded(b"\x0bchunked"), (400,)),
+    RawRequest("a blank before the colon", _coded(b" chunked", b"Transfer-Encoding :"), (400,)),
+    RawRequest("an underscore", post(b"Transfer_Encoding: chunked\r\n" + _LENGTH), (200,)),
+    RawRequest("folded", _coded(b"\r\n chunked"), (400,)),
+    RawRequest("chunked in HTTP/1.0", _coded(b" chunked").replace(b"/1.1", b"/1.0", 1), (400,)),
+    RawRequest("a chunk's extension", chunked(b"%x;a=b\r\n%b\r\n0\r\n\r\n" % (_SIZE, GOOD)), (200,)),
+    RawRequest("a line feed in it", chunked(b"%x;a\nb\r\n%b\r\n0\r\n\r\n" % (_SIZE, GOOD)), (400,)),
+    RawRequest("an extension of 1 MB", chunked(b"%x;%b" % (_SIZE, b"a" * 1_000_000)), (400,)),
+    RawRequest("a negative chunk", chunked(b"-5\r\n" + GOOD), (400,)),
+    RawRequest("a chunk with a sign", chunked(b"+" + _CHUNKS), (400,)),
+    RawRequest("a chunk with 0x", chunked(b"0x" + _CHUNKS), (400,)),
+    RawRequest("a chunk with an underscore", chunked(b"0_" + _CHUNKS), (400,)),
+    RawRequest("a chunk that the size does not fit", chunked(b"5\r\n" + GOOD), (400,)),
+    RawRequest("a chunk without a size", chunked(b"\r\n" + GOOD), (400,)),
+    RawRequest("a chunk of 2^80 bytes", chunked(b"1" + b"0" * 20 + b"\r\n" + GOOD), ()),
+    RawRequest("chunks by line feeds", chunked(_CHUNKS.replace(b"\r\n", b"\n")), (400,)),
+    RawRequest("a length in the trailer", chunked(_CHUNKS[:-2] + b"Content-Length: 5\r\n\r\n"), (400,)),
+    RawRequest("100,000 trailers", chunked(_CHUNKS[:-2] + b"A: b\r\n" * 100_000), (431,)),
+    RawRequest("a GET with chunks, and a request", get(b"/livez", b"Transfer-Encoding: chunked\r\n") + _CHUNKS, (200,)),
+    RawRequest("a GET with a body", get(b"/livez", b"Content-Length: %d\r\n" % len(_NEXT)) + _NEXT, (200,)),
 ]
 LINES = [
-    Bytes("line feeds only", post(_LENGTH).replace(b"\r\n", b"\n"), (400,)),
-    Bytes("one line feed", post(b"A: b\n" + _LENGTH), (400,)),
-    Bytes("a carriage return in a value", post(b"A: b\rC: d\r\n" + _LENGTH), (400,)),
-    Bytes("a NUL in a value", post(b"A: b\0c\r\n" + _LENGTH), (400,)),
-    Bytes("a folded line", post(b"A: b\r\n c\r\n" + _LENGTH), (400,)),
-    Bytes("a blank before the first name", post(_LENGTH).replace(b"Host", b" Host", 1), (400,)),
-    Bytes("a blank before a colon", post(b"zebra : b\r\n" + _LENGTH), (400,)),
-    Bytes("a blank in a name", post(b"zebra A: b\r\n" + _LENGTH), (400,)),
-    Bytes("no name", post(b": b\r\n" + _LENGTH), (400,)),
-    Bytes("no colon", post(b"zebra\r\n" + _LENGTH), (400,)),
-    Bytes("10,000 headers", get(b"/livez", b"".join(b"A%d: b\r\n" % i for i in range(10_000))), (431,)),
-    Bytes("a header of 64 kB", get(b"/livez", b"A: " + b"b" * 65_536 + b"\r\n"), (431,)),
-    Bytes("a name of 64 kB", get(b"/livez", b"A" * 65_536 + b": b\r\n"), (431,)),
-    Bytes("no Host", b"GET /livez HTTP/1.1\r\n\r\n", (400,)),
-    Bytes("no Host, a long way round", b"GET /model HTTP/1.1\r\n\r\n", (400,)),
-    Bytes("no Host in HTTP/1.0", b"GET /livez HTTP/1.0\r\n\r\n", (200,)),
-    Bytes("two Hosts", get(b"/livez", b"Host: y\r\n"), (400,)),
-    Bytes("a Host that is none", b'GET /model HTTP/1.1\r\nHost: []:"<zebra>\r\n\r\n', (200,)),
-    Bytes("contradicting schemes", get(b"/livez", b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n"), (400,)),
-    Bytes("bytes of TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200 + b"\r\n\r\n", (400,)),
-    Bytes("every byte", bytes(range(256)) + b"\r\n\r\n", (400,)),
-    Bytes("a proxy's greeting", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n" + get(b"/livez"), (400,)),
-    Bytes("empty lines", b"\r\n" * 1000 + get(b"/livez"), (400,)),
+    RawRequest("line feeds only", post(_LENGTH).replace(b"\r\n", b"\n"), (400,)),
+    RawRequest("one line feed", post(b"A: b\n" + _LENGTH), (400,)),
+    RawRequest("a carriage return in a value", post(b"A: b\rC: d\r\n" + _LENGTH), (400,)),
+    RawRequest("a NUL in a value", post(b"A: b\0c\r\n" + _LENGTH), (400,)),
+    RawRequest("a folded line", post(b"A: b\r\n c\r\n" + _LENGTH), (400,)),
+    RawRequest("a blank before the first name", post(_LENGTH).replace(b"Host", b" Host", 1), (400,)),
+    RawRequest("a blank before a colon", post(b"zebra : b\r\n" + _LENGTH), (400,)),
+    RawRequest("a blank in a name", post(b"zebra A: b\r\n" + _LENGTH), (400,)),
+    RawRequest("no name", post(b": b\r\n" + _LENGTH), (400,)),
+    RawRequest("no colon", post(b"zebra\r\n" + _LENGTH), (400,)),
+    RawRequest("10,000 headers", get(b"/livez", b"".join(b"A%d: b\r\n" % i for i in range(10_000))), (431,)),
+    RawRequest("a header of 64 kB", get(b"/livez", b"A: " + b"b" * 65_536 + b"\r\n"), (431,)),
+    RawRequest("a name of 64 kB", get(b"/livez", b"A" * 65_536 + b": b\r\n"), (431,)),
+    RawRequest("no Host", b"GET /livez HTTP/1.1\r\n\r\n", (400,)),
+    RawRequest("no Host, a long way round", b"GET /model HTTP/1.1\r\n\r\n", (400,)),
+    RawRequest("no Host in HTTP/1.0", b"GET /livez HTTP/1.0\r\n\r\n", (200,)),
+    RawRequest("two Hosts", get(b"/livez", b"Host: y\r\n"), (400,)),
+    RawRequest("a Host that is none", b'GET /model HTTP/1.1\r\nHost: []:"<zebra>\r\n\r\n', (200,)),
+    RawRequest(
+        "contradicting schemes", get(b"/livez", b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n"), (400,)
+    ),
+    RawRequest("bytes of TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200 + b"\r\n\r\n", (400,)),
+    RawRequest("every byte", bytes(range(256)) + b"\r\n\r\n", (400,)),
+    RawRequest("a proxy's greeting", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n" + get(b"/livez"), (400,)),
+    RawRequest("empty lines", b"\r\n" * 1000 + get(b"/livez"), (400,)),
 ]
 STARTS = [
-    Bytes("an absolute target", post(_LENGTH, path=b"http://zebra/predict"), (404,)),
-    Bytes("CONNECT", get(b"zebra:80", method=b"CONNECT"), (404,)),
-    Bytes("CONNECT to a path", get(b"/predict", method=b"CONNECT"), (405,)),
-    Bytes("TRACE", get(b"/predict", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
-    Bytes("TRACE of /v1", get(b"/v1/models/animals", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
-    Bytes("TRACE of /v2", get(b"/v2", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
-    Bytes("OPTIONS of all", get(b"*", method=b"OPTIONS"), (404,)),
-    Bytes("a method that is none", get(b"/predict", method=b"ZEBRA"), (405,)),
-    Bytes("a method in lower case", get(b"/livez", method=b"zebra"), (400,)),
-    Bytes("a method of signs", get(b"/livez", method=b"Z@BRA"), (400,)),
-    Bytes("a method of 5,000 letters", get(b"/livez", method=b"Z" * 5000), (414,)),
-    Bytes("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400,)),
-    Bytes("HTTP/2 as one asks", b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n", (400,)),
-    Bytes("HTTP/0.9", b"GET /livez\r\n\r\n", (400,)),
-    Bytes("HTTP/9.9", b"GET /livez HTTP/9.9\r\nHost: x\r\n\r\n", (400,)),
-    Bytes("HTTP/zebra", b"GET /livez HTTP/zebra\r\nHost: x\r\n\r\n", (400,)),
-    Bytes("no target", b"GET  HTTP/1.1\r\nHost: x\r\n\r\n", (400,)),
-    Bytes("a blank in the target", get(b"/a zebra"), (400,)),
-    Bytes("an upgrade to a WebSocket", get(b"/livez", b"Upgrade: websocket\r\nConnection: Upgrade\r\n"), (426,)),
-    Bytes("an upgrade to HTTP/2", get(b"/livez", b"Upgrade: h2c\r\nConnection: Upgrade\r\n"), (200,)),
+    RawRequest("an absolute target", post(_LENGTH, path=b"http://zebra/predict"), (404,)),
+    RawRequest("CONNECT", get(b"zebra:80", method=b"CONNECT"), (404,)),
+    RawRequest("CONNECT to a path", get(b"/predict", method=b"CONNECT"), (405,)),
+    RawRequest("TRACE", get(b"/predict", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
+    RawRequest("TRACE of /v1", get(b"/v1/models/animals", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
+    RawRequest("TRACE of /v2", get(b"/v2", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
+    RawRequest("OPTIONS of all", get(b"*", method=b"OPTIONS"), (404,)),
+    RawRequest("a method that is none", get(b"/predict", method=b"ZEBRA"), (405,)),
+    RawRequest("a method in lower case", get(b"/livez", method=b"zebra"), (400,)),
+    RawRequest("a method of signs", get(b"/livez", method=b"Z@BRA"), (400,)),
+    RawRequest("a method of 5,000 letters", get(b"/livez", method=b"Z" * 5000), (414,)),
+    RawRequest("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", (400,)),
+    RawRequest("HTTP/2 as one asks", b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n", (400,)),
+    RawRequest("HTTP/0.9", b"GET /livez\r\n\r\n", (400,)),
+    RawRequest("HTTP/9.9", b"GET /livez HTTP/9.9\r\nHost: x\r\n\r\n", (400,)),
+    RawRequest("HTTP/zebra", b"GET /livez HTTP/zebra\r\nHost: x\r\n\r\n", (400,)),
+    RawRequest("no target", b"GET  HTTP/1.1\r\nHost: x\r\n\r\n", (400,)),
+    RawRequest("a blank in the target", get(b"/a zebra"), (400,)),
+    RawRequest("an upgrade to a WebSocket", get(b"/livez", b"Upgrade: websocket\r\nConnection: Upgrade\r\n"), (426,)),
+    RawRequest("an upgrade to HTTP/2", get(b"/livez", b"Upgrade: h2c\r\nConnection: Upgrade\r\n"), (200,)),
 ]
 PATHS = [
-    Bytes("a NUL in a path", get(b"/model%00"), (404,)),
-    Bytes("up and out", get(b"/../../etc/passwd"), (404,)),
-    Bytes("up and out, escaped", get(b"/%2e%2e/%2e%2e/etc/passwd"), (404,)),
-    Bytes("up and out, escaped twice", get(b"/%252e%252e/etc/passwd"), (404,)),
-    Bytes("up and out by backslashes", get(b"/..\\..\\etc\\passwd"), (404,)),
-    Bytes("up and out by escaped ones", get(b"/..%5c..%5cetc"), (404,)),
-    Bytes("up and out of a model", get(b"/v2/models/..%2f..%2fetc"), (404,)),
-    Bytes("up and out of a version", get(b"/v1/models/animals/versions/..%2f1"), (400,)),
-    Bytes("another server", get(b"//zebra/"), (404,)),
-    Bytes("two slashes within", get(b"/v1//models/animals"), (400,)),
-    Bytes("two slashes within /v2", get(b"/v2//models/animals"), (404,)),
-    Bytes("a backslash first", get(b"\\zebra"), (400,)),
-    Bytes("raw UTF-8", get("/zébra".encode()), (400,)),
-    Bytes("a raw byte", get(b"/\xff"), (400,)),
-    Bytes("escapes that are none", get(b"/%zz%1"), (404,)),
-    Bytes("an escaped line", get(b"/x%0d%0aSet-Cookie:%20zebra"), (404,)),
-    Bytes("an escaped line in a model", get(b"/v2/models/x%0d%0aSet-Cookie:%20zebra"), (404,)),
-    Bytes("no model", get(b"/v2/models/zebra"), (404,)),
-    Bytes("no version", get(b"/v1/models/animals/versions/zebra"), (404,)),
-    Bytes("a script", get(b"/%3Cscript%3Ezebra%3C/script%3E"), (404,)),
-    Bytes("3,000 letters", get(b"/" + b"a" * 3000), (404,)),
-    Bytes("100,000 letters", get(b"/" + b"a" * 100_000), (414,)),
-    Bytes("a fragment", get(b"/livez#zebra"), (404,)),
-    Bytes("no slash", get(b"livez"), (400,)),
-    Bytes("a query of markers", get(b"/livez?zebra=zebra"), (200,)),
+    RawRequest("a NUL in a path", get(b"/model%00"), (404,)),
+    RawRequest("up and out", get(b"/../../etc/passwd"), (404,)),
+    RawRequest("up and out, escaped", get(b"/%2e%2e/%2e%2e/etc/passwd"), (404,)),
+    RawRequest("up and out, escaped twice", get(b"/%252e%252e/etc/passwd"), (404,)),
+    RawRequest("up and out by backslashes", get(b"/..\\..\\etc\\passwd"), (404,)),
+    RawRequest("up and out by escaped ones", get(b"/..%5c..%5cetc"), (404,)),
+    RawRequest("up and out of a model", get(b"/v2/models/..%2f..%2fetc"), (404,)),
+    RawRequest("up and out of a version", get(b"/v1/models/animals/versions/..%2f1"), (400,)),
+    RawRequest("another server", get(b"//zebra/"), (404,)),
+    RawRequest("two slashes within", get(b"/v1//models/animals"), (400,)),
+    RawRequest("two slashes within /v2", get(b"/v2//models/animals"), (404,)),
+    RawRequest("a backslash first", get(b"\\zebra"), (400,)),
+    RawRequest("raw UTF-8", get("/zébra".encode()), (400,)),
+    RawRequest("a raw byte", get(b"/\xff"), (400,)),
+    RawRequest("escapes that are none", get(b"/%zz%1"), (404,)),
+    RawRequest("an escaped line", get(b"/x%0d%0aSet-Cookie:%20zebra"), (404,)),
+    RawRequest("an escaped line in a model", get(b"/v2/models/x%0d%0aSet-Cookie:%20zebra"), (404,)),
+    RawRequest("no model", get(b"/v2/models/zebra"), (404,)),
+    RawRequest("no version", get(b"/v1/models/animals/versions/zebra"), (404,)),
+    RawRequest("a script", get(b"/%3Cscript%3Ezebra%3C/script%3E"), (404,)),
+    RawRequest("3,000 letters", get(b"/" + b"a" * 3000), (404,)),
+    RawRequest("100,000 letters", get(b"/" + b"a" * 100_000), (414,)),
+    RawRequest("a fragment", get(b"/livez#zebra"), (404,)),
+    RawRequest("no slash", get(b"livez"), (400,)),
+    RawRequest("a query of markers", get(b"/livez?zebra=zebra"), (200,)),
 ]
 IDS = [
-    Bytes("an id on two lines", get(b"/livez", b"X-Request-ID: a\r\n Set-Cookie: zebra\r\n"), (400,)),
-    Bytes("an id with a carriage return", get(b"/livez", b"X-Request-ID: a\rSet-Cookie: zebra\r\n"), (400,)),
-    Bytes("an id with a line feed", get(b"/livez", b"X-Request-ID: a\nSet-Cookie: zebra\r\n"), (400,)),
-    Bytes("an id with an escaped line", get(b"/livez", b"X-Request-ID: a%0d%0azebra\r\n"), (200,)),
-    Bytes("an id in Latin-1", get(b"/livez", b"X-Request-ID: zebra\xe9\r\n"), (200,)),
-    Bytes("two ids", get(b"/livez", b"X-Request-ID: zebra\r\nX-Request-ID: zebra\r\n"), (200,)),
-    Bytes("an id of 8,000 letters", get(b"/livez", b"X-Request-ID: " + b"zebra" * 1600 + b"\r\n"), (200,)),
+    RawRequest("an id on two lines", get(b"/livez", b"X-Request-ID: a\r\n Set-Cookie: zebra\r\n"), (400,)),
+    RawRequest("an id with a carriage return", get(b"/livez", b"X-Request-ID: a\rSet-Cookie: zebra\r\n"), (400,)),
+    RawRequest("an id with a line feed", get(b"/livez", b"X-Request-ID: a\nSet-Cookie: zebra\r\n"), (400,)),
+    RawRequest("an id with an escaped line", get(b"/livez", b"X-Request-ID: a%0d%0azebra\r\n"), (200,)),
+    RawRequest("an id in Latin-1", get(b"/livez", b"X-Request-ID: zebra\xe9\r\n"), (200,)),
+    RawRequest("two ids", get(b"/livez", b"X-Request-ID: zebra\r\nX-Request-ID: zebra\r\n"), (200,)),
+    RawRequest("an id of 8,000 letters", get(b"/livez", b"X-Request-ID: " + b"zebra" * 1600 + b"\r\n"), (200,)),
 ]
 STREAMS = LENGTHS + SMUGGLING + LINES + STARTS + PATHS + IDS

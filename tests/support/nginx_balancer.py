@@ -1,7 +1,6 @@
-"""nginx before two instances, as a platform has them: it asks each whether it is ready, and repeats no request.
+"""nginx before two instances, as a platform has it: it sends requests to those that are ready, and retries none.
 
-nginx itself asks nothing of its upstreams in the free edition, so a thread does, and tells it by files: one for each
-instance that is ready.
+The free edition of nginx has no health checks, so threads do them, and keep a file for each instance that is ready.
 """
 
 import shutil
@@ -24,15 +23,15 @@ http {{
     access_log off; keepalive_requests 1000000;
     client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
     uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-    upstream both {{ server 127.0.0.1:{one} max_fails=0; server 127.0.0.1:{two} max_fails=0; keepalive 64; }}
-    upstream one {{ server 127.0.0.1:{one} max_fails=0; keepalive 64; }}
-    upstream two {{ server 127.0.0.1:{two} max_fails=0; keepalive 64; }}
+    upstream both {{ server 127.0.0.1:{first} max_fails=0; server 127.0.0.1:{second} max_fails=0; keepalive 64; }}
+    upstream first {{ server 127.0.0.1:{first} max_fails=0; keepalive 64; }}
+    upstream second {{ server 127.0.0.1:{second} max_fails=0; keepalive 64; }}
     server {{
         listen 127.0.0.1:{port};
         location / {{
             set $pool both;
-            if (!-f {folder}/{one}) {{ set $pool two; }}
-            if (!-f {folder}/{two}) {{ set $pool one; }}
+            if (!-f {folder}/{first}) {{ set $pool second; }}
+            if (!-f {folder}/{second}) {{ set $pool first; }}
             proxy_pass http://$pool; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_next_upstream off;
         }}
     }}
@@ -41,40 +40,40 @@ http {{
 
 
 @contextmanager
-def balanced(folder: Path, one: int, two: int) -> Iterator[int]:
-    """The port of an nginx before two instances, which need not be there yet."""
+def balancing(folder: Path, first: int, second: int) -> Iterator[int]:
+    """The port of an nginx before two instances, given by their ports, that need not run yet."""
     nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if not nginx:
         pytest.skip("nginx is not installed")
-    port, over = free_port(), threading.Event()
-    (folder / "conf").write_text(_CONFIG.format(folder=folder, one=one, two=two, port=port))
-    asking = [threading.Thread(target=_ask, args=(folder / str(each), each, over)) for each in (one, two)]
-    for thread in asking:
+    port, is_over = free_port(), threading.Event()
+    (folder / "conf").write_text(_CONFIG.format(folder=folder, first=first, second=second, port=port))
+    checks = [threading.Thread(target=_check, args=(folder / str(each), each, is_over)) for each in (first, second)]
+    for thread in checks:
         thread.start()
     with subprocess.Popen([nginx, "-p", folder, "-e", folder / "errors", "-c", folder / "conf"]) as process:
         try:
-            _await(port)
+            _await_ready(port)
             yield port
         finally:
-            over.set()
+            is_over.set()
             process.terminate()
-            for thread in asking:
+            for thread in checks:
                 thread.join()
 
 
-def _ask(ready: Path, port: int, over: threading.Event) -> None:
-    while not over.wait(0.05):
+def _check(file: Path, port: int, is_over: threading.Event) -> None:
+    while not is_over.wait(0.05):
         try:
-            fit = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
+            is_ready = requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
         except requests.RequestException:
-            fit = False
-        if fit:
-            ready.touch()
+            is_ready = False
+        if is_ready:
+            file.touch()
         else:
-            ready.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
 
 
-def _await(port: int) -> None:
+def _await_ready(port: int) -> None:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:

@@ -1,18 +1,18 @@
-"""Limits that do not fit each other are told, one line for each."""
+"""Limits that conflict are warned of, one line for each."""
 
 import pytest
 
-from service.server.preflight import misfits
+from service.server.preflight import find_conflicts
 from service.settings import Settings
 
 
-def test_the_defaults_fit() -> None:
-    """What ships has nothing to say."""
-    assert list(misfits(Settings(), 30, 25)) == []
+def test_the_defaults_do_not_conflict() -> None:
+    """What ships gives no warning."""
+    assert list(find_conflicts(Settings(), 30, 25)) == []
 
 
 @pytest.mark.parametrize(
-    ("settings", "timeout", "graceful", "told"),
+    ("settings", "timeout", "graceful_timeout", "expected"),
     [
         (Settings(drain_seconds=5), 30, 25, "graceful_timeout of 25 s"),
         (Settings(grace_seconds=25), 30, 25, "MENAGERIE_GRACE_SECONDS"),
@@ -20,8 +20,8 @@ def test_the_defaults_fit() -> None:
         (Settings(max_connections=2**40), 30, 25, "MENAGERIE_MAX_CONNECTIONS"),
     ],
 )
-def test_what_does_not_fit_is_told(settings: Settings, timeout: float, graceful: float, told: str) -> None:
-    """One line, which names the setting to change."""
-    (line,) = misfits(settings, timeout, graceful)
-    assert told in line
+def test_a_conflict_is_one_line(settings: Settings, timeout: float, graceful_timeout: float, expected: str) -> None:
+    """It names the setting to change."""
+    (line,) = find_conflicts(settings, timeout, graceful_timeout)
+    assert expected in line
     assert "\n" not in line

@@ -1,0 +1,315 @@
+"""Every private or undocumented name of gunicorn that the service uses, offered under public names.
+
+The names were read in one release, which pyproject.toml pins. To take over another one, read gunicorn's changes to
+`asgi/protocol.py`, `workers/gasgi.py` and `arbiter.py`; `check_release` finds names that are gone, the tests the rest.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from http import HTTPStatus
+from logging import Formatter, Handler
+from logging import Logger as LogChannel
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gunicorn
+from gunicorn.asgi import protocol
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.glogging import Logger
+from gunicorn.workers import gasgi
+from gunicorn.workers.base import Worker
+from gunicorn.workers.gasgi import ASGIWorker
+
+from service.http.errors import StartupError
+from service.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from service.app.routes import Service
+
+CHECKED_RELEASE = "27.0.1"
+
+# gunicorn's cached parts of a response's head, so that responses of the fast path look the same as its own.
+_MISSING: Any = None  # `check_release` reports it
+SERVER_HEADER: bytes = getattr(protocol, "_CACHED_SERVER_HEADER", _MISSING)
+date_header: Callable[[], bytes] = getattr(protocol, "_get_cached_date_header", _MISSING)
+status_line: Callable[[tuple[int, int], int], bytes] = getattr(protocol, "_get_cached_status_line", _MISSING)
+
+
+class _Names(NamedTuple):
+    """Names that the service needs unless ``setting`` is off; without a setting it always needs them."""
+
+    setting: str
+    owner: object
+    names: tuple[str, ...]
+
+
+_USED = [
+    _Names("", gasgi, ("ASGIProtocol",)),
+    _Names("", Worker, ("max_requests", "nr", "sockets")),
+    _Names("", ASGIWorker, ("handle_quit_signal", "servers")),
+    _Names(
+        "", ASGIProtocol, ("_awaiting_request", "_body_receiver", "_callback_parser", "_closed", "_current_request")
+    ),
+    _Names("", ASGIProtocol, ("_arm_keepalive_timer", "_close_transport", "_keepalive_timeout", "_will_close")),
+    _Names("", ASGIProtocol, ("_feed_callback_parser", "_http1_buffered", "_is_buffer_full", "_resume_reading")),
+    _Names("", ASGIProtocol, ("_send_error_response", "_serve_http_request")),
+    _Names("fast_path", ASGIProtocol, ("_cancel_keepalive_timer", "_flow_control", "_safe_write")),
+    _Names("fast_path", protocol, ("_CACHED_SERVER_HEADER", "_get_cached_date_header", "_get_cached_status_line")),
+    _Names("fast_path", protocol, ("_post_request_hook", "_pre_request_hook")),
+    _Names("acceptor", ASGIWorker, ("_get_ssl_context",)),
+    _Names("timeouts", ASGIProtocol, ("_keepalive",)),
+]
+
+
+def check_release(settings: Settings) -> str | None:
+    """A warning if another release of gunicorn is installed than the one that was checked.
+
+    Raises:
+        StartupError: it lacks names that the service needs with these settings.
+    """
+    release = gunicorn.__version__
+    for setting, owner, names in _USED:
+        missing = [name for name in names if not _has(owner, name)]
+        if missing and (not setting or getattr(settings, setting)):
+            remedy = f"set {PREFIX}{setting.upper()}=false" if setting else f"install gunicorn {CHECKED_RELEASE}"
+            raise StartupError(f"gunicorn {release} lacks {', '.join(missing)}: {remedy}")
+    if release == CHECKED_RELEASE:
+        return None
+    switches = " and ".join(f"{PREFIX}{name}=false" for name in ("FAST_PATH", "ACCEPTOR", "TIMEOUTS"))
+    return (
+        f"gunicorn {release} is not the release that was checked, {CHECKED_RELEASE}: if it misbehaves, set {switches}"
+    )
+
+
+def _has(owner: object, name: str) -> bool:
+    """Whether a module or class has a name, or its instances have it as an attribute set at the start."""
+    code = getattr(getattr(owner, "__init__", None), "__code__", None)
+    return hasattr(owner, name) or (code is not None and name in code.co_names)
+
+
+class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
+    """gunicorn's protocol for one connection, with public names for its state, its actions and its hooks.
+
+    Three faults of gunicorn's are mended here: it reads on with a full buffer, it serves all pipelined requests of one
+    client before it turns to the next, and it fails on a Content-Length of thousands of digits.
+    """
+
+    # State
+
+    @property
+    def is_http1(self) -> bool:
+        """Whether the connection speaks HTTP/1; else it speaks HTTP/2 or uWSGI."""
+        return self._callback_parser is not None
+
+    @property
+    def is_awaiting_request(self) -> bool:
+        """Whether gunicorn has answered every request that it was given."""
+        return bool(self._awaiting_request)
+
+    @property
+    def has_request(self) -> bool:
+        """Whether gunicorn has parsed the head of a request that it has not answered."""
+        return self._current_request is not None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed, or will be once all that is written has been sent."""
+        return bool(self._closed)
+
+    @property
+    def is_write_paused(self) -> bool:
+        """Whether so much is written and not sent that no more should be."""
+        return bool(self._flow_control.write_paused)
+
+    @property
+    def keepalive_seconds(self) -> float:
+        """How long the connection may be idle: gunicorn's setting ``keepalive``."""
+        return float(self._keepalive)
+
+    # Actions
+
+    def write_response(self, response: bytes) -> None:
+        """Send a whole response, and count its request towards ``max_requests``."""
+        self.worker.nr += 1
+        self._safe_write(response)
+
+    def close(self) -> None:
+        """Close once all that is written has been sent, and end gunicorn's wait for a request."""
+        self._keepalive_timeout()
+
+    def cancel_idle_timer(self) -> None:
+        """Have gunicorn not close the connection for being idle."""
+        self._cancel_keepalive_timer()
+
+    # Hooks: gunicorn calls the private name, which calls the public one; a subclass overrides the public one.
+
+    def start_idle_timer(self) -> None:
+        """Begin to wait for a further request."""
+        super()._arm_keepalive_timer()
+
+    def _arm_keepalive_timer(self) -> None:
+        self.start_idle_timer()
+
+    def on_close(self) -> None:
+        """Called when the connection begins to close."""
+
+    def _close_transport(self) -> None:
+        if not self._closed:
+            self.on_close()
+        super()._close_transport()
+
+    def parse(self, data: bytes) -> bool:
+        """Give bytes to gunicorn's parser; False once the connection is closed for what they are."""
+        try:
+            return bool(super()._feed_callback_parser(data))
+        except ValueError:  # a length of so many digits that Python makes no number of them
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            self._close_transport()
+            return False
+
+    def _feed_callback_parser(self, data: bytes) -> bool:
+        return self.parse(data)
+
+    def send_error(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send gunicorn's own error response, without its message: that one repeats what the client sent."""
+        super()._send_error_response(status, HTTPStatus(status).phrase, headers)
+
+    def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
+        del message
+        self.send_error(status, extra_headers)
+
+    def is_last_response(self) -> bool:
+        """Whether the next response is to be the last on this connection: gunicorn announces it, and closes."""
+        return False
+
+    def _will_close(self, request: object, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's)
+        has_unread_body = self._body_receiver is not None and not self._body_receiver._complete  # noqa: SLF001
+        return has_unread_body or self.is_last_response() or super()._will_close(request, response_requires_close)
+
+    def _resume_reading(self) -> None:
+        if not self._is_buffer_full():
+            super()._resume_reading()
+
+    async def _serve_http_request(self, request: object, sockname: object, peername: object) -> bool:
+        keepalive: bool = await super()._serve_http_request(request, sockname, peername)
+        if self._http1_buffered():
+            await asyncio.sleep(0)
+        return keepalive
+
+
+def install_protocol(connection: type[GunicornConnection]) -> None:
+    """Have gunicorn's asgi workers make connections of this class."""
+    gasgi.ASGIProtocol = connection
+
+
+def has_request_hooks(cfg: Any, log: Any) -> bool:
+    """Whether gunicorn calls hooks of the operator's, or its access log, for each request."""
+    hooks = protocol._pre_request_hook(cfg, log) or protocol._post_request_hook(cfg)  # noqa: SLF001
+    return bool(hooks or log.access_log_enabled)
+
+
+# A worker
+
+
+def listening_sockets(worker: Any) -> list[socket.socket]:
+    """The sockets that a worker shares with the master and the other workers."""
+    return [listener.sock for listener in worker.sockets]
+
+
+def is_accepting(worker: Any) -> bool:
+    """Whether asyncio accepts on all listeners of an asgi worker."""
+    return len(worker.servers) >= len(worker.sockets)
+
+
+def tls_context(worker: Any) -> SSLContext | None:
+    """The certificate and all that gunicorn's settings say of TLS; None without."""
+    context: SSLContext | None = worker._get_ssl_context()  # noqa: SLF001
+    return context
+
+
+def close_listeners(worker: Any) -> None:
+    """Have asyncio accept no more; it cuts off those who wait in the listen backlog, if nobody else listens."""
+    for server in worker.servers:
+        server.close()
+
+
+def forget_listeners(worker: Any) -> None:
+    """Have an asgi worker that ends not close its listeners, as they are closed already."""
+    worker.servers.clear()
+
+
+def take_over_max_requests(worker: Any, disabled: int) -> int:
+    """The setting ``max_requests`` with its jitter; gunicorn by itself would close connections unannounced."""
+    max_requests: int = worker.max_requests
+    worker.max_requests = disabled
+    return max_requests
+
+
+def answered_requests(worker: Any) -> int:
+    """How many requests a worker has answered."""
+    count: int = worker.nr
+    return count
+
+
+def exit_worker(worker: Any) -> None:
+    """End a worker whose connections are closed, without gunicorn's wait for them."""
+    worker.handle_quit_signal()
+
+
+# The master, which gunicorn calls the arbiter
+
+
+def loaded_service(app: Any) -> "Service | None":
+    """The service of gunicorn's application, whichever adapter it is; None before that is loaded."""
+    adapter = app.callable
+    if adapter is None:
+        return None
+    service: Service = adapter.extensions["menagerie"] if hasattr(adapter, "extensions") else adapter.service
+    return service
+
+
+def before_stop(arbiter: Any, callback: Callable[[], None]) -> None:
+    """Call back before the master tells its workers to end, on SIGTERM, SIGINT or SIGQUIT."""
+    stop = arbiter.stop
+
+    def call_and_stop(*arguments: Any) -> None:
+        callback()
+        stop(*arguments)
+
+    arbiter.stop = call_and_stop
+
+
+def wrap_reload(arbiter: Any, wrapper: Callable[[Callable[[], None]], None]) -> None:
+    """On SIGHUP call ``wrapper`` with what gunicorn does then: reread the configuration and replace all workers."""
+    arbiter.reload = partial(wrapper, arbiter.reload)
+
+
+def wrap_reread(arbiter: Any, wrapper: Callable[[Callable[[], None]], None]) -> None:
+    """Within that, call ``wrapper`` with what rereads the configuration."""
+    arbiter.app.reload = partial(wrapper, arbiter.app.reload)
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger, with hooks for the formatter of its error log and for that log's handler on stderr."""
+
+    def error_formatter(self, *, is_stderr: bool) -> Formatter:
+        """The formatter of the error log."""
+        raise NotImplementedError
+
+    def stderr_handler(self) -> Handler:
+        """The handler of the error log, unless that goes to a file."""
+        raise NotImplementedError
+
+    def _set_handler(self, log: LogChannel, output: str | None, fmt: Formatter, stream: Any = None) -> None:
+        is_stderr = output == "-"
+        if log is not self.error_log:
+            super()._set_handler(log, output, fmt, stream)
+        elif not is_stderr:
+            super()._set_handler(log, output, self.error_formatter(is_stderr=False), stream)
+        else:
+            handler = self.stderr_handler()
+            handler.setFormatter(self.error_formatter(is_stderr=True))
+            handler._gunicorn = True  # type: ignore[attr-defined]  # noqa: SLF001 (how it knows its own handlers)
+            log.addHandler(handler)
