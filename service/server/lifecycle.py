@@ -24,7 +24,7 @@ from service.settings import Settings
 _TICK_SECONDS = 0.05
 _REPORT_SECONDS = 1.0
 _MARGIN_SECONDS = 1.0  # before gunicorn kills, to exit by ourselves
-_SPANS_SECONDS = 0.8  # of that, to send the last spans
+_CLOSE_SECONDS = 0.8  # of that, to observe the last requests
 
 
 def start_worker(worker: Any) -> None:
@@ -45,10 +45,10 @@ def start_worker(worker: Any) -> None:
 
 
 def finish_worker(worker: Any) -> None:
-    """Send the last spans."""
+    """Observe the last requests."""
     service = gunicorn_compat.loaded_service(worker.app)
-    if service and service.spans:
-        service.spans.close(seconds=_SPANS_SECONDS)
+    if service:
+        service.close(seconds=_CLOSE_SECONDS)
 
 
 def connection_class(settings: Settings) -> type[Connection]:

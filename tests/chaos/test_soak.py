@@ -100,7 +100,7 @@ def send_bad_input(server: Server) -> Callable[[], None]:
         one = next(bad)
         fields = {"Content-Type": one.content_type, **dict(one.headers)}
         answer = requests.post(f"{server.url}/predict", data=one.body, headers=fields, timeout=60)
-        assert answer.status_code == one.status, (one.what, answer.status_code)
+        assert answer.status_code == one.status, (one.description, answer.status_code)
 
     return send
 

@@ -21,18 +21,18 @@ JSON = {"Content-Type": "application/json"}
 BROKEN = """
 import threading, warnings
 from service.app import asgi
+from service.protocols.explain import Explain
 
-def fail(request, depth=300):
+def fail(part, request, depth=300):
     if depth:
-        fail(request, depth - 1)
+        fail(part, request, depth - 1)
     warnings.warn("look out")
     threading.Thread(target=lambda: 1 / 0).start()
     raise ZeroDivisionError("so it is")
 
-def serve():
-    app = asgi.load_app()
-    app.service.registry.current.handlers["POST", "/explain"] = fail
-    return app
+fail.routes = Explain.explain.routes
+Explain.explain = fail
+load_app = asgi.load_app
 """
 
 
@@ -78,7 +78,7 @@ def test_a_request_is_one_json_document() -> None:
 def test_what_goes_wrong_inside_is_one_line_each(tmp_path: Path) -> None:
     """A traceback with the request's id, an exception that nobody caught in a thread, a warning of Python's."""
     (tmp_path / "broken.py").write_text(BROKEN)
-    with serving("broken:serve()", PYTHONPATH=str(tmp_path), MENAGERIE_DRAIN_SECONDS="0") as server:
+    with serving("broken:load_app()", PYTHONPATH=str(tmp_path), MENAGERIE_DRAIN_SECONDS="0") as server:
         headers = JSON | {"X-Request-ID": "mine"}
         assert requests.post(f"{server.url}/explain", GOOD, headers=headers, timeout=5).status_code == 500
         lines = said(server)
