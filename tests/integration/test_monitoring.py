@@ -1,4 +1,4 @@
-"""What deploy/monitoring/ holds is right: by Prometheus's own checks, and by what the service really tells."""
+"""deploy/monitoring/: Prometheus accepts it, and it uses only metrics that the service has."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from support.gunicorn_server import ROOT
-from support.prometheus_server import scraping
+from support.prometheus_server import running_prometheus
 
 FOLDER = ROOT / "deploy" / "monitoring"
 DASHBOARD = json.loads((FOLDER / "grafana" / "dashboards" / "menagerie.json").read_text())
@@ -29,32 +29,32 @@ def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "arguments", ["check config prometheus.yml", "check rules rules.yml", "test rules rules_test.yml"]
 )
-def test_prometheus_takes_it(arguments: str) -> None:
-    """Promtool finds no fault with the configuration and the rules, and the rules' own tests pass."""
-    done = promtool(*arguments.split())
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_promtool_accepts_configuration_and_rules(arguments: str) -> None:
+    """And the rules' own tests pass."""
+    check = promtool(*arguments.split())
+    assert check.returncode == 0, check.stdout + check.stderr
 
 
 def queries() -> Iterator[str]:
-    """Every query of the dashboard, as it is asked for one job."""
+    """Every query of the dashboard, for one job."""
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
-    found = [target["expr"] for panel in panels for target in panel["targets"]]
-    found += [note["expr"] for note in DASHBOARD["annotations"]["list"]]
-    for query in found:
-        yield query.replace("$job", "menagerie").replace("$__rate_interval", "1m")
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    expressions += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
+    for expression in expressions:
+        yield expression.replace("$job", "menagerie").replace("$__rate_interval", "1m")
 
 
-def test_the_dashboard_asks_what_prometheus_understands(tmp_path: Path) -> None:
-    """Each query is one."""
-    with scraping(tmp_path) as prometheus:
+def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
+    """Prometheus evaluates each of them."""
+    with running_prometheus(tmp_path) as prometheus:
         for query in queries():
-            prometheus.ask(query)
+            prometheus.query(query)
 
 
-def names(expression: str) -> set[str]:
-    """The metrics that an expression asks for, as docs/operations.md lists them."""
-    found = set(re.findall(r"\b(?:\w+:)?menagerie_\w+(?::\w+)?", expression))
-    return {re.sub(r"_bucket$", "", name) for name in found}
+def metrics_in(expression: str) -> set[str]:
+    """The metrics in an expression, as docs/operations.md lists them."""
+    metrics = re.findall(r"\b(?:\w+:)?menagerie_\w+(?::\w+)?", expression)
+    return {re.sub(r"_bucket$", "", name) for name in metrics}
 
 
 def expressions() -> Iterator[str]:
@@ -63,31 +63,27 @@ def expressions() -> Iterator[str]:
         yield from (rule["expr"] for rule in group["rules"])
 
 
-def test_what_is_asked_for_is_told() -> None:
-    """Every metric is one that is recorded or documented, and so, by another test, one that the service tells."""
+def test_every_metric_in_use_exists() -> None:
+    """Each is a recording rule or documented; another test compares the documentation with the service."""
     documented = set(re.findall(r"`(menagerie_\w+)`", OPERATIONS))
     for expression in expressions():
-        assert names(expression) <= documented | set(RECORDED), expression
+        assert metrics_in(expression) <= documented | set(RECORDED), expression
 
 
-def test_no_two_panels_lie_on_each_other() -> None:
+def test_panels_do_not_overlap() -> None:
     """The grid is 24 wide; each cell has one panel at most, each panel an id of its own."""
     cells: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
-        place: dict[str, Any] = panel["gridPos"]
-        own = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
+        grid: dict[str, Any] = panel["gridPos"]
+        own = {(x, y) for x in range(grid["x"], grid["x"] + grid["w"]) for y in range(grid["y"], grid["y"] + grid["h"])}
         assert not cells & own, panel["title"]
         assert max(x for x, _ in own) < 24
         cells |= own
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-def test_every_alert_says_whom_to_wake_and_why() -> None:
-    """Severity and a summary."""
+def test_every_alert_has_a_severity_and_a_summary() -> None:
+    """The severity says whether to wake somebody."""
     for group in RULES["groups"]:
         for rule in group["rules"]:
             if "alert" in rule:

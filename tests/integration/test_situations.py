@@ -1,4 +1,4 @@
-"""What docs/operations.md lists as broken is broken here for real: the alert that it names comes, and no other."""
+"""Every fault in the table of docs/operations.md, brought about for real: its alert fires, and no other."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving, workers
 from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
-from support.prometheus_server import Prometheus, await_true, scraping
+from support.prometheus_server import Prometheus, await_true, running_prometheus
 
 from models import bundle
 from service.settings import SHIPPED_STORE
@@ -31,40 +31,40 @@ from service.settings import SHIPPED_STORE
 RULES = ROOT / "deploy" / "monitoring" / "rules.yml"
 KEY = "of the scrape"
 ROW = {"features": KNOWN["dog"]}
-PAUSE = 0.1  # seconds between two acts of one that goes on
+PAUSE = 0.1  # seconds between two calls of a repeated action
 
 
 class Scene:
-    """Where a situation is brought about, in a folder of its own: what listens there is looked at."""
+    """What a fault consists of: services whose ports are scraped, and actions that are repeated until the end."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.stack = stack
         self.ports: list[int] = []
-        self.acts: list[Callable[[], object]] = []
+        self.actions: list[Callable[[], object]] = []
 
     def serve(self, **settings: str) -> Server:
-        """A service of one worker, unless told otherwise."""
+        """A service with one worker, unless ``settings`` say otherwise."""
         server = self.stack.enter_context(serving(**{"WEB_CONCURRENCY": "1"} | settings))
         self.ports.append(server.port)
         return server
 
-    def ask(self, server: Server, path: str, body: Any, **more: Any) -> None:
-        """Ask that again and again, until the end."""
-        self.acts.append(lambda: requests.post(server.url + path, json=body, timeout=30, **more))
+    def post(self, server: Server, path: str, body: Any, **options: Any) -> None:
+        """Repeat a POST until the end."""
+        self.actions.append(lambda: requests.post(server.url + path, json=body, timeout=30, **options))
 
     def store(self) -> Path:
-        """The shipped model, to be changed."""
+        """A copy of the shipped store, to change."""
         shutil.copytree(SHIPPED_STORE, self.folder / "store")
         return self.folder / "store"
 
 
-def well(scene: Scene) -> None:
-    """Nothing is the matter: animals like those of the training rows, and now and then a mistake."""
+def healthy(scene: Scene) -> None:
+    """No fault: rows like the training rows."""
     server = scene.serve(MENAGERIE_DRIFT_ROWS="1000")
     rows = sampled_animals.unshifted(2_000, seed=7).rows
     seeds = iter(range(1_000))
-    scene.acts.append(
+    scene.actions.append(
         lambda: requests.post(
             f"{server.url}/predict",
             json={"instances": rows[(at := next(seeds) % 20 * 100) : at + 100].tolist()},
@@ -89,58 +89,58 @@ def errors(scene: Scene) -> None:
     )
     publish(scene.folder, network)
     server = scene.serve(MENAGERIE_MODEL_STORE=str(scene.folder), MENAGERIE_MODEL_NAME="handmade")
-    scene.ask(server, "/predict", {"features": [3.0, 0.0]})
+    scene.post(server, "/predict", {"features": [3.0, 0.0]})
 
 
 def overloaded(scene: Scene) -> None:
-    """More explanations than are taken on."""
+    """More explanations than the threads and their queue take."""
     server = scene.serve(MENAGERIE_THREADS="1", MENAGERIE_MAX_CONCURRENCY="1")
     for _ in range(4):
-        scene.ask(server, "/explain", ROW)
+        scene.post(server, "/explain", ROW)
 
 
-def crowded(scene: Scene) -> None:
-    """Every connection is taken by somebody who is about to ask."""
+def connections_exhausted(scene: Scene) -> None:
+    """Idle clients hold every connection."""
     server = scene.serve(MENAGERIE_MAX_CONNECTIONS="4")
 
-    def come() -> None:
+    def connect() -> None:
         with ExitStack() as stack:
             for _ in range(8):
-                caller = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
-                caller.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+                client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             time.sleep(0.5)
 
-    scene.acts.append(come)
+    scene.actions.append(connect)
 
 
 def slow(scene: Scene) -> None:
-    """Batches that take long."""
+    """Batches that take a long time."""
     server = scene.serve(MENAGERIE_MAX_ROWS="100000", MENAGERIE_MAX_BODY_BYTES="100000000")
-    scene.ask(
+    scene.post(
         server, "/predict", {"instances": np.tile(sampled_animals.unshifted(1_000, seed=8).rows, (60, 1)).tolist()}
     )
 
 
-def dying(scene: Scene) -> None:
-    """Workers are killed, as a kernel does that wants memory back."""
+def workers_killed(scene: Scene) -> None:
+    """Workers are killed, as by a kernel that is out of memory."""
     server = scene.serve(WEB_CONCURRENCY="2")
 
     def kill() -> None:
         os.kill(workers(server)[0], signal.SIGKILL)
         time.sleep(1.5)
 
-    scene.acts.append(kill)
+    scene.actions.append(kill)
 
 
-def stuck(scene: Scene) -> None:
-    """About to end, and not let."""
+def stuck_draining(scene: Scene) -> None:
+    """The service has been told to exit, and does not."""
     server = scene.serve(MENAGERIE_DRAIN_SECONDS="20")
     server.process.terminate()
     await_true(lambda: requests.get(f"{server.url}/readyz", timeout=5).status_code == 503)
 
 
-def refused(scene: Scene) -> None:
-    """A new version lies in the store of which a file is short."""
+def model_refused(scene: Scene) -> None:
+    """A file of a new version in the store is truncated."""
     store = scene.store()
     scene.serve(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_POLL_SECONDS="0.5")
     new = store / "animals" / "2"
@@ -148,8 +148,8 @@ def refused(scene: Scene) -> None:
     (new / bundle.MODEL_LITERT).write_bytes((new / bundle.MODEL_LITERT).read_bytes()[:-1])
 
 
-def differing(scene: Scene) -> None:
-    """One instance has the new version, the other is pinned to the old."""
+def versions_differ(scene: Scene) -> None:
+    """One instance serves the new version, another is pinned to the old."""
     store = scene.store()
     manifest = json.loads((store / "animals" / "1" / bundle.MANIFEST).read_text())
     shutil.copytree(store / "animals" / "1", store / "animals" / "2")
@@ -158,96 +158,98 @@ def differing(scene: Scene) -> None:
     scene.serve(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODEL_VERSION="1")
 
 
-def misunderstood(scene: Scene) -> None:
-    """A caller sends words for numbers."""
+def bad_input(scene: Scene) -> None:
+    """A client sends words instead of numbers."""
     server = scene.serve()
-    scene.ask(server, "/predict", {"features": ["heavy"] * 8})
+    scene.post(server, "/predict", {"features": ["heavy"] * 8})
 
 
-def locked_out(scene: Scene) -> None:
-    """A caller has a key that was replaced."""
+def unauthorized(scene: Scene) -> None:
+    """A client uses a key that was replaced."""
     server = scene.serve(MENAGERIE_API_KEYS=sha256(KEY.encode()).hexdigest())
-    scene.ask(server, "/predict", ROW, headers={"X-API-Key": "the old one"})
+    scene.post(server, "/predict", ROW, headers={"X-API-Key": "the old one"})
 
 
 def drifting(scene: Scene) -> None:
     """Nothing but llamas."""
     server = scene.serve(MENAGERIE_DRIFT_ROWS="1000")
-    scene.ask(server, "/predict", {"instances": sampled_animals.llamas(200, seed=9).tolist()})
+    scene.post(server, "/predict", {"instances": sampled_animals.llamas(200, seed=9).tolist()})
 
 
 EXPECTED: dict[Callable[[Scene], None], set[str]] = {
-    well: set(),
+    healthy: set(),
     down: {"MenagerieDown"},
     errors: {"MenagerieErrors"},
     overloaded: {"MenagerieOverloaded"},
-    crowded: {"MenagerieOverloaded"},
+    connections_exhausted: {"MenagerieOverloaded"},
     slow: {"MenagerieSlow"},
-    dying: {"MenagerieWorkersDie"},
-    stuck: {"MenagerieStuckDraining"},
-    refused: {"MenagerieModelRefused"},
-    differing: {"MenagerieVersionsDiffer"},
-    misunderstood: {"MenagerieBadInput"},
-    locked_out: {"MenagerieUnauthorized"},
+    workers_killed: {"MenagerieWorkersDie"},
+    stuck_draining: {"MenagerieStuckDraining"},
+    model_refused: {"MenagerieModelRefused"},
+    versions_differ: {"MenagerieVersionsDiffer"},
+    bad_input: {"MenagerieBadInput"},
+    unauthorized: {"MenagerieUnauthorized"},
     drifting: {"MenagerieDrift"},
 }
-_MINE = {"MenagerieSaturated", "MenagerieSlow"}  # may come wherever this machine has too much to do
+_BUSY_MACHINE = {"MenagerieSaturated", "MenagerieSlow"}  # may fire anywhere if this machine is overloaded
 
 
-def _go_on(act: Callable[[], object], ended: threading.Event) -> None:
+def _repeat(action: Callable[[], object], ended: threading.Event) -> None:
     while not ended.wait(PAUSE):
         try:
-            act()
-        except requests.RequestException:  # whoever was asked is being killed
+            action()
+        except requests.RequestException:  # the server is being killed
             continue
 
 
 @pytest.fixture
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """One Prometheus that looks at all of them at once, each a job of its own."""
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """One Prometheus that scrapes all situations at the same time, each as a job of its own."""
     with ExitStack() as stack:
         rules = tmp_path_factory.mktemp("rules") / "rules.yml"
         rules.write_text(RULES.read_text().replace('up{job="menagerie"}', "up"))
-        seen = stack.enter_context(scraping(tmp_path_factory.mktemp("prometheus"), rules=str(rules), key=KEY))
+        prometheus = stack.enter_context(
+            running_prometheus(tmp_path_factory.mktemp("prometheus"), rules=str(rules), key=KEY)
+        )
         scenes = {situation: Scene(tmp_path_factory.mktemp(situation.__name__), stack) for situation in EXPECTED}
         ended = threading.Event()
         pool = stack.enter_context(ThreadPoolExecutor(32))
         stack.callback(ended.set)
         for situation, scene in scenes.items():
             situation(scene)
-        seen.watch({situation.__name__: scene.ports for situation, scene in scenes.items()})
-        for act in [act for scene in scenes.values() for act in scene.acts]:
-            pool.submit(_go_on, act, ended)
-        yield seen
+        prometheus.scrape({situation.__name__: scene.ports for situation, scene in scenes.items()})
+        for action in [action for scene in scenes.values() for action in scene.actions]:
+            pool.submit(_repeat, action, ended)
+        yield prometheus
 
 
-def alerts(seen: Prometheus, job: str) -> set[str]:
-    """What is wrong with a job by the rules, whether it has been for as long as they want or not."""
-    return {found["metric"]["alertname"] for found in seen.ask(f'ALERTS{{job="{job}"}}')}
+def alerts(prometheus: Prometheus, job: str) -> set[str]:
+    """The alerts of a job, pending ones among them."""
+    return {result["metric"]["alertname"] for result in prometheus.query(f'ALERTS{{job="{job}"}}')}
 
 
-def _has_come(seen: Prometheus, job: str, alert: set[str]) -> bool:
-    return alert <= alerts(seen, job)
+def _has_alerts(prometheus: Prometheus, job: str, expected: set[str]) -> bool:
+    return expected <= alerts(prometheus, job)
 
 
 @pytest.mark.alone  # a dozen services, some of them with much to do
-def test_each_brings_its_alert_and_no_other(seen: Prometheus) -> None:
-    """Within seconds the expression of its alert holds, and no other's; where nothing is the matter, none's."""
+def test_each_fault_raises_its_alert_and_no_other(prometheus: Prometheus) -> None:
+    """Within seconds the condition of its alert is true, and no other's; without a fault, none is."""
     for situation, alert in EXPECTED.items():
-        await_true(partial(_has_come, seen, situation.__name__, alert))
-    assert seen.ask('menagerie_drift_rows{job="well"}')[0]["value"][1] != "0"
-    found = {situation.__name__: alerts(seen, situation.__name__) - _MINE for situation in EXPECTED}
-    assert found == {situation.__name__: alert - _MINE for situation, alert in EXPECTED.items()}
+        await_true(partial(_has_alerts, prometheus, situation.__name__, alert))
+    assert prometheus.query('menagerie_drift_rows{job="healthy"}')[0]["value"][1] != "0"
+    raised = {situation.__name__: alerts(prometheus, situation.__name__) - _BUSY_MACHINE for situation in EXPECTED}
+    assert raised == {situation.__name__: alert - _BUSY_MACHINE for situation, alert in EXPECTED.items()}
 
 
-def test_each_is_in_the_documentation() -> None:
-    """The table of docs/operations.md names the alerts that were brought about; its text names all that there are."""
+def test_every_alert_is_documented() -> None:
+    """The table of docs/operations.md names the alerts that this module raises; its text names all of them."""
     documented = (ROOT / "docs" / "operations.md").read_text()
     assert set(re.findall(r"alert: (\w+)", RULES.read_text())) == set(re.findall(r"`(Menagerie\w+)`", documented))
-    told = {
-        found
+    in_table = {
+        alert
         for line in documented.splitlines()
         if re.match(r"\| \d+\. ", line)
-        for found in re.findall(r"`(Menagerie\w+)`", line)
+        for alert in re.findall(r"`(Menagerie\w+)`", line)
     }
-    assert set().union(*EXPECTED.values()) <= told
+    assert set().union(*EXPECTED.values()) <= in_table

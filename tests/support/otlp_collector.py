@@ -1,4 +1,4 @@
-"""A stand-in for an OpenTelemetry collector: it takes spans by OTLP over HTTP, and keeps them."""
+"""An OpenTelemetry collector for tests: it receives spans by OTLP over HTTP, and keeps them."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
-class Taken(NamedTuple):
+class ReceivedSpan(NamedTuple):
     """One span, its ids as they are written in a ``traceparent``."""
 
     span: Span
@@ -30,37 +30,37 @@ class Taken(NamedTuple):
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return _plain(self.span.attributes)
+        return _to_dict(self.span.attributes)
 
 
 class Collector(NamedTuple):
     url: str
-    spans: list[Taken]
+    spans: list[ReceivedSpan]
 
-    def children(self, parent: Taken) -> list[Taken]:
-        """The spans under another, in the order of their beginning."""
-        found = [taken for taken in self.spans if taken.parent_id == parent.span_id]
-        return sorted(found, key=lambda taken: taken.span.start_time_unix_nano)
+    def children(self, parent: ReceivedSpan) -> list[ReceivedSpan]:
+        """The spans under another by their start time."""
+        children = [span for span in self.spans if span.parent_id == parent.span_id]
+        return sorted(children, key=lambda child: child.span.start_time_unix_nano)
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def running_collector() -> Iterator[Collector]:
     """A collector on a free port."""
-    spans: list[Taken] = []
+    spans: list[ReceivedSpan] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert self.path == "/v1/traces"
-            asked = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
-            for part in asked.resource_spans:
-                resource = _plain(part.resource.attributes)
-                spans.extend(Taken(span, resource) for scope in part.scope_spans for span in scope.spans)
+            export = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+            for part in export.resource_spans:
+                resource = _to_dict(part.resource.attributes)
+                spans.extend(ReceivedSpan(span, resource) for scope in part.scope_spans for span in scope.spans)
             self.send_response(200)
             self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing: what is wrong, the test says."""
+            """Log nothing: the tests report what is wrong."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -71,5 +71,5 @@ def collecting() -> Iterator[Collector]:
         server.server_close()
 
 
-def _plain(attributes: Any) -> dict[str, Any]:
+def _to_dict(attributes: Any) -> dict[str, Any]:
     return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in attributes}

@@ -1,4 +1,4 @@
-"""Debian's Prometheus, a process of its own: what it scrapes is what an operator sees."""
+"""Prometheus (Debian's package) in a process of its own, so that tests see what an operator sees."""
 
 import json
 import shutil
@@ -16,36 +16,37 @@ from support.gunicorn_server import free_port
 
 
 class Prometheus:
-    """A running one. Its ``targets`` are there to be changed."""
+    """A running Prometheus; ``targets`` is the file of its targets."""
 
     def __init__(self, url: str, targets: Path) -> None:
         self.url = url
         self._targets = targets
 
-    def watch(self, ports: dict[str, list[int]]) -> None:
-        """Scrape what listens on these ports from now on, by job."""
-        told = [
-            {"targets": [f"127.0.0.1:{port}" for port in there], "labels": {"job": job}} for job, there in ports.items()
+    def scrape(self, ports: dict[str, list[int]]) -> None:
+        """From now on scrape these ports, by job."""
+        targets = [
+            {"targets": [f"127.0.0.1:{port}" for port in of_job], "labels": {"job": job}}
+            for job, of_job in ports.items()
         ]
-        written = self._targets.with_suffix(".new")
-        written.write_text(json.dumps(told))
-        written.replace(self._targets)
+        draft = self._targets.with_suffix(".new")
+        draft.write_text(json.dumps(targets))
+        draft.replace(self._targets)
 
-    def ask(self, query: str) -> list[dict[str, Any]]:
-        """What a query finds: ``metric``, the labels, and ``value``, a moment and a number as a string.
+    def query(self, query: str) -> list[dict[str, Any]]:
+        """The result of a query: ``metric``, the labels, and ``value``, a timestamp and a number as a string.
 
         Raises:
-            AssertionError: it is no query.
+            AssertionError: the query is invalid.
         """
-        answer = requests.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).json()
-        assert answer["status"] == "success", answer
-        found: list[dict[str, Any]] = answer["data"]["result"]
-        return found
+        response = requests.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=10).json()
+        assert response["status"] == "success", response
+        result: list[dict[str, Any]] = response["data"]["result"]
+        return result
 
 
 @contextmanager
-def scraping(folder: Path, *, rules: str = "", key: str = "") -> Iterator[Prometheus]:
-    """Prometheus, which looks every second; with a file of rules and an API key if there are any."""
+def running_prometheus(folder: Path, *, rules: str = "", key: str = "") -> Iterator[Prometheus]:
+    """A Prometheus that scrapes every second, with a file of ``rules`` and an API ``key`` if there are any."""
     binary = shutil.which("prometheus")
     if not binary:
         pytest.skip("no Prometheus here: install Debian's package")
@@ -76,13 +77,13 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-def await_true(holds: Callable[[], Any], seconds: float = 60) -> None:
-    """Return once it holds.
+def await_true(condition: Callable[[], Any], seconds: float = 60) -> None:
+    """Return once the condition is true.
 
     Raises:
-        AssertionError: the time is over.
+        AssertionError: it is still false after ``seconds``.
     """
     deadline = time.monotonic() + seconds
-    while not holds():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
