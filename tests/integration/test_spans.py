@@ -179,7 +179,10 @@ def test_a_dead_collector_delays_nothing(silent_server: str, is_down: bool) -> N
 
 def test_without_an_endpoint_opentelemetry_is_not_imported(server: Server) -> None:
     """And responses have no trace header."""
-    program = "import sys; from service.app import asgi; asgi.load_app(); sys.exit(any('opentelemetry' in name for name in sys.modules))"
+    program = (
+        "import sys; from service.app import asgi; asgi.load_app(); "
+        "sys.exit(any('opentelemetry' in name for name in sys.modules))"
+    )
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment(), check=True)
     response = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
     assert "traceresponse" not in response.headers
@@ -219,7 +222,7 @@ def test_opentelemetrys_variables_choose_the_sampler(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
         tracing = Spans()
         tracing.start("https")
-        trace = recorded.begin(Request("BREW", "/\udcff", trace_headers(), lambda: b""))
+        trace = tracing.begin(Request("BREW", "/\udcff", trace_headers(), lambda: b""))
         assert trace
         assert trace.header.startswith(f"00-{TRACE}-")
         assert trace.header.endswith(f"-{flags}")
