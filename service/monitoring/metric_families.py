@@ -30,7 +30,7 @@ _ROUTE_LABELS = ("protocol", "route", "method")
 
 
 def service_families(counters: SharedCounters, engine: str) -> Iterator[Metric]:
-    """What runs, since when, and how often workers started and ended."""
+    """The build, the start time, and how many workers started and exited."""
     build = {"version": VERSION, "python": platform.python_version(), "engine": engine}
     yield InfoMetricFamily("menagerie_build", "What runs.", build)
     yield GaugeMetricFamily("menagerie_start_time_seconds", "When it was started (Unix time).", counters.created)

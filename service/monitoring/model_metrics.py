@@ -1,4 +1,4 @@
-"""Counts of what each model version was asked and what it predicted, summed over all workers."""
+"""Counts of the requests, rows and predictions of each model version, summed over all workers."""
 
 import time
 from bisect import bisect_left
@@ -16,7 +16,7 @@ from service.monitoring.shared_counters import Cells, SharedCounters
 from service.prediction import Prediction
 
 CONFIDENCE_BOUNDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
-_BOUNDS: list[float] = np.array(CONFIDENCE_BOUNDS, np.float32).tolist()  # what clients read as 0.3 belongs below 0.3
+_BOUNDS: list[float] = np.array(CONFIDENCE_BOUNDS, np.float32).tolist()  # clients read the float32 as 0.3
 EVENTS = ("loaded", "refused", "forward", "back")
 _MAX_VERSIONS = 16  # that one process counts at a time; one more replaces the lowest
 _GAUGES = ("version", "created_s", "loaded_ms", "last_ms")  # the maximum over all workers counts, not the sum
@@ -26,7 +26,7 @@ _VERSION, _CREATED, _LOADED, _LAST, _SUCCESS, _, _FAILURE, _, _RUNS, _RUN_NS, _C
 _CONFIDENCES = len(_FIELDS)  # where the histogram begins
 _LABELS = _CONFIDENCES + len(CONFIDENCE_BOUNDS) + 1
 
-Amounts = Iterable[tuple[int, int]]  # what to add to which field
+Amounts = Iterable[tuple[int, int]]  # pairs of a field and an amount
 
 
 class Counts(NamedTuple):
@@ -68,7 +68,7 @@ class ModelMetrics:
             self._add(version, counts.items(), ((_LAST, _now_ms()),) if counts[_RUNS] else ())
 
     def count_event(self, event: Event) -> None:
-        """Count what happened to a version in the store; note the time if it was loaded."""
+        """Count an event of a version in the store; note the time if the version was loaded."""
         with self._counters.lock:
             self._counters.cells[self._events.start_here + EVENTS.index(event.name)] += 1
         if event.name == "loaded":
@@ -125,7 +125,7 @@ class ModelMetrics:
                 counters.cells[start + field] = value
 
     def _allocate(self, version: int) -> int:
-        """Where this process counts a version: where an earlier process in this slot did, or in place of the lowest."""
+        """The start of a version's cells: those of an earlier process in this slot, or of the lowest version."""
         cells, size, base = self._counters.cells, self._size, self._counters.base
         first = self._versions.start_here
         starts = range(first, first + _MAX_VERSIONS * size, size)

@@ -40,7 +40,7 @@ class Observations:
             pass
 
     def flush(self, *, wait: bool = True) -> bool:
-        """Show the observers what is pending; without ``wait``, return False if another thread is doing so."""
+        """Show pending requests to the observers; without ``wait``, return False if another thread is doing so."""
         if not self._lock.acquire(blocking=wait):
             return False
         try:

@@ -74,14 +74,14 @@ class RequestMetrics:
             self._counters.cells[self._rejections.start_here + reason] += 1
 
     def responses(self) -> Iterator[tuple[RouteLabels, int, int]]:
-        """Labels, status and count of every kind of response that there was."""
+        """Labels, status and count of the responses, where the count is not 0."""
         for labels, counts in zip(self._labels, _split(self._responses.sums().tolist(), len(_STATUSES)), strict=True):
             for status, count in zip(_STATUSES, counts, strict=True):
                 if count:
                     yield labels, status, count
 
     def durations(self) -> Iterator[tuple[RouteLabels, str, Durations]]:
-        """Labels, class of the status and durations of every kind of response that there was."""
+        """Labels, status class and durations of the responses, where there are any."""
         classes = ((labels, name) for labels in self._labels for name in _STATUS_CLASSES)
         for (labels, name), cells in zip(classes, _split(self._durations.sums().tolist(), _WIDTH), strict=True):
             if any(cells):

@@ -1,7 +1,7 @@
 """Counters in memory that a master process shares with its workers, so that they survive a worker.
 
 Each process writes to a slot of its own: none waits for another, and nothing is lost or counted twice. A reader sums
-all slots. The slot of a worker that has ended goes to a later one, which adds to what is there. There is no file, and
+all slots. The slot of a worker that has exited goes to a later one, which adds to its counts. There is no file, and
 pages that nobody has written to take no memory.
 """
 
@@ -88,7 +88,7 @@ class SharedCounters:
         self._directory[self.slot, _ALIVE] = 1
 
     def mark_planned_exit(self) -> None:
-        """Note that this worker is about to end as it was told to."""
+        """Note that this worker is about to exit on request."""
         self._directory[self.slot, _PLANNED_EXIT] = 1
 
     @property
@@ -99,7 +99,7 @@ class SharedCounters:
 
     @property
     def worker_counts(self) -> dict[str, int]:
-        """How many workers were started, ended as they were told to, and ended otherwise."""
+        """How many workers were started, exited on request, and exited otherwise."""
         names = ("starts", "planned_exits", "unplanned_exits")
         counts = self._directory[0, [_STARTS, _PLANNED_EXITS, _UNPLANNED_EXITS]].tolist()
         return dict(zip(names, counts, strict=True))

@@ -95,7 +95,7 @@ class Spans:
         span.end(start + offset)
 
     def close(self, seconds: float) -> None:
-        """Send what is left within some seconds; a slow collector must not delay the end of the process."""
+        """Send the remaining spans within some seconds; a slow collector must not delay the exit of the process."""
         if not self._provider:
             return
         sender = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
@@ -106,7 +106,7 @@ class Spans:
 
 
 def _offset() -> int:
-    """What to add to ``perf_counter_ns`` for ns since 1970."""
+    """Nanoseconds from the epoch of ``perf_counter_ns`` to that of Unix time."""
     return time_ns() - perf_counter_ns()
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from service.http.context import TraceContext
 from service.http.messages import Request
 
-# A later version may add more after another dash; what is known today keeps its meaning.
+# A later version may add fields after another dash; the first four keep their meaning.
 _TRACEPARENT = re.compile(
     r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )

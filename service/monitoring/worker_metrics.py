@@ -37,7 +37,7 @@ class WorkerMetrics:
         self._counters.mark_alive()
 
     def living(self) -> dict[int, dict[str, int]]:
-        """What each living worker reported last, by slot."""
+        """The last report of each living worker by slot."""
         slots = self._counters.living
         rows = self._block.of(slots).tolist()
         return {slot: dict(zip(FIELDS, row, strict=True)) for slot, row in zip(slots, rows, strict=True)}

@@ -1,4 +1,4 @@
-"""The population stability index (PSI), and what chance alone makes of it; docs/drift.md has formulas and sources."""
+"""The population stability index (PSI) and its distribution without a shift; docs/drift.md has formulas and sources."""
 
 from statistics import NormalDist
 from typing import Any
