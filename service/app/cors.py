@@ -49,7 +49,7 @@ class CorsPolicy:
             by_path.setdefault(route.path, []).append(route)
         return {
             Route(
-                "OPTIONS", path, "preflight", "CORS preflight", same_path[0].protocol, {204: {}}, public=True
+                "OPTIONS", path, "preflight", "CORS preflight", "", same_path[0].protocol, {204: {}}, public=True
             ): partial(self._preflight, sorted({route.method for route in same_path}))
             for path, same_path in by_path.items()
         }

@@ -60,6 +60,10 @@ class RequestError(Exception):
     problem = "bad-request"
     title = "The request cannot be understood"
 
+    def __init_subclass__(cls, *, problem: str, title: str, status: int | None = None) -> None:
+        cls.problem, cls.title = problem, title
+        cls.status = HTTPStatus(status) if status else cls.status
+
     def __init__(self, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -71,76 +75,52 @@ class RequestError(Exception):
         return NO_COUNTS
 
 
-class NotJsonError(RequestError):
-    problem = "not-json"
-    title = "The body is not JSON"
+class NotJsonError(RequestError, problem="not-json", title="The body is not JSON"): ...
 
 
-class BadTensorError(RequestError):
-    problem = "bad-tensor"
-    title = "The tensors are not what they say"
+class BadTensorError(RequestError, problem="bad-tensor", title="The tensors are not what they say"): ...
 
 
-class BadInstancesError(RequestError):
-    problem = "bad-instances"
-    title = "The instances are not what they should be"
+class BadInstancesError(RequestError, problem="bad-instances", title="The instances are not what they should be"): ...
 
 
-class UnauthorizedError(RequestError):
-    status = HTTPStatus.UNAUTHORIZED
-    problem = "unauthorized"
-    title = "This service is not open to everyone"
+class UnauthorizedError(
+    RequestError, status=401, problem="unauthorized", title="This service is not open to everyone"
+): ...
 
 
-class NotFoundError(RequestError):
-    status = HTTPStatus.NOT_FOUND
-    problem = "not-found"
-    title = "There is nothing at this path"
+class NotFoundError(RequestError, status=404, problem="not-found", title="There is nothing at this path"): ...
 
 
-class NoModelError(NotFoundError):
-    problem = "no-model"
-    title = "No such model is served"
+class NoModelError(NotFoundError, problem="no-model", title="No such model is served"): ...
 
 
-class MethodNotAllowedError(RequestError):
-    status = HTTPStatus.METHOD_NOT_ALLOWED
-    problem = "method-not-allowed"
-    title = "This path does not answer this method"
+class MethodNotAllowedError(
+    RequestError, status=405, problem="method-not-allowed", title="This path does not answer this method"
+): ...
 
 
-class TooSlowError(RequestError):
-    status = HTTPStatus.REQUEST_TIMEOUT
-    problem = "too-slow"
-    title = "The body took too long to come in"
-
+class TooSlowError(RequestError, status=408, problem="too-slow", title="The body took too long to come in"):
     @classmethod
     def after(cls, seconds: float) -> "TooSlowError":
         return cls(f"the body must be here within {seconds:g} s")
 
 
-class TooLargeError(RequestError):
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    problem = "too-large"
-    title = "The body is too large"
-
+class TooLargeError(RequestError, status=413, problem="too-large", title="The body is too large"):
     @classmethod
     def beyond(cls, limit: int) -> "TooLargeError":
         return cls(f"the body must not be longer than {limit} bytes: send fewer rows at a time")
 
 
-class UnsupportedMediaError(RequestError):
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    problem = "unsupported-media-type"
-    title = "The body is not of a type that is read here"
+class UnsupportedMediaError(
+    RequestError, status=415, problem="unsupported-media-type", title="The body is not of a type that is read here"
+): ...
 
 
-class UnacceptableError(RequestError):
+class UnacceptableError(
+    RequestError, status=422, problem="unacceptable-input", title="The input is not one that this model takes"
+):
     """JSON, but not what this model takes. ``has_more``: there are more faults than those in ``faults``."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    problem = "unacceptable-input"
-    title = "The input is not one that this model takes"
 
     def __init__(self, faults: Sequence[Fault], *, has_more: bool = False) -> None:
         count = f"the first {len(faults)} faults are" if has_more else f"{len(faults)} faults,"
@@ -152,30 +132,20 @@ class UnacceptableError(RequestError):
         return Counter(fault.feature for fault in self.faults if fault.code == OUT_OF_BOUNDS)
 
 
-class InternalError(RequestError):
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    problem = "internal"
-    title = "The service failed to answer"
+class InternalError(RequestError, status=500, problem="internal", title="The service failed to answer"): ...
 
 
-class NotExplainableError(RequestError):
-    status = HTTPStatus.NOT_IMPLEMENTED
-    problem = "not-explainable"
-    title = "This model's answers cannot be explained"
+class NotExplainableError(
+    RequestError, status=501, problem="not-explainable", title="This model's answers cannot be explained"
+): ...
 
 
-class NotReadyError(RequestError):
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    problem = "not-ready"
-    title = "The service cannot predict now"
-
+class NotReadyError(RequestError, status=503, problem="not-ready", title="The service cannot predict now"):
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
-class OverloadedError(NotReadyError):
-    problem = "overloaded"
-    title = "The service has all the work that it takes on"
+class OverloadedError(NotReadyError, problem="overloaded", title="The service has all the work that it takes on"): ...
 
 
 _MAX_FAULTS_IN_A_SENTENCE = 10

@@ -1,5 +1,6 @@
 """Routes and how handlers declare them; every list of what the service offers is derived from these declarations."""
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,12 +42,12 @@ class Route:
     path: str
     name: str
     summary: str
+    description: str
     protocol: Protocol
     responses: Mapping[int, Content]
     request: Content = field(default_factory=dict)
     errors: Sequence[type[Exception]] = ()
     headers: Sequence[str] = ()
-    description: str = ""
     file_names: Callable[[Any], Sequence[str]] | None = None
     public: bool = False
     on_event_loop: bool = False
@@ -54,50 +55,55 @@ class Route:
 
 
 class Declare:
-    """Decorators for the handler methods of one protocol: ``@declare("GET", "/livez", "alive", ...)``."""
+    """Decorators for the handler methods of one protocol: ``@declare("GET", "/livez", "Alive")``.
 
-    def __init__(self, protocol: Protocol) -> None:
+    ``prefix`` begins the names of its operations.
+    """
+
+    def __init__(self, protocol: Protocol, prefix: str = "") -> None:
         self._protocol = protocol
+        self._prefix = prefix
 
-    def __call__(  # noqa: PLR0913 (what a route is made of)
+    def __call__(
         self,
         method: str,
-        paths: str | Sequence[str],
-        name: str,
-        summary: str,
+        path: str,
         returns: str | Content,
         *,
         accepts: str | Content = "",
         more: Mapping[int, str | Content] = NO_RESPONSES,
         **fields: Any,
     ) -> Callable[[_Handler], _Handler]:
-        """Declare the path, or the paths, that a handler method answers.
+        """Declare what a handler method answers: its name names the operation, its docstring describes it.
 
+        A part of ``path`` in brackets is optional: ``/models/{model}[/versions/{version}]`` declares two routes.
         ``returns`` is the content of a 200, ``accepts`` that of the request, ``more`` that of other statuses which are
         no errors; a string stands for JSON of one of the schemas in it: ``"Prediction | Predictions"``. ``fields`` are
-        further ones of `Route`. Of several paths, the one with ``{version}`` is about a version of the model:
-        ``{model}`` in ``name`` and ``summary`` becomes ``model`` and "the model" for one, ``model_version`` and "a
-        version of the model" for the other.
+        further ones of `Route`.
         """
 
         def declare(handler: _Handler) -> _Handler:
             responses = {status: _content(content) for status, content in {200: returns, **more}.items()}
             handler.routes = [  # type: ignore[attr-defined]
                 Route(
-                    method,
-                    path,
-                    name.format(model="model_version" if "{version}" in path else "model"),
-                    _sentence(summary.format(model="a version of the model" if "{version}" in path else "the model")),
-                    self._protocol,
-                    responses,
-                    _content(accepts),
-                    **fields,
+                    method, each, *self._describe(handler, each), self._protocol, responses, _content(accepts), **fields
                 )
-                for path in ([paths] if isinstance(paths, str) else paths)
+                for each in _expand(path)
             ]
             return handler
 
         return declare
+
+    def _describe(self, handler: Callable[..., Any], path: str) -> tuple[str, str, str]:
+        """The name, summary and description of an operation; with a version in the path it is about that."""
+        name = f"{self._prefix}{handler.__name__}"
+        summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
+        if "{version}" in path:
+            name = name.replace("model", "model_version", 1)
+            summary = summary.replace("the model", "a version of the model").replace(
+                "The model", "A version of the model"
+            )
+        return name, summary.removesuffix("."), description
 
 
 def routes_of(part: type) -> list[Route]:
@@ -125,8 +131,11 @@ def _content(content: str | Content) -> Content:
     return ({JSON: content.split(" | ")} if content else {}) if isinstance(content, str) else content
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _expand(path: str) -> list[str]:
+    """The paths that a path with an optional part in brackets stands for."""
+    before, bracket, rest = path.partition("[")
+    optional, _, after = rest.partition("]")
+    return [before + after, before + optional + after] if bracket else [path]
 
 
 def _top_folder(path: str) -> str:

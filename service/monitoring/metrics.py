@@ -22,17 +22,13 @@ class Metrics:
         self._collectors = collectors
         self._flush = flush
 
-    @_declare(
-        "GET",
-        "/metrics",
-        "metrics",
-        "What is counted, for Prometheus",
-        {"text/plain": ["string"], _OPENMETRICS: ["string"]},
-        description="In OpenMetrics where `Accept` names it. Whichever worker is asked answers for all of them.",
-        on_event_loop=True,  # where it is answered even if all threads are busy
-    )
+    @_declare("GET", "/metrics", {"text/plain": ["string"], _OPENMETRICS: ["string"]}, on_event_loop=True)
     def metrics(self, request: Request) -> Response:
         # Imported at first use: it takes 20 ms, for which no start should wait.
+        """What is counted, for Prometheus.
+
+        In OpenMetrics where `Accept` names it. Whichever worker is asked answers for all of them.
+        """
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
         from prometheus_client.openmetrics import exposition as openmetrics
 

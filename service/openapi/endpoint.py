@@ -21,8 +21,9 @@ class OpenApi:
         self._requires_key = requires_key
         self._documents = PerModel(self._build)
 
-    @_declare("GET", "/openapi.json", "openapi", "This document", {JSON: ["object"]})
-    def document(self, request: Request) -> Response:
+    @_declare("GET", "/openapi.json", {JSON: ["object"]})
+    def openapi(self, request: Request) -> Response:
+        """The OpenAPI document."""
         return Response(200, self._documents.of(self._registry.select(request).model))
 
     def _build(self, model: Model) -> bytes:

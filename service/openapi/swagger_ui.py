@@ -45,22 +45,22 @@ class SwaggerUi:
         reads[_OWN_FILE] = Path(__file__).with_name(_OWN_FILE).read_bytes
         self._files = {name: StaticFile(name, read, cache_control=IMMUTABLE) for name, read in reads.items()}
 
-    @_declare("GET", "/docs", "docs", "This document as a page to try it out", {"text/html": ["string"]}, public=True)
-    def page(self, _: Request) -> Response:
+    @_declare("GET", "/docs", {"text/html": ["string"]}, public=True)
+    def docs(self, _: Request) -> Response:
+        """The OpenAPI document as a page to try it out."""
         return Response(200, _PAGE.format(self._edition).encode(), "text/html; charset=utf-8", dict(_HEADERS))
 
     @_declare(
         "GET",
         "/docs/{file}",
-        "docs_file",
-        "What that page loads",
         {"text/css": ["string"], "text/javascript": ["string"], "image/png": ["binary"]},
         more={304: {}},
         errors=[NotFoundError],
         file_names=lambda _: FILES,
         public=True,
     )
-    def file(self, request: Request) -> Response:
+    def docs_file(self, request: Request) -> Response:
+        """What that page loads."""
         if request.parameters["file"] not in self._files:
             raise NotFoundError("see / for the paths that there are")
         return self._files[request.parameters["file"]].respond(request)

@@ -33,14 +33,12 @@ class Explain:
     @_declare(
         "POST",
         "/explain",
-        "explain",
-        "How the network came to its answer for one row",
         "Explanation",
         accepts="OneRow",
         errors=[NotJsonError, UnacceptableError, NotExplainableError],
     )
     def explain(self, request: Request) -> Response:
-        """The prediction, the layer-by-layer breakdown, attributions to the features, and label changes."""
+        """How the network came to its answer for one row."""
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
         rows = _parse_one_row(validator, request)

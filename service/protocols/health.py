@@ -43,35 +43,20 @@ class Health:
         self._is_authorized = is_authorized
         self._descriptions = PerModel(_public_manifest)
 
-    @_declare("GET", "/livez", "alive", "Whether the process runs", "Alive", public=True, on_event_loop=True)
-    def live(self, _: Request) -> Response:
+    @_declare("GET", "/livez", "Alive", public=True, on_event_loop=True)
+    def alive(self, _: Request) -> Response:
+        """Whether the process runs."""
         return json_response({"status": "alive"})
 
-    @_declare(
-        "GET",
-        "/readyz",
-        "ready",
-        "Whether predictions are answered",
-        "Ready",
-        more={503: {PROBLEM: ["Problem"]}},
-        public=True,
-        on_event_loop=True,
-    )
+    @_declare("GET", "/readyz", "Ready", more={503: {PROBLEM: ["Problem"]}}, public=True, on_event_loop=True)
     def ready(self, _: Request) -> Response:
+        """Whether predictions are answered."""
         self._readiness.require()
         return json_response({"status": "ready"})
 
-    @_declare(
-        "GET",
-        "/health",
-        "health",
-        "Both, and what runs",
-        "Health",
-        more={503: "Health"},
-        public=True,
-        on_event_loop=True,
-    )
+    @_declare("GET", "/health", "Health", more={503: "Health"}, public=True, on_event_loop=True)
     def health(self, request: Request) -> Response:
+        """Both, and what runs."""
         registry, is_draining = self._registry, self._readiness.is_draining
         refused = registry.refused
         if not self._is_authorized(request):
@@ -87,8 +72,9 @@ class Health:
         }
         return json_response(document, 503 if is_draining else 200)
 
-    @_declare("GET", "/model", "model", "What the model is", "ModelDescription")
+    @_declare("GET", "/model", "ModelDescription")
     def model(self, request: Request) -> Response:
+        """What the model is."""
         return Response(200, self._descriptions.of(self._registry.select(request).model))
 
 

@@ -24,8 +24,6 @@ class Native:
     @_declare(
         "POST",
         "/predict",
-        "predict",
-        "Which label a row gets, or each of several",
         "Prediction | Predictions",
         accepts="OneRow | ManyRows",
         errors=[NotJsonError, UnacceptableError],
@@ -33,6 +31,7 @@ class Native:
         inference=True,
     )
     def predict(self, request: Request) -> Response:
+        """Which label a row gets, or each of several."""
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
         given = validator.parse(request.read(), request.context)

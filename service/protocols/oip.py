@@ -19,19 +19,9 @@ from service.version import VERSION
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
 _PLATFORM = "keras_litert"
 _CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # what Triton's configurations call them
-_RAW = """
-Numbers may also come as bytes (`application/octet-stream`): `Inference-Header-Content-Length` says how many bytes of
-the body are JSON; the input's `parameters.binary_data_size` says how many follow, row by row, little-endian. With a
-length of 0 the whole body is rows of FP32. Outputs come as bytes where `binary_data` or `binary_data_output` asks for
-it, and the answer's header says how long its JSON is.
-"""
 
 
-def _paths(suffix: str = "") -> list[str]:
-    return [f"{path}{suffix}" for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")]
-
-
-_declare = Declare(Protocol.OIP)
+_declare = Declare(Protocol.OIP, "v2_")
 
 
 class Oip:
@@ -44,38 +34,27 @@ class Oip:
         self._readiness = readiness
         self._statistics = statistics
 
-    @_declare("GET", "/v2", "v2_server", "What serves", "ServerMetadata")
+    @_declare("GET", "/v2", "ServerMetadata")
     def server(self, _: Request) -> Response:
+        """What serves."""
         return json_response({"name": "menagerie", "version": VERSION, "extensions": _EXTENSIONS})
 
-    @_declare("GET", "/v2/health/live", "v2_live", "Whether the process runs", "Live", public=True, on_event_loop=True)
+    @_declare("GET", "/v2/health/live", "Live", public=True, on_event_loop=True)
     def live(self, _: Request) -> Response:
+        """Whether the process runs."""
         return json_response({"live": True})
 
-    @_declare(
-        "GET",
-        "/v2/health/ready",
-        "v2_ready",
-        "Whether inferences are answered",
-        "ServerReady",
-        more={503: "ServerReady"},
-        public=True,
-        on_event_loop=True,
-    )
+    @_declare("GET", "/v2/health/ready", "ServerReady", more={503: "ServerReady"}, public=True, on_event_loop=True)
     def ready(self, _: Request) -> Response:
-        """``live`` beside ``ready``: the specification can be read as naming either."""
+        """Whether inferences are answered."""
         return self._ready({"live": True})
 
-    @_declare(
-        "POST",
-        "/v2/repository/index",
-        "v2_index",
-        "The models that are served",
-        "RepositoryIndex",
-        description="A body is not read: no model is there that is not ready.",
-    )
-    def repository_index(self, _: Request) -> Response:
-        """The versions that are loaded, and why the others in the store are not."""
+    @_declare("POST", "/v2/repository/index", "RepositoryIndex")
+    def index(self, _: Request) -> Response:
+        """The models that are served.
+
+        A body is not read: no model is there that is not ready.
+        """
         ready = [(str(version), "READY", "") for version in self._registry.versions]
         refused = [(version, "UNAVAILABLE", reason) for version, reason in self._registry.refused.items()]
         name = self._registry.current.model.identity["name"]
@@ -85,8 +64,9 @@ class Oip:
         ]
         return json_response(document)
 
-    @_declare("GET", _paths(), "v2_{model}", "The tensors of {model}", "ModelMetadata")
+    @_declare("GET", "/v2/models/{model}[/versions/{version}]", "ModelMetadata")
     def model(self, request: Request) -> Response:
+        """The tensors of the model."""
         model = self._registry.select(request).model
         document = {
             "name": model.identity["name"],
@@ -99,19 +79,21 @@ class Oip:
 
     @_declare(
         "GET",
-        _paths("/ready"),
-        "v2_{model}_ready",
-        "Whether {model} answers",
+        "/v2/models/{model}[/versions/{version}]/ready",
         "ModelReady",
         more={503: "ModelReady"},
         on_event_loop=True,
     )
     def model_ready(self, request: Request) -> Response:
+        """Whether the model answers."""
         return self._ready({"name": self._registry.select(request).model.identity["name"]})
 
-    @_declare("GET", _paths("/config"), "v2_{model}_config", "{model} as Triton configures one", "ModelConfiguration")
+    @_declare("GET", "/v2/models/{model}[/versions/{version}]/config", "ModelConfiguration")
     def model_config(self, request: Request) -> Response:
-        """The model's Triton configuration, for tools that read it before they send requests; a batch is rows."""
+        """The model as Triton configures one.
+
+        For tools that read the configuration before they send requests; a batch is rows.
+        """
         model, validator, _ = self._registry.select(request)
         document = {
             "name": model.identity["name"],
@@ -123,31 +105,36 @@ class Oip:
         }
         return json_response(document)
 
-    @_declare("GET", "/v2/models/stats", "v2_stats", "What was asked so far", "Statistics")
-    def statistics(self, _: Request) -> Response:
+    @_declare("GET", "/v2/models/stats", "Statistics")
+    def stats(self, _: Request) -> Response:
+        """What was asked so far."""
         return json_response({"model_stats": [self._model_statistics(model) for model in self._registry.models]})
 
-    @_declare("GET", _paths("/stats"), "v2_{model}_stats", "What {model} was asked so far", "Statistics")
-    def model_statistics(self, request: Request) -> Response:
-        """Of the version that the path names, or of every loaded one."""
+    @_declare("GET", "/v2/models/{model}[/versions/{version}]/stats", "Statistics")
+    def model_stats(self, request: Request) -> Response:
+        """What the model was asked so far."""
         model = self._registry.select(request).model
         models = [model] if "version" in request.parameters else self._registry.models
         return json_response({"model_stats": [self._model_statistics(each) for each in models]})
 
     @_declare(
         "POST",
-        _paths("/infer"),
-        "v2_{model}_infer",
-        "Tensors through {model}",
+        "/v2/models/{model}[/versions/{version}]/infer",
         {JSON: ["InferenceResponse"], BYTES: ["binary"]},
-        description=_RAW,
         accepts={JSON: ["InferenceRequest"], BYTES: ["binary"]},
         errors=[NotJsonError, BadTensorError, UnacceptableError],
         headers=[LENGTH_HEADER],
         on_event_loop=True,
         inference=True,
     )
-    def infer(self, request: Request) -> Response:
+    def model_infer(self, request: Request) -> Response:
+        """Tensors through the model.
+
+        Numbers may also come as bytes (`application/octet-stream`): `Inference-Header-Content-Length` says how many
+        bytes of the body are JSON; the input's `parameters.binary_data_size` says how many follow, row by row,
+        little-endian. With a length of 0 the whole body is rows of FP32. Outputs come as bytes where `binary_data` or
+        `binary_data_output` asks for it, and the answer's header says how long its JSON is.
+        """
         version = self._registry.select(request)
         return infer(version.model, version.validator, request)
 

@@ -20,11 +20,7 @@ INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 
-def _paths(suffix: str = "") -> list[str]:
-    return [f"{path}{suffix}" for path in ("/v1/models/{model}", "/v1/models/{model}/versions/{version}")]
-
-
-_declare = Declare(Protocol.TFSERVING)
+_declare = Declare(Protocol.TFSERVING, "v1_")
 
 
 class TfServing:
@@ -34,9 +30,13 @@ class TfServing:
         self._registry = registry
         self._readiness = readiness
 
-    @_declare("GET", _paths(), "v1_{model}", "Whether {model} is served", "ServingStatus", on_event_loop=True)
-    def status(self, request: Request) -> Response:
-        """The status of the versions for TensorFlow Serving's clients, ``name`` and ``ready`` for those of KServe."""
+    @_declare("GET", "/v1/models/{model}[/versions/{version}]", "ServingStatus", on_event_loop=True)
+    def model(self, request: Request) -> Response:
+        """Whether the model is served.
+
+        `model_version_status` is for clients of TensorFlow Serving, `name` and `ready` for those of KServe's V1
+        protocol.
+        """
         model = self._registry.select(request).model
         status = {"error_code": "OK", "error_message": ""}
         models = [model] if "version" in request.parameters else self._registry.models
@@ -44,8 +44,9 @@ class TfServing:
         readiness = {"name": model.identity["name"], "ready": not self._readiness.is_draining}
         return json_response({"model_version_status": versions, **readiness})
 
-    @_declare("GET", _paths("/metadata"), "v1_{model}_metadata", "The tensors of {model}", "ServingMetadata")
-    def metadata(self, request: Request) -> Response:
+    @_declare("GET", "/v1/models/{model}[/versions/{version}]/metadata", "ServingMetadata")
+    def model_metadata(self, request: Request) -> Response:
+        """The tensors of the model."""
         model = self._registry.select(request).model
         signature = {
             "inputs": {INPUT: _tensor(INPUT, len(model.features))},
@@ -62,17 +63,15 @@ class TfServing:
 
     @_declare(
         "POST",
-        _paths(":predict"),
-        "v1_{model}_predict",
-        "Probabilities of rows, or of columns, by {model}",
+        "/v1/models/{model}[/versions/{version}]:predict",
         "ServingPredictions | ServingOutputs",
         accepts="ServingRows | ServingByColumn",
         errors=_ERRORS,
         on_event_loop=True,
         inference=True,
     )
-    def predict(self, request: Request) -> Response:
-        """Probabilities for rows (``instances``) or for columns (``inputs``), in the form of the request."""
+    def model_predict(self, request: Request) -> Response:
+        """Probabilities of rows, or of columns, by the model."""
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
         if ("instances" in document) == ("inputs" in document):
@@ -87,18 +86,18 @@ class TfServing:
 
     @_declare(
         "POST",
-        _paths(":classify"),
-        "v1_{model}_classify",
-        "Every label of examples, by {model}",
+        "/v1/models/{model}[/versions/{version}]:classify",
         "ServingClasses",
-        description="What stands in `context` holds for every example that does not say otherwise.",
         accepts="ServingExamples | ServingParts",
         errors=_ERRORS,
         on_event_loop=True,
         inference=True,
     )
-    def classify(self, request: Request) -> Response:
-        """Every label with its probability, for ``examples`` by feature name; ``context`` has their common features."""
+    def model_classify(self, request: Request) -> Response:
+        """Every label of examples, by the model.
+
+        What stands in `context` holds for every example that does not say otherwise.
+        """
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
         context, examples = document.get("context", {}), document.get("examples")

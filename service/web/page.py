@@ -51,54 +51,33 @@ class Page:
         self._files = {name: StaticFile(name, (FOLDER / name).read_bytes) for name in names}
         self._reports = PerModel(_report)
 
-    @_declare(
-        "GET",
-        "/",
-        "index",
-        "The paths, or the page for a browser",
-        {JSON: ["Index"], "text/html": ["string"]},
-        more={304: {}},
-        public=True,
-    )
+    @_declare("GET", "/", {JSON: ["Index"], "text/html": ["string"]}, more={304: {}}, public=True)
     def index(self, request: Request) -> Response:
-        """The page for clients that accept HTML, the paths as JSON for all others."""
+        """The paths, or the page for a browser."""
         is_browser = accepts(request.headers.get("accept", ""), "text/html")
         response = self._files["index.html"].respond(request) if is_browser else json_response(_INDEX)
         response.headers["Vary"] = "Accept, Accept-Encoding"
         return response
 
-    @_declare_file(
-        paths="/page/{file}",
-        name="page_file",
-        summary="What the page loads",
-        file_names=lambda _: page_files(),
-        public=True,
-    )
-    def file(self, request: Request) -> Response:
+    @_declare_file(path="/page/{file}", file_names=lambda _: page_files(), public=True)
+    def page_file(self, request: Request) -> Response:
+        """What the page loads."""
         return _respond(self._files, request.parameters["file"], request)
 
-    @_declare_file(
-        paths="/page/vendor/{file}",
-        name="page_vendor",
-        summary="What it uses",
-        file_names=lambda _: page_files("vendor/"),
-        public=True,
-    )
-    def vendor_file(self, request: Request) -> Response:
+    @_declare_file(path="/page/vendor/{file}", file_names=lambda _: page_files("vendor/"), public=True)
+    def page_vendor(self, request: Request) -> Response:
+        """What it uses."""
         return _respond(self._files, f"vendor/{request.parameters['file']}", request)
 
-    @_declare("GET", "/page/report", "report", "Which files the model's report has", "Report")
+    @_declare("GET", "/page/report", "Report")
     def report(self, request: Request) -> Response:
+        """Which files the model's report has."""
         model = self._registry.select(request).model
         return json_response({"files": report_files(model.manifest)})
 
-    @_declare_file(
-        paths="/page/report/{file}",
-        name="report_file",
-        summary="One of them",
-        file_names=lambda manifest: report_files(manifest) or ["index.html"],
-    )
+    @_declare_file(path="/page/report/{file}", file_names=lambda manifest: report_files(manifest) or ["index.html"])
     def report_file(self, request: Request) -> Response:
+        """One of them."""
         files = self._reports.of(self._registry.select(request).model)
         return _respond(files, request.parameters["file"], request)
 

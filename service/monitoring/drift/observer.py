@@ -94,8 +94,9 @@ class DriftReport:
         self._registry = registry
         self._flush = flush
 
-    @_declare("GET", "/drift", "drift", "Whether what is asked looks like the training rows", "Drift")
-    def report(self, request: Request) -> Response:
+    @_declare("GET", "/drift", "Drift")
+    def drift(self, request: Request) -> Response:
+        """Whether what is asked looks like the training rows."""
         model = self._registry.select(request).model
         self._flush()
         return json_response(self._drift.judge(model).document())
