@@ -11,7 +11,7 @@ from service.monitoring.access_log import AccessLog
 SECOND = 1_000_000_000
 
 
-ROUTE = Route("GET", "/livez", "alive", "", Protocol.SERVICE, {})
+ROUTE = Route("GET", "/livez", "alive", "", "", Protocol.SERVICE, {})
 
 
 def log(access_log: AccessLog, at: float, status: int = 200, route: Route | None = ROUTE) -> None:

@@ -134,7 +134,7 @@ def with_subclasses(error: type[RequestError] = RequestError) -> list[type[Reque
 @pytest.mark.parametrize("error_class", with_subclasses())
 def test_every_error_has_its_reason(error_class: type[RequestError]) -> None:
     """The reason is the problem code of the response."""
-    route = Route("GET", PATH, "", "", Protocol.OIP, {})
+    route = Route("GET", PATH, "", "", "", Protocol.OIP, {})
     metrics = RequestMetrics(SharedCounters(), [route])
     pipeline = Pipeline(
         api_keys=None,
