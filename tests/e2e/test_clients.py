@@ -1,7 +1,7 @@
-"""Clients that others wrote, each in an environment of its own, against the real service.
+"""Third-party clients against the service, each in an environment of its own.
 
-A folder in tests/clients is enough: ``requirements.txt`` and ``client.py``, a script that takes the service's address
-and fails by an assertion. They are examples for users as well.
+Each folder of tests/clients has ``requirements.txt`` and ``client.py``, a script that takes the service's URL and exits
+with an error if an assertion fails. They are examples for users as well.
 """
 
 import subprocess
@@ -17,33 +17,33 @@ INSTALL_SECONDS = 600
 RUN_SECONDS = 120
 
 
-def test_the_clients_are_there() -> None:
-    """One of each project whose protocol the service speaks."""
+def test_client_of_each_project_exists() -> None:
+    """One for each project whose protocol the service implements."""
     assert {folder.name for folder in CLIENTS} >= {"kserve", "mlserver", "tritonclient"}
 
 
 @pytest.mark.parametrize("folder", CLIENTS, ids=lambda folder: folder.name)
 def test_every_package_is_pinned(folder: Path) -> None:
-    """One exact version a line, so that a client is the same every day."""
+    """To one exact version on each line, so that clients do not change by themselves."""
     lines = (folder / "requirements.txt").read_text().splitlines()
     assert all("==" in line for line in lines if not line.startswith("#"))
 
 
 @pytest.mark.parametrize("folder", CLIENTS, ids=lambda folder: folder.name)
-def test_a_client_gets_what_it_asks_for(server: Server, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Its own way of asking, every answer read with its own types, every refusal raised as its own error."""
-    python = _environment(folder, capsys)
-    command = [str(python), "-I", str(folder / "client.py"), server.url]  # apart from this environment
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+def test_client_works(server: Server, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its requests succeed, its types parse the responses, and errors are raised as its own exceptions."""
+    python = _install(folder, capsys)
+    command = [str(python), "-I", str(folder / "client.py"), server.url]  # isolated from this environment
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
-def _environment(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
-    """The Python to run a client with; making its environment may take a minute, and is said."""
+def _install(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The Python of the client's environment; the first installation may take a minute and is announced."""
     environment = Environment(ROOT / ".clients" / folder.name, folder / "requirements.txt", complete=True)
     if not environment.is_current:
         with capsys.disabled():
-            print(f"\nsetting up {folder.name}'s environment (once)", flush=True)  # noqa: T201 (it is for who waits)
+            print(f"\nsetting up {folder.name}'s environment (once)", flush=True)  # noqa: T201 (progress for the terminal)
     try:
         return environment.install(INSTALL_SECONDS)
     except InstallError as error:

@@ -1,4 +1,4 @@
-"""The service and the training as an operator runs them: `docker compose`, on a real engine."""
+"""The service and the training in containers, started by `docker compose` as an operator does."""
 
 import json
 import re
@@ -29,17 +29,17 @@ pytestmark = pytest.mark.container
 
 STORE = "/app/models/store"
 WORKERS = 3
-GRACE = 30  # seconds until an engine kills; docker-compose.yml says so
+STOP_GRACE_SECONDS = 30  # as in docker-compose.yml
 
 QUICK = ["--rows", "400", "--epochs", "2", "--candidates", "1", "--no-report"]
 
-# The image's own check, asked more often, and with a proxy that an engine may set for all its containers.
-IMPATIENT = {"interval": "1s", "retries": 2}
-OVERRIDE = {"services": {"serve": {"healthcheck": IMPATIENT, "environment": {"http_proxy": "http://127.0.0.1:9"}}}}
+# The image's health check with a shorter interval, and a proxy as Docker may set it for all containers.
+HEALTH_CHECK = {"interval": "1s", "retries": 2}
+OVERRIDE = {"services": {"serve": {"healthcheck": HEALTH_CHECK, "environment": {"http_proxy": "http://127.0.0.1:9"}}}}
 
 
-PROMETHEUS = "menagerie-test-prometheus"  # stands in for an image that cannot be pulled everywhere
-OF_PROMETHEUS = """
+PROMETHEUS = "menagerie-test-prometheus"  # built here, because not every machine can pull images
+PROMETHEUS_DOCKERFILE = """
 FROM python:3.13-slim-trixie
 COPY prometheus /bin/prometheus
 RUN mkdir /prometheus && chown 65534:65534 /prometheus
@@ -68,10 +68,10 @@ class Project:
         )
 
     def compose(self, *arguments: str) -> str:
-        """What `docker compose` says to these arguments; an exit code other than 0 fails the test with its words."""
-        done = self.attempt(*arguments)
-        assert done.returncode == 0, f"docker compose {' '.join(arguments)}:\n{done.stdout}{done.stderr}"
-        return done.stdout
+        """The output of `docker compose`; another exit code than 0 fails the test with it."""
+        completed = self.attempt(*arguments)
+        assert completed.returncode == 0, f"docker compose {' '.join(arguments)}:\n{completed.stdout}{completed.stderr}"
+        return completed.stdout
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -85,25 +85,25 @@ class Project:
         )
 
     def up(self) -> Container:
-        """The container of the service, healthy."""
-        done = self.attempt("up", "--detach", "--wait", "serve")
-        assert done.returncode == 0, done.stderr + self.compose("logs", "--no-log-prefix", "serve")
+        """Start the service and return its container once it is healthy."""
+        completed = self.attempt("up", "--detach", "--wait", "serve")
+        assert completed.returncode == 0, completed.stderr + self.compose("logs", "--no-log-prefix", "serve")
         return self.container()
 
     def container(self) -> Container:
-        """The container of the service, running or not."""
+        """The service's container, running or not."""
         return self.engine.containers.get(self.compose("ps", "--all", "--quiet", "serve").strip())
 
     def predict(self, values: tuple[float, ...]) -> dict[str, Any]:
         response = requests.post(f"{self.url}/predict", json={"features": named(values)}, timeout=10)
         assert response.status_code == 200, response.text
-        answer: dict[str, Any] = response.json()
-        return answer
+        prediction: dict[str, Any] = response.json()
+        return prediction
 
 
 @contextmanager
 def fresh_project(engine: DockerClient, folder: Path) -> Iterator[Project]:
-    """A project as after a fresh clone, of which nothing remains but the builder's cache."""
+    """A project with no state but the build cache, removed afterwards."""
     override = folder / "override.json"
     override.write_text(json.dumps(OVERRIDE))
     project = Project(engine, override)
@@ -137,18 +137,18 @@ def service(project: Project) -> Container:
     return project.up()
 
 
-def run(container: Container, *command: str, user: str = "") -> tuple[int, str]:
+def exec_run(container: Container, *command: str, user: str = "") -> tuple[int, str]:
     """Exit code and output of a command run in a container."""
-    done = container.exec_run(list(command), user=user)
-    assert done.exit_code is not None
-    assert isinstance(done.output, bytes)
-    return done.exit_code, done.output.decode()
+    completed = container.exec_run(list(command), user=user)
+    assert completed.exit_code is not None
+    assert isinstance(completed.output, bytes)
+    return completed.exit_code, completed.output.decode()
 
 
 def processes(container: Container) -> list[dict[str, str]]:
-    """What the kernel says of each process in a container, the one that asks among them."""
-    _, said = run(container, "sh", "-c", "cat /proc/[0-9]*/status")
-    fields = re.findall(r"^(\w+):\s*(.*)$", said, re.MULTILINE)
+    """/proc/<pid>/status of each process in a container, including the one that reads them."""
+    _, output = exec_run(container, "sh", "-c", "cat /proc/[0-9]*/status")
+    fields = re.findall(r"^(\w+):\s*(.*)$", output, re.MULTILINE)
     starts = [index for index, (name, _) in enumerate(fields) if name == "Name"]
     return [dict(fields[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)]
 
@@ -162,18 +162,20 @@ def await_health(container: Container, status: str, *, seconds: float = 60) -> N
 
 
 def test_up_serves_the_shipped_model(project: Project, service: Container) -> None:
-    """After `docker compose up` in a fresh clone, real animals get their right names from the shipped model."""
-    answers = {label: project.predict(values) for label, values in KNOWN.items()}
-    assert {label: answer["label"] for label, answer in answers.items()} == {label: label for label in KNOWN}
-    assert answers["llama"]["model"] == {
+    """After `docker compose up` in a fresh clone, the shipped model predicts the known animals."""
+    predictions = {label: project.predict(values) for label, values in KNOWN.items()}
+    assert {label: prediction["label"] for label, prediction in predictions.items()} == {
+        label: label for label in KNOWN
+    }
+    assert predictions["llama"]["model"] == {
         "name": "animals",
         "version": bundle.find_newest_version(SHIPPED_STORE, "animals").name,
     }
     assert f"http://localhost:{project.port}/predict" in service.logs().decode(), "the log's example would not work"
 
 
-def test_every_setting_of_an_operator_is_passed_through(project: Project) -> None:
-    """Compose hands over every setting but those that the image decides: where its models are, what engine it has."""
+def test_compose_passes_all_settings(project: Project) -> None:
+    """Except those that the image decides: the model's location and the engine."""
     config = json.loads(project.compose("config", "--format", "json"))
     passed = {name for name in config["services"]["serve"]["environment"] if name.startswith(PREFIX)}
     assert passed == {
@@ -182,47 +184,57 @@ def test_every_setting_of_an_operator_is_passed_through(project: Project) -> Non
 
 
 def test_processes_have_no_privileges(service: Container) -> None:
-    """Master and workers run as a numbered user without a capability, and nothing they start can gain one."""
-    found = processes(service)
-    assert [process["Name"] for process in found].count("gunicorn") == 1 + WORKERS
-    for process in found:
+    """Master and workers run as a numeric user without capabilities, and no child can gain one."""
+    statuses = processes(service)
+    assert [process["Name"] for process in statuses].count("gunicorn") == 1 + WORKERS
+    for process in statuses:
         assert process["Uid"].split() == ["10001"] * 4
         assert {process[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
         assert process["NoNewPrivs"] == "1"
 
 
 @pytest.mark.parametrize("path", ["/app", "/app/service", "/opt/venv", "/etc", "/home", STORE])
-def test_nothing_can_be_written(service: Container, path: str) -> None:
-    """Not even the owner of a folder can write to it: the root and the store are mounted read-only."""
-    _, owner = run(service, "stat", "--format=%u", path)
-    code, output = run(service, "touch", f"{path}/trace", user=owner.strip())
+def test_file_system_is_read_only(service: Container, path: str) -> None:
+    """Even for the owner of a folder: the root and the store are mounted read-only."""
+    _, owner = exec_run(service, "stat", "--format=%u", path)
+    code, output = exec_run(service, "touch", f"{path}/trace", user=owner.strip())
     assert code != 0
     assert "Read-only file system" in output
 
 
 def test_resources_are_limited(service: Container) -> None:
-    """Memory and processes have an upper bound, and the service comes back by itself after a crash."""
+    """Memory and processes have a limit, and the service restarts after a crash."""
     host = service.attrs["HostConfig"]
     assert 0 < host["Memory"] <= 2**30
     assert 0 < host["PidsLimit"] <= 1024
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_image_holds_nothing_but_the_service(service: Container) -> None:
-    """No installer, no compiler, no tests, no training code and no TensorFlow to attack, to scan or to download."""
+def test_image_contains_the_service_only(service: Container) -> None:
+    """No installer, compiler, tests, training code or TensorFlow to attack, scan or download."""
     tools = ["pip", "pip3", "gcc", "cc", "g++", "clang", "ld", "make", "cmake", "git", "curl", "wget", "pytest"]
     modules = ["pip", "tensorflow", "keras", "sklearn", "matplotlib", "pytest", "models.train"]
     find = "import importlib.util, shutil"
     find += f"; print(*filter(shutil.which, {tools}), *filter(importlib.util.find_spec, {modules}))"
-    assert run(service, "python", "-c", find) == (0, "\n")
-    assert run(service, "ls", "/app", "/app/models")[1].split() == (
-        ["/app:", "models", "service", "/app/models:", "__init__.py", "__pycache__", "bundle.py", "store"]
+    assert exec_run(service, "python", "-c", find) == (0, "\n")
+    assert exec_run(service, "ls", "/app", "/app/models")[1].split() == (
+        [
+            "/app:",
+            "models",
+            "service",
+            "/app/models:",
+            "__init__.py",
+            "__pycache__",
+            "bundle.py",
+            "manifest.py",
+            "store",
+        ]
     )
-    assert run(service, "find", "/app", "/opt", "-type", "d", "-name", "tests") == (0, "")
+    assert exec_run(service, "find", "/app", "/opt", "-type", "d", "-name", "tests") == (0, "")
 
 
 def test_image_adds_little_to_its_base(project: Project, service: Container) -> None:
-    """What a registry keeps for us is at most 180 MB beyond the base that it keeps anyway."""
+    """At most 180 MB beyond the base image, which a registry shares."""
     images, base = project.engine.images, f"{project.name}-base"
     subprocess.run(
         ["docker", "build", "--target", "base", "--tag", base, "."], cwd=ROOT, capture_output=True, check=True
@@ -232,33 +244,33 @@ def test_image_adds_little_to_its_base(project: Project, service: Container) -> 
     assert 0 < added <= 180e6
 
 
-def test_image_says_what_it_is(service: Container) -> None:
-    """The labels tell the version that the service tells."""
+def test_image_has_labels(service: Container) -> None:
+    """The version label is the service's version."""
     labels = service.labels
     assert labels["org.opencontainers.image.version"] == VERSION
     assert labels["org.opencontainers.image.title"] == "Menagerie"
     assert labels["org.opencontainers.image.licenses"] == "MIT"
 
 
-def test_image_is_compiled(service: Container) -> None:
-    """Every module comes as bytecode: on a read-only root it would be compiled anew at each start and each check."""
-    code, output = run(service, "python", "-v", "-c", "import gunicorn.arbiter, service.app.flask_app")
+def test_modules_are_compiled(service: Container) -> None:
+    """On a read-only root, Python would compile them again at each start and each health check."""
+    code, output = exec_run(service, "python", "-v", "-c", "import gunicorn.arbiter, service.app.flask_app")
     assert code == 0
     assert re.findall(r"^# code object from (?!.*\.pyc).*", output, re.MULTILINE) == []
-    assert "service/__pycache__/app.cpython" in output
+    assert "service/app/__pycache__/flask_app.cpython" in output
 
 
-def test_unanswered_checks_make_it_unhealthy(project: Project, service: Container) -> None:
-    """A service that accepts connections but answers none is unhealthy, and healthy once it answers again."""
-    assert run(service, "sh", "-c", "kill -STOP -1")[0] == 0  # all but process 1 and this shell
+def test_unresponsive_service_is_unhealthy(project: Project, service: Container) -> None:
+    """It accepts connections but does not respond; it is healthy again once it does."""
+    assert exec_run(service, "sh", "-c", "kill -STOP -1")[0] == 0  # all but process 1 and this shell
     await_health(service, "unhealthy")
-    assert run(service, "sh", "-c", "kill -CONT -1")[0] == 0
+    assert exec_run(service, "sh", "-c", "kill -CONT -1")[0] == 0
     await_health(service, "healthy")
     assert project.predict(LLAMA)["label"] == "llama"
 
 
 def test_broken_model_is_refused(project: Project, service: Container) -> None:
-    """With one bit of the network flipped the container says so in one line and ends; it was never healthy."""
+    """With one bit of the network flipped, the container logs one line and exits; it is never healthy."""
     model = f"{STORE}/animals/1/{bundle.MODEL_LITERT}"
     flip = f"path = '{model}'; data = bytearray(open(path, 'rb').read()); data[99] ^= 1; open(path, 'wb').write(data)"
     image, name = service.attrs["Image"], f"{project.name}-broken"
@@ -281,8 +293,8 @@ def test_broken_model_is_refused(project: Project, service: Container) -> None:
         volume.remove()
 
 
-def test_stop_answers_the_request_in_flight(project: Project, service: Container) -> None:
-    """A stop lets a half-sent request finish, is not held up by an idle connection, and ends with exit code 0."""
+def test_stop_completes_requests_in_flight(project: Project, service: Container) -> None:
+    """An idle connection does not delay it, and the exit code is 0."""
     body = json.dumps({"features": named(LLAMA)}).encode()
     head = (
         "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -291,7 +303,7 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
     address = ("127.0.0.1", project.port)
     with (
         requests.Session() as idle,
-        socket.create_connection(address, timeout=GRACE) as half,
+        socket.create_connection(address, timeout=STOP_GRACE_SECONDS) as half,
         ThreadPoolExecutor() as pool,
     ):
         assert idle.get(f"{project.url}/livez", timeout=10).ok
@@ -301,20 +313,20 @@ def test_stop_answers_the_request_in_flight(project: Project, service: Container
         stop = pool.submit(project.compose, "stop", "serve")
         time.sleep(1)  # until all workers know
         half.sendall(body[10:])
-        with half.makefile("rb") as answer:
-            assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+        with half.makefile("rb") as response:
+            assert response.readline() == b"HTTP/1.1 200 OK\r\n"
         stop.result()
-        assert time.monotonic() - began < GRACE / 2
+        assert time.monotonic() - began < STOP_GRACE_SECONDS / 2
     service.reload()
     assert service.attrs["State"]["ExitCode"] == 0
-    assert service.attrs["Config"]["StopTimeout"] == GRACE == Settings().grace_seconds
+    assert service.attrs["Config"]["StopTimeout"] == STOP_GRACE_SECONDS == Settings().grace_seconds
     assert "graceful_timeout" not in service.logs().decode(), "a limit does not fit into the grace"
 
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("first", ["serve", "train"])
 def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Path, first: str) -> None:
-    """Without a network, training adds a version to the store, which the service takes over. Either may come first."""
+    """Training, without a network, adds a version to the store, which the service loads; either may start first."""
     version = int(bundle.find_newest_version(SHIPPED_STORE, "animals").name)
     with fresh_project(engine, tmp_path) as project:
         if first == "serve":
@@ -328,29 +340,29 @@ def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Pat
             time.sleep(0.5)
 
 
-def test_the_monitoring_profile_watches_the_service(project: Project, service: Container, tmp_path: Path) -> None:
-    """Prometheus finds the service at whatever port it has, and takes the rules."""
+def test_monitoring_profile_scrapes_the_service(project: Project, service: Container, tmp_path: Path) -> None:
+    """Prometheus finds the service at its configured port and loads the rules."""
     del service
     binary = shutil.which("prometheus")
     if not binary:
         pytest.skip("no Prometheus here: install Debian's package")
     shutil.copy(binary, tmp_path)
-    (tmp_path / "Dockerfile").write_text(OF_PROMETHEUS)
+    (tmp_path / "Dockerfile").write_text(PROMETHEUS_DOCKERFILE)
     subprocess.run(["docker", "build", "--quiet", "--tag", PROMETHEUS, str(tmp_path)], capture_output=True, check=True)
     project.compose("--profile", "monitoring", "up", "--detach", "prometheus")
-    asked = f"{project.prometheus}/api/v1/"
+    api = f"{project.prometheus}/api/v1/"
 
-    def found() -> list[Any]:
+    def query_workers() -> list[Any]:
         try:
-            answer = requests.get(f"{asked}query", params={"query": "menagerie_workers"}, timeout=10).json()
+            result = requests.get(f"{api}query", params={"query": "menagerie_workers"}, timeout=10).json()
         except requests.RequestException:
             return []
-        told: list[Any] = answer["data"]["result"]
-        return told
+        samples: list[Any] = result["data"]["result"]
+        return samples
 
-    await_true(found)
-    assert found()[0]["metric"]["instance"] == f"serve:{project.port}"
-    assert found()[0]["value"][1] == str(WORKERS)
-    groups = requests.get(f"{asked}rules", timeout=10).json()["data"]["groups"]
+    await_true(query_workers)
+    assert query_workers()[0]["metric"]["instance"] == f"serve:{project.port}"
+    assert query_workers()[0]["value"][1] == str(WORKERS)
+    groups = requests.get(f"{api}rules", timeout=10).json()["data"]["groups"]
     assert {group["name"] for group in groups} == {"menagerie-recorded", "menagerie-alerts"}
     project.compose("--profile", "monitoring", "stop", "prometheus")

@@ -1,4 +1,4 @@
-"""The pods of deploy/ for real, one at a time: bounded, mounted, set up and asked as a cluster would."""
+"""The pods of deploy/ in Docker: with their limits, mounts, settings and probes."""
 
 import shutil
 import subprocess
@@ -41,8 +41,8 @@ def client() -> Path:
     return Environment(ROOT / ".clients" / "kserve", CLIENT / "requirements.txt", complete=True).install(600)
 
 
-def begin(pod: RunningPod) -> None:
-    """Until it is sent requests. What a kubelet would see, what Prometheus would, and nothing logged to be mended."""
+def await_serving(pod: RunningPod) -> None:
+    """Wait until the pod receives requests; check its probes, its metrics and that it logs no error."""
     pod.await_probe("startup")
     pod.await_probe("readiness")
     assert pod.probe("liveness")
@@ -51,47 +51,47 @@ def begin(pod: RunningPod) -> None:
 
 
 @pytest.mark.parametrize("parts", [["small"], ["large", "model-from-claim"]], ids=" ".join)
-def test_a_pod_of_an_installation_serves(image: str, name: str, tmp_path: Path, parts: list[str]) -> None:
-    """With its limits, its user and its read-only root it starts, answers by the model that it was given, and ends."""
+def test_pod_serves(image: str, name: str, tmp_path: Path, parts: list[str]) -> None:
+    """It starts with its limits, user and read-only root, serves the mounted model, and exits with 0."""
     mounts = {"/models": SHIPPED_STORE} if len(parts) > 1 else {}
     with run_pod(deployment_pod(build_installation(tmp_path, *parts)), image, name, mounts) as pod:
-        begin(pod)
-        answer = requests.post(f"{pod.url}/predict", json={"features": named(LLAMA)}, timeout=10).json()
-        assert (answer["label"], answer["model"]) == ("llama", {"name": "animals", "version": "1"})
+        await_serving(pod)
+        response = requests.post(f"{pod.url}/predict", json={"features": named(LLAMA)}, timeout=10).json()
+        assert (response["label"], response["model"]) == ("llama", {"name": "animals", "version": "1"})
         assert pod.stop() == 0
 
 
-def laid(client: Path, model: Path, folder: Path) -> Path:
-    """``/mnt/models`` as KServe's own storage initialiser lays it, from an archive that it fetches."""
+def download_model(client: Path, model: Path, folder: Path) -> Path:
+    """``/mnt/models`` as KServe's storage initializer fills it, from an archive served over HTTP."""
     archive = shutil.make_archive(str(folder / "archive"), "tar", model)
     models = folder / "mnt" / "models"
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder))) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietHandler, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         uri = f"http://127.0.0.1:{server.server_port}/{Path(archive).name}"
-        subprocess.run([client, "-I", CLIENT / "lay.py", uri, models], check=True, capture_output=True, timeout=60)
+        subprocess.run([client, "-I", CLIENT / "download.py", uri, models], check=True, capture_output=True, timeout=60)
         server.shutdown()
     return models
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _QuietHandler(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
 
-def test_kserve_serves_what_it_laid(image: str, name: str, client: Path, tmp_path: Path) -> None:
-    """The runtime's pod, with what KServe mounts and fills in, serves its client by the InferenceService's name."""
-    models = laid(client, SHIPPED_STORE / "animals" / "1", tmp_path)
+def test_kserve_pod_serves_a_downloaded_model(image: str, name: str, client: Path, tmp_path: Path) -> None:
+    """Under the InferenceService's name, to KServe's client."""
+    models = download_model(client, SHIPPED_STORE / "animals" / "1", tmp_path)
     with run_pod(kserve_pod(build_kustomization(DEPLOY / "kserve")), image, name, {"/mnt/models": models}) as pod:
-        begin(pod)
+        await_serving(pod)
         command = [str(client), "-I", str(CLIENT / "client.py"), pod.url, ISVC]
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert asked.returncode == 0, asked.stderr
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert completed.returncode == 0, completed.stderr
         assert requests.get(f"{pod.url}/v2/models/{ISVC}", timeout=10).json()["versions"] == ["1"]
         assert pod.stop() == 0
 
 
-def test_a_folder_of_versions_is_served_too(client: Path, tmp_path: Path) -> None:
-    """A storageUri may name a model's folder instead of one version's: the newest serves."""
-    models = laid(client, SHIPPED_STORE / "animals", tmp_path)
-    shelf = build_service(Settings(model_dir=models, model_name=ISVC)).registry
-    assert shelf.current.model.identity == {"name": ISVC, "version": "1"}
+def test_downloaded_model_folder_serves_its_newest_version(client: Path, tmp_path: Path) -> None:
+    """A storageUri may name a model's folder instead of one version's."""
+    models = download_model(client, SHIPPED_STORE / "animals", tmp_path)
+    registry = build_service(Settings(model_dir=models, model_name=ISVC)).registry
+    assert registry.current.model.identity == {"name": ISVC, "version": "1"}

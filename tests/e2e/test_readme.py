@@ -1,4 +1,4 @@
-"""The README's commands, as a reader would type them."""
+"""The commands of the README."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from support.gunicorn_server import ROOT, Server, await_ready, environment, free
 
 README = ROOT / "README.md"
 CURLS = markdown_commands.curl_blocks(README)
-# Commands that a test of another file runs for real, or that CI itself runs.
-ELSEWHERE = {
+# Commands that another test or CI runs.
+TESTED_ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
     ".venv/bin/python -m service.score measurements/ answers/": "test_score_job.py",
     "make test": ".ci/run",
@@ -24,20 +24,20 @@ ELSEWHERE = {
 }
 
 
-def test_every_command_is_run_by_some_test() -> None:
-    """No command stands in the README that nothing ever ran."""
+def test_every_command_is_tested() -> None:
+    """Each command of the README runs in a test."""
     commands = {line for block, _ in markdown_commands.command_blocks(README) for line in block.splitlines()}
-    assert commands == set(ELSEWHERE) | {command for command, _ in CURLS}
+    assert commands == set(TESTED_ELSEWHERE) | {command for command, _ in CURLS}
 
 
 @pytest.mark.parametrize(("command", "shown"), CURLS)
-def test_a_curl_of_the_readme_answers_what_it_shows(server: Server, command: str, shown: str) -> None:
-    """The answer in the README is the answer of the shipped model, but for the request's own id."""
+def test_curl_output_is_that_of_the_readme(server: Server, command: str, shown: str) -> None:
+    """The shipped model gives the response in the README, except for the request id."""
     markdown_commands.require_output(server, command, shown)
 
 
 def test_a_fresh_clone_runs(tmp_path: Path) -> None:
-    """`make run` in a new clone sets itself up and answers within two minutes; the second time it just starts."""
+    """`make run` in a new clone installs and serves within two minutes, and starts at once the second time."""
     subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
     for seconds in (120, 10):
         port = free_port()
@@ -54,6 +54,6 @@ def test_a_fresh_clone_runs(tmp_path: Path) -> None:
                 await_ready(server, seconds=seconds)
                 assert requests.get(f"{server.url}/health", timeout=5).json()["ready"]
             finally:
-                os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
+                os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
                 process.communicate(timeout=60)
         assert not list((tmp_path / "clone" / ".venv" / "lib").rglob("tensorflow"))

@@ -1,4 +1,4 @@
-"""Two adapters, one service: gunicorn's asgi worker and plain Flask answer the same bytes to the same request."""
+"""gunicorn's asgi worker and plain Flask give byte-identical responses to the same request."""
 
 import http.client
 import json
@@ -15,40 +15,42 @@ from support.bad_input import BAD_INPUTS, GOOD, BadInput
 from support.gunicorn_server import Server, serving
 from support.known_animals import KNOWN, NAMES, named
 
-# What may differ: the clock, and what the servers around the adapters say of themselves and of the connection.
-OF_THE_SERVER = {"date", "server", "connection"}
+# These depend on the clock, the server around the adapter, or the connection.
+SERVER_HEADERS = {"date", "server", "connection"}
 
 
 @pytest.fixture(scope="module")
-def plain() -> Iterator[Server]:
-    """The Flask application by itself, in threads."""
+def flask_server() -> Iterator[Server]:
+    """The Flask application alone, in gunicorn's threaded workers."""
     with serving(
         "--worker-class", "gthread", "--threads", "4", "service.app.flask_app:create_app()", WEB_CONCURRENCY="1"
     ) as ready:
         yield ready
 
 
-TIMED = re.compile(r"((admit|parse|validate|infer|render);dur=, )+total;dur=")
+SERVER_TIMING = re.compile(r"((admit|parse|validate|infer|render);dur=, )+total;dur=")
 
 
-def alike(value: str) -> str:
-    """A header without what another time, or another part of the same trace, would change in it."""
+def without_varying_parts(value: str) -> str:
+    """A header value without durations and without the span id."""
     return re.sub(r"^00-(\w{32})-\w{16}-", r"00-\1-", re.sub(r";dur=\d+\.\d{3}(?=,|$)", ";dur=", value))
 
 
-def ask(server: Server, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[Any, ...]:
+def exchange(server: Server, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[Any, ...]:
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
     try:
-        with suppress(BrokenPipeError):  # a body that is too long is answered before its end
+        with suppress(BrokenPipeError):  # the response to an oversized body comes before its end
             connection.request(method, path, body, {"X-Request-ID": "same", **headers})
         response = connection.getresponse()
-        told = sorted(
-            (name.lower(), alike(value)) for name, value in response.getheaders() if name.lower() not in OF_THE_SERVER
+        headers_received = sorted(
+            (name.lower(), without_varying_parts(value))
+            for name, value in response.getheaders()
+            if name.lower() not in SERVER_HEADERS
         )
-        assert TIMED.fullmatch(dict(told)["server-timing"])
+        assert SERVER_TIMING.fullmatch(dict(headers_received)["server-timing"])
         content = re.sub(rb'"uptime_seconds":[0-9.]+', b"", response.read())
-        length = [] if "health" in path else [pair for pair in told if pair[0] == "content-length"]
-        return response.status, [pair for pair in told if pair[0] != "content-length"], length, content
+        length = [] if "health" in path else [pair for pair in headers_received if pair[0] == "content-length"]
+        return response.status, [pair for pair in headers_received if pair[0] != "content-length"], length, content
     finally:
         connection.close()
 
@@ -73,14 +75,16 @@ TENSOR_PARTS = {
     "datatype": st.sampled_from(["FP32"] * 4 + ["INT32", "FP64", "BYTES"]),
     "data": features,
 }
-WISHES: list[dict[str, Any]] = [
+REQUESTED_OUTPUTS: list[dict[str, Any]] = [
     {"name": "label"},
     {"name": "probabilities", "parameters": {"binary_data": True}},
     {"name": "probabilities", "parameters": {"classification": 2}},
     {"name": "hidden_1"},
     {"name": "x"},
 ]
-PLACES = [f"/{root}/{rest}" for root in ("v1", "v2") for rest in ("models/animals", "models/animals/versions/1", "x")]
+PATH_PREFIXES = [
+    f"/{root}/{rest}" for root in ("v1", "v2") for rest in ("models/animals", "models/animals/versions/1", "x")
+]
 protocol_bodies = (
     bodies
     | st.fixed_dictionaries(
@@ -88,7 +92,7 @@ protocol_bodies = (
         optional={
             "id": st.sampled_from(["a", 1]),
             "parameters": st.sampled_from([{}, {"binary_data_output": True}, None]),
-            "outputs": st.lists(st.sampled_from(WISHES), max_size=3),
+            "outputs": st.lists(st.sampled_from(REQUESTED_OUTPUTS), max_size=3),
         },
     ).map(lambda document: json.dumps(document).encode())
     | st.sampled_from(["instances", "inputs", "examples"]).flatmap(
@@ -96,11 +100,15 @@ protocol_bodies = (
     )
     | st.just(np.array([*KNOWN.values()], "<f4").tobytes())
 )
-requests_ = st.tuples(
+request_tuples = st.tuples(
     st.sampled_from(["POST"] * 6 + ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"]),
     st.sampled_from(
         ["/predict"] * 6
-        + [place + verb for place in PLACES for verb in ("", "/infer", ":predict", ":classify", "/ready", "/metadata")]
+        + [
+            prefix + verb
+            for prefix in PATH_PREFIXES
+            for verb in ("", "/infer", ":predict", ":classify", "/ready", "/metadata")
+        ]
         + ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index", "/v1", "/v1/models/plants:predict"]
         + ["/", "/livez", "/readyz", "/health", "/model", "/predict/", "//predict", "/predict?a=b", "/pr%65dict"]
         + ["/%00", "/%ff", "/a%2fb", "/nowhere", "/../x", "/predict;a", "/%C3%A9"]
@@ -123,17 +131,19 @@ requests_ = st.tuples(
 )
 
 
-@given(requests_)
-def test_both_adapters_answer_the_same_bytes(server: Server, plain: Server, request_: Any) -> None:
-    """Status, headers and body agree for good and bad requests alike, whatever the method, path, body or headers."""
-    method, path, body, headers = request_
-    if len(headers.get("X-Request-ID", "mine")) != 4:  # a new id would differ
+@given(request_tuples)
+def test_adapters_give_identical_responses(server: Server, flask_server: Server, request_tuple: Any) -> None:
+    """Status, headers and body are equal for valid and invalid requests, whatever the method, path, body or headers."""
+    method, path, body, headers = request_tuple
+    if len(headers.get("X-Request-ID", "mine")) != 4:  # the service would make a new, random id
         del headers["X-Request-ID"]
-    assert ask(server, method, path, body, headers) == ask(plain, method, path, body, headers)
+    assert exchange(server, method, path, body, headers) == exchange(flask_server, method, path, body, headers)
 
 
 @pytest.mark.parametrize("bad", BAD_INPUTS, ids=lambda bad: bad.description)
-def test_both_adapters_refuse_alike(server: Server, plain: Server, bad: BadInput) -> None:
-    """Every row of the table of bad input gets the same bytes from both."""
+def test_adapters_give_identical_errors(server: Server, flask_server: Server, bad: BadInput) -> None:
+    """For every row of the table of invalid requests."""
     headers = dict(bad.headers) | ({"Content-Type": bad.content_type} if bad.content_type else {})
-    assert ask(server, "POST", "/predict", bad.body, headers) == ask(plain, "POST", "/predict", bad.body, headers)
+    assert exchange(server, "POST", "/predict", bad.body, headers) == exchange(
+        flask_server, "POST", "/predict", bad.body, headers
+    )

@@ -1,4 +1,4 @@
-"""API keys: who has one may ask, in every protocol and on every way in; who has none may ask how the service is."""
+"""API keys: which requests need one, how clients send it, and how keys are changed."""
 
 import json
 import socket
@@ -27,10 +27,10 @@ from service.http.messages import Request
 from service.settings import Settings
 
 KEY, HASH = api_keys.make()
-OTHER, OTHERS_HASH = api_keys.make()
+OTHER_KEY, OTHER_HASH = api_keys.make()
 JSON = {"Content-Type": "application/json"}
-# Of a route of any kind, and of what is no route.
-GUARDED = [
+# Routes of every protocol, unknown paths and unknown methods.
+KEYED_REQUESTS = [
     ("POST", "/predict"),
     ("POST", "/explain"),
     ("GET", "/model"),
@@ -51,101 +51,101 @@ GUARDED = [
     ("POST", "/livez"),
     ("PUT", "/v2/nowhere"),
 ]
-OPEN = ["/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"]
+PUBLIC_PATHS = ["/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"]
 
 
-def ask(**headers: str) -> Request:
+def make_request(**headers: str) -> Request:
     return Request("GET", "/", {name.replace("_", "-"): value for name, value in headers.items()}, lambda: b"")
 
 
-def lets_in(known: ApiKeys, key: str) -> bool:
+def is_accepted(keys: ApiKeys, key: str) -> bool:
     try:
-        known.require(ask(x_api_key=key))
+        keys.require(make_request(x_api_key=key))
     except UnauthorizedError:
         return False
     return True
 
 
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[Server]:
-    with serving(MENAGERIE_API_KEYS=f"{HASH},{OTHERS_HASH.upper()}", MENAGERIE_BODY_SECONDS="60") as ready:
+def keyed_server() -> Iterator[Server]:
+    with serving(MENAGERIE_API_KEYS=f"{HASH},{OTHER_HASH.upper()}", MENAGERIE_BODY_SECONDS="60") as ready:
         yield ready
 
 
 @pytest.fixture(scope="module")
-def guarded_client() -> FlaskClient:
+def keyed_client() -> FlaskClient:
     return flask_app(build_service(Settings(api_keys=HASH))).test_client()
 
 
-@pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_without_a_key_nothing_is_told(guarded: Server, guarded_client: FlaskClient, method: str, path: str) -> None:
-    """401 and how to do better, in the protocol's own words, whether or not there is something at the path."""
-    given = {"X-Request-ID": "mine", **JSON}
-    answer = requests.request(method, guarded.url + path, data=GOOD, headers=given, timeout=10)
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="menagerie"'
-    plain = guarded_client.open(path, method=method, data=GOOD, headers=given)
-    assert (plain.status_code, plain.data) == (401, answer.content)
-    assert plain.headers["WWW-Authenticate"] == answer.headers["WWW-Authenticate"]
-    told = answer.json()
+@pytest.mark.parametrize(("method", "path"), KEYED_REQUESTS)
+def test_missing_key_gets_401(keyed_server: Server, keyed_client: FlaskClient, method: str, path: str) -> None:
+    """In the shape of the path's protocol, with WWW-Authenticate, whether or not the path exists."""
+    headers = {"X-Request-ID": "mine", **JSON}
+    response = requests.request(method, keyed_server.url + path, data=GOOD, headers=headers, timeout=10)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="menagerie"'
+    flask_response = keyed_client.open(path, method=method, data=GOOD, headers=headers)
+    assert (flask_response.status_code, flask_response.data) == (401, response.content)
+    assert flask_response.headers["WWW-Authenticate"] == response.headers["WWW-Authenticate"]
+    error = response.json()
     if path.startswith("/v"):
-        assert told.keys() == {"error"}
+        assert error.keys() == {"error"}
     else:
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert (told["type"], told["status"]) == ("urn:menagerie:problem:unauthorized", 401)
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert (error["type"], error["status"]) == ("urn:menagerie:problem:unauthorized", 401)
 
 
-@pytest.mark.parametrize("path", OPEN)
-def test_health_is_open(guarded: Server, guarded_client: FlaskClient, path: str) -> None:
-    """Whoever watches over the service needs no key; neither does who asks what it is."""
-    assert requests.get(guarded.url + path, timeout=10).status_code == 200
-    assert requests.head(guarded.url + path, timeout=10).status_code == 200
-    assert guarded_client.get(path).status_code == 200
+@pytest.mark.parametrize("path", PUBLIC_PATHS)
+def test_public_routes_need_no_key(keyed_server: Server, keyed_client: FlaskClient, path: str) -> None:
+    """Probes and the list of paths."""
+    assert requests.get(keyed_server.url + path, timeout=10).status_code == 200
+    assert requests.head(keyed_server.url + path, timeout=10).status_code == 200
+    assert keyed_client.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/predict", "/explain", "/v2/models/animals/infer", "/nowhere"])
 @pytest.mark.parametrize(
     "fields", ["Content-Length: 1000000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue"]
 )
-def test_without_a_key_no_body_is_waited_for(guarded: Server, path: str, fields: str) -> None:
-    """Who may not ask is told so as soon as the head is there, and may send no body."""
+def test_body_without_a_key_is_not_read(keyed_server: Server, path: str, fields: str) -> None:
+    """The 401 is sent once the head has arrived, and closes the connection."""
     head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{fields}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", guarded.port), timeout=30) as caller:
-        caller.sendall(head.encode())
-        with HTTPResponse(caller) as answer:
-            answer.begin()
-            assert (answer.status, answer.getheader("Connection")) == (401, "close")
+    with socket.create_connection(("127.0.0.1", keyed_server.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        with HTTPResponse(connection) as response:
+            response.begin()
+            assert (response.status, response.getheader("Connection")) == (401, "close")
 
 
-def test_an_open_path_minds_no_body(guarded: Server, guarded_client: FlaskClient) -> None:
-    """Whatever is sent along with the question."""
+def test_public_route_ignores_a_body(keyed_server: Server, keyed_client: FlaskClient) -> None:
+    """A GET or HEAD may have one."""
     for method in ("GET", "HEAD"):
-        asked = requests.request(method, f"{guarded.url}/health", data=GOOD, timeout=10)
-        assert asked.status_code == guarded_client.open("/health", method=method, data=GOOD).status_code == 200
+        response = requests.request(method, f"{keyed_server.url}/health", data=GOOD, timeout=10)
+        assert response.status_code == keyed_client.open("/health", method=method, data=GOOD).status_code == 200
 
 
-def test_what_is_wrong_with_a_version_is_not_for_everybody(store: Path) -> None:
-    """Health tells everybody which versions are refused, and whoever has a key why."""
+def test_reason_for_a_refused_version_needs_a_key(store: Path) -> None:
+    """Health lists refused versions for everyone, and the reasons for clients with a key."""
     (store / "animals" / "2").mkdir()
-    guarded = flask_app(build_service(Settings(api_keys=HASH, model_store=store))).test_client()
-    unguarded = flask_app(build_service(Settings(model_store=store))).test_client()
-    told = unguarded.get("/health").get_json()["refused"]
-    assert "manifest.json" in told["2"]
-    assert guarded.get("/health", headers={"X-API-Key": KEY}).get_json()["refused"] == told
-    for headers in ({}, {"X-API-Key": OTHER}):
-        said = guarded.get("/health", headers=headers).get_json()["refused"]
-        assert said == {"2": "ask with an API key to be told why"}
+    keyed_client = flask_app(build_service(Settings(api_keys=HASH, model_store=store))).test_client()
+    open_client = flask_app(build_service(Settings(model_store=store))).test_client()
+    reasons = open_client.get("/health").get_json()["refused"]
+    assert "manifest.json" in reasons["2"]
+    assert keyed_client.get("/health", headers={"X-API-Key": KEY}).get_json()["refused"] == reasons
+    for headers in ({}, {"X-API-Key": OTHER_KEY}):
+        refused = keyed_client.get("/health", headers=headers).get_json()["refused"]
+        assert refused == {"2": "ask with an API key to be told why"}
 
 
-@pytest.mark.parametrize("key", [KEY, OTHER], ids=["the first", "the other"])
-@pytest.mark.parametrize("given", ["Authorization: Bearer {}", "Authorization: bearer  {}", "X-API-Key: {}"])
-def test_a_key_opens(guarded: Server, key: str, given: str) -> None:
-    """Each of several, said in either way."""
-    name, value = given.format(key).split(": ", 1)
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["first", "second"])
+@pytest.mark.parametrize("header_template", ["Authorization: Bearer {}", "Authorization: bearer  {}", "X-API-Key: {}"])
+def test_valid_key_is_accepted(keyed_server: Server, key: str, header_template: str) -> None:
+    """Each of several keys, as a bearer token or as X-API-Key."""
+    name, value = header_template.format(key).split(": ", 1)
     headers = {name: value, **JSON}
-    assert requests.post(f"{guarded.url}/predict", GOOD, headers=headers, timeout=10).json()["label"] == "cat"
-    assert requests.get(f"{guarded.url}/nowhere", headers=headers, timeout=10).status_code == 404
-    assert requests.get(f"{guarded.url}/v2/models/animals", headers=headers, timeout=10).ok
+    assert requests.post(f"{keyed_server.url}/predict", GOOD, headers=headers, timeout=10).json()["label"] == "cat"
+    assert requests.get(f"{keyed_server.url}/nowhere", headers=headers, timeout=10).status_code == 404
+    assert requests.get(f"{keyed_server.url}/v2/models/animals", headers=headers, timeout=10).ok
 
 
 @pytest.mark.parametrize(
@@ -163,97 +163,105 @@ def test_a_key_opens(guarded: Server, key: str, given: str) -> None:
         {"Authorization": "Bearer"},
         {"Authorization": "Bearer "},
         {"Cookie": f"key={KEY}"},
-        {"X-API-Key": OTHER[:-1], "Authorization": f"Bearer {KEY}"},
+        {"X-API-Key": OTHER_KEY[:-1], "Authorization": f"Bearer {KEY}"},
     ],
 )
-def test_what_is_no_key_opens_nothing(guarded: Server, headers: dict[str, str]) -> None:
-    """Neither its beginning, nor its hash, nor a key in another place; and the answer does not repeat it."""
-    answer = requests.post(f"{guarded.url}/predict", GOOD, headers={**headers, **JSON}, timeout=10)
-    assert answer.status_code == 401
-    assert "menagerie_" not in answer.text
-    assert requests.get(f"{guarded.url}/predict?key={KEY}", timeout=10).status_code == 401
+def test_invalid_key_gets_401(keyed_server: Server, headers: dict[str, str]) -> None:
+    """A part of a key, its hash, or a key in another header; the response does not repeat it."""
+    response = requests.post(f"{keyed_server.url}/predict", GOOD, headers={**headers, **JSON}, timeout=10)
+    assert response.status_code == 401
+    assert "menagerie_" not in response.text
+    assert requests.get(f"{keyed_server.url}/predict?key={KEY}", timeout=10).status_code == 401
 
 
 @given(st.text(st.characters(max_codepoint=255)))
-def test_nobody_guesses(given: str) -> None:
-    """Any header whatever is refused, and breaks nothing."""
-    known = ApiKeys(HASH, None)
-    for request in (ask(x_api_key=given), ask(authorization=f"Bearer {given}"), ask(authorization=given)):
+def test_random_key_is_refused(value: str) -> None:
+    """Any header value raises the 401 error and no other."""
+    keys = ApiKeys(HASH, None)
+    for request in (
+        make_request(x_api_key=value),
+        make_request(authorization=f"Bearer {value}"),
+        make_request(authorization=value),
+    ):
         with pytest.raises(UnauthorizedError):
-            known.require(request)
+            keys.require(request)
 
 
-def test_keys_are_changed_while_it_serves(tmp_path: Path) -> None:
-    """A new one is let in and an old one no more, in every worker, without a restart and without a request lost."""
+def test_keys_file_is_reloaded_while_serving(tmp_path: Path) -> None:
+    """In every worker, without a restart and without a failed request."""
     file = tmp_path / "keys"
-    file.write_text(f"# the first\n{HASH}  # of Ann\n")
-    # Lines of requests would fill the pipe, which nobody reads before the end, and the one looked for would be lost.
+    file.write_text(f"# comment\n{HASH}  # of Ann\n")
+    # Without request lines: they could fill the pipe of stderr, which is not read before the end.
     with serving(MENAGERIE_API_KEYS_FILE=str(file), MENAGERIE_LOG_RATE="0") as server:
 
-        def status(key: str) -> int:  # by a new connection each time, so that either worker may be met
+        def status(key: str) -> int:  # a new connection each time, which either worker may accept
             return requests.get(f"{server.url}/model", headers={"X-API-Key": key}, timeout=10).status_code
 
         def await_statuses(first: int, second: int) -> None:
-            deadline, alike = time.monotonic() + 20, 0
-            while alike < 20:
+            deadline, matches = time.monotonic() + 20, 0
+            while matches < 20:
                 assert time.monotonic() < deadline
-                alike = alike + 1 if (status(KEY), status(OTHER)) == (first, second) else 0
-                time.sleep(0 if alike else 0.05)
+                matches = matches + 1 if (status(KEY), status(OTHER_KEY)) == (first, second) else 0
+                time.sleep(0 if matches else 0.05)
 
         await_statuses(200, 401)
-        replace(file, f"{HASH}\n{OTHERS_HASH}\n")
+        replace_atomically(file, f"{HASH}\n{OTHER_HASH}\n")
         await_statuses(200, 200)
-        replace(file, OTHERS_HASH)
+        replace_atomically(file, OTHER_HASH)
         await_statuses(401, 200)
         server.process.terminate()
-        said = server.process.communicate(timeout=60)[1]
-    assert f"{file} has changed: 2 API keys are known now" in said
-    assert not any(secret in said for secret in (KEY, OTHER, HASH, OTHERS_HASH))
+        log = server.process.communicate(timeout=60)[1]
+    assert f"{file} has changed: 2 API keys are known now" in log
+    assert not any(secret in log for secret in (KEY, OTHER_KEY, HASH, OTHER_HASH))
 
 
-def replace(file: Path, content: str) -> None:
-    """As one should: whoever reads it meets the old content or the new, never half of it."""
+def replace_atomically(file: Path, content: str) -> None:
+    """Write ``content`` so that a reader sees the old file or the new one, never a part."""
     new = file.with_suffix(".new")
     new.write_text(content)
     new.replace(file)
 
 
 @pytest.mark.parametrize(
-    "breaking",
-    [lambda file: replace(file, "half a ha"), lambda file: file.unlink(), lambda file: replace(file, "x" * 1_000_001)],
+    "damage",
+    [
+        lambda file: replace_atomically(file, "half a ha"),
+        lambda file: file.unlink(),
+        lambda file: replace_atomically(file, "x" * 1_000_001),
+    ],
 )
-def test_a_broken_file_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, breaking: Callable[[Path], None]
+def test_broken_keys_file_keeps_the_old_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None]
 ) -> None:
-    """Who was let in still is, nobody else is, the log says so once, and a mended file counts again."""
+    """The log has one error, and a repaired file is loaded."""
     monkeypatch.setattr(api_keys, "_CHECK_SECONDS", -1)
     file = tmp_path / "keys"
     file.write_text(HASH)
-    known = ApiKeys("", file)
-    breaking(file)
+    keys = ApiKeys("", file)
+    damage(file)
     for _ in range(3):
-        assert lets_in(known, KEY)
-        assert not lets_in(known, OTHER)
+        assert is_accepted(keys, KEY)
+        assert not is_accepted(keys, OTHER_KEY)
     assert [record.levelname for record in caplog.records] == ["ERROR"]
-    replace(file, OTHERS_HASH)
-    assert lets_in(known, OTHER)
-    assert not lets_in(known, KEY)
-    replace(file, "# all are withdrawn")
-    assert not lets_in(known, OTHER)
+    replace_atomically(file, OTHER_HASH)
+    assert is_accepted(keys, OTHER_KEY)
+    assert not is_accepted(keys, KEY)
+    replace_atomically(file, "# all are withdrawn")
+    assert not is_accepted(keys, OTHER_KEY)
 
 
-def test_a_file_is_not_looked_at_for_every_request(tmp_path: Path) -> None:
-    """Once a second will do."""
+def test_keys_file_is_not_read_for_each_request(tmp_path: Path) -> None:
+    """It is checked at most once a second."""
     file = tmp_path / "keys"
     file.write_text(HASH)
-    known = ApiKeys(OTHERS_HASH, file)
+    keys = ApiKeys(OTHER_HASH, file)
     file.unlink()
-    assert lets_in(known, KEY)
-    assert lets_in(known, OTHER)
+    assert is_accepted(keys, KEY)
+    assert is_accepted(keys, OTHER_KEY)
 
 
 @pytest.mark.parametrize(
-    ("fixed", "content", "told"),
+    ("hashes", "content", "message"),
     [
         (HASH[:-1], None, "hash 1 in MENAGERIE_API_KEYS is no SHA-256"),
         (f"{HASH},{KEY}", None, "hash 2 in MENAGERIE_API_KEYS is no SHA-256"),
@@ -266,54 +274,54 @@ def test_a_file_is_not_looked_at_for_every_request(tmp_path: Path) -> None:
     ],
     ids=range(8),
 )
-def test_what_is_no_hash_stops_the_start(tmp_path: Path, fixed: str, content: str | None, told: str) -> None:
-    """One line says which, and does not repeat what may be a key."""
+def test_invalid_hash_stops_the_start(tmp_path: Path, hashes: str, content: str | None, message: str) -> None:
+    """The error is one line, names the hash and does not repeat it: it may be a key."""
     file = tmp_path / "keys"
     if content is not None:
         file.write_text(content, encoding="latin-1")
-    with pytest.raises(StartupError, match=told) as refused:
-        ApiKeys(fixed, None if content is None else file)
+    with pytest.raises(StartupError, match=message) as refused:
+        ApiKeys(hashes, None if content is None else file)
     assert "\n" not in str(refused.value)
     assert KEY not in str(refused.value)
 
 
-def test_a_file_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
-    """A misspelt path must not leave the service open."""
+def test_missing_keys_file_stops_the_start(tmp_path: Path) -> None:
+    """A misspelt path must not leave the service without keys."""
     with pytest.raises(StartupError, match=r"cannot read .*nowhere"):
         ApiKeys("", tmp_path / "nowhere")
     with pytest.raises(StartupError, match="cannot read"):
         build_service(Settings(api_keys_file=tmp_path))
 
 
-def test_a_key_is_made_by_one_command() -> None:
-    """It prints a key of 256 bits and its hash, another each time."""
+def test_command_makes_a_key() -> None:
+    """It prints a random key of 256 bits and its hash."""
     command = [sys.executable, "-m", "service.keys"]
-    made = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in range(2)]
-    key, known = (line.split()[1] for line in made[0].splitlines())
-    assert sha256(key.encode()).hexdigest() == known
+    outputs = [subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    key, key_hash = (line.split()[1] for line in outputs[0].splitlines())
+    assert sha256(key.encode()).hexdigest() == key_hash
     assert len(key) == len("menagerie_") + 43
-    assert made[0] != made[1]
-    assert lets_in(ApiKeys(known, None), key)
+    assert outputs[0] != outputs[1]
+    assert is_accepted(ApiKeys(key_hash, None), key)
 
 
-@pytest.mark.parametrize(("hashes", "said"), [("", True), (HASH, False)], ids=["none", "one"])
-def test_a_service_without_keys_says_so(hashes: str, said: bool) -> None:
-    """One line at the start."""
+@pytest.mark.parametrize(("hashes", "is_logged"), [("", True), (HASH, False)], ids=["none", "one"])
+def test_start_without_keys_is_logged(hashes: str, is_logged: bool) -> None:
+    """One line."""
     with serving(MENAGERIE_API_KEYS=hashes) as server:
         server.process.terminate()
         log = server.process.communicate(timeout=60)[1]
-    assert log.count("no API keys are set") == said
+    assert log.count("no API keys are set") == is_logged
 
 
-def test_nothing_that_is_asked_changes_anything() -> None:
-    """There is no route that an admin key would have to guard; whoever adds one has to think of that here."""
+def test_no_route_changes_state() -> None:
+    """A route that does would need an admin key: whoever adds one has to decide here."""
     verbs = ("/predict", "/explain", "/infer", ":predict", ":classify", "/v2/repository/index")
     for route in ROUTES:
         assert route.method == "GET" or (route.method == "POST" and route.path.endswith(verbs)), route
 
 
-def test_a_guarded_answer_is_not_kept(guarded: Server) -> None:
-    """Neither by a cache nor for another caller: a refusal carries what every answer does."""
-    answer = requests.post(f"{guarded.url}/predict", GOOD, headers=JSON, timeout=10)
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert json.loads(answer.content)["request_id"] == answer.headers["X-Request-ID"]
+def test_401_is_not_cached(keyed_server: Server) -> None:
+    """It has the Cache-Control and the request id of every response."""
+    response = requests.post(f"{keyed_server.url}/predict", GOOD, headers=JSON, timeout=10)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert json.loads(response.content)["request_id"] == response.headers["X-Request-ID"]

@@ -1,4 +1,4 @@
-"""How tests share the machine, seen in a run of their own with two workers."""
+"""Exclusive tests, in a pytest run of their own with two workers."""
 
 import os
 import subprocess
@@ -8,38 +8,38 @@ from pathlib import Path
 
 from support.gunicorn_server import ROOT
 
-MEETING = """
+RENDEZVOUS = """
 import time
 from pathlib import Path
 
-def test_meets():
-    met = Path("{folder}")
-    (met / Path(__file__).stem).touch()
-    until = time.monotonic() + 20
-    while len(list(met.iterdir())) < 2:
-        assert time.monotonic() < until
+def test_rendezvous():
+    folder = Path("{folder}")
+    (folder / Path(__file__).stem).touch()
+    deadline = time.monotonic() + 20
+    while len(list(folder.iterdir())) < 2:
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 """
-TELLING = """
+LOGGING = """
 import time
 import pytest
 from support.closed_loop_clients import LoadResult
 
-def tell(what):
-    with open("{told}", "a") as told:
-        told.write(what + "\\n")
+def log(event):
+    with open("{log_path}", "a") as file:
+        file.write(event + "\\n")
 
 @pytest.mark.alone
 @pytest.mark.parametrize("number", range(4))
 def test_alone(number, report):
-    tell("alone")
+    log("alone")
     time.sleep(0.05)
-    tell("over")
+    log("end")
     report("a fault", number, LoadResult(sent=7))
 
 @pytest.mark.parametrize("number", range(40))
 def test_beside(number):
-    tell("beside")
+    log("beside")
     time.sleep(0.01)
 """
 
@@ -49,17 +49,17 @@ import time
 import pytest
 
 @pytest.mark.parametrize("number", range(10))
-@pytest.mark.{what}
+@pytest.mark.{marker}
 def test_it(number):
-    for what in ("begin", "end"):
-        with open("{told}", "a") as told:
-            told.write(what + "\\n")
+    for event in ("begin", "end"):
+        with open("{log_path}", "a") as file:
+            file.write(event + "\\n")
         time.sleep(0.02)
 """
 
 
-def run(folder: Path, **files: str) -> str:
-    """What pytest says to some files of tests, one for each worker; the run must be green."""
+def run_pytest(folder: Path, **files: str) -> str:
+    """The output of pytest for these files, one for each worker; every test must pass."""
     for name, content in files.items():
         (folder / f"test_{name}.py").write_text(content)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n alone\n browser\n container\n")
@@ -74,7 +74,7 @@ def run(folder: Path, **files: str) -> str:
         "--dist=loadfile",
     ]
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "--no-loadscope-reorder", folder],
         cwd=folder,
         env=environment,
@@ -83,28 +83,34 @@ def run(folder: Path, **files: str) -> str:
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
-def test_files_run_beside_one_another(tmp_path: Path) -> None:
-    """Two tests that wait for each other do meet."""
-    (tmp_path / "met").mkdir()
-    meeting = MEETING.format(folder=tmp_path / "met")
-    run(tmp_path, one=meeting, other=meeting)
+def test_files_run_in_parallel(tmp_path: Path) -> None:
+    """Two tests that wait for each other both finish."""
+    (tmp_path / "rendezvous").mkdir()
+    rendezvous = RENDEZVOUS.format(folder=tmp_path / "rendezvous")
+    run_pytest(tmp_path, one=rendezvous, other=rendezvous)
 
 
-def test_what_is_alone_has_the_machine_to_itself(tmp_path: Path) -> None:
-    """Nothing of another worker happens between its begin and its end; what it reports is in the table all the same."""
-    telling = TELLING.format(told=tmp_path / "told")
-    said = run(tmp_path, one=telling, other=telling)
-    told = (tmp_path / "told").read_text().split()
-    assert (told.count("alone"), told.count("beside")) == (8, 80)
-    assert all(after == "over" for what, after in pairwise(told) if what == "alone")
-    assert said.count("| a fault | 3 | 7 |") == 2
+def test_alone_test_runs_alone(tmp_path: Path) -> None:
+    """No other worker's test runs between its start and its end; its fault report is collected all the same."""
+    logging_test = LOGGING.format(log_path=tmp_path / "log")
+    output = run_pytest(tmp_path, one=logging_test, other=logging_test)
+    events = (tmp_path / "log").read_text().split()
+    assert (events.count("alone"), events.count("beside")) == (8, 80)
+    assert all(after == "end" for before, after in pairwise(events) if before == "alone")
+    assert output.count("| a fault | 3 | 7 |") == 2
 
 
-def test_no_container_comes_or_goes_beside_a_browser(tmp_path: Path) -> None:
-    told = tmp_path / "told"
-    run(tmp_path, **{what: BROWSER_AND_CONTAINER.format(what=what, told=told) for what in ("browser", "container")})
-    assert told.read_text().split() == ["begin", "end"] * 20
+def test_container_and_browser_tests_do_not_overlap(tmp_path: Path) -> None:
+    log_path = tmp_path / "log"
+    run_pytest(
+        tmp_path,
+        **{
+            marker: BROWSER_AND_CONTAINER.format(marker=marker, log_path=log_path)
+            for marker in ("browser", "container")
+        },
+    )
+    assert log_path.read_text().split() == ["begin", "end"] * 20

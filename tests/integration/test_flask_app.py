@@ -1,4 +1,4 @@
-"""Routes, their methods, and what every answer carries."""
+"""Routes, methods and the headers of every response."""
 
 import json
 
@@ -12,29 +12,29 @@ from service.version import VERSION
 
 
 @pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/health", "/model"])
-def test_get_routes_answer_get_and_head(send: Send, path: str) -> None:
-    """HEAD gets what GET gets, without the body."""
-    got, headed = send("GET", path), send("HEAD", path)
-    assert (got.status, headed.status) == (200, 200)
-    assert isinstance(json.loads(got.body), dict)
-    assert headed.body == b""
+def test_get_routes_answer_head(send: Send, path: str) -> None:
+    """HEAD gets the response to GET without its body."""
+    get, head = send("GET", path), send("HEAD", path)
+    assert (get.status, head.status) == (200, 200)
+    assert isinstance(json.loads(get.body), dict)
+    assert head.body == b""
 
 
-def test_health_tells_both_and_what_runs(send: Send) -> None:
-    """Health says alive and ready, which version of which, and for how long."""
+def test_health_reports_state_and_versions(send: Send) -> None:
+    """Live, ready, the service's and the model's versions, and the uptime."""
     health = json.loads(send("GET", "/health").body)
     assert health.pop("uptime_seconds") >= 0
     assert health.pop("model") == {"name": "animals", "version": "1"}
     assert health == {"live": True, "ready": True, "version": VERSION, "versions": [1], "refused": {}}
 
 
-def test_model_shows_the_public_part_of_the_manifest(send: Send, settings: Settings) -> None:
-    """Schema, metrics and provenance are public; the rows and hashes that guard the bundle are of no use outside."""
-    shown = json.loads(send("GET", "/model").body)
-    whole = json.loads((settings.model_store / "animals" / "1" / bundle.MANIFEST).read_bytes())
-    assert shown == {key: whole[key] for key in shown}
-    assert shown.keys() >= {"name", "version", "features", "labels", "training", "metrics"}
-    assert not shown.keys() & {"golden", "background", "files"}
+def test_model_returns_the_public_part_of_the_manifest(send: Send, settings: Settings) -> None:
+    """Schema, metrics and provenance, but no golden rows, background rows and file hashes."""
+    document = json.loads(send("GET", "/model").body)
+    manifest = json.loads((settings.model_store / "animals" / "1" / bundle.MANIFEST).read_bytes())
+    assert document == {key: manifest[key] for key in document}
+    assert document.keys() >= {"name", "version", "features", "labels", "training", "metrics"}
+    assert not document.keys() & {"golden", "background", "files"}
 
 
 @pytest.mark.parametrize(
@@ -59,30 +59,30 @@ def test_model_shows_the_public_part_of_the_manifest(send: Send, settings: Setti
         ("DELETE", "/model", 405, "GET, HEAD"),
     ],
 )
-def test_wrong_ways_are_told(send: Send, method: str, path: str, status: int, allow: str | None) -> None:
-    """An unknown path is 404 and an unknown method 405 with what is allowed, as problems like every other."""
-    answer = send(method, path)
-    assert (answer.status, answer.headers.get("Allow")) == (status, allow)
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert method == "HEAD" or json.loads(answer.body)["status"] == status
+def test_unknown_path_or_method_is_an_error(send: Send, method: str, path: str, status: int, allow: str | None) -> None:
+    """404, or 405 with Allow, as a problem like every other."""
+    response = send(method, path)
+    assert (response.status, response.headers.get("Allow")) == (status, allow)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert method == "HEAD" or json.loads(response.body)["status"] == status
 
 
-@pytest.mark.parametrize("given", ["abc", "0f-9_A.b:c/d+e=@", "x" * 128])
-def test_a_sane_request_id_is_kept(send: Send, given: str) -> None:
-    """The caller's id comes back, so that both logs can be read side by side."""
-    assert send("GET", "/livez", headers={"X-Request-ID": given}).headers["X-Request-ID"] == given
+@pytest.mark.parametrize("request_id", ["abc", "0f-9_A.b:c/d+e=@", "x" * 128])
+def test_valid_request_id_is_kept(send: Send, request_id: str) -> None:
+    """The client's id comes back, so that both logs can be correlated."""
+    assert send("GET", "/livez", headers={"X-Request-ID": request_id}).headers["X-Request-ID"] == request_id
 
 
-@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "a;b", "é"])
-def test_an_insane_request_id_is_replaced(send: Send, given: str) -> None:
-    """What could break a header or a log line is not repeated."""
-    answer = send("GET", "/nowhere", headers={"X-Request-ID": given.encode("utf-8").decode("latin-1")})
-    assert len(answer.headers["X-Request-ID"]) == 32
-    assert json.loads(answer.body)["request_id"] == answer.headers["X-Request-ID"]
+@pytest.mark.parametrize("request_id", ["", "a b", "x" * 129, "<script>", "a;b", "é"])
+def test_invalid_request_id_is_replaced(send: Send, request_id: str) -> None:
+    """A value that could break a header or a log line is not repeated."""
+    response = send("GET", "/nowhere", headers={"X-Request-ID": request_id.encode("utf-8").decode("latin-1")})
+    assert len(response.headers["X-Request-ID"]) == 32
+    assert json.loads(response.body)["request_id"] == response.headers["X-Request-ID"]
 
 
-def test_every_answer_has_a_request_id_of_its_own(send: Send) -> None:
-    """No two requests share an id, and no answer may be kept by a cache."""
-    answers = [send("POST", "/predict", GOOD, {"Content-Type": "application/json"}) for _ in range(3)]
-    assert len({answer.headers["X-Request-ID"] for answer in answers}) == 3
-    assert {answer.headers["Cache-Control"] for answer in answers} == {"no-store"}
+def test_request_ids_are_unique(send: Send) -> None:
+    """And no response may be cached."""
+    responses = [send("POST", "/predict", GOOD, {"Content-Type": "application/json"}) for _ in range(3)]
+    assert len({response.headers["X-Request-ID"] for response in responses}) == 3
+    assert {response.headers["Cache-Control"] for response in responses} == {"no-store"}

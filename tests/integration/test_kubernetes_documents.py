@@ -1,4 +1,4 @@
-"""deploy/: what a cluster takes and what it would refuse, and that one number fits the other."""
+"""deploy/: documents that a cluster accepts, and values that agree with each other and with the settings."""
 
 import json
 import subprocess
@@ -31,21 +31,27 @@ from service.settings import PREFIX, Settings
 OLDEST, NEWEST = "1.35", "1.37"  # the minors that Kubernetes supports
 KSERVE_CLIENTS = ROOT / "tests" / "clients" / "kserve"
 
-# What Checkov calls that which the restricted profile asks for, as far as it knows it.
+# Checkov's checks for the rules of the restricted profile.
 RESTRICTED = {f"CKV_K8S_{number}" for number in (16, 17, 18, 19, 20, 23, 26, 28, 30, 31, 37)}
-# And what the profile speaks of beside that: nothing here sets any of it.
+# Fields that the profile restricts and Checkov does not check; none is set here.
 UNSET = {"add", "appArmorProfile", "host", "hostPath", "hostProcess", "procMount", "seLinuxOptions", "sysctls"}
-VOLUMES = {"emptyDir", "image", "persistentVolumeClaim"}  # of the profile's list, those that are used here
+VOLUMES = {"emptyDir", "image", "persistentVolumeClaim"}  # those of the profile's list that are used here
 EXCUSED = {
-    "CKV_K8S_15": "a tag is a version here, and does not move: whoever has it need not ask again",
-    "CKV_K8S_43": "whoever builds the image knows its digest, and sets it where the tag stands",
+    "CKV_K8S_15": "a tag is a version and does not move, so it need not be pulled again",
+    "CKV_K8S_43": "whoever builds the image knows its digest and sets it in place of the tag",
 }
 
 
 @pytest.fixture(scope="module")
 def installations(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Document]]:
-    parts = (["small"], ["large"], ["small", "model-from-claim"], ["large", "model-from-image"], ["small", "traces"])
-    return {" ".join(each): build_installation(tmp_path_factory.mktemp("installation"), *each) for each in parts}
+    combinations = (
+        ["small"],
+        ["large"],
+        ["small", "model-from-claim"],
+        ["large", "model-from-image"],
+        ["small", "traces"],
+    )
+    return {" ".join(each): build_installation(tmp_path_factory.mktemp("installation"), *each) for each in combinations}
 
 
 @pytest.fixture(scope="module")
@@ -55,16 +61,16 @@ def kserve() -> list[Document]:
 
 @pytest.fixture(scope="module")
 def pods(installations: dict[str, list[Document]], kserve: list[Document]) -> dict[str, Pod]:
-    found = {name: deployment_pod(documents) for name, documents in installations.items()}
-    return found | {"kserve": kserve_pod(kserve)}
+    by_installation = {name: deployment_pod(documents) for name, documents in installations.items()}
+    return by_installation | {"kserve": kserve_pod(kserve)}
 
 
-def bare(pod: Pod, name: str) -> Document:
+def pod_document(pod: Pod, name: str) -> Document:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "menagerie"}, "spec": pod.spec}
 
 
-def fault(document: Document, version: str) -> str:
-    """What that minor's schema refuses in a document, unknown fields included."""
+def schema_error(document: Document, version: str) -> str:
+    """What the schema of a Kubernetes minor refuses in a document, unknown fields included; empty if nothing."""
     try:
         kubernetes_validate.validate(document, version, strict=True)
     except kubernetes_validate.ValidationError as error:
@@ -72,104 +78,108 @@ def fault(document: Document, version: str) -> str:
     return ""
 
 
-def python(home: str, folder: Path) -> str:
-    """The Python of the environment that a folder's requirements make."""
+def python_of(home: str, folder: Path) -> str:
+    """The Python of the environment with a folder's requirements."""
     try:
         return str(Environment(ROOT / home, folder / "requirements.txt", complete=True).install(600))
     except InstallError as error:
         pytest.skip(f"what {folder.name} needs {error}")
 
 
-def keys(part: Any) -> Iterator[str]:
-    """Every name in a document, however deep."""
+def all_keys(part: Any) -> Iterator[str]:
+    """Every key in a document, at any depth."""
     if isinstance(part, dict):
         yield from part
     for inner in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
-        yield from keys(inner)
+        yield from all_keys(inner)
 
 
-def test_the_newest_kubernetes_is_meant() -> None:
-    """Three minors are supported at a time; once the schemas of another are here, it is the one to check against."""
+def test_newest_kubernetes_is_checked() -> None:
+    """Kubernetes supports three minors; once schemas of a newer one are installed, check against that."""
     minors = dict.fromkeys(version.rsplit(".", 1)[0] for version in all_versions())
     assert list(minors)[-3::2] == [OLDEST, NEWEST]
 
 
 @pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_a_cluster_takes_every_document(
+def test_documents_fit_the_schemas_of_kubernetes(
     installations: dict[str, list[Document]], kserve: list[Document], pods: dict[str, Pod], version: str
 ) -> None:
-    """Each fits its schema and has no field beyond it; so does the pod that KServe makes. A misspelt field is found."""
-    whole = [document for documents in installations.values() for document in documents]
-    whole += [only_document(kserve, "PodDisruptionBudget"), bare(pods["kserve"], "kserve")]
-    assert [told for document in whole if (told := fault(document, version))] == []
-    misspelt = deepcopy(whole[-1])
+    """Without unknown fields, and with the pod that KServe makes; a misspelt field is found."""
+    documents = [document for documents in installations.values() for document in documents]
+    documents += [only_document(kserve, "PodDisruptionBudget"), pod_document(pods["kserve"], "kserve")]
+    assert [error for document in documents if (error := schema_error(document, version))] == []
+    misspelt = deepcopy(documents[-1])
     misspelt["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["second"] = 5
-    assert "second" in fault(misspelt, version)
+    assert "second" in schema_error(misspelt, version)
 
 
 @pytest.mark.parametrize("sdk", ["oldest", "newest"])
-def test_kserve_takes_its_documents(kserve: list[Document], tmp_path: Path, sdk: str) -> None:
-    """They fit the types of KServe's own SDK, field by field; a misspelt field and a wrong type are found."""
-    command = [python(".clients/kserve", KSERVE_CLIENTS), "-I", str(KSERVE_CLIENTS / "fits.py")]
+def test_documents_fit_the_types_of_kserve(kserve: list[Document], tmp_path: Path, sdk: str) -> None:
+    """Those of KServe's own SDK, field by field; a misspelt field and a wrong type are found."""
+    command = [python_of(".clients/kserve", KSERVE_CLIENTS), "-I", str(KSERVE_CLIENTS / "check_types.py")]
     if sdk == "oldest":
-        home = Path(python(".clients/kserve-oldest", KSERVE_CLIENTS / "oldest")).parent.parent
+        home = Path(python_of(".clients/kserve-oldest", KSERVE_CLIENTS / "oldest")).parent.parent
         (packages,) = home.glob("lib/python*/site-packages")
-    theirs = [document for document in kserve if document["apiVersion"].startswith("serving.kserve.io/")]
-    misspelt, mistaken = deepcopy(theirs), deepcopy(theirs)
+    kserve_documents = [document for document in kserve if document["apiVersion"].startswith("serving.kserve.io/")]
+    misspelt, mistyped = deepcopy(kserve_documents), deepcopy(kserve_documents)
     only_document(misspelt, "InferenceService")["spec"]["predictor"]["model"]["storageURI"] = "s3://models"
-    only_document(mistaken, "ServingRuntime")["spec"]["containers"][0]["startupProbe"]["periodSeconds"] = "1"
-    for documents, told in (
-        (theirs, ""),
+    only_document(mistyped, "ServingRuntime")["spec"]["containers"][0]["startupProbe"]["periodSeconds"] = "1"
+    for documents, message in (
+        (kserve_documents, ""),
         (misspelt, "has no field storageURI"),
-        (mistaken, "startupProbe.periodSeconds is no int"),
+        (mistyped, "startupProbe.periodSeconds is no int"),
     ):
         (tmp_path / "documents.json").write_text(json.dumps(documents))
         arguments = [str(tmp_path / "documents.json"), *([str(packages)] if sdk == "oldest" else [])]
-        said = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
-        assert (said.returncode == 0, told in said.stderr) == (not told, True), said.stderr
+        completed = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60, check=False)
+        assert (completed.returncode == 0, message in completed.stderr) == (not message, True), completed.stderr
 
 
-def test_pods_keep_to_the_restricted_profile(
+def test_pods_meet_the_restricted_profile(
     installations: dict[str, list[Document]], pods: dict[str, Pod], tmp_path: Path
 ) -> None:
-    """Checkov finds nothing but what is excused above, though it knows each point of the profile where it lacks."""
-    loose = deepcopy(pods["small"])
-    loose.spec.update(hostPID=True, hostIPC=True, hostNetwork=True, securityContext={})
-    loose.container.update(securityContext={"privileged": True})
-    loose.container["ports"][0]["hostPort"] = 80
-    careless = deepcopy(loose)
-    careless.container.pop("securityContext")
-    whole = [document for documents in installations.values() for document in documents]
-    whole += [bare(pods["kserve"], "kserve"), bare(loose, "loose"), bare(careless, "careless")]
-    (tmp_path / "whole.yaml").write_text(yaml.safe_dump_all(whole))
+    """Checkov fails only the excused checks here, and every check of the profile on pods that violate it."""
+    privileged = deepcopy(pods["small"])
+    privileged.spec.update(hostPID=True, hostIPC=True, hostNetwork=True, securityContext={})
+    privileged.container.update(securityContext={"privileged": True})
+    privileged.container["ports"][0]["hostPort"] = 80
+    unrestricted = deepcopy(privileged)
+    unrestricted.container.pop("securityContext")
+    documents = [document for documents in installations.values() for document in documents]
+    documents += [
+        pod_document(pods["kserve"], "kserve"),
+        pod_document(privileged, "privileged"),
+        pod_document(unrestricted, "unrestricted"),
+    ]
+    (tmp_path / "whole.yaml").write_text(yaml.safe_dump_all(documents))
     folder = ROOT / "tests" / "policy"
-    command = [python(".policy/checkov", folder), "-I", str(folder / "audit.py"), str(tmp_path / "whole.yaml")]
-    told = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
-    wild = {"Pod.menagerie.loose", "Pod.menagerie.careless"}
-    assert {check for check, resource, _ in told["failed"] if resource in wild} >= RESTRICTED
-    assert [one for one in told["failed"] if one[1] not in wild and one[0] not in EXCUSED] == []
-    assert told["unread"] == []
+    command = [python_of(".policy/checkov", folder), "-I", str(folder / "audit.py"), str(tmp_path / "whole.yaml")]
+    report = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
+    violating = {"Pod.menagerie.privileged", "Pod.menagerie.unrestricted"}
+    assert {check for check, resource, _ in report["failed"] if resource in violating} >= RESTRICTED
+    assert [each for each in report["failed"] if each[1] not in violating and each[0] not in EXCUSED] == []
+    assert report["unread"] == []
 
 
-def test_pods_set_nothing_else_that_the_profile_speaks_of(pods: dict[str, Pod]) -> None:
-    """What Checkov has no check for: kinds of volumes, and fields that are best left alone."""
+def test_pods_set_no_other_restricted_field(pods: dict[str, Pod]) -> None:
+    """Rules that Checkov does not check: volume types, and fields that must stay unset."""
     for pod in pods.values():
-        assert UNSET.isdisjoint(keys(pod.spec))
+        assert UNSET.isdisjoint(all_keys(pod.spec))
         assert {kind for volume in pod.spec["volumes"] for kind in volume if kind != "name"} <= VOLUMES
     assert only_document(build_kustomization(DEPLOY / "kubernetes" / "base"), "Namespace")["metadata"][
         "labels"
     ].items() >= {("pod-security.kubernetes.io/enforce", "restricted")}
 
 
-def test_a_pod_has_the_time_that_its_settings_take(pods: dict[str, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its settings are ones; it is killed no sooner than they say; probes ask the port that it listens on."""
+def test_pod_timings_fit_its_settings(pods: dict[str, Pod], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings are valid, the grace period covers them, and probes use the port that the pod listens on."""
     for pod in pods.values():
         with monkeypatch.context() as context:
             for name, value in pod.environment.items():
                 context.setenv(name, value)
             settings = Settings.load()
-        waited = pod.container["lifecycle"]["preStop"]["sleep"]["seconds"]
-        assert pod.spec["terminationGracePeriodSeconds"] == waited + settings.grace_seconds
+        drain_seconds = pod.container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pod.spec["terminationGracePeriodSeconds"] == drain_seconds + settings.grace_seconds
         (port,) = pod.container["ports"]
         assert str(port["containerPort"]) == pod.environment["PORT"]
         probes = [pod.container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
@@ -177,13 +187,13 @@ def test_a_pod_has_the_time_that_its_settings_take(pods: dict[str, Pod], monkeyp
         assert probes[0] == probes[1] != probes[2]
 
 
-def test_no_pod_gets_names_that_the_service_refuses(pods: dict[str, Pod]) -> None:
-    """For a Service named menagerie Kubernetes sets MENAGERIE_PORT and more in every pod, unless told not to."""
+def test_pods_disable_service_links(pods: dict[str, Pod]) -> None:
+    """For a Service named menagerie, Kubernetes would set MENAGERIE_PORT and others, which the settings refuse."""
     assert all(pod.spec["enableServiceLinks"] is False for pod in pods.values())
 
 
-def test_what_belongs_together_finds_each_other(installations: dict[str, list[Document]]) -> None:
-    """Service, autoscaler, budget and policy mean the pods of the Deployment, by labels, by name, by port."""
+def test_selectors_and_references_match_the_deployment(installations: dict[str, list[Document]]) -> None:
+    """Service, autoscaler, disruption budget and policy select its pods by labels, name and port."""
     for documents in installations.values():
         deployment, policy = only_document(documents, "Deployment"), only_document(documents, "NetworkPolicy")["spec"]
         template = deployment["spec"]["template"]
@@ -203,8 +213,8 @@ def test_what_belongs_together_finds_each_other(installations: dict[str, list[Do
         assert only_document(documents, "ServiceAccount")["metadata"]["name"] == template["spec"]["serviceAccountName"]
 
 
-def test_nothing_goes_out_but_traces(installations: dict[str, list[Document]]) -> None:
-    """Without the component nothing; with it what is for the settings' collector, and the question for its name."""
+def test_egress_is_for_traces_only(installations: dict[str, list[Document]]) -> None:
+    """None without the component; with it, the collector of the settings and DNS."""
     for name, documents in installations.items():
         policy, settings = (
             only_document(documents, "NetworkPolicy")["spec"],
@@ -224,13 +234,13 @@ def test_nothing_goes_out_but_traces(installations: dict[str, list[Document]]) -
 
 
 def test_prometheus_finds_the_pods(pods: dict[str, Pod], tmp_path: Path) -> None:
-    """By annotations or by the PodMonitor, at the port that they listen on; KServe's own names say the same."""
+    """By annotations or by the PodMonitor, at the pods' port; KServe's own annotations agree."""
     for pod in pods.values():
-        told = {key: value for key, value in pod.annotations.items() if key.startswith("prometheus.io/")}
+        annotations = {key: value for key, value in pod.annotations.items() if key.startswith("prometheus.io/")}
         (port,) = pod.container["ports"]
-        where = {"port": str(port["containerPort"]), "path": "/metrics"}
-        assert told == {f"prometheus.io/{key}": value for key, value in (where | {"scrape": "true"}).items()}
-    assert {f"prometheus.kserve.io/{key}": value for key, value in where.items()}.items() <= pod.annotations.items()
+        target = {"port": str(port["containerPort"]), "path": "/metrics"}
+        assert annotations == {f"prometheus.io/{key}": value for key, value in (target | {"scrape": "true"}).items()}
+    assert {f"prometheus.kserve.io/{key}": value for key, value in target.items()}.items() <= pod.annotations.items()
     documents = build_installation(tmp_path, "small", "pod-monitor")
     monitor, deployment = only_document(documents, "PodMonitor"), only_document(documents, "Deployment")
     template = deployment["spec"]["template"]
@@ -240,8 +250,8 @@ def test_prometheus_finds_the_pods(pods: dict[str, Pod], tmp_path: Path) -> None
     assert endpoint == {"port": template["spec"]["containers"][0]["ports"][0]["name"], "path": "/metrics"}
 
 
-def test_a_rollout_takes_no_pod_away(installations: dict[str, list[Document]], kserve: list[Document]) -> None:
-    """A new one is ready before an old one leaves; and maintenance leaves most of them."""
+def test_rollout_keeps_all_pods(installations: dict[str, list[Document]], kserve: list[Document]) -> None:
+    """A new pod is ready before an old one stops, and maintenance leaves most of them running."""
     predictor = only_document(kserve, "InferenceService")["spec"]["predictor"]
     assert predictor["deploymentStrategy"]["rollingUpdate"]["maxUnavailable"] == 0
     budget = only_document(kserve, "PodDisruptionBudget")["spec"]
@@ -254,8 +264,8 @@ def test_a_rollout_takes_no_pod_away(installations: dict[str, list[Document]], k
         assert only_document(documents, "HorizontalPodAutoscaler")["spec"]["minReplicas"] >= 2
 
 
-def test_another_setting_is_another_rollout(tmp_path: Path, installations: dict[str, list[Document]]) -> None:
-    """A ConfigMap's name holds a hash of it and the pods name it, so that a change rolls out, and back."""
+def test_changed_setting_causes_a_rollout(tmp_path: Path, installations: dict[str, list[Document]]) -> None:
+    """The ConfigMap's name contains a hash of its content and the pods refer to it, so a change can be rolled back."""
     changed = build_installation(tmp_path, "small", MENAGERIE_LOG_RATE="1000")
     assert deployment_pod(changed).environment["MENAGERIE_LOG_RATE"] == "1000"
     before, after = (
@@ -264,17 +274,17 @@ def test_another_setting_is_another_rollout(tmp_path: Path, installations: dict[
     assert before != after
 
 
-def test_swarm_takes_the_stack() -> None:
-    """`docker stack config` has nothing to refuse; its settings are ones, and it is given the time that they take."""
+def test_swarm_stack_is_valid() -> None:
+    """`docker stack config` accepts it, its settings exist, and its grace period covers them."""
     command = ["docker", "stack", "config", "--compose-file", str(DEPLOY / "swarm" / "stack.yml")]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except OSError:
         pytest.skip("no docker command here")
-    assert said.returncode == 0, said.stderr
-    service = yaml.safe_load(said.stdout)["services"]["serve"]
+    assert completed.returncode == 0, completed.stderr
+    service = yaml.safe_load(completed.stdout)["services"]["serve"]
     assert "tmpfs" not in service, "Swarm takes that key and does nothing about it"
-    assert [(each["type"], each["target"]) for each in service["volumes"]] == [("tmpfs", "/tmp")]  # noqa: S108 (it is it)
+    assert [(each["type"], each["target"]) for each in service["volumes"]] == [("tmpfs", "/tmp")]  # noqa: S108
     known = {PREFIX + name.upper() for name in Settings.model_fields} | {"WEB_CONCURRENCY"}
     assert service["environment"].keys() <= known
     assert service["stop_grace_period"] == f"{Settings().grace_seconds:g}s"

@@ -1,4 +1,4 @@
-"""The description of the interface: of every route, in the words of the model, and valid."""
+"""GET /openapi.json: it describes every route with the model's names, and is valid."""
 
 import json
 from collections.abc import Iterator
@@ -19,84 +19,89 @@ from service.settings import Settings
 
 @pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
-    answer = client.get("/openapi.json")
-    assert (answer.status_code, answer.content_type) == (200, "application/json")
-    found: dict[str, Any] = json.loads(answer.data)
-    return found
+    response = client.get("/openapi.json")
+    assert (response.status_code, response.content_type) == (200, "application/json")
+    document: dict[str, Any] = json.loads(response.data)
+    return document
 
 
-def examples(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Every example of a request: its path with the model's name in it, what it shows, and itself."""
+def request_examples(document: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """Path with the model's name, title and value of each request example."""
     parameters = document["components"]["parameters"]
     for path, methods in document["paths"].items():
-        told = methods.get("post", {}).get("requestBody", {"content": {}})["content"].get("application/json", {})
-        for name, example in told.get("examples", {}).items():
-            named = {key: parameters[key]["schema"]["enum"][0] for key in ("model", "version")}
-            yield path.format(**named), name, example["value"]
+        content = methods.get("post", {}).get("requestBody", {"content": {}})["content"].get("application/json", {})
+        for name, example in content.get("examples", {}).items():
+            path_parameters = {key: parameters[key]["schema"]["enum"][0] for key in ("model", "version")}
+            yield path.format(**path_parameters), name, example["value"]
 
 
-def test_every_route_is_described_and_nothing_else(settings: Settings, document: dict[str, Any]) -> None:
-    """Whoever adds a route describes it, and whoever removes one removes its description."""
+def test_document_has_every_route(settings: Settings, document: dict[str, Any]) -> None:
+    """And no other."""
     routes = {(route.method, route.path) for route in build_service(settings).handlers}
-    told = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert told == routes
+    documented = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    assert documented == routes
 
 
-def test_the_document_is_valid(document: dict[str, Any]) -> None:
-    """It keeps to the specification of OpenAPI 3.1."""
+def test_document_is_valid(document: dict[str, Any]) -> None:
+    """Against the OpenAPI 3.1 specification."""
     assert document["openapi"].startswith("3.1.")
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
 
 
-def test_the_document_is_the_same_by_every_way(send: Send, document: dict[str, Any]) -> None:
-    """Under gunicorn as in process."""
+def test_document_is_the_same_through_gunicorn(send: Send, document: dict[str, Any]) -> None:
     assert json.loads(send("GET", "/openapi.json").body) == document
 
 
-def test_features_and_labels_are_the_models(document: dict[str, Any], model: Model) -> None:
-    """With what is measured, its unit, its bounds and an example, in the schema's order."""
+def test_schemas_describe_the_model(document: dict[str, Any], model: Model) -> None:
+    """Each feature has its unit, bounds, description and an example, in the schema's order."""
     schemas = document["components"]["schemas"]
     assert schemas["Label"]["enum"] == list(model.labels)
     properties = schemas["Features"]["properties"]
     assert list(properties) == schemas["Features"]["required"] == [feature.name for feature in model.features]
     assert list(properties.values()) == schemas["FeatureList"]["prefixItems"]
-    for feature, told in zip(model.features, properties.values(), strict=True):
-        assert (told["minimum"], told["maximum"], told["x-unit"]) == (feature.minimum, feature.maximum, feature.unit)
-        assert feature.how in told["description"]
-        assert feature.minimum <= told["examples"][0] <= feature.maximum
+    for feature, schema in zip(model.features, properties.values(), strict=True):
+        assert (schema["minimum"], schema["maximum"], schema["x-unit"]) == (
+            feature.minimum,
+            feature.maximum,
+            feature.unit,
+        )
+        assert feature.how in schema["description"]
+        assert feature.minimum <= schema["examples"][0] <= feature.maximum
 
 
-def test_every_example_is_answered(document: dict[str, Any], client: FlaskClient) -> None:
-    """What the page offers to try works as it is offered."""
-    tried = [(path, name, client.post(path, json=body).status_code) for path, name, body in examples(document)]
-    assert {path.split("/")[1] for path, *_ in tried} == {"predict", "explain", "v1", "v2"}
-    assert [row for row in tried if row[2] != 200] == []
+def test_every_request_example_works(document: dict[str, Any], client: FlaskClient) -> None:
+    """It gets 200, as Swagger UI sends it."""
+    responses = [
+        (path, name, client.post(path, json=body).status_code) for path, name, body in request_examples(document)
+    ]
+    assert {path.split("/")[1] for path, *_ in responses} == {"predict", "explain", "v1", "v2"}
+    assert [row for row in responses if row[2] != 200] == []
 
 
-def test_another_model_gets_a_document_of_its_own(model: Model) -> None:
-    """Names that are none in a programming language, features without a unit: the document is valid nevertheless."""
-    old = json.dumps(model.manifest.model_dump(mode="json"))
+def test_document_of_another_model_is_valid(model: Model) -> None:
+    """Even with names that are not identifiers, and features without a unit."""
+    text = json.dumps(model.manifest.model_dump(mode="json"))
     for name, new in {"body_mass_kg": "Körper masse/kg", "llama": "die Ziege (wild)", "animals": "mine-2.0"}.items():
-        old = old.replace(json.dumps(name), json.dumps(new))
-    manifest = json.loads(old)
+        text = text.replace(json.dumps(name), json.dumps(new))
+    manifest = json.loads(text)
     manifest["features"][1] |= {"unit": "", "how": ""}
-    found = build_document(
+    document = build_document(
         ModelTypes(Manifest.model_validate_json(json.dumps(manifest)), 3), ROUTES, requires_key=False
     )
-    assert list(OpenAPIV31SpecValidator(found).iter_errors()) == []
-    assert "Körper masse/kg" in found["components"]["schemas"]["Features"]["properties"]
-    assert "die Ziege (wild)" in found["components"]["schemas"]["Probabilities"]["required"]
-    assert "body_mass_kg" not in json.dumps(found["components"]["schemas"]["Features"])
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+    assert "Körper masse/kg" in document["components"]["schemas"]["Features"]["properties"]
+    assert "die Ziege (wild)" in document["components"]["schemas"]["Probabilities"]["required"]
+    assert "body_mass_kg" not in json.dumps(document["components"]["schemas"]["Features"])
 
 
-def test_every_operation_is_named_once(document: dict[str, Any]) -> None:
-    """A client has a function for each."""
+def test_operation_ids_are_unique(document: dict[str, Any]) -> None:
+    """Generated clients have a function for each."""
     names = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
     assert len(set(names)) == len(names)
 
 
-def test_bytes_are_described(document: dict[str, Any]) -> None:
-    """Tensors may come and go as bytes, with a header that says where the JSON ends."""
+def test_binary_tensors_are_described(document: dict[str, Any]) -> None:
+    """With the header that says where the JSON ends."""
     infer = document["paths"]["/v2/models/{model}/infer"]["post"]
     length = "Inference-Header-Content-Length"
     assert {"$ref": f"#/components/parameters/{length}"} in infer["parameters"]
@@ -106,19 +111,19 @@ def test_bytes_are_described(document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "media", "statuses"),
+    ("path", "media_type", "statuses"),
     [
         ("/predict", "application/problem+json", {"400", "405", "413", "415", "422", "500"}),
         ("/v1/models/{model}:predict", "application/json", {"400", "404", "405", "413", "415", "500"}),
         ("/v2/models/{model}/infer", "application/json", {"400", "404", "405", "413", "415", "500"}),
     ],
 )
-def test_each_protocol_tells_errors_its_own_way(
-    document: dict[str, Any], path: str, media: str, statuses: set[str]
+def test_errors_have_the_media_type_and_statuses_of_the_protocol(
+    document: dict[str, Any], path: str, media_type: str, statuses: set[str]
 ) -> None:
-    """Neither the Open Inference Protocol nor TensorFlow Serving knows problems or a 422."""
+    """The Open Inference Protocol and TensorFlow Serving have neither problem details nor 422."""
     responses = document["paths"][path]["post"]["responses"]
     assert responses.keys() - {"200"} == statuses
-    assert {kind for status in statuses for kind in responses[status]["content"]} == {media}
+    assert {each for status in statuses for each in responses[status]["content"]} == {media_type}
     assert all({"X-Request-ID", "Cache-Control"} <= response["headers"].keys() for response in responses.values())
     assert "Allow" in responses["405"]["headers"]

@@ -1,4 +1,4 @@
-"""The page that shows the description: its files, as they are sent."""
+"""GET /docs: Swagger UI and its files."""
 
 import gzip
 import re
@@ -9,8 +9,8 @@ from support.http_responses import Send
 from service.openapi.swagger_ui import FILES
 
 
-def test_the_page_needs_no_script_of_its_own(send: Send) -> None:
-    """All that it loads are files from here, so that its policy can be strict."""
+def test_page_has_no_inline_script(send: Send) -> None:
+    """It loads files of the service only, so that its policy can be strict."""
     page = send("GET", "/docs")
     assert (page.status, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert page.headers["Cache-Control"] == "no-store"
@@ -29,8 +29,8 @@ TYPES = {
 
 
 @pytest.mark.parametrize("path", ["/docs", *(f"/docs/{name}" for name in FILES)])
-def test_nothing_comes_from_elsewhere(send: Send, path: str) -> None:
-    """The browser is told to run and ask nothing but this service."""
+def test_policy_allows_the_service_only(send: Send, path: str) -> None:
+    """The browser may run and fetch nothing from other hosts."""
     headers = send("GET", path).headers
     policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
     assert policy.pop("default-src") == policy.pop("frame-ancestors") == policy.pop("base-uri") == "'none'"
@@ -40,29 +40,33 @@ def test_nothing_comes_from_elsewhere(send: Send, path: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_are_packed_for_who_can_unpack(send: Send, name: str) -> None:
-    """Every file is sent in less where that is less, and the same once unpacked; caches keep both apart."""
-    plain, packed = (
-        send("GET", f"/docs/{name}", headers={"Accept-Encoding": asked}) for asked in ("identity", "br, gzip;q=0.5")
+def test_files_are_compressed_where_accepted(send: Send, name: str) -> None:
+    """If that makes them smaller; caches keep both forms apart."""
+    plain, compressed = (
+        send("GET", f"/docs/{name}", headers={"Accept-Encoding": accept_encoding})
+        for accept_encoding in ("identity", "br, gzip;q=0.5")
     )
-    assert (plain.status, packed.status) == (200, 200)
-    assert plain.headers["Content-Type"] == packed.headers["Content-Type"] == TYPES[name]
-    assert plain.headers["Vary"] == packed.headers["Vary"] == "Accept-Encoding"
+    assert (plain.status, compressed.status) == (200, 200)
+    assert plain.headers["Content-Type"] == compressed.headers["Content-Type"] == TYPES[name]
+    assert plain.headers["Vary"] == compressed.headers["Vary"] == "Accept-Encoding"
     assert "immutable" in plain.headers["Cache-Control"]
     assert "Content-Encoding" not in plain.headers
-    body = packed.body  # requests unpacks, Flask's client does not
+    body = compressed.body  # requests decompresses it, Flask's client does not
     assert plain.body == (gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body)
-    assert (packed.headers.get("Content-Encoding") == "gzip") == (name.endswith((".js", ".css")))
+    assert (compressed.headers.get("Content-Encoding") == "gzip") == (name.endswith((".js", ".css")))
 
 
-@pytest.mark.parametrize("asked", ["", "br", "gzip;q=0", "gzip; q=0.0, br", "x-gzipped", "notgzip"])
-def test_who_cannot_unpack_gets_a_file_as_it_is(send: Send, asked: str) -> None:
-    """Saying nothing, or no, is heeded."""
-    assert "Content-Encoding" not in send("GET", "/docs/swagger-ui.css", headers={"Accept-Encoding": asked}).headers
+@pytest.mark.parametrize("accept_encoding", ["", "br", "gzip;q=0", "gzip; q=0.0, br", "x-gzipped", "notgzip"])
+def test_file_is_not_compressed_where_gzip_is_not_accepted(send: Send, accept_encoding: str) -> None:
+    """No Accept-Encoding, other codings, or a quality of 0."""
+    assert (
+        "Content-Encoding"
+        not in send("GET", "/docs/swagger-ui.css", headers={"Accept-Encoding": accept_encoding}).headers
+    )
 
 
 @pytest.mark.parametrize("name", ["swagger-ui.js", "..%2fapp.py", "%2e%2e/viewer.py", "INITIALISE.js", ""])
-def test_no_other_file_is_sent(send: Send, name: str) -> None:
-    """What is not on the list is not there."""
-    answer = send("GET", f"/docs/{name}")
-    assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
+def test_other_files_are_not_found(send: Send, name: str) -> None:
+    """Only the listed names exist."""
+    response = send("GET", f"/docs/{name}")
+    assert (response.status, response.headers["Content-Type"]) == (404, "application/problem+json")

@@ -1,6 +1,6 @@
-"""What Checkov says of a file of Kubernetes documents: ``python audit.py documents.yaml`` prints JSON.
+"""Runs Checkov on Kubernetes documents: ``python audit.py documents.yaml`` prints its report as JSON.
 
-Its runner is called by itself, because its command line loads every other one with it.
+It calls the Kubernetes runner only, because Checkov's command line imports all of them.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Menagerie asked by KServe's inference client, in both protocols: ``python client.py http://localhost:8000 [NAME]``.
+"""Requests from KServe's inference client, in both protocols: ``python client.py http://localhost:8000 [NAME]``.
 
-What it sends, beside what the protocols say: an id of its own making where none is given, the model's name in the body
-too, and headers and body in two pieces. It asks for no version and passes over the one in the answer.
+Beyond the protocols, the client generates an id where the caller gives none, repeats the model's name in the body, and
+sends headers and body separately. It cannot request a version, and ignores the version in the response.
 """
 
 import asyncio
@@ -21,26 +21,26 @@ ROWS = np.array([MAINE_COON, GREAT_DANE], np.float32)
 
 async def main(url):
     async with InferenceRESTClient(RESTConfig(protocol="v2")) as client:
-        await ask_about_server_and_model(client, url)
+        await check_server_and_model(client, url)
         expected = await infer_in_json(client, url)
         await infer_in_bytes(client, url, expected)
         await choose_outputs(client, url, expected)
-        await fail(client, url)
+        await check_errors(client, url)
     async with InferenceRESTClient(RESTConfig(protocol="v1")) as client:
-        await speak_v1(client, url, expected)
+        await infer_by_v1(client, url, expected)
 
 
-def request(*, binary, rows=ROWS, **more):
+def request(*, binary, rows=ROWS, **options):
     tensor = InferInput("features", list(rows.shape), "FP32")
     tensor.set_data_from_numpy(rows, binary_data=binary)
-    return InferRequest(NAME, [tensor], **more)
+    return InferRequest(NAME, [tensor], **options)
 
 
 def outputs(response):
     return {output.name: output.as_numpy() for output in response.outputs}
 
 
-async def ask_about_server_and_model(client, url):
+async def check_server_and_model(client, url):
     assert await client.is_server_live(url) is True
     assert await client.is_server_ready(url) is True
     assert await client.is_model_ready(url, NAME) is True
@@ -50,46 +50,46 @@ async def ask_about_server_and_model(client, url):
 async def infer_in_json(client, url):
     response = await client.infer(url, request(binary=False, request_id="request 7"), NAME)
     assert (response.id, response.model_name) == ("request 7", NAME)
-    found = outputs(response)
-    assert found["label"].tolist() == ["cat", "dog"]
-    assert (found["probabilities"].shape, found["probabilities"].dtype) == ((2, 4), np.float32)
+    results = outputs(response)
+    assert results["label"].tolist() == ["cat", "dog"]
+    assert (results["probabilities"].shape, results["probabilities"].dtype) == ((2, 4), np.float32)
     nested = InferRequest(NAME, [InferInput("features", [2, 8], "FP32", ROWS.tolist())])
-    assert np.array_equal(outputs(await client.infer(url, nested, NAME))["probabilities"], found["probabilities"])
-    return found["probabilities"]
+    assert np.array_equal(outputs(await client.infer(url, nested, NAME))["probabilities"], results["probabilities"])
+    return results["probabilities"]
 
 
 async def infer_in_bytes(client, url, expected):
-    """Bytes out, JSON back unless bytes are asked for: the other way round than Triton's client."""
+    """Binary input, and JSON output unless binary output is requested, contrary to Triton's client."""
     for parameters in (None, {"binary_data_output": True}):
-        found = outputs(await client.infer(url, request(binary=True, parameters=parameters), NAME))
-        assert np.array_equal(found["probabilities"], expected)
-        assert found["label"].tolist() == ["cat", "dog"]
+        results = outputs(await client.infer(url, request(binary=True, parameters=parameters), NAME))
+        assert np.array_equal(results["probabilities"], expected)
+        assert results["label"].tolist() == ["cat", "dog"]
 
 
 async def choose_outputs(client, url, expected):
-    wanted = [
+    requested = [
         RequestedOutput("warnings"),
         RequestedOutput("probabilities", {"binary_data": True}),
         RequestedOutput("label", {"binary_data": True}),
     ]
-    found = outputs(await client.infer(url, request(binary=True, request_outputs=wanted), NAME))
-    assert list(found) == ["warnings", "probabilities", "label"]
-    assert found["warnings"].tolist() == ["", ""]
-    assert np.array_equal(found["probabilities"], expected)
-    assert found["label"].tolist() == ["cat", "dog"]
+    results = outputs(await client.infer(url, request(binary=True, request_outputs=requested), NAME))
+    assert list(results) == ["warnings", "probabilities", "label"]
+    assert results["warnings"].tolist() == ["", ""]
+    assert np.array_equal(results["probabilities"], expected)
+    assert results["label"].tolist() == ["cat", "dog"]
 
 
-async def fail(client, url):
-    """The status and our sentence."""
-    sentence = "body_mass_kg must lie within 0.0005 to 300 kg"
+async def check_errors(client, url):
+    """The exception has the status and the message of the service."""
+    message = "body_mass_kg must lie within 0.0005 to 300 kg"
     for binary in (True, False):
-        await _expect(client.infer(url, request(binary=binary, rows=ROWS * 10), NAME), 400, sentence)
+        await _expect_error(client.infer(url, request(binary=binary, rows=ROWS * 10), NAME), 400, message)
     plants = client.infer(url, request(binary=True), "plants")
-    await _expect(plants, 404, "no model of that name is served here")
+    await _expect_error(plants, 404, "no model of that name is served here")
 
 
-async def speak_v1(client, url, expected):
-    """The client itself knows no readiness of a V1 server, but of its models."""
+async def infer_by_v1(client, url, expected):
+    """For V1, the client supports the readiness of models, but not of the server."""
     assert await client.is_server_live(url) is True
     assert await client.is_model_ready(url, NAME) is True
     try:
@@ -97,20 +97,20 @@ async def speak_v1(client, url, expected):
     except UnsupportedProtocol:
         pass
     else:
-        raise AssertionError("the client has learned something: assert it here")
-    answer = await client.infer(url, {"instances": ROWS.tolist()}, NAME)
-    assert np.array_equal(np.array(answer["predictions"], np.float32), expected)
-    await _expect(client.infer(url, {"instances": [[1]]}, NAME), 400, "instances[0] must have 8 numbers, not 1")
-    await _expect(client.is_model_ready(url, "plants"), 404, "no model of that name is served here")
+        raise AssertionError("the client now supports this: assert its result")
+    response = await client.infer(url, {"instances": ROWS.tolist()}, NAME)
+    assert np.array_equal(np.array(response["predictions"], np.float32), expected)
+    await _expect_error(client.infer(url, {"instances": [[1]]}, NAME), 400, "instances[0] must have 8 numbers, not 1")
+    await _expect_error(client.is_model_ready(url, "plants"), 404, "no model of that name is served here")
 
 
-async def _expect(attempt, status, sentence):
+async def _expect_error(attempt, status, message):
     try:
         await attempt
     except httpx.HTTPStatusError as error:
-        assert (error.response.status_code, sentence in str(error)) == (status, True), error
+        assert (error.response.status_code, message in str(error)) == (status, True), error
     else:
-        raise AssertionError(f"nothing was refused where {sentence!r} was to be said")
+        raise AssertionError(f"expected an error with {message!r}")
 
 
 if __name__ == "__main__":

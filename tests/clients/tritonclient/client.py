@@ -1,8 +1,7 @@
-"""Menagerie asked by NVIDIA's Triton client: ``python client.py http://localhost:8000``.
+"""Requests from NVIDIA's Triton client: ``python client.py http://localhost:8000``.
 
-What it sends, beside what the Open Inference Protocol says: no Content-Type at all (``application/octet-stream`` from
-``aio``), tensors as bytes behind the JSON unless told otherwise, and, for a request that names no outputs, the wish to
-have them all as bytes.
+Unlike the Open Inference Protocol's examples, the client sends no Content-Type (``aio``: ``application/octet-stream``),
+tensors as bytes after the JSON by default, and requests all outputs as bytes if the caller names none.
 """
 
 import asyncio
@@ -21,28 +20,28 @@ LABELS = ["cat", "dog", "llama", "lizard"]
 
 
 def main(url):
-    address = urlsplit(url).netloc  # it wants no scheme
+    address = urlsplit(url).netloc  # the client takes no scheme
     with triton.InferenceServerClient(address) as client:
-        ask_about_the_server(client)
-        ask_about_the_model(client)
+        check_server(client)
+        check_model(client)
         expected = infer_in_bytes(client)
         infer_in_json(client, expected)
         choose_outputs(client, expected)
         classify(client)
-        infer_beside_other_work(client, expected)
-        count(client)
-        fail(client)
+        infer_asynchronously(client, expected)
+        check_statistics(client)
+        check_errors(client)
         compress(client, expected)
     asyncio.run(infer_on_an_event_loop(address, expected))
 
 
-def features(rows=ROWS, datatype="FP32", *, binary=True, of=triton):
-    tensor = of.InferInput("features", list(rows.shape), datatype)
+def features(rows=ROWS, datatype="FP32", *, binary=True, module=triton):
+    tensor = module.InferInput("features", list(rows.shape), datatype)
     tensor.set_data_from_numpy(rows, binary_data=binary)
     return tensor
 
 
-def ask_about_the_server(client):
+def check_server(client):
     assert client.is_server_live()
     assert client.is_server_ready()
     metadata = client.get_server_metadata()
@@ -52,7 +51,7 @@ def ask_about_the_server(client):
     assert index == [{"name": "animals", "version": "1", "state": "READY", "reason": ""}]
 
 
-def ask_about_the_model(client):
+def check_model(client):
     assert client.is_model_ready("animals")
     assert client.is_model_ready("animals", "1")
     assert not client.is_model_ready("animals", "2")
@@ -66,7 +65,7 @@ def ask_about_the_model(client):
 
 
 def infer_in_bytes(client):
-    """The default: bytes out, bytes back; strings come back as bytes too."""
+    """The default: binary input and output; strings are returned as bytes, too."""
     result = client.infer("animals", [features()])
     assert result.get_response()["model_version"] == "1"
     assert result.as_numpy("label").tolist() == [b"cat", b"dog"]
@@ -81,13 +80,13 @@ def infer_in_bytes(client):
 
 
 def infer_in_json(client, expected):
-    """The same numbers, to the bit."""
+    """The same float32, to the bit."""
     result = client.infer("animals", [features(binary=False)])
     assert np.array_equal(result.as_numpy("probabilities"), expected)
 
 
 def choose_outputs(client, expected):
-    """Each in the form asked for; what is only Triton's (``priority``, own parameters …) is passed over."""
+    """Each in the requested form; the service ignores what only Triton knows (``priority``, own parameters …)."""
     result = client.infer(
         "animals",
         [features(binary=False)],
@@ -117,43 +116,43 @@ def choose_outputs(client, expected):
 
 
 def classify(client):
-    """``value:index:label``, the likeliest first."""
+    """``value:index:label``, the most probable first."""
     for binary in (True, False):
-        wish = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=2)
-        told = client.infer("animals", [features()], outputs=[wish]).as_numpy("probabilities")
-        assert told.shape == (2, 2)
-        for entry, label in zip(told[:, 0], ["cat", "dog"], strict=True):
+        requested = triton.InferRequestedOutput("probabilities", binary_data=binary, class_count=2)
+        entries = client.infer("animals", [features()], outputs=[requested]).as_numpy("probabilities")
+        assert entries.shape == (2, 2)
+        for entry, label in zip(entries[:, 0], ["cat", "dog"], strict=True):
             value, index, name = (entry.decode() if binary else entry).split(":")
             assert (LABELS[int(index)], name) == (label, label)
             assert float(value) > 0.9
 
 
-def infer_beside_other_work(client, expected):
-    asked = [client.async_infer("animals", [features()], request_id=str(number)) for number in range(4)]
-    for number, handle in enumerate(asked):
+def infer_asynchronously(client, expected):
+    handles = [client.async_infer("animals", [features()], request_id=str(number)) for number in range(4)]
+    for number, handle in enumerate(handles):
         result = handle.get_result()
         assert result.get_response()["id"] == str(number)
         assert np.array_equal(result.as_numpy("probabilities"), expected)
 
 
-def count(client):
-    before, after = (_statistics(client, asks=asks) for asks in (0, 3))
+def check_statistics(client):
+    before, after = (_statistics(client, requests=requests) for requests in (0, 3))
     assert after["inference_count"] - before["inference_count"] == 6
     assert after["execution_count"] - before["execution_count"] == 3
     assert after["inference_stats"]["success"]["count"] - before["inference_stats"]["success"]["count"] == 3
     assert len(client.get_inference_statistics()["model_stats"]) == 1
 
 
-def _statistics(client, *, asks):
-    for _ in range(asks):
+def _statistics(client, *, requests):
+    for _ in range(requests):
         client.infer("animals", [features()])
     return client.get_inference_statistics("animals", "1")["model_stats"][0]
 
 
-def fail(client):
-    """The status and our sentence."""
+def check_errors(client):
+    """The exception has the status and the message of the service."""
     ten_times = features(ROWS[1:] * 10)
-    for status, sentence, attempt in (
+    for status, message, attempt in (
         ("400", "body_mass_kg must lie within 0.0005 to 300 kg", lambda: client.infer("animals", [ten_times])),
         ("400", "inputs[0].shape must be [rows, 8]", lambda: client.infer("animals", [features(ROWS[0])])),
         ("404", "no such version of animals is served here", lambda: client.infer("animals", [features()], "2")),
@@ -163,13 +162,13 @@ def fail(client):
         ("404", "see / for the paths", client.get_log_settings),
         ("404", "see / for the paths", client.get_system_shared_memory_status),
     ):
-        _expect(attempt, status, sentence)
+        _expect_error(attempt, status, message)
 
 
 def compress(client, expected):
-    """A compressed request is refused, and a compressed answer may be asked for, but comes as it is."""
+    """Compressed requests are refused; a request for a compressed response gets an uncompressed one."""
     for algorithm in ("gzip", "deflate"):
-        _expect(
+        _expect_error(
             lambda: client.infer("animals", [features()], request_compression_algorithm=algorithm),  # noqa: B023
             "415",
             "without Content-Encoding",
@@ -178,13 +177,13 @@ def compress(client, expected):
         assert np.array_equal(result.as_numpy("probabilities"), expected)
 
 
-def _expect(attempt, status, sentence):
+def _expect_error(attempt, status, message):
     try:
         attempt()
     except InferenceServerException as error:
-        assert (error.status(), sentence in error.message()) == (status, True), error
+        assert (error.status(), message in error.message()) == (status, True), error
     else:
-        raise AssertionError(f"nothing was refused where {sentence!r} was to be said")
+        raise AssertionError(f"expected an error with {message!r}")
 
 
 async def infer_on_an_event_loop(address, expected):
@@ -193,7 +192,7 @@ async def infer_on_an_event_loop(address, expected):
         assert await client.is_server_ready()
         assert await client.is_model_ready("animals")
         for binary in (True, False):
-            inputs = [features(of=triton_aio, binary=binary)]
+            inputs = [features(module=triton_aio, binary=binary)]
             results = await asyncio.gather(*(client.infer("animals", inputs) for _ in range(4)))
             assert all(np.array_equal(result.as_numpy("probabilities"), expected) for result in results)
         try:
@@ -201,7 +200,7 @@ async def infer_on_an_event_loop(address, expected):
         except InferenceServerException as error:
             assert "no model of that name" in error.message()
         else:
-            raise AssertionError("there are no plants here")
+            raise AssertionError("expected an error: there is no such model")
 
 
 if __name__ == "__main__":

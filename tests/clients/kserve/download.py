@@ -1,4 +1,4 @@
-"""A model laid out by KServe's own storage initialiser: ``python lay.py URI FOLDER``."""
+"""Downloads a model with KServe's own storage initializer: ``python download.py URI FOLDER``."""
 
 import sys
 
