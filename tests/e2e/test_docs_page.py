@@ -29,9 +29,9 @@ def page(server: Server, browser: Browser) -> Iterator[Page]:
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
-        ("Prediction-predict", '"label": "cat"'),
-        ("Open_Inference_Protocol-v2_model_infer", '"model_name": "animals"'),
-        ("TensorFlow_Serving-v1_model_predict", '"predictions": ['),
+        ("native-predict", '"label": "cat"'),
+        ("oip-v2_model_infer", '"model_name": "animals"'),
+        ("tfserving-v1_model_predict", '"predictions": ['),
     ],
 )
 def test_try_it_out(page: Page, operation: str, expected: str) -> None:

@@ -74,22 +74,22 @@ def generated_client(server: Server, tmp_path_factory: pytest.TempPathFactory) -
 def test_generated_client_predicts(generated_client: ModuleType, server: Server) -> None:
     """Features are an object with an attribute for each; the label is a member of an enumeration."""
     models = importlib.import_module(f"{CLIENT}.models")
-    predict = importlib.import_module(f"{CLIENT}.api.prediction.predict")
+    predict = importlib.import_module(f"{CLIENT}.api.native.predict")
     with generated_client.Client(server.url) as connection:
-        one = predict.sync(generated_client=connection, body=models.OneRow(models.Features(**named(GREAT_DANE))))
+        one = predict.sync(client=connection, body=models.OneRow(models.Features(**named(GREAT_DANE))))
         assert (type(one), one.label, one.model.name) == (models.Prediction, models.Label.DOG, "animals")
         assert one.probabilities.dog == one.confidence > 0.9
         rows = models.ManyRows([models.Features(**named(GREAT_DANE)), list(LLAMA)])
-        many = predict.sync(generated_client=connection, body=rows)
+        many = predict.sync(client=connection, body=rows)
         assert [row.label for row in many.predictions] == [models.Label.DOG, models.Label.LLAMA]
-        refused = predict.sync(generated_client=connection, body=models.OneRow([1.0]))
+        refused = predict.sync(client=connection, body=models.OneRow([1.0]))
         assert (type(refused), refused.errors[0].code) == (models.InputProblem, "length")
 
 
 def test_generated_client_infers(generated_client: ModuleType, server: Server) -> None:
     """With the tensors of the Open Inference Protocol."""
     models = importlib.import_module(f"{CLIENT}.models")
-    infer = importlib.import_module(f"{CLIENT}.api.open_inference_protocol.v2_model_infer")
+    infer = importlib.import_module(f"{CLIENT}.api.oip.v2_model_infer")
     model_name = models.V2ModelInferModel.ANIMALS
     tensor = models.InferenceInput("features", [1, 8], models.InferenceInputDatatype.FP32, list(LLAMA))
     requested_outputs = [
@@ -98,7 +98,7 @@ def test_generated_client_infers(generated_client: ModuleType, server: Server) -
     with generated_client.Client(server.url) as connection:
         response = infer.sync(
             model_name,
-            generated_client=connection,
+            client=connection,
             body=models.InferenceRequest([tensor], id="7", outputs=requested_outputs),
         )
         assert (response.model_name, response.id) == ("animals", "7")
@@ -106,15 +106,15 @@ def test_generated_client_infers(generated_client: ModuleType, server: Server) -
         assert response.outputs[0].data == ["llama"]
         assert (response.outputs[1].shape, sum(response.outputs[1].data)) == ([1, 4], pytest.approx(1))
         tensor.shape = [2, 8]
-        refused = infer.sync(model_name, generated_client=connection, body=models.InferenceRequest([tensor]))
+        refused = infer.sync(model_name, client=connection, body=models.InferenceRequest([tensor]))
         assert "16 elements" in refused.error
 
 
 def test_generated_client_predicts_by_tfserving(generated_client: ModuleType, server: Server) -> None:
     """With the rows of TensorFlow Serving."""
     models = importlib.import_module(f"{CLIENT}.models")
-    predict = importlib.import_module(f"{CLIENT}.api.tensor_flow_serving.v1_model_predict")
+    predict = importlib.import_module(f"{CLIENT}.api.tfserving.v1_model_predict")
     with generated_client.Client(server.url) as connection:
         rows = models.ServingRows([list(LLAMA), models.Features(**named(GREAT_DANE))])
-        response = predict.sync(models.V1ModelPredictModel.ANIMALS, generated_client=connection, body=rows)
+        response = predict.sync(models.V1ModelPredictModel.ANIMALS, client=connection, body=rows)
         assert [row.index(max(row)) for row in response.predictions] == [2, 1]
