@@ -117,6 +117,22 @@ def test_body_without_a_key_is_not_read(keyed_server: Server, path: str, fields:
             assert (response.status, response.getheader("Connection")) == (401, "close")
 
 
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("//nope", "application/problem+json"),
+        ("//predict", "application/problem+json"),
+        ("//v2/nope", "application/json"),
+        ("//v2/models/animals/infer", "application/json"),
+        ("//v1/nope", "application/json"),
+    ],
+)
+def test_401_before_the_body_has_the_shape_of_the_protocol(keyed_server: Server, path: str, media_type: str) -> None:
+    """Leading slashes in excess do not hide the first path segment."""
+    response = requests.post(keyed_server.url + path, GOOD, headers=JSON, timeout=10)
+    assert (response.status_code, response.headers["Content-Type"]) == (401, media_type)
+
+
 def test_public_route_ignores_a_body(keyed_server: Server, keyed_client: FlaskClient) -> None:
     """A GET or HEAD may have one."""
     for method in ("GET", "HEAD"):
