@@ -136,9 +136,9 @@ def _operation(route: Route, manifest: Manifest, examples: Mapping[str, Any], *,
 
 def _request_body(route: Route, examples: Mapping[str, Any]) -> dict[str, Any]:
     content = _content(route.request)
-    content[JSON]["examples"] = {
-        title: {"value": value} for schema in route.request[JSON] for title, value in examples[schema].items()
-    }
+    for schema in route.request.get(JSON, ()):
+        titled = {title: {"value": value} for title, value in examples[schema].items()}
+        content[JSON].setdefault("examples", {}).update(titled)
     return {"required": True, "content": content}
 
 
