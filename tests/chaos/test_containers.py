@@ -1,4 +1,4 @@
-"""Containers are replaced one after the other under load, as a platform does it, and live with less memory."""
+"""Containers are replaced one after the other under load, as a platform does it, and live with little memory."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ INSIDE = 8000
 
 @contextmanager
 def running(engine: DockerClient, image: str, port: int, store: Path, megabytes: int = 1000) -> Iterator[Container]:
-    """A container of the image with that store and so much memory, ready."""
+    """A ready container of the image, with a store and a memory limit."""
     container = engine.containers.run(
         image,
         detach=True,
@@ -45,7 +45,7 @@ def running(engine: DockerClient, image: str, port: int, store: Path, megabytes:
     )
     try:
         deadline = time.monotonic() + 60
-        while not _ready(port):
+        while not _is_ready(port):
             assert time.monotonic() < deadline, container.logs().decode()
             time.sleep(0.05)
         yield container
@@ -53,7 +53,7 @@ def running(engine: DockerClient, image: str, port: int, store: Path, megabytes:
         container.remove(force=True)
 
 
-def _ready(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).ok
     except requests.RequestException:
@@ -61,7 +61,7 @@ def _ready(port: int) -> bool:
 
 
 def stop(container: Container) -> None:
-    """What `docker stop` does, with the 10 s that it gives unless told otherwise; then nothing is left to kill."""
+    """As `docker stop` does, with its default of 10 s, within which the container has to exit."""
     container.stop()
     container.reload()
     assert container.attrs["State"]["ExitCode"] == 0, container.logs().decode()[-2000:]
@@ -71,8 +71,8 @@ def pids(container: Container) -> set[str]:
     return {pid for (pid,) in container.top(ps_args="-eo pid")["Processes"]}
 
 
-def asking(versions: list[str]) -> list[Exchange]:
-    """Every way to ask, and the versions that the answers name."""
+def noting_versions(versions: list[str]) -> list[Exchange]:
+    """Every way that a request can go; the responses' versions are appended to the list."""
 
     def note(body: bytes) -> bool:
         versions.append(json.loads(body)["model"]["version"])
@@ -86,7 +86,7 @@ def asking(versions: list[str]) -> list[Exchange]:
 
 @pytest.fixture
 def stores(store: Path, tmp_path: Path) -> tuple[Path, Path]:
-    """The shipped one, and one with a second version, of the same network."""
+    """The shipped one, and one with a second version of the same network."""
     newer = Path(shutil.copytree(store, tmp_path / "newer"))
     added = Path(shutil.copytree(store / "animals" / "1", newer / "animals" / "2"))
     manifest = json.loads((added / MANIFEST).read_text())
@@ -104,48 +104,48 @@ def test_containers_are_replaced_one_after_the_other(
 ) -> None:
     """`docker stop` of one of two behind nginx, a new one with a new version, then the other: nothing is lost.
 
-    While both are there the answers name either version, each its own; from then on only the new one.
+    While both versions run, responses name either; afterwards only the new one.
     """
     ports, folder = [free_port(), free_port()], tmp_path / "nginx"
     folder.mkdir()
-    older, newer = stores
+    old, new = stores
     marks: list[int] = []
-    told: list[str] = []
+    versions: list[str] = []
     with ExitStack() as stack:
-        there = {port: stack.enter_context(run(port, older)) for port in ports}
+        containers = {port: stack.enter_context(run(port, old)) for port in ports}
         port = stack.enter_context(balancing(folder, *ports))
 
         def replace() -> None:
-            turn = ports[len(marks) // 2 % 2]
-            marks.append(len(told))
-            stop(there[turn])
-            there[turn] = stack.enter_context(run(turn, newer))
-            while not (folder / str(turn)).exists():
+            replaced = ports[len(marks) // 2 % 2]
+            marks.append(len(versions))
+            stop(containers[replaced])
+            containers[replaced] = stack.enter_context(run(replaced, new))
+            while not (folder / str(replaced)).exists():
                 time.sleep(0.05)
-            marks.append(len(told))
+            marks.append(len(versions))
 
-        hurried, calm, times = repeat_under_load(port, LONG if long else SHORT, replace, asking(told))
+        busy, calm, times = repeat_under_load(port, LONG if long else SHORT, replace, noting_versions(versions))
         errors = (folder / "errors").read_text()
-    report("`docker stop` behind nginx, rolling", times, merge(hurried, calm))
-    require_nothing_lost(hurried, calm)
+    report("`docker stop` behind nginx, rolling", times, merge(busy, calm))
+    require_nothing_lost(busy, calm)
     assert "upstream" not in errors
-    begun, done = marks[0], marks[3]
-    assert set(told[:begun]) == {"1"}
-    assert set(told[begun:done]) == {"1", "2"}
-    assert set(told[done:]) == {"2"}
+    begin, end = marks[0], marks[3]
+    assert set(versions[:begin]) == {"1"}
+    assert set(versions[begin:end]) == {"1", "2"}
+    assert set(versions[end:]) == {"2"}
 
 
-def test_a_greedy_version_ends_its_trial_and_nothing_else(run: Run, store: Path, tmp_path: Path) -> None:
-    """One that a trial may have the memory for, but the container has not: the kernel ends the trial."""
+def test_a_version_out_of_memory_ends_only_its_sandbox(run: Run, store: Path, tmp_path: Path) -> None:
+    """It exceeds the container's memory limit, but not the sandbox's: the kernel ends the sandbox."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with run(port, store, megabytes=400) as container:
         before = pids(container)
         write_bundle(tmp_path, runaway_networks.build_greedy(times=40_000), version=2).rename(store / "animals" / "2")
         deadline = time.monotonic() + 60
-        while not (told := requests.get(f"{url}/health", timeout=5).json()["refused"]):
+        while not (refused := requests.get(f"{url}/health", timeout=5).json()["refused"]):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        assert "SIGKILL" in told["2"]
+        assert "SIGKILL" in refused["2"]
         assert before <= pids(container)
         assert requests.post(f"{url}/predict", json={"features": KNOWN["cat"]}, timeout=5).json()["label"] == "cat"

@@ -1,7 +1,7 @@
-"""Three times as much as can be answered: what was answered before still is, the rest is told or kept out, at no cost.
+"""Under three times the load that it can carry, the service answers as much as before; the rest is refused cheaply.
 
-The worker has a core of its own, callers and probes have another. The short way answers faster than one program can
-ask, so that there the worker's core is shared with three that only count.
+The worker has a core of its own, clients and probes have another. The fast path answers faster than one program can
+send, so that there three programs that only count share the worker's core.
 """
 
 import json
@@ -27,43 +27,57 @@ from support.gunicorn_server import free_port, serving
 from benchmarks.server import pinned_to
 
 SETTINGS = {"MENAGERIE_MAX_CONCURRENCY": "8", "WEB_CONCURRENCY": "1"}
-HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
+HEALTH_PATHS = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 CORES = sorted(os.sched_getaffinity(0))
 BATCH = b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 1_000)
-CROWD = Path(__file__).resolve().parent.parent / "support" / "open_loop_clients.py"
+CLIENTS = Path(__file__).resolve().parent.parent / "support" / "open_loop_clients.py"
 
 
-class Kind(NamedTuple):
-    """What is asked, by how many who ask again at once when it is seen how much can be answered, and how."""
+class Scenario(NamedTuple):
+    """A request, how many clients send it to measure the capacity, and further options of the clients."""
 
-    what: str
+    name: str
     request: bytes
-    callers: int
-    how: tuple[str, ...] = ()
-    counting: int = 0
-    aside: bool = False  # whether a storm of new connections leaves the probes' none, so that they need another port
-    short: bool = True  # whether CI takes the time
+    clients: int
+    options: tuple[str, ...] = ()
+    busy_programs: int = 0  # that share the worker's core
+    probes_aside: bool = False  # new connections leave no room for the probes', which need another port
+    is_short: bool = True  # whether the short form has it
 
 
-KINDS = [
-    Kind(
-        "single rows, a proxy's 500 connections", post("/predict", GOOD), 64, ("--most=500",), counting=3, short=False
+SCENARIOS = [
+    Scenario(
+        "single rows, a proxy's 500 connections",
+        post("/predict", GOOD),
+        64,
+        ("--max-connections=500",),
+        busy_programs=3,
+        is_short=False,
     ),
-    Kind("single rows, whoever finds no connection makes one", post("/predict", GOOD), 64, counting=3, aside=True),
-    Kind("single rows, each on a new connection", post("/predict", GOOD), 64, ("--fresh",), counting=3, aside=True),
-    Kind("explanations", post("/explain", GOOD), 8),
-    Kind("batches of 1,000 rows", post("/predict", BATCH), 8, short=False),
+    Scenario(
+        "single rows, a new connection if none is idle", post("/predict", GOOD), 64, busy_programs=3, probes_aside=True
+    ),
+    Scenario(
+        "single rows, each on a new connection",
+        post("/predict", GOOD),
+        64,
+        ("--new-connections",),
+        busy_programs=3,
+        probes_aside=True,
+    ),
+    Scenario("explanations", post("/explain", GOOD), 8),
+    Scenario("batches of 1,000 rows", post("/predict", BATCH), 8, is_short=False),
 ]
 
 
 class Probes:
-    """Asks for health, again and again, each time by a new connection, as Kubernetes does."""
+    """Requests health again and again, each time on a new connection, as Kubernetes does."""
 
     def __init__(self, port: int) -> None:
-        self.worst = 0.0
+        self.max_latency = 0.0
         self.failed: list[object] = []
         self._port = port
-        self._over = threading.Event()
+        self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
@@ -71,115 +85,121 @@ class Probes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._is_over.set()
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._over.is_set():
-            for path in HEALTH:
-                began = time.perf_counter()
+        while not self._is_over.is_set():
+            for path in HEALTH_PATHS:
+                sent_at = time.perf_counter()
                 answer = requests.get(f"http://127.0.0.1:{self._port}{path}", timeout=60)
-                self.worst = max(self.worst, time.perf_counter() - began)
+                self.max_latency = max(self.max_latency, time.perf_counter() - sent_at)
                 self.failed += [] if answer.status_code == 200 else [path, answer.status_code]
-                self._over.wait(0.05)
+                self._is_over.wait(0.05)
 
 
-def crowd(kind: Kind, port: int, pid: int, seconds: float, *how: str) -> dict[str, Any]:
-    """What became of a crowd's requests; see tests/support/open_loop_clients.py."""
-    command = [sys.executable, str(CROWD), f"--port={port}", f"--pid={pid}", f"--seconds={seconds}", *kind.how, *how]
-    done = subprocess.run(command, input=kind.request, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+def run_clients(scenario: Scenario, port: int, pid: int, seconds: float, *options: str) -> dict[str, Any]:
+    """The results of tests/support/open_loop_clients.py."""
+    command = [sys.executable, str(CLIENTS), f"--port={port}", f"--pid={pid}", f"--seconds={seconds}"]
+    command += [*scenario.options, *options]
+    done = subprocess.run(command, input=scenario.request, stdout=subprocess.PIPE, check=True, timeout=seconds + 60)
+    results: dict[str, Any] = json.loads(done.stdout)
+    return results
 
 
 @contextmanager
-def counting(programs: int) -> Iterator[None]:
-    """So many programs that take what they get of the processor."""
+def busy_programs(count: int) -> Iterator[None]:
+    """So many programs that take all the CPU time they get."""
     with ExitStack() as stack:
-        for _ in range(programs):
+        for _ in range(count):
             program = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
             stack.callback(program.kill)
         yield
 
 
-def together(found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Several crowds as one: what is counted added up, of what is worst the worst, of each p99 the middle one."""
-    fates: Counter[str] = sum((Counter(one["fates"]) for one in found), Counter())
-    sums = {name: sum(one[name] for one in found) for name in ("seconds", "cpu")}
-    worst = {name: max(one[name] for one in found) for name in ("behind", "worst")}
-    return {"fates": fates, **sums, **worst, "p99": median(one["p99"] for one in found)}
+def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The results of several runs as one: sums of what is counted, maxima of maxima, the median of each p99."""
+    outcomes: Counter[str] = sum((Counter(one["outcomes"]) for one in results), Counter())
+    sums = {name: sum(one[name] for one in results) for name in ("seconds", "cpu")}
+    maxima = {name: max(one[name] for one in results) for name in ("max_lag", "max_latency")}
+    return {"outcomes": outcomes, **sums, **maxima, "p99": median(one["p99"] for one in results)}
 
 
 class Outcome(NamedTuple):
-    """What became of three times the load: the share of the capacity that was ``kept``, and what the table tells."""
+    """What became of three times the load; ``kept`` is the share of the capacity that was answered."""
 
     kept: float
-    tally: LoadResult
-    told: str
+    result: LoadResult
+    notes: str
 
 
-def triple(kind: Kind, port: int, probed: int, worker: int, rounds: list[float]) -> Outcome:
-    """See how much can be answered, then ask three times as much, again for each of the ``rounds``, given in seconds.
+def overload(scenario: Scenario, port: int, probed_port: int, worker: int, rounds: list[float]) -> Outcome:
+    """Measure the capacity, then send three times as much; repeat for each of the ``rounds``, given in seconds.
 
-    In turn, because a machine is not always as fast.
+    Both take turns, because a machine is not always as fast.
     """
-    fits, overs = [], []
-    with Probes(probed) as probes:
+    at_capacity, above = [], []
+    with Probes(probed_port) as probes:
         for seconds in rounds:
-            fit = crowd(kind, port, worker, seconds, f"--callers={kind.callers}", "--patience=8", "--warm=1")
+            clients = (f"--clients={scenario.clients}", "--timeout=8", "--warm-up=1")
+            one = run_clients(scenario, port, worker, seconds, *clients)
             # A second; longer on a machine where others take away most of what the worker should get.
-            patience = min(8, max(1, fit["seconds"] / fit["cpu"] / (1 + kind.counting) / 1.3))
-            rate = 3 * fit["fates"]["good"] / fit["seconds"]
-            how = (f"--rate={rate}", f"--patience={patience}", f"--warm={2 * patience}")
-            overs.append(crowd(kind, port, worker, seconds * patience, *how))
-            fits.append(fit)
+            timeout = min(8, max(1, one["seconds"] / one["cpu"] / (1 + scenario.busy_programs) / 1.3))
+            rate = 3 * one["outcomes"]["good"] / one["seconds"]
+            options = (f"--rate={rate}", f"--timeout={timeout}", f"--warm-up={2 * timeout}")
+            above.append(run_clients(scenario, port, worker, seconds * timeout, *options))
+            at_capacity.append(one)
     assert not probes.failed
-    fitting, over = together(fits), together(overs)
-    capacity = fitting["fates"]["good"] / fitting["seconds"]
-    fates = over["fates"]
-    goodput = fates.get("good", 0) / over["seconds"]
+    normal, over = merge(at_capacity), merge(above)
+    capacity = normal["outcomes"]["good"] / normal["seconds"]
+    outcomes = over["outcomes"]
+    goodput = outcomes.get("good", 0) / over["seconds"]
     # By the server's own time, which others on this machine do not change.
-    kept = fates.get("good", 0) / over["cpu"] / (fitting["fates"]["good"] / fitting["cpu"])
-    told = [
+    kept = outcomes.get("good", 0) / over["cpu"] / (normal["outcomes"]["good"] / normal["cpu"])
+    notes = [
         f"{capacity:,.0f} a second can be answered",
         f"{3 * capacity:,.0f} asked",
         f"{goodput:,.0f} answered ({goodput / capacity:.0%}; by CPU time {kept:.0%})",
-        *(f"{fates[fate] / over['seconds']:,.0f} {fate}" for fate in ("refused", "late", "kept back") if fate in fates),
-        f"within {patience:.1f} s",
+        *(
+            f"{outcomes[outcome] / over['seconds']:,.0f} {outcome}"
+            for outcome in ("refused", "late", "not sent")
+            if outcome in outcomes
+        ),
+        f"within {timeout:.1f} s",
         f"p99 {over['p99'] * 1e3:.0f} ms",
-        f"health {probes.worst * 1e3:.0f} ms at worst{' (a port of its own)' if kind.aside else ''}",
-        f"callers late by {over['behind'] * 1e3:.0f} ms",
+        f"health {probes.max_latency * 1e3:.0f} ms at worst{' (a port of its own)' if scenario.probes_aside else ''}",
+        f"requests sent late by {over['max_lag'] * 1e3:.0f} ms at worst",
     ]
-    tally = LoadResult(sum(fates.values()), lost=fates.get("broken", 0), wrong=fates.get("wrong", 0))
-    tally.latencies = [over["worst"]]
-    return Outcome(kept, tally, "; ".join(told))
+    result = LoadResult(sum(outcomes.values()), lost=outcomes.get("broken", 0), wrong=outcomes.get("wrong", 0))
+    result.latencies = [over["max_latency"]]
+    return Outcome(kept, result, "; ".join(notes))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Every kind in the long form."""
-    kinds = [kind for kind in KINDS if kind.short or metafunc.config.getoption("long")]
-    metafunc.parametrize("kind", kinds, ids=[kind.what for kind in kinds])
+    """All scenarios in the long form."""
+    scenarios = [one for one in SCENARIOS if one.is_short or metafunc.config.getoption("long")]
+    metafunc.parametrize("scenario", scenarios, ids=[one.name for one in scenarios])
 
 
-def test_what_can_be_answered_is_answered(report: Report, long: bool, kind: Kind) -> None:
-    """Nearly as much is answered within a second as before; nothing is wrong or cut through, and health is told.
+def test_goodput_holds_under_overload(report: Report, long: bool, scenario: Scenario) -> None:
+    """Nearly as much is answered within a second as at capacity; nothing is wrong or cut off, and probes succeed.
 
-    On a machine that stops the callers themselves for a while, they are what is measured: then it is tried again.
+    A machine that stops the clients themselves for a while measures these: then it is tried again.
     """
-    # Without a door it was 0.2 and less, as often as one tries; below 0.8 is noise, or a fault.
-    tries, rounds, least = (1, [4.0] * 6, 0.6) if long else (4, [3.0], 0.3)
+    # Without the acceptor it was 0.2 and less, as often as one tries; below 0.8 is noise, or a fault.
+    tries, rounds, min_kept = (1, [4.0] * 6, 0.6) if long else (4, [3.0], 0.3)
     with ExitStack() as stack:
         with pinned_to(CORES[:1]):
-            beside = free_port()
-            server = stack.enter_context(serving("--bind", f"127.0.0.1:{beside}", **SETTINGS))
-            stack.enter_context(counting(kind.counting))
+            second_port = free_port()
+            server = stack.enter_context(serving("--bind", f"127.0.0.1:{second_port}", **SETTINGS))
+            stack.enter_context(busy_programs(scenario.busy_programs))
         stack.enter_context(pinned_to(CORES[-1:]))
         worker = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
-        probed = beside if kind.aside else server.port
+        probed_port = second_port if scenario.probes_aside else server.port
         for number in range(1, tries + 1):
-            outcome = triple(kind, server.port, probed, worker, rounds)
-            report(f"three times the load: {kind.what}", number, outcome.tally, outcome.told)
-            assert (outcome.tally.lost, outcome.tally.wrong) == (0, 0)
-            if outcome.kept > least:
+            outcome = overload(scenario, server.port, probed_port, worker, rounds)
+            report(f"three times the load: {scenario.name}", number, outcome.result, outcome.notes)
+            assert (outcome.result.lost, outcome.result.wrong) == (0, 0)
+            if outcome.kept > min_kept:
                 return
-    pytest.fail(f"only {outcome.kept:.0%} of what can be answered was")
+    pytest.fail(f"only {outcome.kept:.0%} of the capacity was answered")

@@ -1,4 +1,4 @@
-"""Processes come and go under load: what they had promised to answer is answered."""
+"""Processes come and go under load: every request that they accepted is answered."""
 
 import os
 import signal
@@ -15,27 +15,27 @@ SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}
 
 
-def await_others(server: Server, before: list[int], gone: list[int]) -> None:
-    """Return once some workers are gone, and as many as before are there."""
+def await_replacement(server: Server, before: list[int], gone: list[int]) -> None:
+    """Return once some workers are gone, and there are as many as before."""
     await_workers(server, lambda now: len(now) == len(before) and not set(now) & set(gone))
 
 
-def test_a_hang_up_replaces_the_workers(report: Report, long: bool) -> None:
-    """SIGHUP: new workers take over from the old, and callers who keep their connections notice only its close."""
+def test_sighup_replaces_the_workers(report: Report, long: bool) -> None:
+    """New workers take over from the old; of that a client sees only `Connection: close`."""
     with serving(**DRAIN) as server:
 
-        def hang_up() -> None:
+        def reload() -> None:
             before = workers(server)
             server.process.send_signal(signal.SIGHUP)
-            await_others(server, before, before)
+            await_replacement(server, before, before)
 
-        hurried, calm, times = repeat_under_load(server.port, LONG if long else SHORT, hang_up)
-    report("SIGHUP", times, merge(hurried, calm))
-    require_nothing_lost(hurried, calm)
+        busy, calm, times = repeat_under_load(server.port, LONG if long else SHORT, reload)
+    report("SIGHUP", times, merge(busy, calm))
+    require_nothing_lost(busy, calm)
 
 
-def test_a_hang_up_with_a_broken_configuration_changes_nothing(tmp_path: Path) -> None:
-    """A file that is no Python does not stop the service: it goes on with what it had."""
+def test_sighup_with_a_broken_configuration_changes_nothing(tmp_path: Path) -> None:
+    """A file that is not Python does not stop the service: it keeps the old configuration."""
     config = tmp_path / "gunicorn.conf.py"
     config.write_text((ROOT / "service" / "gunicorn.conf.py").read_text())
     with serving("--config", str(config), **DRAIN) as server:
@@ -44,25 +44,25 @@ def test_a_hang_up_with_a_broken_configuration_changes_nothing(tmp_path: Path) -
             time.sleep(0.05)
         with Load(server.port) as load:
             server.process.send_signal(signal.SIGHUP)
-            await_others(server, before, before)
+            await_replacement(server, before, before)
     require_nothing_lost(load.result)
 
 
-def test_a_worker_is_replaced_after_so_many_requests(report: Report, long: bool) -> None:
-    """max_requests: the worker announces on every answer that it leaves; the service stays ready."""
-    least = LONG if long else SHORT
+def test_a_worker_is_replaced_after_max_requests(report: Report, long: bool) -> None:
+    """It announces the close on every response; the service stays ready."""
+    min_requests = LONG if long else SHORT
     with serving("--max-requests=1000", "--max-requests-jitter=300", **DRAIN) as server:
         seen = set(workers(server))
-        with Load(server.port) as hurried, Load(server.port, clients=30, pause=0.3) as calm:
-            while hurried.result.sent < least or len(seen) < 4:
+        with Load(server.port) as busy, Load(server.port, clients=30, pause=0.3) as calm:
+            while busy.result.sent < min_requests or len(seen) < 4:
                 seen |= set(workers(server))
                 time.sleep(0.05)
-    report("a worker leaves after 1,000 requests", len(seen) - 2, merge(hurried.result, calm.result))
-    require_nothing_lost(hurried.result, calm.result)
+    report("a worker leaves after 1,000 requests", len(seen) - 2, merge(busy.result, calm.result))
+    require_nothing_lost(busy.result, calm.result)
 
 
 def test_one_worker_is_replaced_without_a_gap(report: Report) -> None:
-    """Even the only worker: who connects meanwhile waits in the queue of the listener."""
+    """Even the only worker: new connections wait in the listen backlog meanwhile."""
     with serving("--max-requests=500", WEB_CONCURRENCY="1", MENAGERIE_DRAIN_SECONDS="0.2") as server:
         seen = set(workers(server))
         with Load(server.port) as load:
@@ -73,28 +73,26 @@ def test_one_worker_is_replaced_without_a_gap(report: Report) -> None:
     require_nothing_lost(load.result)
 
 
-def test_a_killed_worker_loses_only_what_it_held(report: Report, long: bool) -> None:
-    """SIGKILL: at most one request for each caller is lost, and nobody gets another's answer."""
+def test_a_killed_worker_loses_only_its_requests(report: Report, long: bool) -> None:
+    """SIGKILL: at most one request of each client is lost, and no client gets another's response."""
     with serving() as server:
 
         def kill() -> None:
             before = workers(server)
             os.kill(before[0], signal.SIGKILL)
-            await_others(server, before, before[:1])
+            await_replacement(server, before, before[:1])
 
-        hurried, calm, times = repeat_under_load(server.port, LONG if long else SHORT, kill)
-    report(
-        "SIGKILL of a worker", times, merge(hurried, calm), f"{(hurried.lost + calm.lost) / times:.1f} lost each time"
-    )
-    assert hurried.lost <= 16 * times
+        busy, calm, times = repeat_under_load(server.port, LONG if long else SHORT, kill)
+    report("SIGKILL of a worker", times, merge(busy, calm), f"{(busy.lost + calm.lost) / times:.1f} lost each time")
+    assert busy.lost <= 16 * times
     assert calm.lost <= 30 * times
-    for tally in (hurried, calm):
-        assert tally.correct == tally.sent - tally.lost
-        assert (tally.wrong, tally.left_open, set(tally.statuses)) == (0, 0, {200})
+    for result in (busy, calm):
+        assert result.correct == result.sent - result.lost
+        assert (result.wrong, result.left_open, set(result.statuses)) == (0, 0, {200})
 
 
 def test_instances_are_replaced_one_after_the_other(report: Report, long: bool, tmp_path: Path) -> None:
-    """SIGTERM to one of two instances behind nginx, which repeats nothing; then a new one, then the other."""
+    """SIGTERM to one of two instances behind nginx, which retries nothing; then a new one, then the other."""
     ports = [free_port(), free_port()]
     with ExitStack() as stack:
         running = {port: stack.enter_context(serving(PORT=str(port), **DRAIN)) for port in ports}
@@ -102,16 +100,16 @@ def test_instances_are_replaced_one_after_the_other(report: Report, long: bool, 
         turns: list[int] = []
 
         def replace() -> None:
-            turn = ports[len(turns) % 2]
-            turns.append(turn)
-            running[turn].process.terminate()
-            assert running[turn].process.wait(30) == 0
-            running[turn] = stack.enter_context(serving(PORT=str(turn), **DRAIN))
-            while not (tmp_path / str(turn)).exists():
+            replaced = ports[len(turns) % 2]
+            turns.append(replaced)
+            running[replaced].process.terminate()
+            assert running[replaced].process.wait(30) == 0
+            running[replaced] = stack.enter_context(serving(PORT=str(replaced), **DRAIN))
+            while not (tmp_path / str(replaced)).exists():
                 time.sleep(0.05)
 
-        hurried, calm, times = repeat_under_load(port, LONG if long else SHORT, replace)
+        busy, calm, times = repeat_under_load(port, LONG if long else SHORT, replace)
         errors = (tmp_path / "errors").read_text()
-    report("SIGTERM behind nginx, rolling", times, merge(hurried, calm))
-    require_nothing_lost(hurried, calm)
+    report("SIGTERM behind nginx, rolling", times, merge(busy, calm))
+    require_nothing_lost(busy, calm)
     assert "upstream" not in errors

@@ -1,4 +1,4 @@
-"""Everything at once for a while: all protocols, bad input, slow and new callers, swaps, hang-ups. Memory is flat."""
+"""Memory is flat under everything at once: all protocols, bad input, slow and new clients, version swaps, SIGHUP."""
 
 import itertools
 import json
@@ -36,11 +36,11 @@ SETTINGS = {
 }
 WHOLE = post("/predict", GOOD)
 BATCH = post("/predict", b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 2_000))
-MOST_MB_AN_HOUR = 10
+MAX_MB_PER_HOUR = 10
 
 
 class Sample(NamedTuple):
-    """What the service holds: ``master`` and ``workers`` in MB of their own, all resident, open files, threads."""
+    """Resources in use: ``master`` and ``workers`` are MB of their own (USS), ``resident`` is MB of all (RSS)."""
 
     seconds: float
     master: float
@@ -50,8 +50,8 @@ class Sample(NamedTuple):
     threads: int
 
 
-def sample(server: Server, began: float) -> Sample | None:
-    """Nothing while a worker is being replaced."""
+def take_sample(server: Server, start: float) -> Sample | None:
+    """None while a worker is being replaced."""
     master = psutil.Process(server.process.pid)
     try:
         pids = [master, *(child for child in master.children() if "gunicorn" in " ".join(child.cmdline()))]
@@ -59,36 +59,38 @@ def sample(server: Server, began: float) -> Sample | None:
         files, threads = sum(one.num_fds() for one in pids), sum(one.num_threads() for one in pids)
     except (psutil.NoSuchProcess, psutil.ZombieProcess, psutil.AccessDenied):
         return None
-    own = [one.uss / 1e6 for one in memory]  # a share (PSS) changes with every trial that comes and goes beside them
+    unshared = [one.uss / 1e6 for one in memory]  # PSS changes with every sandbox that starts and ends
     if len(pids) != 3:
         return None
-    return Sample(time.monotonic() - began, own[0], sum(own[1:]), sum(one.rss for one in memory) / 1e6, files, threads)
+    return Sample(
+        time.monotonic() - start, unshared[0], sum(unshared[1:]), sum(one.rss for one in memory) / 1e6, files, threads
+    )
 
 
-def slope(samples: list[Sample], of: str) -> float:
-    """Of the line that fits best (least squares), in MB an hour."""
-    return float(np.polyfit([one.seconds / 3600 for one in samples], [getattr(one, of) for one in samples], 1)[0])
+def slope(samples: list[Sample], field: str) -> float:
+    """The slope of a field over time (least squares), in MB per hour."""
+    return float(np.polyfit([one.seconds / 3600 for one in samples], [getattr(one, field) for one in samples], 1)[0])
 
 
 @contextmanager
-def again_and_again(pause: float, *works: Callable[[], None]) -> Iterator[list[Exception]]:
-    """Do each in a thread of its own, until the end of the block; what went wrong."""
-    over, failures = threading.Event(), list[Exception]()
+def repeating(pause: float, *actions: Callable[[], None]) -> Iterator[list[Exception]]:
+    """Repeat each action in a thread of its own until the end of the block; the exceptions that they raised."""
+    is_over, failures = threading.Event(), list[Exception]()
 
-    def repeat(work: Callable[[], None]) -> None:
-        while not over.wait(pause):
+    def repeat(action: Callable[[], None]) -> None:
+        while not is_over.wait(pause):
             try:
-                work()
-            except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
+                action()
+            except Exception as error:  # noqa: BLE001 (whatever it is, the test fails)
                 failures.append(error)
 
-    threads = [threading.Thread(target=repeat, args=(work,)) for work in works]
+    threads = [threading.Thread(target=repeat, args=(action,)) for action in actions]
     for thread in threads:
         thread.start()
     try:
         yield failures
     finally:
-        over.set()
+        is_over.set()
         for thread in threads:
             thread.join()
 
@@ -105,25 +107,25 @@ def send_bad_input(server: Server) -> Callable[[], None]:
     return send
 
 
-def be_slow(server: Server) -> Callable[[], None]:
-    """Send a part of a request, and leave, or wait to be let go."""
-    dice = random.Random(1)  # noqa: S311
+def send_slowly(server: Server) -> Callable[[], None]:
+    """Send a part of a request, and leave, or wait to be closed."""
+    rng = random.Random(1)  # noqa: S311
 
-    def dawdle() -> None:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as caller:
-            caller.sendall(WHOLE[: dice.randrange(len(WHOLE))])
-            if dice.random() < 0.5:
-                caller.recv(65536)
+    def send() -> None:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+            client.sendall(WHOLE[: rng.randrange(len(WHOLE))])
+            if rng.random() < 0.5:
+                client.recv(65536)
 
-    return dawdle
+    return send
 
 
 def leave_early(server: Server) -> Callable[[], None]:
-    """Ask for much, and do not wait for it."""
+    """Send a batch, and do not wait for the response."""
 
     def leave() -> None:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as caller:
-            caller.sendall(BATCH)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
+            client.sendall(BATCH)
 
     return leave
 
@@ -135,11 +137,11 @@ def reconnect(server: Server) -> Callable[[], None]:
 JSON = {"Content-Type": "application/json"}
 
 
-def swap(server: Server, home: Path, swapped: list[str]) -> Callable[[], None]:
-    """Let the other version serve, and see that it does."""
+def swap_version(server: Server, home: Path, swapped: list[str]) -> Callable[[], None]:
+    """Make the other version the serving one, and wait until it is."""
     versions = itertools.cycle("21")
 
-    def point() -> None:
+    def swap() -> None:
         version, deadline = next(versions), time.monotonic() + 60
         (home / "next").write_text(version)
         (home / "next").rename(home / CURRENT)
@@ -148,12 +150,12 @@ def swap(server: Server, home: Path, swapped: list[str]) -> Callable[[], None]:
             time.sleep(0.2)
         swapped.append(version)
 
-    return point
+    return swap
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """The animals, twice."""
+    """The shipped bundle as versions 1 and 2."""
     home = Path(shutil.copytree(SHIPPED_STORE, tmp_path / "store")) / "animals"
     shutil.copytree(home / "1", home / "2")
     manifest = home / "2" / "manifest.json"
@@ -164,55 +166,55 @@ def home(tmp_path: Path) -> Path:
 def test_memory_is_flat(report: Report, long: bool, home: Path, pytestconfig: pytest.Config) -> None:
     """Nothing lost, nothing wrong, and after warming up no growth that goes on."""
     seconds, pause = (1500.0, 2.0) if long else (15.0, 0.3)
-    hang_ups = [10.0, 20.0, 30.0] if long else [4.0]  # each starts at the bottom
-    warm = 600.0 if long else 7.0  # until the largest of all that may come together has come together
+    reload_times = [10.0, 20.0, 30.0] if long else [4.0]  # new workers begin with the least memory
+    warm = 600.0 if long else 7.0  # seconds; until memory has grown to the most that may be in use at once
     samples: list[Sample] = []
     swapped: list[str] = []
     with ExitStack() as stack:
         server = stack.enter_context(serving(MENAGERIE_MODEL_STORE=str(home.parent), **SETTINGS))
-        works = [make(server) for make in (send_bad_input, be_slow, leave_early, reconnect)]
-        failures = stack.enter_context(again_and_again(0.1, *works))
-        stuck = stack.enter_context(again_and_again(2, swap(server, home, swapped)))
+        actions = [make(server) for make in (send_bad_input, send_slowly, leave_early, reconnect)]
+        failures = stack.enter_context(repeating(0.1, *actions))
+        swap_failures = stack.enter_context(repeating(2, swap_version(server, home, swapped)))
         load = stack.enter_context(Load(server.port, clients=8, pause=0.02))
-        began = time.monotonic()
-        while (now := time.monotonic() - began) < seconds:
-            if hang_ups and now > hang_ups[0]:
-                hang_ups.pop(0)
+        start = time.monotonic()
+        while (now := time.monotonic() - start) < seconds:
+            if reload_times and now > reload_times[0]:
+                reload_times.pop(0)
                 server.process.send_signal(signal.SIGHUP)
-            samples += filter(None, [sample(server, began)])
+            samples += filter(None, [take_sample(server, start)])
             time.sleep(pause)
     late = [one for one in samples if one.seconds > warm]
-    grown = {of: slope(late, of) for of in ("master", "workers", "resident")}
-    told = ", ".join(f"{of} {megabytes:+.1f}" for of, megabytes in grown.items())
+    growth = {field: slope(late, field) for field in ("master", "workers", "resident")}
+    notes = ", ".join(f"{field} {megabytes:+.1f}" for field, megabytes in growth.items())
     files, threads = (f"{min(some)} to {max(some)}" for some in ([s.files for s in late], [s.threads for s in late]))
     last = late[-1]
     report(
         f"a mixed load for {seconds:.0f} s",
         1,
         load.result,
-        f"MB an hour after {warm:.0f} s: {told}; at the end {last.master:.1f} and {last.workers:.1f} MB of their own, "
+        f"MB an hour after {warm:.0f} s: {notes}; at the end {last.master:.1f} and {last.workers:.1f} MB of their own, "
         f"{last.resident:.0f} resident; {files} open files, {threads} threads; {len(swapped)} swaps",
     )
     if picture := pytestconfig.getoption("picture"):
         draw(samples, warm, Path(picture))
-    assert not failures + stuck
+    assert not failures + swap_failures
     assert set(swapped) == {"1", "2"}
     assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})
     if long:
-        assert grown["workers"] < MOST_MB_AN_HOUR
-        assert grown["master"] < MOST_MB_AN_HOUR
+        assert growth["workers"] < MAX_MB_PER_HOUR
+        assert growth["master"] < MAX_MB_PER_HOUR
 
 
 def draw(samples: list[Sample], warm: float, path: Path) -> None:
-    """What the workers and the master hold over time, and the lines that fit."""
+    """Draw the memory of the workers and of the master over time, and the fitted lines."""
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
     late = [one for one in samples if one.seconds > warm]
-    for of, name in (("workers", "two workers"), ("master", "master")):
-        (line,) = axes.plot([one.seconds / 60 for one in samples], [getattr(one, of) for one in samples], label=name)
-        fit = np.polyfit([one.seconds / 60 for one in late], [getattr(one, of) for one in late], 1)
+    for field, name in (("workers", "two workers"), ("master", "master")):
+        (line,) = axes.plot([one.seconds / 60 for one in samples], [getattr(one, field) for one in samples], label=name)
+        fit = np.polyfit([one.seconds / 60 for one in late], [getattr(one, field) for one in late], 1)
         ends = np.array([late[0].seconds, late[-1].seconds]) / 60
         axes.plot(ends, np.polyval(fit, ends), ":", color=line.get_color(), label=f"{fit[0] * 60:+.1f} MB an hour")
     axes.set(xlabel="minutes", ylabel="MB of their own", ylim=(0, 1.4 * max(one.workers for one in samples)))

@@ -1,4 +1,4 @@
-"""The log of a real service: what is in it, in which shape, and that nobody waits for it."""
+"""The log of a real service: its content and format, and that no request waits for it."""
 
 import fcntl
 import json
@@ -36,20 +36,20 @@ load_app = asgi.load_app
 """
 
 
-def said(server: Server) -> list[dict[str, Any]]:
-    """Everything that a service said, after its end."""
+def stop_and_read_log(server: Server) -> list[dict[str, Any]]:
+    """End the service; all lines of its log."""
     server.process.terminate()
     return parse_log(server.process.communicate(timeout=60)[1])
 
 
 def test_a_request_is_one_json_document() -> None:
-    """With what an operator asks for; and all else that is said, gunicorn's included, has the same shape."""
+    """With the fields that an operator needs; all other lines, gunicorn's included, have the same format."""
     with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
-        given = {"X-Request-ID": "mine", "traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
-        requests.post(f"{server.url}/predict?secret=1", GOOD, headers=JSON | given, timeout=5)
+        identified = {"X-Request-ID": "mine", "traceparent": f"00-{'a' * 32}-{'b' * 16}-00"}
+        requests.post(f"{server.url}/predict?secret=1", GOOD, headers=JSON | identified, timeout=5)
         requests.post(f"{server.url}/v2/models/plants/infer", b"{", headers=JSON, timeout=5)
         requests.get(f"{server.url}/no\x1b[31mwhere?secret=1", timeout=5)
-        lines = said(server)
+        lines = stop_and_read_log(server)
     assert all({"time", "level", "logger", "pid", "message"} <= line.keys() for line in lines)
     good, unknown, nowhere = (line for line in lines if "method" in line and line.get("route") != "/readyz")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", good["time"])
@@ -75,17 +75,17 @@ def test_a_request_is_one_json_document() -> None:
     assert {"gunicorn.error", "menagerie.requests"} == {line["logger"] for line in lines}
 
 
-def test_what_goes_wrong_inside_is_one_line_each(tmp_path: Path) -> None:
-    """A traceback with the request's id, an exception that nobody caught in a thread, a warning of Python's."""
+def test_each_internal_error_is_one_line(tmp_path: Path) -> None:
+    """A traceback with the request id, an uncaught exception of a thread, a warning of Python's."""
     (tmp_path / "broken.py").write_text(BROKEN)
     with serving("broken:load_app()", PYTHONPATH=str(tmp_path), MENAGERIE_DRAIN_SECONDS="0") as server:
         headers = JSON | {"X-Request-ID": "mine"}
         assert requests.post(f"{server.url}/explain", GOOD, headers=headers, timeout=5).status_code == 500
-        lines = said(server)
-    (failed,) = (line for line in lines if line["message"] == "request mine failed")
-    assert (failed["level"], failed["request_id"]) == ("error", "mine")
-    assert failed["exception"].startswith("Traceback")
-    assert failed["exception"].endswith("\nZeroDivisionError: so it is")
+        lines = stop_and_read_log(server)
+    (traceback,) = (line for line in lines if line["message"] == "request mine failed")
+    assert (traceback["level"], traceback["request_id"]) == ("error", "mine")
+    assert traceback["exception"].startswith("Traceback")
+    assert traceback["exception"].endswith("\nZeroDivisionError: so it is")
     (answered,) = (line for line in lines if line["message"] == "POST /explain 500")
     assert (answered["level"], answered["request_id"], answered["error"]) == ("error", "mine", "internal")
     (uncaught,) = (line for line in lines if line["message"] == "a thread ends")
@@ -94,25 +94,25 @@ def test_what_goes_wrong_inside_is_one_line_each(tmp_path: Path) -> None:
     assert (warned["logger"], warned["level"]) == ("py.warnings", "warning")
 
 
-def ask_at_once(server: Server, count: int, callers: int = 8) -> None:
-    def ask(caller: int) -> None:
+def send_at_once(server: Server, count: int, clients: int = 8) -> None:
+    def send(client: int) -> None:
         with requests.Session() as session:
-            for number in range(count // callers):
+            for number in range(count // clients):
                 headers = JSON | {
-                    "X-Request-ID": f"{caller}-{number}",
+                    "X-Request-ID": f"{client}-{number}",
                     "Connection": ["close", "keep-alive"][number % 2],
                 }
                 assert session.post(f"{server.url}/predict", GOOD, headers=headers, timeout=10).ok
 
-    threads = [threading.Thread(target=ask, args=(caller,)) for caller in range(callers)]
+    threads = [threading.Thread(target=send, args=(client,)) for client in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def reading(server: Server) -> tuple[list[str], threading.Thread]:
-    """A thread that reads the log as it comes, and what it has read."""
+def start_reading(server: Server) -> tuple[list[str], threading.Thread]:
+    """The lines that a thread reads from the log as they are written, and the thread."""
     read: list[str] = []
     assert server.process.stderr
     thread = threading.Thread(target=read.extend, args=(server.process.stderr,))
@@ -121,22 +121,22 @@ def reading(server: Server) -> tuple[list[str], threading.Thread]:
 
 
 def test_lines_of_workers_do_not_mix() -> None:
-    """Three of them, at the same time, into the same pipe: each request is there, once and whole."""
+    """Three workers write into one pipe at the same time: each request is there, once and complete."""
     with serving(MENAGERIE_LOG_RATE="1e9", MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="3") as server:
-        read, thread = reading(server)
-        ask_at_once(server, 1600)
+        read, thread = start_reading(server)
+        send_at_once(server, 1600)
         server.process.terminate()
         thread.join()
     lines = [json.loads(line) for line in read]
     asked = Counter(line["request_id"] for line in lines if line.get("route") == "/predict")
-    assert asked == Counter(f"{caller}-{number}" for caller in range(8) for number in range(200))
+    assert asked == Counter(f"{client}-{number}" for client in range(8) for number in range(200))
 
 
-def test_at_high_load_some_are_left_out_and_counted() -> None:
-    """Lines, and what they say was left out, are all requests."""
+def test_lines_beyond_the_rate_are_left_out_and_counted() -> None:
+    """Lines and the requests that they count as left out are all requests."""
     with serving(MENAGERIE_LOG_RATE="5", MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="1") as server:
-        read, thread = reading(server)
-        ask_at_once(server, 400)
+        read, thread = start_reading(server)
+        send_at_once(server, 400)
         requests.get(f"{server.url}/nowhere", timeout=5)
         server.process.terminate()
         thread.join()
@@ -147,13 +147,13 @@ def test_at_high_load_some_are_left_out_and_counted() -> None:
     assert sum(line.get("left_out", 0) for line in lines) + len(lines) <= 401 + of_readiness + 100
 
 
-def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
-    """Once the pipe is full, lines are lost and counted; requests are answered as before."""
+def test_an_unread_log_delays_no_request() -> None:
+    """Once the pipe is full, lines are dropped and counted; requests are answered as before."""
     with serving(MENAGERIE_LOG_RATE="1e9", MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="1") as server:
         assert server.process.stderr
         fcntl.fcntl(server.process.stderr, fcntl.F_SETPIPE_SZ, 65_536)
-        ask_at_once(server, 800)  # 300 bytes each
-        read, thread = reading(server)
+        send_at_once(server, 800)  # 300 bytes each
+        read, thread = start_reading(server)
         await_silence(read)
         requests.get(f"{server.url}/nowhere", timeout=5)
         server.process.terminate()
@@ -172,51 +172,51 @@ def await_silence(read: list[str]) -> None:
         time.sleep(0.5)
 
 
-def on_a_terminal(ask: Callable[[str], object], **settings: str) -> str:
-    """What a person sees of a service that is asked something."""
-    ours, theirs = os.openpty()
+def run_on_a_terminal(send: Callable[[str], object], **settings: str) -> str:
+    """The log of a service on a terminal that gets some requests."""
+    ours, terminal = os.openpty()
     port = free_port()
     command = [*GUNICORN, "--bind", f"127.0.0.1:{port}"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=theirs, text=True) as process:
-        os.close(theirs)
-        seen: list[bytes] = []
+    with subprocess.Popen(command, cwd=ROOT, env=environment(**settings), stderr=terminal, text=True) as process:
+        os.close(terminal)
+        chunks: list[bytes] = []
 
         def read() -> None:
             try:
                 while chunk := os.read(ours, 65536):
-                    seen.append(chunk)
+                    chunks.append(chunk)
             except OSError:  # how a terminal ends
                 pass
 
         thread = threading.Thread(target=read)
         thread.start()
         await_ready(Server(f"http://127.0.0.1:{port}", port, process))
-        ask(f"http://127.0.0.1:{port}")
+        send(f"http://127.0.0.1:{port}")
         process.terminate()
         process.wait(30)
         thread.join()
     os.close(ours)
-    return b"".join(seen).decode()
+    return b"".join(chunks).decode()
 
 
-def test_a_person_reads_text() -> None:
-    """On a terminal, and the command to try stands by itself; unless JSON is wanted."""
+def test_a_terminal_gets_text() -> None:
+    """The curl command has a line of its own; MENAGERIE_LOG_FORMAT=json holds there too."""
 
-    def ask(url: str) -> None:
+    def send(url: str) -> None:
         requests.get(f"{url}/nowhere", headers={"X-Request-ID": "mine"}, timeout=5)
 
-    seen = on_a_terminal(ask, MENAGERIE_DRAIN_SECONDS="0")
+    text = run_on_a_terminal(send, MENAGERIE_DRAIN_SECONDS="0")
     assert re.search(
         r"^\[[\d: +-]+\] \[\d+\] \[INFO\] GET '/nowhere' 404 request_id=mine duration_ms=[\d.]+ error=not-found\r$",
-        seen,
+        text,
         re.MULTILINE,
     )
-    assert re.search(r"^curl http://localhost", seen, re.MULTILINE)
-    assert parse_log(on_a_terminal(ask, MENAGERIE_DRAIN_SECONDS="0", MENAGERIE_LOG_FORMAT="json"))
+    assert re.search(r"^curl http://localhost", text, re.MULTILINE)
+    assert parse_log(run_on_a_terminal(send, MENAGERIE_DRAIN_SECONDS="0", MENAGERIE_LOG_FORMAT="json"))
 
 
-def test_a_log_configuration_of_ones_own_is_heeded(tmp_path: Path) -> None:
-    """Gunicorn's settings go before ours: another file, another configuration, another level."""
+def test_the_operators_log_configuration_wins(tmp_path: Path) -> None:
+    """Gunicorn's settings override the service's: another file, another level."""
     file = tmp_path / "log"
     with serving("--log-file", str(file), "--log-level", "warning", MENAGERIE_DRAIN_SECONDS="0") as server:
         requests.get(f"{server.url}/nowhere", timeout=5)

@@ -26,7 +26,7 @@ def network(version: int) -> Network:
     return Network.random((3, 4, 2), seed=version)
 
 
-def right(version: str) -> list[float]:
+def expected_probabilities(version: str) -> list[float]:
     (row,) = network(int(version)).outputs([ROW])["probabilities"].tolist()  # type: ignore[arg-type]
     return list(row)
 
@@ -48,20 +48,20 @@ def await_version(server: Server, version: str, seconds: float = 30) -> None:
     """Return once thirty new connections in a row, spread over the workers, are answered by that version."""
     deadline, seen = time.monotonic() + seconds, 0
     while seen < 30:
-        told = requests.get(f"{server.url}/health", timeout=5).json()["model"]["version"]
-        seen = seen + 1 if told == version else 0
-        assert time.monotonic() < deadline, told
+        serving_version = requests.get(f"{server.url}/health", timeout=5).json()["model"]["version"]
+        seen = seen + 1 if serving_version == version else 0
+        assert time.monotonic() < deadline, serving_version
 
 
-class Callers:
-    """Eight of them ask without pause, in three protocols, and see that numbers and version belong together."""
+class Clients:
+    """Eight clients send without pause, in three protocols, and check that numbers and version belong together."""
 
     def __init__(self, server: Server) -> None:
         self._url = server.url
         self.seen: Counter[str] = Counter()
         self.wrong: list[Any] = []
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(8)]
+        self._threads = [threading.Thread(target=self._run) for _ in range(8)]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -73,9 +73,9 @@ class Callers:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self) -> None:
+    def _run(self) -> None:
         tensor = {"name": "features", "shape": [1, 3], "datatype": "FP32", "data": ROW}
-        asks: list[tuple[str, Any, Callable[[Any], tuple[str, list[float]]]]] = [
+        exchanges: list[tuple[str, Any, Callable[[Any], tuple[str, list[float]]]]] = [
             ("/predict", {"features": ROW}, lambda a: (a["model"]["version"], list(a["probabilities"].values()))),
             (
                 "/predict",
@@ -90,7 +90,7 @@ class Callers:
         ]
         with requests.Session() as session:
             while not self._stop.is_set():
-                for path, document, read in asks:
+                for path, document, read in exchanges:
                     try:
                         answer = session.post(
                             self._url + path,
@@ -98,23 +98,25 @@ class Callers:
                             headers={"Content-Type": "application/json"},
                             timeout=30,
                         )
-                        version, told = read(answer.json())
+                        version, probabilities = read(answer.json())
                     except Exception as error:  # noqa: BLE001 (whatever it is, a request was lost)
                         self.wrong.append(error)
                         continue
-                    if answer.status_code != 200 or told != pytest.approx(right(version), abs=1e-5):
-                        self.wrong.append((answer.status_code, version, told))
+                    if answer.status_code != 200 or probabilities != pytest.approx(
+                        expected_probabilities(version), abs=1e-5
+                    ):
+                        self.wrong.append((answer.status_code, version, probabilities))
                     self.seen[version] += 1
 
 
 def test_versions_change_without_a_lost_or_wrong_answer(home: Path, server: Server) -> None:
-    """New ones, bad ones, one pointed at, one removed: every answer is right for the version that it names."""
-    with Callers(server) as callers:
+    """New and bad versions, one named by CURRENT, one removed: every response is correct for the version it names."""
+    with Clients(server) as clients:
         publish(home.parent, network(2))
         await_version(server, "2")
-        harmed = publish(home.parent / "aside", network(3), version=3).folder
-        (harmed / MODEL_LITERT).write_bytes(b"TFL3")
-        harmed.rename(home / "3")
+        damaged = publish(home.parent / "aside", network(3), version=3).folder
+        (damaged / MODEL_LITERT).write_bytes(b"TFL3")
+        damaged.rename(home / "3")
         time.sleep(1)
         await_version(server, "2")
         publish(home.parent, network(4))
@@ -125,13 +127,13 @@ def test_versions_change_without_a_lost_or_wrong_answer(home: Path, server: Serv
         await_version(server, "4")
         shutil.rmtree(home / "4")
         await_version(server, "2")
-    assert callers.wrong == []
-    assert set(callers.seen) == {"1", "2", "4"}
-    assert sum(callers.seen.values()) > 500
+    assert clients.wrong == []
+    assert set(clients.seen) == {"1", "2", "4"}
+    assert sum(clients.seen.values()) > 500
 
 
 def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: Server) -> None:
-    """File by file, the manifest first: refused until the last one is there, then served."""
+    """File by file, the manifest first: refused until the last file is there, then served."""
     made = publish(home.parent, network(2)).folder
     shutil.move(made, home.parent / "kept")
     made.mkdir()
@@ -142,8 +144,8 @@ def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: S
 
 
 @pytest.mark.tensorflow
-def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
-    """Its workers load the model themselves: on SIGHUP from what is good, and if nothing is, the old ones stay."""
+def test_sighup_with_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
+    """Its workers load the model themselves, the newest good version; if none is good, the old workers stay."""
     home = store / "animals"
     settings = {"MENAGERIE_ENGINE": "keras", "MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_DRAIN_SECONDS": "0"}
     settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_LOG_RATE": "0", "WEB_CONCURRENCY": "1"}
@@ -154,16 +156,16 @@ def test_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
             first = workers(server)
             server.process.send_signal(signal.SIGHUP)
             await_workers(server, lambda now: len(now) == 1 and now != first, seconds=180)
-            told = requests.get(f"{server.url}/health", timeout=180).json()
-            assert (told["ready"], told["model"]["version"], list(told["refused"])) == (True, "1", ["2"])
+            health = requests.get(f"{server.url}/health", timeout=180).json()
+            assert (health["ready"], health["model"]["version"], list(health["refused"])) == (True, "1", ["2"])
         (home / "1" / MODEL_KERAS).write_bytes(b"PK")
         second = workers(server)
         server.process.send_signal(signal.SIGHUP)
-        await_workers(server, lambda now: len(now) == 2)  # the master tries what there is in a child of its own
+        await_workers(server, lambda now: len(now) == 2)  # the master tries to load in a child process
         await_workers(server, lambda now: len(now) == 1, seconds=180)
         assert requests.get(f"{server.url}/readyz", timeout=60).ok
         assert workers(server) == second
         server.process.terminate()
-        said = server.process.communicate(timeout=60)[1]
-    assert re.search("the old workers are kept, as no new one could start: .*model.keras is not the file that", said)
+        stderr = server.process.communicate(timeout=60)[1]
+    assert re.search("the old workers are kept, as no new one could start: .*model.keras is not the file that", stderr)
     assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})

@@ -1,4 +1,4 @@
-"""The service as it is run: real gunicorn, real sockets, signals, and every way to fail at the start."""
+"""The service under gunicorn: sockets, signals, and every way in which the start can fail."""
 
 import json
 import shutil
@@ -31,21 +31,21 @@ JSON = {"Content-Type": "application/json"}
 
 
 def start(**settings: str) -> subprocess.CompletedProcess[str]:
-    """Run gunicorn until it gives up."""
+    """Run gunicorn until it exits."""
     settings = {"PORT": str(free_port())} | settings
     return subprocess.run(
         GUNICORN, cwd=ROOT, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def flip(store: Path) -> None:
+def flip_bit(store: Path) -> None:
     path = store / "animals" / "1" / "model.tflite"
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
 
 
-def falsify(store: Path) -> None:
+def change_golden_row(store: Path) -> None:
     path = store / "animals" / "1" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["golden"][0]["outputs"]["probabilities"][0] += 0.1
@@ -53,10 +53,10 @@ def falsify(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "settings", "told"),
+    ("change", "settings", "expected"),
     [
-        (flip, {}, "model.tflite"),
-        (falsify, {}, "fails its self-test"),
+        (flip_bit, {}, "model.tflite"),
+        (change_golden_row, {}, "fails its self-test"),
         (shutil.rmtree, {}, "no model in"),
         (None, {"MENAGERIE_MODEL_NAME": "plants"}, "no model in"),
         (None, {"MENAGERIE_MODEL_STOR": "x"}, "did you mean MENAGERIE_MODEL_STORE?"),
@@ -66,22 +66,22 @@ def falsify(store: Path) -> None:
         (None, {"WEB_CONCURRENCY": "0"}, "set WEB_CONCURRENCY to 1 or more"),
     ],
 )
-def test_what_cannot_be_served_ends_the_start(
-    store: Path, change: Callable[[Path], None] | None, settings: dict[str, str], told: str
+def test_a_failed_start_is_one_line(
+    store: Path, change: Callable[[Path], None] | None, settings: dict[str, str], expected: str
 ) -> None:
-    """One clear line, a non-zero exit, no traceback, nothing that goes on trying."""
+    """It names the cause; the exit code is not 0, there is no traceback, and gunicorn does not retry."""
     if change:
         change(store)
     ended = start(**({"MENAGERIE_MODEL_STORE": str(store)} | settings))
     assert ended.returncode != 0
-    assert told in ended.stderr
+    assert expected in ended.stderr
     assert "Traceback" not in ended.stderr
     lines = [line for line in ended.stderr.splitlines() if line and '"level":"info"' not in line]
     assert len(lines) == 1, ended.stderr
 
 
-def test_a_taken_port_ends_the_start(server: Server) -> None:
-    """The second service says at once which port and what to do."""
+def test_a_taken_port_fails_the_start(server: Server) -> None:
+    """At once, with the port and what to do."""
     ended = start(PORT=str(server.port), GUNICORN_CMD_ARGS=f"--bind 127.0.0.1:{server.port}")
     assert ended.returncode == 1
     assert parse_log(ended.stderr)[-1]["message"] == (
@@ -89,14 +89,14 @@ def test_a_taken_port_ends_the_start(server: Server) -> None:
     )
 
 
-def test_a_start_says_what_to_try() -> None:
+def test_the_start_message_has_a_working_command() -> None:
     """The URL, and a curl line that works as it is."""
     port = str(free_port())
     with subprocess.Popen(GUNICORN, cwd=ROOT, env=environment(PORT=port), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
-        said = ""
+        log = ""
         for line in process.stderr:
-            said += line
+            log += line
             curl = json.loads(line)["message"].partition("\n")[2]
             if curl:
                 break
@@ -105,13 +105,13 @@ def test_a_start_says_what_to_try() -> None:
         )
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=60)
-    assert f"http://localhost:{port}" in said
+    assert f"http://localhost:{port}" in log
     assert answer.stdout.startswith(b'{"label":')
     assert process.returncode == 0
 
 
-def test_the_usual_variables_work() -> None:
-    """WEB_CONCURRENCY gives the number of workers; PORT is tested where the service is started by it."""
+def test_web_concurrency_is_the_number_of_workers() -> None:
+    """PORT is used in the tests of the start."""
     with serving(WEB_CONCURRENCY="3") as server:
         await_workers(server, lambda now: len(now) == 3)
 
@@ -132,7 +132,7 @@ def test_a_chunked_body_is_read(server: Server) -> None:
 
 
 def test_limits_are_settings() -> None:
-    """Rows, bytes and told faults are bounded by what the environment says."""
+    """Rows, bytes and reported faults are bounded by the environment."""
     with serving(MENAGERIE_MAX_ROWS="2", MENAGERIE_MAX_BODY_BYTES="500", MENAGERIE_MAX_ERRORS="3") as server:
         url = f"{server.url}/predict"
         assert requests.post(url, json={"instances": [GREAT_DANE] * 2}, timeout=5).ok
@@ -141,25 +141,25 @@ def test_limits_are_settings() -> None:
         assert len(requests.post(url, json={"features": ["x"] * 8}, timeout=5).json()["errors"]) == 3
 
 
-def test_sigterm_answers_what_is_in_flight() -> None:
-    """A request half received when the end is announced is still answered, however late; the exit code is 0."""
+def test_requests_in_flight_are_answered_after_sigterm() -> None:
+    """A request half received at SIGTERM is answered, however late; the exit code is 0."""
     with serving(MENAGERIE_DRAIN_SECONDS="0") as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as caller:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
             head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(GOOD)}"
-            caller.sendall(head.encode() + b"\r\n\r\n" + GOOD[:10])
+            client.sendall(head.encode() + b"\r\n\r\n" + GOOD[:10])
             time.sleep(0.5)
             server.process.send_signal(signal.SIGTERM)
             time.sleep(0.5)
-            caller.sendall(GOOD[10:])
-            caller.settimeout(10)
-            answer = caller.recv(65536)
+            client.sendall(GOOD[10:])
+            client.settimeout(10)
+            answer = client.recv(65536)
         assert answer.startswith(b"HTTP/1.1 200")
         assert b"connection: close" in answer.lower()
         assert server.process.wait(30) == 0
 
 
-def test_sigterm_is_announced_before_the_end() -> None:
-    """For some seconds the service says that it is not ready and goes on answering; an idle caller holds up nothing."""
+def test_the_service_drains_after_sigterm() -> None:
+    """For some seconds it is not ready and goes on answering; an idle connection delays nothing."""
     with serving(MENAGERIE_DRAIN_SECONDS="3") as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(65536).startswith(b"HTTP/1.1 200")
@@ -170,15 +170,15 @@ def test_sigterm_is_announced_before_the_end() -> None:
         assert ready.headers["Retry-After"] == "1"
         assert (health.status_code, health.json()["ready"]) == (503, False)
         for path, status in (("/v2/health/ready", 503), ("/v2/models/animals/ready", 503), ("/v1/models/animals", 200)):
-            said = requests.get(server.url + path, timeout=5)
-            assert (said.status_code, said.json()["ready"]) == (status, False)
+            state = requests.get(server.url + path, timeout=5)
+            assert (state.status_code, state.json()["ready"]) == (status, False)
         answer = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
         assert server.process.wait(10) == 0
 
 
 def await_all_leaving(server: Server) -> None:
-    """Return once twenty new connections in a row, spread over the workers, are told that the service is not ready."""
+    """Return once twenty new connections in a row, spread over the workers, get 503 from ``/readyz``."""
     seen = 0
     while seen < 20:
         seen = seen + 1 if requests.get(f"{server.url}/readyz", timeout=5).status_code == 503 else 0
@@ -192,8 +192,8 @@ def test_a_killed_worker_is_replaced(server: Server) -> None:
     assert requests.get(f"{server.url}/readyz", timeout=5).ok
 
 
-def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
-    """Sixteen callers with different animals never see each other's."""
+def test_concurrent_clients_get_their_own_responses(server: Server) -> None:
+    """Sixteen clients with different animals never get each other's."""
     wrong: list[str] = []
 
     def call(label: str) -> None:
@@ -211,38 +211,38 @@ def test_many_callers_at_once_get_their_own_answers(server: Server) -> None:
     assert wrong == []
 
 
-def test_a_long_batch_holds_up_no_single_row() -> None:
-    """While one worker computes batches of 10,000 rows, single rows are asked and answered many times over."""
+def test_a_long_batch_delays_no_single_row() -> None:
+    """While one worker computes batches of 10,000 rows, many requests with a single row are answered."""
     batch = json.dumps({"instances": [GREAT_DANE] * 10_000}).encode()
     with serving(WEB_CONCURRENCY="1") as server, requests.Session() as single:
         url = f"{server.url}/predict"
         single.post(url, GOOD, headers=JSON, timeout=5)
         answered: list[int] = []
 
-        def ask() -> None:
+        def send_batches() -> None:
             answered.extend(requests.post(url, batch, headers=JSON, timeout=30).status_code for _ in range(5))
 
-        asking = threading.Thread(target=ask)
-        asking.start()
+        batches = threading.Thread(target=send_batches)
+        batches.start()
         meanwhile = 0
-        while asking.is_alive():
+        while batches.is_alive():
             before = len(answered)
             assert single.post(url, GOOD, headers=JSON, timeout=30).json()["label"] == "cat"
             meanwhile += len(answered) == before
-        asking.join()
+        batches.join()
     assert answered == [200] * 5
-    assert meanwhile > 2 * len(answered)  # each waited for a batch, there could not be more than one to each
+    assert meanwhile > 2 * len(answered)  # if each waited for a batch, there would be one for each
 
 
-def test_workers_do_not_give_the_same_ids() -> None:
-    """Workers are copies of one process, but do not count their requests alike."""
+def test_workers_give_different_request_ids() -> None:
+    """Although they are forks of one process."""
     with serving(WEB_CONCURRENCY="3") as server:
         await_workers(server, lambda now: len(now) == 3)
         ids = [requests.get(f"{server.url}/livez", timeout=5).headers["X-Request-ID"] for _ in range(60)]
     assert len(set(ids)) == 60
 
 
-def test_flask_runs_it_for_development() -> None:
+def test_flask_run_serves_the_application() -> None:
     """`flask --app service.app.flask_app run` is the same application."""
     port = str(free_port())
     command = [sys.executable, "-m", "flask", "--app", "service.app.flask_app", "run", "--port", port]
@@ -263,7 +263,7 @@ def test_flask_runs_it_for_development() -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_keras_engine_serves_the_same_answers(server: Server) -> None:
+def test_the_keras_engine_gives_the_same_probabilities(server: Server) -> None:
     """MENAGERIE_ENGINE=keras serves model.keras itself, under workers that load it after the fork."""
     with serving(MENAGERIE_ENGINE="keras", WEB_CONCURRENCY="1") as keras:
         for animal in KNOWN.values():

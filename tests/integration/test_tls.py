@@ -1,4 +1,4 @@
-"""TLS by gunicorn's own settings, with a certificate made here and a caller who verifies it."""
+"""TLS by gunicorn's own settings, with a certificate made here and a client that verifies it."""
 
 import socket
 import subprocess
@@ -24,19 +24,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "cert.pem"
 
 
-@pytest.fixture(scope="module", params=["the short way", "gunicorn's own"])
+@pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "gunicorn's protocol"])
 def secure(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Server]:
-    longer = ["--access-logfile", "/dev/null"] if request.param == "gunicorn's own" else []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
-        with serving(
-            "--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem")), *longer
-        ) as server:
+        keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
+        with serving(*keys, MENAGERIE_FAST_PATH=request.param) as server:
             yield server
 
 
-def test_a_caller_who_verifies_is_answered(secure: Server, certificate: Path) -> None:
-    """Hot routes and others, twice by one connection."""
+def test_a_client_that_trusts_the_certificate_is_answered(secure: Server, certificate: Path) -> None:
+    """On routes on the event loop and others, twice on one connection."""
     with requests.Session() as session:
         session.verify = str(certificate)
         for _ in range(2):
@@ -44,51 +42,49 @@ def test_a_caller_who_verifies_is_answered(secure: Server, certificate: Path) ->
             assert session.get(f"{secure.url}/model", timeout=10).json()["name"] == "animals"
 
 
-def test_a_caller_who_trusts_others_is_not(secure: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The certificate is of nobody whom the system knows."""
+def test_a_client_that_does_not_trust_it_fails(secure: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No authority of the system has signed the certificate."""
     monkeypatch.delenv("REQUESTS_CA_BUNDLE")
     with pytest.raises(requests.exceptions.SSLError):
         requests.get(f"{secure.url}/livez", timeout=10)
 
 
 def test_plain_http_is_not_answered(secure: Server) -> None:
-    """Nor does it end the service."""
+    """And the service goes on."""
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{secure.port}/livez", timeout=10)
     assert requests.get(f"{secure.url}/livez", timeout=10).ok
 
 
-@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x00\xf4\x01"], ids=["nothing", "half a greeting"])
-def test_a_handshake_that_never_ends_is_given_up(
-    certificate: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
-    """The time for a head is the time for a handshake too, not the minute that asyncio gives it."""
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x00\xf4\x01"], ids=["nothing", "half a ClientHello"])
+def test_a_handshake_that_never_ends_is_closed(certificate: Path, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    """MENAGERIE_HEAD_SECONDS bounds a handshake too, not asyncio's minute."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
     with (
         serving(*keys, MENAGERIE_HEAD_SECONDS="0.5", MENAGERIE_DRAIN_SECONDS="0") as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=30) as silent,
     ):
-        silent.sendall(said)
+        silent.sendall(sent)
         assert silent.recv(1) == b""
         assert requests.get(f"{server.url}/livez", timeout=10).ok
 
 
 def test_handshakes_that_never_end_are_bounded(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond as many as there may be connections, the one that takes longest is given up; others are answered."""
+    """Beyond MENAGERIE_MAX_CONNECTIONS the oldest handshake is closed; other clients are answered."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
     with (
         serving(*keys, MENAGERIE_MAX_CONNECTIONS="20", MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="1") as server,
         ExitStack() as stack,
     ):
-        time.sleep(0.5)  # its own door opens a moment after asyncio's
-        callers = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(50)]
-        for caller in callers:
-            caller.sendall(b"\x16\x03\x01\x00\xf4\x01")
+        time.sleep(0.5)  # the acceptor starts a moment after asyncio's
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(50)]
+        for client in clients:
+            client.sendall(b"\x16\x03\x01\x00\xf4\x01")
         assert requests.get(f"{server.url}/livez", timeout=10).ok
-        given_up = [caller.recv(1) for caller in callers[:30]]
-        assert given_up == [b""] * 30
-        callers[-1].settimeout(0.1)
+        closed = [client.recv(1) for client in clients[:30]]
+        assert closed == [b""] * 30
+        clients[-1].settimeout(0.1)
         with pytest.raises(TimeoutError):
-            callers[-1].recv(1)
+            clients[-1].recv(1)
