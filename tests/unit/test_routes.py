@@ -149,8 +149,9 @@ class Echo:
     def __init__(self, registry: Registry, *_: Any) -> None:
         self._registry = registry
 
-    @declare("POST", "/echo/{model}", "echo", "Return the body", "object", accepts="OneRow", errors=[NotJsonError])
+    @declare("POST", "/echo/{model}", "object", accepts="OneRow", errors=[NotJsonError])
     def echo(self, request: Request) -> Response:
+        """Return the body."""
         body = request.read()
         if not body:
             raise NotJsonError("the body is empty")

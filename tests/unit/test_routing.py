@@ -6,7 +6,7 @@ from service.http.errors import NotFoundError
 from service.http.messages import Request, Response
 from service.http.routing import Declare, Protocol, handlers_of, protocol_finder, routes_of
 
-declare = Declare(Protocol.OIP)
+declare = Declare(Protocol.OIP, prefix="v9_")
 
 
 class Part:
@@ -15,20 +15,18 @@ class Part:
     def __init__(self, body: bytes = b"") -> None:
         self.body = body
 
-    @declare(
-        "GET",
-        ["/v9/{model}", "/v9/{model}/versions/{version}"],
-        "v9_{model}",
-        "what {model} is",
-        "Status",
-        errors=[NotFoundError],
-        public=True,
-    )
-    def status(self, _: Request) -> Response:
+    @declare("GET", "/v9/{model}[/versions/{version}]", "Status", errors=[NotFoundError], public=True)
+    def model_status(self, _: Request) -> Response:
+        """What the model is.
+
+        The model is described
+        in detail.
+        """
         return Response(200, self.body)
 
-    @declare("POST", "/v9/run", "run", "Run it", {"text/csv": ["string"]}, accepts="Row | Rows", more={202: {}})
+    @declare("POST", "/v9/run", {"text/csv": ["string"]}, accepts="Row | Rows", more={202: {}})
     def run(self, _: Request) -> Response:
+        """Run it."""
         return Response(202, self.body)
 
     def helper(self) -> None:
@@ -47,12 +45,13 @@ def test_routes_are_those_of_the_decorated_methods() -> None:
     assert routes_of(object) == []
 
 
-def test_each_path_has_its_own_name_and_summary() -> None:
-    """``{model}`` becomes the model or a version of it."""
+def test_operation_is_described_by_its_handler() -> None:
+    """The method's name with the prefix; the docstring's first line without the full stop, and the rest of it."""
     of_model, of_version, run = routes_of(Part)
-    assert (of_model.name, of_model.summary) == ("v9_model", "What the model is")
-    assert (of_version.name, of_version.summary) == ("v9_model_version", "What a version of the model is")
-    assert (run.name, run.summary) == ("run", "Run it")
+    assert (of_model.name, of_model.summary) == ("v9_model_status", "What the model is")
+    assert (of_version.name, of_version.summary) == ("v9_model_version_status", "What a version of the model is")
+    assert of_model.description == of_version.description == "The model is described\nin detail."
+    assert (run.name, run.summary, run.description) == ("v9_run", "Run it", "")
 
 
 def test_content_is_json_unless_a_media_type_is_declared() -> None:
@@ -70,7 +69,7 @@ def test_further_fields_are_declared_by_keyword() -> None:
     assert (status.public, status.errors) == (True, [NotFoundError])
     assert (run.public, run.errors, run.on_event_loop, run.inference) == (False, (), False, False)
     with pytest.raises(TypeError, match="colour"):
-        declare("GET", "/x", "x", "x", "X", colour="red")(lambda: None)
+        declare("GET", "/x", "X", colour="red")(lambda: None)
 
 
 def test_handlers_are_bound_to_their_object() -> None:
