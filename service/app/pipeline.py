@@ -1,14 +1,12 @@
 """What happens to every request, whatever its route and whichever adapter brought it."""
 
 import logging
-import re
 from collections.abc import Callable
-from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 
 from service.app.api_keys import ApiKeys
 from service.app.cors import CorsPolicy
 from service.http import errors
-from service.http.context import RequestContext, TraceContext
+from service.http.context import RequestContext, TraceContext, choose_request_id
 from service.http.errors import InternalError, RequestError
 from service.http.messages import Handler, Request, Response
 from service.http.routing import Protocol
@@ -16,7 +14,6 @@ from service.monitoring import server_timing
 from service.monitoring.access_log import request_fields
 
 _log = logging.getLogger("menagerie")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 
 
 class Pipeline:
@@ -60,7 +57,7 @@ class Pipeline:
     def handle(self, request: Request, handler: Handler) -> Response:
         """The handler's response, or that of the error that it raised; never raises."""
         context = request.context
-        context.request_id = _request_id(request)
+        context.request_id = choose_request_id(request.headers.get("x-request-id", ""))
         context.trace = self._begin_trace(request)
         try:
             if self._api_keys:  # checked here too: a call that does nothing would cost every request
@@ -95,9 +92,3 @@ class Pipeline:
         context.mark("render")
         if self._server_timing:
             headers["Server-Timing"] = server_timing.header(context)
-
-
-def _request_id(request: Request) -> str:
-    """The client's request id if it can go into a header and a log line unchanged, else a new one."""
-    value = request.headers.get("x-request-id", "")
-    return value if value and _REQUEST_ID.fullmatch(value) else f"{getrandbits(128):032x}"

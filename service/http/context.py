@@ -1,13 +1,16 @@
 """What becomes known of a request while it is handled; observers read it once the response is made."""
 
+import re
 from collections.abc import Mapping
+from random import getrandbits  # seeded anew in every worker; asking the kernel takes 3 us, and an id is no secret
 from time import perf_counter_ns
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from service.arrays import Prediction  # noqa: TC001 (beside what is used at run time)
 from service.http.routing import Route
-from service.prediction import Prediction  # noqa: TC001 (beside what is used at run time)
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 NO_COUNTS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -90,3 +93,8 @@ class RequestContext:
                 return end - start
             start = end
         return 0
+
+
+def choose_request_id(given: str) -> str:
+    """The client's X-Request-ID if it can go into a header and a log line unchanged, else a new one."""
+    return given if given and _REQUEST_ID.fullmatch(given) else f"{getrandbits(128):032x}"

@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 import numpy as np
 import orjson
 
+from service.arrays import Array
 from service.http.errors import Fault, NotJsonError, UnacceptableError
-from service.prediction import Array
 
 _MAX_DIGITS = 300  # int() takes quadratic time; a longer integer becomes the nearest float, perhaps infinity
 _MAX_DUPLICATES = 10  # reported in one response

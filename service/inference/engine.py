@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from ai_edge_litert.interpreter import Interpreter
 
 from models.bundle import MODEL_KERAS, MODEL_LITERT, Bundle
+from service.arrays import Array
 from service.http.errors import StartupError
-from service.prediction import Array
 
 
 class Engine(Protocol):

@@ -11,8 +11,8 @@ import numpy as np
 
 from models.bundle import WEIGHTS, Bundle, BundleError
 from models.manifest import DenseWeights, Layer, Manifest, NormalizationWeights, Weights, find_golden_mismatch
+from service.arrays import Array, Doubles
 from service.http.errors import NotExplainableError
-from service.prediction import Array, Doubles
 
 
 def _softmax(sums: Doubles) -> Doubles:

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from models.bundle import Bundle
+from service.arrays import Array, Prediction
 from service.http.errors import NoModelError
 from service.inference import engine, layers
 from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.layers import NetworkLayer
 from service.inference.ranges import Ranges
-from service.prediction import Array, Prediction
 
 _T = TypeVar("_T")
 

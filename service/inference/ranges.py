@@ -6,7 +6,7 @@ from operator import le
 import numpy as np
 
 from models.manifest import Manifest
-from service.prediction import Array, Indices
+from service.arrays import Array, Indices
 
 
 class Ranges:

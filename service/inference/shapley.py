@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from service.prediction import Array, Doubles
+from service.arrays import Array, Doubles
 
 Members = NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Feature
-from service.prediction import Array, Indices
+from service.arrays import Array, Indices
 
 _POINTS = 64  # evaluated between two knots
 _REPORT_EVERY = 8  # points

@@ -14,10 +14,10 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_confi
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from models.manifest import Feature
+from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
 from service.http.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError
-from service.prediction import Array
 
 _CHUNK = 256  # rows; pydantic lets no other thread run before it has validated them all
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from models.manifest import Manifest
+from service.arrays import Prediction
 from service.http.context import RequestContext
 from service.inference.registry import Event
 from service.monitoring.shared_counters import Cells, SharedCounters
-from service.prediction import Prediction
 
 CONFIDENCE_BOUNDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999, 1.0)
 _BOUNDS: list[float] = np.array(CONFIDENCE_BOUNDS, np.float32).tolist()  # clients read the float32 as 0.3

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from service.arrays import Array
 from service.http.errors import Fault, NotExplainableError, NotJsonError, UnacceptableError
 from service.http.media_types import require_media_type
 from service.http.messages import Request, Response
@@ -16,7 +17,6 @@ from service.inference.model import Model
 from service.inference.registry import Registry
 from service.inference.sweep import Change, knots, sweep
 from service.inference.validation import Validator
-from service.prediction import Array
 from service.protocols.native import predict_documents
 
 _ONE_ROW = Fault("instances", "form", "give `features`: one row is explained at a time")

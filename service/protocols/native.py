@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
 from service.http.errors import NotJsonError, UnacceptableError
@@ -10,7 +11,6 @@ from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
-from service.prediction import Array
 
 _declare = Declare(Protocol.NATIVE)
 

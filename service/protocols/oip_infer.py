@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from service.arrays import Array
 from service.http import strict_json
 from service.http.errors import BadTensorError
 from service.http.media_types import require_media_type
@@ -18,7 +19,6 @@ from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON
 from service.inference.model import Model
 from service.inference.validation import Validator
-from service.prediction import Array
 from service.protocols import oip_tensors
 from service.protocols.oip_tensors import Tensor
 

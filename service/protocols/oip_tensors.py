@@ -13,8 +13,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from service.arrays import Array
 from service.http.errors import BadTensorError
-from service.prediction import Array
 
 _FLOAT = np.dtype("<f4")
 _DTYPES: dict[str, np.dtype[Any]] = {

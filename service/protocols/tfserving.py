@@ -6,6 +6,7 @@ own subset of this API V1, and uses the model status as the model's readiness.
 
 from typing import Any
 
+from service.arrays import Array
 from service.http import strict_json
 from service.http.errors import BadInstancesError, NotJsonError, UnacceptableError
 from service.http.media_types import require_identity_coding
@@ -13,7 +14,6 @@ from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
-from service.prediction import Array
 from service.protocols.health import Readiness
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.manifest import Feature
-from service.prediction import Array
+from service.arrays import Array
 from service.score.errors import TableError
 
 Codes = NDArray[np.uint8]

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from service.arrays import Array, Indices
 from service.http.errors import Fault
 from service.inference.model import Model
-from service.prediction import Array, Indices
 from service.score.columns import Codes, FeatureColumns, suggest_name
 from service.score.errors import TableError
 from service.score.faults import FAULT_LIST, FaultCounts, FaultReporter, build_fault_column

@@ -17,7 +17,7 @@ from support.gunicorn_server import Server, serving, workers
 from support.known_animals import KNOWN, named
 
 from service.app import api_keys
-from service.prediction import Array
+from service.arrays import Array
 from service.settings import SHIPPED_STORE
 
 ROWS = 500

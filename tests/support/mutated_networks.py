@@ -18,9 +18,9 @@ from random import Random
 import numpy as np
 
 from models.bundle import MANIFEST, MODEL_LITERT, WEIGHTS, Bundle, BundleError
+from service.arrays import Array
 from service.http.errors import StartupError
 from service.inference import engine, sandbox
-from service.prediction import Array
 from service.settings import SHIPPED_STORE
 
 SHIPPED = SHIPPED_STORE / "animals" / "1"

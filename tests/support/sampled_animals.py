@@ -5,7 +5,7 @@ import numpy as np
 from models import animals
 from models.animals import Animals
 from models.dataset import Sample
-from service.prediction import Array
+from service.arrays import Array
 
 
 def unshifted(count: int, seed: int) -> Sample:

@@ -12,13 +12,13 @@ from support import sampled_animals
 from support.known_animals import KNOWN, named
 
 from service.app import create_app
+from service.arrays import Array
 from service.http.context import RequestContext
 from service.http.routing import routes_of
 from service.inference.registry import Registry
 from service.inference.sandbox import no_check
 from service.monitoring.drift.observer import Drift
 from service.monitoring.shared_counters import SharedCounters
-from service.prediction import Array
 from service.protocols.native import Native
 from service.settings import Settings
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from support import sampled_animals
 
 from models.manifest import Manifest, Reference
+from service.arrays import Array
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins, Variable, count_cells
 from service.monitoring.drift.psi import chance_limit, stability_index
-from service.prediction import Array
 
 WINDOWS = 5_000
 

@@ -7,10 +7,10 @@ import pytest
 
 from models import bundle
 from models.bundle import Bundle
+from service.arrays import Array
 from service.inference import engine
 from service.inference.engine import LiteRTEngine
 from service.inference.model import Model
-from service.prediction import Array
 from service.settings import SHIPPED_STORE
 
 

@@ -10,8 +10,8 @@ from support.known_animals import NAMES
 from support.manifest_edits import edit_manifest
 
 from models.bundle import BundleError
+from service.arrays import Array, Indices, Prediction
 from service.inference.model import Model
-from service.prediction import Array, Indices, Prediction
 
 
 def test_golden_row_mismatch_is_refused(store: Path) -> None:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from service.arrays import Array, Indices, Prediction
 from service.http.context import RequestContext
 from service.inference.model import Model
 from service.inference.registry import Event
 from service.monitoring.model_metrics import CONFIDENCE_BOUNDS, ModelMetrics
 from service.monitoring.shared_counters import SharedCounters
-from service.prediction import Array, Indices, Prediction
 
 ROW, CAT = np.zeros((1, 8), np.float32), np.eye(1, 4, dtype=np.float32)
 ABOVE_BOUNDS = np.nextafter(np.array(CONFIDENCE_BOUNDS, np.float32), np.float32(2)).tolist()

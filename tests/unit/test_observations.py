@@ -13,10 +13,10 @@ import pytest
 
 from service.app.flask_app import flask_app
 from service.app.routes import build_service
+from service.arrays import Prediction
 from service.http.context import RequestContext
 from service.monitoring import observations as module
 from service.monitoring.observations import Observations
-from service.prediction import Prediction
 from service.settings import Settings
 
 THREADS, REQUESTS = 8, 2_000

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from service.arrays import Array, Doubles
 from service.inference import shapley
-from service.prediction import Array, Doubles
 
 
 @st.composite

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.manifest import Feature
+from service.arrays import Array
 from service.inference.sweep import Predict, knots, sweep
-from service.prediction import Array
 
 FEATURE = Feature(name="length", minimum=0, maximum=100)
 ROW = np.array([5, 50], np.float32)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Manifest, Reference
+from service.arrays import Array, Doubles, Indices
 from service.monitoring.drift.psi import chance_limit, smoothed_shares
-from service.prediction import Array, Doubles, Indices
 
 Counts = NDArray[np.int64]
 

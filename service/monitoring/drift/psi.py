@@ -6,7 +6,7 @@ from typing import Any
 from numpy import log
 from numpy.typing import NDArray
 
-from service.prediction import Doubles
+from service.arrays import Doubles
 
 _PSEUDOCOUNT = 0.5  # rows added to each cell: the share of an empty one would be 0, which has no logarithm
 _FALSE_ALARM_RATE = 1 / 1000  # of windows in which nothing has shifted
