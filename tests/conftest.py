@@ -21,7 +21,12 @@ from service.inference.model import Model
 from service.inference.validation import Validator
 from service.settings import SHIPPED_STORE, Settings
 
-pytest_plugins = ["support.docker_images", "support.fault_reports", "support.exclusive_tests"]
+pytest_plugins = [
+    "support.docker_images",
+    "support.exclusive_tests",
+    "support.fault_reports",
+    "support.unit_isolation",
+]
 
 # No deadline: the duration of an example depends on how busy the machine is.
 hypothesis.settings.register_profile("menagerie", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.bad_input import GOOD
 from support.gunicorn_server import ROOT, Server, serving
+from support.http_requests import make_request
 
 from service.app import api_keys
 from service.app.api_keys import ApiKeys
 from service.app.flask_app import flask_app
 from service.app.routes import ROUTES, build_service
 from service.http.errors import StartupError, UnauthorizedError
-from service.http.messages import Request
 from service.settings import Settings
 
 KEY, HASH = api_keys.make()
@@ -52,10 +52,6 @@ KEYED_REQUESTS = [
     ("PUT", "/v2/nowhere"),
 ]
 PUBLIC_PATHS = ["/", "/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready"]
-
-
-def make_request(**headers: str) -> Request:
-    return Request("GET", "/", {name.replace("_", "-"): value for name, value in headers.items()}, lambda: b"")
 
 
 def is_accepted(keys: ApiKeys, key: str) -> bool:

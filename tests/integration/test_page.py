@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from support.http_responses import HttpResponse, Send
+from support.http_responses import Send
 
 from models import bundle
 from models.bundle import MANIFEST
@@ -18,12 +18,6 @@ from service.web import page
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 FILES = sorted(path for path in page.FOLDER.rglob("*") if path.is_file())
 MAX_PAGE_BYTES = 150_000  # of all that a browser loads on opening, compressed
-
-
-def security_policy(response: HttpResponse) -> dict[str, set[str]]:
-    """The directives of the Content-Security-Policy and their sources."""
-    directives = [directive.split() for directive in response.headers["Content-Security-Policy"].split(";")]
-    return {name: set(sources) for name, *sources in directives}
 
 
 def test_browser_gets_html(send: Send) -> None:
@@ -50,7 +44,7 @@ def test_policy_allows_the_service_only(send: Send) -> None:
     """No inline script or style, no other host, no embedding, no form."""
     for path in ("/", "/page/main.js", "/page/style.css"):
         response = send("GET", path, headers=BROWSER)
-        assert security_policy(response) == {
+        assert response.security_policy == {
             "default-src": {"'none'"},
             "script-src": {"'self'"},
             "style-src": {"'self'"},
@@ -67,7 +61,7 @@ def test_policy_allows_the_service_only(send: Send) -> None:
 def test_policy_of_the_report_allows_no_script(send: Send) -> None:
     """Whoever trains the model makes it, with inline styles."""
     for name in ("index.html", "confusion.svg"):
-        policy = security_policy(send("GET", f"/page/report/{name}"))
+        policy = send("GET", f"/page/report/{name}").security_policy
         assert policy["default-src"] == {"'none'"}
         assert "script-src" not in policy
 

@@ -15,7 +15,12 @@ class BadInput(NamedTuple):
     code: str = ""
     field: str = ""
     content_type: str | None = "application/json"
-    headers: tuple[tuple[str, str], ...] = ()
+    more_headers: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All headers of the request, Content-Type included."""
+        return dict(self.more_headers) | ({"Content-Type": self.content_type} if self.content_type else {})
 
 
 def _json(document: Any) -> bytes:
@@ -147,7 +152,7 @@ BAD_INPUTS = [
     BadInput("a form's content type", GOOD, 415, content_type="application/x-www-form-urlencoded"),
     BadInput("JSON lines", GOOD, 415, content_type="application/jsonl"),
     BadInput("another charset", GOOD, 415, content_type="application/json; charset=utf-16"),
-    BadInput("gzip", GOOD, 415, headers=(("Content-Encoding", "gzip"),)),
+    BadInput("gzip", GOOD, 415, more_headers=(("Content-Encoding", "gzip"),)),
     # too large
     BadInput("5 MB", b" " * 5_000_000 + GOOD, 413),
 ]

@@ -13,6 +13,12 @@ class HttpResponse(NamedTuple):
     headers: Headers
     body: bytes
 
+    @property
+    def security_policy(self) -> dict[str, set[str]]:
+        """The sources of each directive of the Content-Security-Policy."""
+        directives = [directive.split() for directive in self.headers["Content-Security-Policy"].split(";")]
+        return {name: set(sources) for name, *sources in directives}
+
 
 Send = Callable[..., HttpResponse]
 """``send(method, path, body=None, headers=None)``."""

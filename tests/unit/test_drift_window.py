@@ -1,7 +1,5 @@
 """The most recent rows of each version, in memory that processes share."""
 
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +10,6 @@ from service.monitoring.drift.window import Windows
 from service.monitoring.shared_counters import SharedCounters
 
 ROWS = 100
-HOLD_LOCK = (
-    "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
-)
 
 
 @given(some.lists(some.integers(1, 250), max_size=40))
@@ -39,23 +34,3 @@ def test_every_version_has_a_window_of_its_own() -> None:
         windows.add(version, np.full((10, 1), version - 1))
     assert [windows.read(version).counts.tolist() for version in (1, 2, 3)] == [[20, 0, 0], [0, 0, 0], [0, 0, 10]]
     assert windows.read(2).since is None
-
-
-def test_a_killed_process_releases_the_lock() -> None:
-    """While another process holds the lock, nobody waits for it; once that process is gone, the lock is free."""
-    counters = SharedCounters()
-    windows = Windows(counters.lock_file, ROWS, 1, 1)
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(counters.lock_file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=[counters.lock_file],
-    ) as other:
-        assert other.stdout
-        assert other.stdout.readline() == b"held\n"
-        with windows.lock() as is_locked:
-            assert not is_locked
-        assert windows.read(1).rows == 0  # reading does not need the lock
-        other.kill()
-    with windows.lock() as is_locked:
-        assert is_locked

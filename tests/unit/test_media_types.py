@@ -1,6 +1,7 @@
 """Media types, content codings and quality values of requests."""
 
 import pytest
+from support.http_requests import make_request
 
 from service.http.errors import UnsupportedMediaError
 from service.http.media_types import (
@@ -9,11 +10,6 @@ from service.http.media_types import (
     require_media_type,
     require_no_transfer_coding,
 )
-from service.http.messages import Request
-
-
-def request(**headers: str) -> Request:
-    return Request("POST", "/", {name.replace("_", "-"): value for name, value in headers.items()}, bytes)
 
 
 @pytest.mark.parametrize(
@@ -46,27 +42,27 @@ def test_accepts_compares_names_and_quality_values(field: str, expected: bool) -
 )
 def test_equivalent_media_types_are_accepted(content_type: str) -> None:
     """Case-insensitive, and with UTF-8 as the only charset."""
-    require_media_type(request(content_type=content_type), "application/json")
+    require_media_type(make_request(content_type=content_type), "application/json")
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/jsonl", "application/json; charset=latin-1"])
 def test_other_media_types_are_refused(content_type: str) -> None:
     """The message names those that are accepted."""
     with pytest.raises(UnsupportedMediaError, match=r"Content-Type: application/json` or `Content-Type: text/csv`"):
-        require_media_type(request(content_type=content_type), "application/json", "", "text/csv")
+        require_media_type(make_request(content_type=content_type), "application/json", "", "text/csv")
 
 
 def test_missing_content_type_is_accepted_only_where_allowed() -> None:
     """``""`` allows it."""
-    require_media_type(request(), "application/json", "")
+    require_media_type(make_request(), "application/json", "")
     with pytest.raises(UnsupportedMediaError):
-        require_media_type(request(), "application/json")
+        require_media_type(make_request(), "application/json")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 def test_compressed_body_is_refused(coding: str) -> None:
     """By both checks of the body's headers."""
-    compressed = request(content_type="application/json", content_encoding=coding)
+    compressed = make_request(content_type="application/json", content_encoding=coding)
     for check in (require_identity_coding, lambda each: require_media_type(each, "application/json")):
         with pytest.raises(UnsupportedMediaError, match="Content-Encoding"):
             check(compressed)
@@ -75,7 +71,7 @@ def test_compressed_body_is_refused(coding: str) -> None:
 @pytest.mark.parametrize("headers", [{}, {"content_encoding": "identity"}, {"content_encoding": "Identity"}])
 def test_uncompressed_body_is_accepted(headers: dict[str, str]) -> None:
     """Content-Encoding may say so."""
-    require_identity_coding(request(**headers))
+    require_identity_coding(make_request(**headers))
 
 
 def test_only_the_chunked_transfer_coding_is_accepted() -> None:

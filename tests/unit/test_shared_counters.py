@@ -1,7 +1,5 @@
 """Counters that processes share: they survive every process, and add up in whatever order processes end."""
 
-import os
-import signal
 from collections import Counter
 
 import pytest
@@ -53,53 +51,6 @@ def test_sums_include_all_workers_and_gauges_the_living(steps: list[tuple[str, i
         assert len(set(living)) == len(living)
     assert block.sums().tolist() == [counted[index] for index in range(3)]
     assert {slot: values["connections"] for slot, values in metrics.living().items()} == {slot: slot for slot in living}
-
-
-def test_counts_of_killed_processes_stay() -> None:
-    """Three processes at a time, each in a slot of its own, are killed while they count: no count is lost."""
-    counters = SharedCounters()
-    block = counters.block(2)
-    for _ in range(4):
-        children = [fork_and_count(counters, block) for _ in range(3)]
-        for slot, child in children:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            counters.release_slot(slot)
-        assert {slot for slot, _ in children} == {1, 2, 3}
-    first, second = block.sums().tolist()
-    assert first >= 12 * 1000
-    assert 0 <= first - second <= 12  # each may be killed between the two
-    assert counters.worker_counts == {"starts": 12, "planned_exits": 0, "unplanned_exits": 12}
-
-
-def fork_and_count(counters: SharedCounters, block: Block) -> tuple[int, int]:
-    """The slot and the process id of a new process that counts for ever; it has counted to 1,000."""
-    slot = counters.allocate_slot()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        counters.use_slot(slot)
-        for number in range(10**9):
-            add(counters, block, 0)
-            add(counters, block, 1)
-            if number == 1000:
-                os.write(writing, b"!")
-    os.read(reading, 1)
-    os.close(reading)
-    os.close(writing)
-    return slot, child
-
-
-def test_a_fork_keeps_the_slot() -> None:
-    """A worker that forks, to check a bundle, keeps its slot."""
-    counters = SharedCounters()
-    counters.block(1)
-    counters.use_slot(counters.allocate_slot())
-    child = os.fork()
-    if not child:
-        os._exit(counters.slot != 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert counters.slot == 1
 
 
 def test_slots_are_reused() -> None:

@@ -3,15 +3,16 @@
 import gzip
 
 import pytest
+from support.http_requests import make_request
 
-from service.http.messages import Request, Response
+from service.http.messages import Response
 from service.http.static_file import IMMUTABLE, NO_SOURCES, OWN_SOURCES, StaticFile
 
 CONTENT = b"body { color: black }\n" * 100
 
 
 def get(file: StaticFile, **headers: str) -> Response:
-    return file.respond(Request("GET", "/", {name.replace("_", "-"): value for name, value in headers.items()}, bytes))
+    return file.respond(make_request(**headers))
 
 
 @pytest.fixture
