@@ -57,13 +57,12 @@ class Acceptor:
         self._loop.remove_reader(self._listener)
         self._loop.add_reader(self._listener, self._accept_batch)
 
-    def close(self) -> None:
-        """Stop listening once the backlog is empty: closing the last listener would cut off those who wait there."""
+    def stop(self) -> None:
+        """Accept all that wait in the backlog, and no more: closing the last listener would cut them off."""
         self._loop.remove_reader(self._listener)
         with suppress(OSError):  # nobody waits
             while True:
                 self._accept()
-        self._listener.close()
 
     def _accept_batch(self) -> None:
         """Called at every turn of the loop at which a connection waits."""

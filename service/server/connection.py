@@ -51,10 +51,6 @@ class Connection(GunicornConnection):
         self.waiting_since = self.worker.loop.time()
         super().start_idle_timer()
 
-    def is_last_response(self) -> bool:
-        """Whether the worker drains."""
-        return bool(self.app.is_leaving)
-
     def is_idle(self, now: float, seconds: float) -> bool:
         """Whether nothing that could be answered has arrived for so many seconds."""
         return self.is_awaiting_request and not self.is_head_complete and now - self.waiting_since > seconds

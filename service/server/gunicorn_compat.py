@@ -12,7 +12,7 @@ from http import HTTPStatus
 from logging import Formatter, Handler
 from logging import Logger as LogChannel
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gunicorn
 from gunicorn.asgi import protocol
@@ -37,29 +37,19 @@ date_header: Callable[[], bytes] = getattr(protocol, "_get_cached_date_header", 
 status_line: Callable[[tuple[int, int], int], bytes] = getattr(protocol, "_get_cached_status_line", _MISSING)
 
 
-class _Names(NamedTuple):
-    """Names that the service needs unless ``setting`` is off; without a setting it always needs them."""
-
-    setting: str
-    owner: object
-    names: tuple[str, ...]
-
-
-_USED = [
-    _Names("", gasgi, ("ASGIProtocol",)),
-    _Names("", Worker, ("max_requests", "nr", "sockets")),
-    _Names("", ASGIWorker, ("handle_quit_signal", "servers")),
-    _Names(
-        "", ASGIProtocol, ("_awaiting_request", "_body_receiver", "_callback_parser", "_closed", "_current_request")
-    ),
-    _Names("", ASGIProtocol, ("_arm_keepalive_timer", "_close_transport", "_keepalive_timeout", "_will_close")),
-    _Names("", ASGIProtocol, ("_feed_callback_parser", "_http1_buffered", "_is_buffer_full", "_resume_reading")),
-    _Names("", ASGIProtocol, ("_send_error_response", "_serve_http_request")),
-    _Names("fast_path", ASGIProtocol, ("_cancel_keepalive_timer", "_flow_control", "_safe_write")),
-    _Names("fast_path", protocol, ("_CACHED_SERVER_HEADER", "_get_cached_date_header", "_get_cached_status_line")),
-    _Names("fast_path", protocol, ("_post_request_hook", "_pre_request_hook")),
-    _Names("acceptor", ASGIWorker, ("_get_ssl_context",)),
-    _Names("timeouts", ASGIProtocol, ("_keepalive",)),
+# A setting that does without the names if it is off, whose names they are, and the names.
+_USED: list[tuple[str, object, str]] = [
+    ("", gasgi, "ASGIProtocol"),
+    ("", Worker, "max_requests nr sockets"),
+    ("", ASGIWorker, "handle_quit_signal servers"),
+    ("", ASGIProtocol, "_awaiting_request _body_receiver _callback_parser _closed _current_request"),
+    ("", ASGIProtocol, "_arm_keepalive_timer _close_transport _keepalive_timeout _will_close"),
+    ("", ASGIProtocol, "_feed_callback_parser _http1_buffered _is_buffer_full _resume_reading"),
+    ("", ASGIProtocol, "_send_error_response _serve_http_request"),
+    ("fast_path", ASGIProtocol, "_cancel_keepalive_timer _flow_control _safe_write"),
+    ("fast_path", protocol, "_CACHED_SERVER_HEADER _get_cached_date_header _get_cached_status_line"),
+    ("fast_path", protocol, "_post_request_hook _pre_request_hook"),
+    ("acceptor", ASGIWorker, "_get_ssl_context"),
 ]
 
 
@@ -71,7 +61,7 @@ def check_release(settings: Settings) -> str | None:
     """
     release = gunicorn.__version__
     for setting, owner, names in _USED:
-        missing = [name for name in names if not _has(owner, name)]
+        missing = [name for name in names.split() if not _has(owner, name)]
         if missing and (not setting or getattr(settings, setting)):
             remedy = f"set {PREFIX}{setting.upper()}=false" if setting else f"install gunicorn {CHECKED_RELEASE}"
             raise StartupError(f"gunicorn {release} lacks {', '.join(missing)}: {remedy}")
@@ -95,8 +85,6 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
     Three faults of gunicorn's are mended here: it reads on with a full buffer, it serves all pipelined requests of one
     client before it turns to the next, and it fails on a Content-Length of thousands of digits.
     """
-
-    # State
 
     @property
     def is_http1(self) -> bool:
@@ -123,13 +111,6 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         """Whether so much is written and not sent that no more should be."""
         return bool(self._flow_control.write_paused)
 
-    @property
-    def keepalive_seconds(self) -> float:
-        """How long the connection may be idle: gunicorn's setting ``keepalive``."""
-        return float(self._keepalive)
-
-    # Actions
-
     def write_response(self, response: bytes) -> None:
         """Send a whole response, and count its request towards ``max_requests``."""
         self.worker.nr += 1
@@ -143,7 +124,7 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         """Have gunicorn not close the connection for being idle."""
         self._cancel_keepalive_timer()
 
-    # Hooks: gunicorn calls the private name, which calls the public one; a subclass overrides the public one.
+    # From here on gunicorn calls the private names; they call the public ones, which subclasses override.
 
     def start_idle_timer(self) -> None:
         """Begin to wait for a further request."""
@@ -152,13 +133,12 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
     def _arm_keepalive_timer(self) -> None:
         self.start_idle_timer()
 
-    def on_close(self) -> None:
-        """Called when the connection begins to close."""
+    def begin_close(self) -> None:
+        """Close the transport once all that is written has been sent."""
+        super()._close_transport()
 
     def _close_transport(self) -> None:
-        if not self._closed:
-            self.on_close()
-        super()._close_transport()
+        self.begin_close()
 
     def parse(self, data: bytes) -> bool:
         """Give bytes to gunicorn's parser; False once the connection is closed for what they are."""
@@ -180,13 +160,10 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         del message
         self.send_error(status, extra_headers)
 
-    def is_last_response(self) -> bool:
-        """Whether the next response is to be the last on this connection: gunicorn announces it, and closes."""
-        return False
-
     def _will_close(self, request: object, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's)
+        """Whether the next response is the last on this connection: gunicorn announces it, and closes."""
         has_unread_body = self._body_receiver is not None and not self._body_receiver._complete  # noqa: SLF001
-        return has_unread_body or self.is_last_response() or super()._will_close(request, response_requires_close)
+        return has_unread_body or self.app.is_leaving or super()._will_close(request, response_requires_close)
 
     def _resume_reading(self) -> None:
         if not self._is_buffer_full():
@@ -210,9 +187,6 @@ def has_request_hooks(cfg: Any, log: Any) -> bool:
     return bool(hooks or log.access_log_enabled)
 
 
-# A worker
-
-
 def listening_sockets(worker: Any) -> list[socket.socket]:
     """The sockets that a worker shares with the master and the other workers."""
     return [listener.sock for listener in worker.sockets]
@@ -223,21 +197,16 @@ def is_accepting(worker: Any) -> bool:
     return len(worker.servers) >= len(worker.sockets)
 
 
-def tls_context(worker: Any) -> SSLContext | None:
-    """The certificate and all that gunicorn's settings say of TLS; None without."""
-    context: SSLContext | None = worker._get_ssl_context()  # noqa: SLF001
-    return context
-
-
 def close_listeners(worker: Any) -> None:
-    """Have asyncio accept no more; it cuts off those who wait in the listen backlog, if nobody else listens."""
+    """Close an asgi worker's listeners; the last process to do so cuts off connections in the listen backlog."""
     for server in worker.servers:
         server.close()
 
 
-def forget_listeners(worker: Any) -> None:
-    """Have an asgi worker that ends not close its listeners, as they are closed already."""
-    worker.servers.clear()
+def tls_context(worker: Any) -> SSLContext | None:
+    """What gunicorn's settings say of TLS, such as the certificate; None without TLS."""
+    context: SSLContext | None = worker._get_ssl_context()  # noqa: SLF001
+    return context
 
 
 def take_over_max_requests(worker: Any, disabled: int) -> int:
@@ -249,16 +218,12 @@ def take_over_max_requests(worker: Any, disabled: int) -> int:
 
 def answered_requests(worker: Any) -> int:
     """How many requests a worker has answered."""
-    count: int = worker.nr
-    return count
+    return int(worker.nr)
 
 
 def exit_worker(worker: Any) -> None:
     """End a worker whose connections are closed, without gunicorn's wait for them."""
     worker.handle_quit_signal()
-
-
-# The master, which gunicorn calls the arbiter
 
 
 def loaded_service(app: Any) -> "Service | None":
@@ -270,46 +235,33 @@ def loaded_service(app: Any) -> "Service | None":
     return service
 
 
-def before_stop(arbiter: Any, callback: Callable[[], None]) -> None:
-    """Call back before the master tells its workers to end, on SIGTERM, SIGINT or SIGQUIT."""
-    stop = arbiter.stop
+# Each wrapper is called with gunicorn's own function, and with the arguments for that.
 
-    def call_and_stop(*arguments: Any) -> None:
-        callback()
-        stop(*arguments)
 
-    arbiter.stop = call_and_stop
+def wrap_stop(arbiter: Any, wrapper: Callable[..., None]) -> None:
+    """Wrap what the master does on SIGTERM, SIGINT or SIGQUIT: it tells its workers to end, and waits for them."""
+    arbiter.stop = partial(wrapper, arbiter.stop)
 
 
 def wrap_reload(arbiter: Any, wrapper: Callable[[Callable[[], None]], None]) -> None:
-    """On SIGHUP call ``wrapper`` with what gunicorn does then: reread the configuration and replace all workers."""
+    """Wrap what the master does on SIGHUP: it reads the configuration again, and replaces all workers."""
     arbiter.reload = partial(wrapper, arbiter.reload)
 
 
 def wrap_reread(arbiter: Any, wrapper: Callable[[Callable[[], None]], None]) -> None:
-    """Within that, call ``wrapper`` with what rereads the configuration."""
+    """Wrap the first part of that alone."""
     arbiter.app.reload = partial(wrapper, arbiter.app.reload)
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger, with hooks for the formatter of its error log and for that log's handler on stderr."""
-
-    def error_formatter(self, *, is_stderr: bool) -> Formatter:
-        """The formatter of the error log."""
-        raise NotImplementedError
-
-    def stderr_handler(self) -> Handler:
-        """The handler of the error log, unless that goes to a file."""
-        raise NotImplementedError
+    """gunicorn's logger; a subclass has ``error_formatter(is_stderr=)`` and ``stderr_handler()`` for its error log."""
 
     def _set_handler(self, log: LogChannel, output: str | None, fmt: Formatter, stream: Any = None) -> None:
-        is_stderr = output == "-"
-        if log is not self.error_log:
+        fmt = self.error_formatter(is_stderr=output == "-") if log is self.error_log else fmt
+        if log is not self.error_log or output != "-":
             super()._set_handler(log, output, fmt, stream)
-        elif not is_stderr:
-            super()._set_handler(log, output, self.error_formatter(is_stderr=False), stream)
-        else:
-            handler = self.stderr_handler()
-            handler.setFormatter(self.error_formatter(is_stderr=True))
-            handler._gunicorn = True  # type: ignore[attr-defined]  # noqa: SLF001 (how it knows its own handlers)
-            log.addHandler(handler)
+            return
+        handler: Handler = self.stderr_handler()
+        handler.setFormatter(fmt)
+        handler._gunicorn = True  # type: ignore[attr-defined]  # noqa: SLF001 (how it knows its own handlers)
+        log.addHandler(handler)

@@ -127,18 +127,12 @@ class WorkerLifecycle:
         """Accept for some more time, each connection for one response; then exit after the last response."""
         last = self._loop.time() + self._worker.cfg.graceful_timeout - _MARGIN_SECONDS
         await asyncio.sleep(self._settings.drain_seconds)
-        await self._close_listeners()
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        gunicorn_compat.close_listeners(self._worker)
+        await asyncio.sleep(_TICK_SECONDS)  # without acceptors: asyncio makes the connections that it has accepted
         while (Connection.all_open or any(one.is_busy for one in self._acceptors)) and self._loop.time() < last:
             for connection in list(Connection.all_open):
                 connection.close_if_idle(self._loop.time())
             await asyncio.sleep(_TICK_SECONDS)
         gunicorn_compat.exit_worker(self._worker)
-
-    async def _close_listeners(self) -> None:
-        if not self._acceptors:
-            gunicorn_compat.close_listeners(self._worker)
-            await asyncio.sleep(_TICK_SECONDS)  # until asyncio has made the connections that it has accepted
-            return
-        for acceptor in self._acceptors:
-            acceptor.close()
-        gunicorn_compat.forget_listeners(self._worker)

@@ -16,10 +16,11 @@ def share_shutdown_flag(arbiter: Any) -> None:
     """
     arbiter.is_shutdown = flag = memoryview(mmap.mmap(-1, 1))
 
-    def set_flag() -> None:
+    def stop(stop_workers: Callable[..., None], *arguments: Any) -> None:
         flag[0] = 1
+        stop_workers(*arguments)
 
-    gunicorn_compat.before_stop(arbiter, set_flag)
+    gunicorn_compat.wrap_stop(arbiter, stop)
 
 
 def survive_failed_reload(arbiter: Any) -> None:

@@ -61,9 +61,11 @@ class TimeoutProtocol(Connection):
         """Note since when the connection is idle: `check` ends it, without a timer of gunicorn's."""
         self.waiting_since = self.worker.loop.time()
 
-    def on_close(self) -> None:
-        """Give the client time to read what is written, from now on."""
-        self.waiting_since = self.worker.loop.time()
+    def begin_close(self) -> None:
+        """Close; the client has time to read what is written, from now on."""
+        if not self.is_closed:
+            self.waiting_since = self.worker.loop.time()
+        super().begin_close()
 
     def _stalled_seconds(self, now: float) -> float:
         """For how long the client has read nothing of what is written, whether gunicorn waits for that or not."""
@@ -76,7 +78,7 @@ class TimeoutProtocol(Connection):
     def _request_seconds(self) -> float:
         """How long to wait for a request. Bodies off the fast path have their deadline in `app.request_body`."""
         if not self.partial_bytes:
-            return self.keepalive_seconds
+            return float(self.cfg.keepalive)
         return self._settings.body_seconds if self.is_head_complete else self._settings.head_seconds
 
 
