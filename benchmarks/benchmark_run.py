@@ -14,6 +14,7 @@ from benchmarks.peers import OURS, ROOT, Peer, read_peer
 from benchmarks.server import Server, start_server
 from models import bundle
 from models.bundle import Bundle
+from service.score.model_loader import find_bundle
 from service.settings import Settings
 
 
@@ -82,7 +83,7 @@ def prepare_run(peers: Sequence[Peer], rounds: int, seconds: float, open_seconds
     try:
         process_tree.adopt_orphans()
         settings = Settings.load()
-        served = Bundle.read(bundle.find_newest_version(settings.model_store.resolve(), settings.model_name))
+        served = Bundle.read(find_bundle(settings).resolve())
     except (process_tree.SubreaperError, bundle.BundleError) as error:
         sys.exit(f"benchmarks: {error}")
     return BenchmarkRun(served, cores, tuple(peers), rounds, seconds, open_seconds)

@@ -19,6 +19,7 @@ from models.errors import DataError
 from models.manifest import Feature
 
 Doubles = NDArray[np.float64]
+Codes = tuple[str, ...]
 
 FOLDER = Path(__file__).resolve().parent
 TRAITS = "traits.csv"
@@ -67,7 +68,8 @@ class Animals:
     group_labels: Integers
     means: Doubles
     sds: Doubles
-    basis: tuple[tuple[str, ...], ...]
+    basis: tuple[Codes, ...]
+    sources: tuple[Codes, ...]  # keys in ``sources.csv`` of each row, without duplicates
     source_hashes: dict[str, str]
 
     description = "individuals sampled from published means and standard deviations of breeds, species and populations"
@@ -96,10 +98,10 @@ class Animals:
         missing = [label for label in LABELS if label not in {row[0] for row in rows}]
         if missing:
             raise DataError(f"{folder / TRAITS} has no row of class {missing[0]}: restore it from the repository")
-        labels, names, means, sds, basis = zip(*rows, strict=True)
+        labels, names, means, sds, basis, sources = zip(*rows, strict=True)
         hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         group_labels = np.array([LABELS.index(label) for label in labels])
-        return cls(names, group_labels, np.array(means), np.array(sds), basis, hashes)
+        return cls(names, group_labels, np.array(means), np.array(sds), basis, sources, hashes)
 
     @cached_property
     def is_derived(self) -> NDArray[np.bool_]:
@@ -193,14 +195,15 @@ def add_measurement_error(values: Doubles, rng: np.random.Generator) -> Doubles:
     return measured
 
 
-def _parse_row(line: dict[str, str], number: int) -> tuple[str, str, list[float], list[float], tuple[str, ...]]:
+def _parse_row(line: dict[str, str], number: int) -> tuple[str, str, list[float], list[float], Codes, Codes]:
     try:
         means = [float(line[f"{feature.name}_mean"]) for feature in FEATURES]
         sds = [float(line[f"{feature.name}_sd"]) for feature in FEATURES]
         basis = tuple(cell.split(":")[1] for cell in line["basis"].split(";"))
+        sources = tuple(dict.fromkeys(line["source"].split(";")))
         is_valid = line["class"] in LABELS and len(basis) == len(FEATURES) and np.isfinite([*means, *sds]).all()
     except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         is_valid = False
     if not is_valid or min(*means, *sds) < 0:
         raise DataError(f"line {number} of {TRAITS} is no row of facts: restore it from the repository")
-    return line["class"], line["name"], means, sds, basis
+    return line["class"], line["name"], means, sds, basis, sources

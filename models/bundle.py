@@ -72,10 +72,10 @@ class Bundle:
         return Bundle(self.folder, self.manifest.model_copy(update={"name": name}))
 
 
-def list_versions(store: Path, name: str) -> list[int]:
+def list_versions(model_dir: Path) -> list[int]:
     """List a model's versions in ascending order: the folders that are named by a positive integer."""
     try:
-        entries = [entry.name for entry in (store / name).iterdir() if entry.is_dir()]
+        entries = [entry.name for entry in model_dir.iterdir() if entry.is_dir()]
     except OSError:
         return []
     return sorted(int(entry) for entry in entries if _is_version(entry))
@@ -91,19 +91,7 @@ def find_version_folders(model_dir: Path) -> dict[int, Path]:
     """
     if (model_dir / MANIFEST).exists():
         return {_read_manifest(model_dir).version: model_dir}
-    return {version: model_dir / str(version) for version in list_versions(model_dir.parent, model_dir.name)}
-
-
-def find_newest_version(store: Path, name: str) -> Path:
-    """Return the folder of a model's highest version.
-
-    Raises:
-        BundleError: the store has no version of that model.
-    """
-    versions = list_versions(store, name)
-    if not versions:
-        raise BundleError(missing_model_message(store / name))
-    return store / name / str(versions[-1])
+    return {version: model_dir / str(version) for version in list_versions(model_dir)}
 
 
 def missing_model_message(model_dir: Path) -> str:
@@ -163,7 +151,7 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     model_dir = folder.parent
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     files = {path.relative_to(folder).as_posix(): _file_entry(path.read_bytes()) for path in paths}
-    version = max(list_versions(model_dir.parent, model_dir.name), default=0) + 1
+    version = max(list_versions(model_dir), default=0) + 1
     try:
         while True:
             final = manifest.model_copy(update={"name": model_dir.name, "version": version, "files": files})
@@ -181,9 +169,8 @@ def publish(folder: Path, manifest: Manifest) -> Path:
                 _fsync(model_dir)
                 return target
     except OSError as error:
-        raise BundleError(
-            f"cannot write {model_dir / str(version)} ({error.strerror}): choose another folder"
-        ) from None
+        target = model_dir / str(version)
+        raise BundleError(f"cannot write {target} ({error.strerror}): choose another folder") from None
 
 
 def _is_version(text: str) -> bool:

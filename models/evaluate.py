@@ -1,6 +1,5 @@
 """Metrics of classifiers on groups that they were not trained on, and cross-validation beside other classifiers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from models.dataset import Dataset, Floats, Integers, Sample
 
 CALIBRATION_BINS = 15
-TEST_ROWS = 8000  # individuals in each fold's test sample
 NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosting"
 
 
@@ -106,34 +104,6 @@ class CrossValidation:
 
     plain: dict[str, list[Scores]]
     stressed: dict[str, list[Scores]]
-
-
-def score_folds(
-    dataset: Dataset,
-    folds: list[tuple[Integers, Integers]],
-    train: Callable[[Integers, int], Any],
-    baseline_rows: int,
-    seed: int,
-) -> CrossValidation:
-    """Train a network and the baselines for each fold, and score them on the fold's test groups.
-
-    ``train(groups, fold)`` returns a network; ``baseline_rows`` is the number of individuals for the baselines.
-    """
-    plain: dict[str, list[Scores]] = {NETWORK: [], LOGISTIC: [], BOOSTING: []}
-    stressed: dict[str, list[Scores]] = {name: [] for name in plain}
-    for fold, (training_groups, test_groups) in enumerate(folds):
-        rng = np.random.default_rng([seed, fold])
-        plain_sample = dataset.sample(test_groups, TEST_ROWS, rng)
-        stressed_sample = dataset.sample_stressed(test_groups, TEST_ROWS, rng)
-        classifiers = {
-            NETWORK: train(training_groups, fold),
-            **fit_baselines(dataset, training_groups, baseline_rows, seed),
-        }
-        for name, classifier in classifiers.items():
-            plain[name].append(score(classifier, plain_sample))
-            if stressed_sample:
-                stressed[name].append(score(classifier, stressed_sample))
-    return CrossValidation(plain, {name: scores for name, scores in stressed.items() if scores})
 
 
 def summarize(scores: Scores, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -12,55 +12,37 @@ SHIPPED_NAME = "animals"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-@dataclass(frozen=True)
-class TableOptions:
-    """A user's CSV file, the columns that are its label and group, and the TOML file that describes the others."""
-
-    path: Path
-    label: str
-    group: str | None
-    schema: Path | None
-
-
-@dataclass(frozen=True)
+@dataclass
 class TrainingOptions:
-    """Everything that decides a training run."""
+    """Everything that decides a training run, with the defaults of the command line."""
 
-    store: Path
-    name: str
-    seed: int
-    rows: int  # individuals in an epoch
-    epochs: int
-    candidates: int
-    folds: int  # 0 without cross-validation
-    report: bool
-    table: TableOptions | None  # None for the animals of traits.csv
+    store: Path = SHIPPED_STORE
+    name: str = ""
+    seed: int = 0
+    rows: int = 24_000  # individuals in an epoch
+    epochs: int = 150
+    candidates: int = 4
+    folds: int = 5  # 0 without cross-validation
+    report: bool = True
+    table: Path | None = None  # the user's CSV file, None for the animals of traits.csv
+    label: str | None = None  # a column of the table
+    group: str | None = None
+    schema: Path | None = None  # describes the table's other columns
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
     """Parse and validate the command line; exit with code 2 and one sentence if it is invalid."""
     parser = _build_parser()
-    parsed = parser.parse_args(arguments)
-    table = None
-    if parsed.data is None:
-        for option in ("label", "group", "schema"):
-            if getattr(parsed, option) is not None:
-                parser.error(f"--{option} describes --data: give --data too")
-    elif parsed.label is None:
+    options = parser.parse_args(arguments, TrainingOptions())
+    if options.table is None:
+        for name in ("label", "group", "schema"):
+            if getattr(options, name) is not None:
+                parser.error(f"--{name} describes --data: give --data too")
+    elif options.label is None:
         parser.error("--data needs --label COLUMN: the column that says what each individual is")
-    else:
-        table = TableOptions(parsed.data, parsed.label, parsed.group, parsed.schema)
-    return TrainingOptions(
-        store=parsed.out,
-        name=parsed.name or (_name_from_path(table.path) if table else SHIPPED_NAME),
-        seed=parsed.seed,
-        rows=parsed.rows,
-        epochs=parsed.epochs,
-        candidates=parsed.candidates,
-        folds=parsed.folds if parsed.report else 0,
-        report=parsed.report,
-        table=table,
-    )
+    options.name = options.name or (_name_from_path(options.table) if options.table else SHIPPED_NAME)
+    options.folds = options.folds if options.report else 0
+    return options
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,18 +59,20 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     out = parser.add_argument_group("where the bundle goes: OUT/NAME/VERSION")
     out.add_argument(
-        "--out", type=Path, default=SHIPPED_STORE, help="the store (default: models/store of this project)"
+        "--out", dest="store", type=Path, metavar="OUT", help="the store (default: models/store of this project)"
     )
     out.add_argument("--name", type=_name, help="default: animals, or the file name of --data")
     how = parser.add_argument_group("how to train")
-    how.add_argument("--seed", type=_integer(0, 2**32 - 1), default=0, help="same seed, same weights (default: 0)")
-    how.add_argument("--rows", type=_integer(100, 10**7), default=24_000, help="individuals an epoch (default: 24000)")
-    how.add_argument("--epochs", type=_integer(1, 100_000), default=150, help="passes over them (default: 150)")
-    how.add_argument("--candidates", type=_integer(1, 1000), default=4, help="networks to choose from (default: 4)")
-    how.add_argument("--folds", type=_folds, default=5, help="of the cross-validation; 0 for none (default: 5)")
+    how.add_argument("--seed", type=_integer(0, 2**32 - 1), help="same seed, same weights (default: 0)")
+    how.add_argument("--rows", type=_integer(100, 10**7), help="individuals an epoch (default: 24000)")
+    how.add_argument("--epochs", type=_integer(1, 100_000), help="passes over them (default: 150)")
+    how.add_argument("--candidates", type=_integer(1, 1000), help="networks to choose from (default: 4)")
+    how.add_argument("--folds", type=_folds, help="of the cross-validation; 0 for none (default: 5)")
     how.add_argument("--no-report", dest="report", action="store_false", help="no cross-validation, no report")
     own = parser.add_argument_group("your own table of individuals")
-    own.add_argument("--data", type=Path, metavar="CSV", help="a column for the label, all others numeric")
+    own.add_argument(
+        "--data", dest="table", type=Path, metavar="CSV", help="a column for the label, all others numeric"
+    )
     own.add_argument("--label", metavar="COLUMN", help="the column that says what each individual is")
     own.add_argument("--group", metavar="COLUMN", help="individuals alike in this are never torn apart by a split")
     own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see README)")

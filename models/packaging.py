@@ -37,7 +37,7 @@ def build_manifest(
         name=options.name,
         features=dataset.features,
         labels=dataset.labels,
-        layers=_describe_layers(result.network),
+        layers=tuple(map(_describe_layer, result.network.layers)),
         training=_describe_training(dataset, result, options),
         metrics=_summarize_metrics(dataset, result, cross_validation),
         reference=_compute_reference(dataset, result.network, sample),
@@ -61,15 +61,9 @@ def verify_exports(folder: Path, manifest: Manifest) -> None:
             raise BundleError(f"{engine} does not give what was trained in layer {mismatch.layer}: nothing was written")
 
 
-def _describe_layers(trained: Any) -> tuple[Layer, ...]:
-    return tuple(
-        Layer(
-            name=layer.name,
-            units=layer.output.shape[-1],
-            activation=layer.activation.__name__ if hasattr(layer, "activation") else "linear",
-        )
-        for layer in trained.layers
-    )
+def _describe_layer(layer: Any) -> Layer:
+    activation = layer.activation.__name__ if hasattr(layer, "activation") else "linear"
+    return Layer(name=layer.name, units=layer.output.shape[-1], activation=activation)
 
 
 def _describe_training(dataset: Dataset, result: TrainingResult, options: TrainingOptions) -> Training:

@@ -125,25 +125,15 @@ def plot_losses(losses: Sequence[Sequence[float]], selected: int) -> str:
     figure, axes = _create_axes(3.2)
     epochs = len(losses[0])
     for number, curve in enumerate(losses[:-1]):
-        is_selected = number == selected
-        axes.plot(
-            range(1, epochs + 1),
-            curve,
-            color=color(1) if is_selected else FAINT,
-            linewidth=2 if is_selected else 1,
-            zorder=3 + is_selected,
-        )
+        line_color, width = (color(1), 2) if number == selected else (FAINT, 1)
+        axes.plot(range(1, epochs + 1), curve, color=line_color, linewidth=width, zorder=2 + width)
     axes.plot(range(epochs + 1, 2 * epochs + 1), losses[-1], color=color(0), linewidth=2, zorder=5)
     axes.set_yscale("log")
     axes.set(xlabel="epoch", ylabel="loss (log scale)", xlim=(0, 2 * epochs + 1))
     axes.axvline(epochs + 0.5, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    for x, text, text_color in (
-        (0.24, "candidates; the chosen in blue", color(1)),
-        (0.76, "last round, all groups", color(0)),
-    ):
-        axes.text(
-            x, 1.0, text, color=text_color, ha="center", va="bottom", transform=axes.transAxes, fontsize=SMALL_FONT
-        )
+    text_style: Any = {"ha": "center", "va": "bottom", "transform": axes.transAxes, "fontsize": SMALL_FONT}
+    axes.text(0.24, 1.0, "candidates; the chosen in blue", color=color(1), **text_style)
+    axes.text(0.76, 1.0, "last round, all groups", color=color(0), **text_style)
     return _render_svg(figure)
 
 

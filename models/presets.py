@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from models.animals import FOLDER, SOURCES, TRAITS, Animals
+from models.animals import FOLDER, SOURCES, Animals
 
 FILE = "presets.json"
 
@@ -28,7 +28,6 @@ _HOST_AND_PATH = re.compile(r"([a-z0-9-]+(?:\.[a-z0-9-]+)+)(/[^\s;]*)?")
 
 def build_presets(animals: Animals, folder: Path = FOLDER) -> dict[str, Any]:
     """Build ``presets``, one for each row of facts, the familiar ones first, and their ``sources`` by key."""
-    source_keys = _read_source_keys(folder)
     rows = sorted(range(len(animals.groups)), key=lambda row: (_familiar_rank(animals.groups[row]), row))
     presets = [
         {
@@ -39,7 +38,7 @@ def build_presets(animals: Animals, folder: Path = FOLDER) -> dict[str, Any]:
                 feature.name: float(f"{mean:.3g}")
                 for feature, mean in zip(animals.features, animals.means[row], strict=True)
             },
-            "sources": source_keys[animals.groups[row]],
+            "sources": list(animals.sources[row]),
         }
         for row in rows
     ]
@@ -65,9 +64,3 @@ def find_url(where: str) -> str | None:
 
 def _familiar_rank(name: str) -> int:
     return FAMILIAR.index(name) if name in FAMILIAR else len(FAMILIAR)
-
-
-def _read_source_keys(folder: Path) -> dict[str, list[str]]:
-    """Read the keys of each row's sources, without duplicates, by the row's name."""
-    with (folder / TRAITS).open(encoding="utf-8", newline="") as file:
-        return {row["name"]: list(dict.fromkeys(row["source"].split(";"))) for row in csv.DictReader(file)}

@@ -1,5 +1,6 @@
 """The training recipe: train several candidates, select the best on held-out groups, train that one on with all."""
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +9,11 @@ import numpy as np
 
 from models import network
 from models.dataset import Dataset, Integers, Sample, split_folds, split_holdout
-from models.evaluate import CrossValidation, Scores, score, score_folds
+from models.evaluate import NETWORK, CrossValidation, Scores, fit_baselines, score
 from models.options import TrainingOptions
 
 SELECTION_ROWS = 4000  # individuals that the candidates are compared on
+TEST_ROWS = 8000  # individuals in each fold's test sample
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,15 @@ def cross_validate(dataset: Dataset, options: TrainingOptions, on_epoch_end: Cal
     def train_fold(groups: Integers, fold: int) -> Any:
         return train(dataset, groups, options, lambda _: on_epoch_end(f"fold {fold + 1}")).network
 
-    folds = split_folds(dataset, options.folds, options.seed)
-    return score_folds(dataset, folds, train_fold, options.rows, options.seed)
-
-
-def count_epochs(options: TrainingOptions) -> int:
-    """Count the calls of ``on_epoch_end`` by one `train`."""
-    return (options.candidates + 1) * options.epochs
+    plain: dict[str, list[Scores]] = defaultdict(list)
+    stressed: dict[str, list[Scores]] = defaultdict(list)
+    for fold, (training, test) in enumerate(split_folds(dataset, options.folds, options.seed)):
+        rng = np.random.default_rng([options.seed, fold])
+        plain_sample = dataset.sample(test, TEST_ROWS, rng)
+        stressed_sample = dataset.sample_stressed(test, TEST_ROWS, rng)
+        baselines = fit_baselines(dataset, training, options.rows, options.seed)
+        for name, classifier in {NETWORK: train_fold(training, fold), **baselines}.items():
+            plain[name].append(score(classifier, plain_sample))
+            if stressed_sample:
+                stressed[name].append(score(classifier, stressed_sample))
+    return CrossValidation(plain, stressed)

@@ -48,7 +48,8 @@ class Table:
         """
         header, lines = _parse_csv(path, _read_bytes(path))
         feature_names = _select_features(path, header, label, group)
-        rows = _parse_rows(path, header, lines, feature_names)
+        columns = [(name, header.index(name)) for name in feature_names]
+        rows = np.array([[_parse_number(path, number, name, line[i]) for name, i in columns] for number, line in lines])
         schema = _read_schema(schema_path, feature_names) if schema_path else {}
         row_labels = [_parse_label(path, number, label, line[header.index(label)]) for number, line in lines]
         labels = _list_labels(path, row_labels, schema.get("labels"), schema_path)
@@ -166,11 +167,6 @@ def _select_features(path: Path, header: list[str], label: str, group: str | Non
     if not names:
         raise DataError(f"{path} has no column beside {label!r}: add at least one numeric feature")
     return names
-
-
-def _parse_rows(path: Path, header: list[str], lines: list[tuple[int, list[str]]], names: list[str]) -> Floats:
-    columns = [(name, header.index(name)) for name in names]
-    return np.array([[_parse_number(path, number, name, line[i]) for name, i in columns] for number, line in lines])
 
 
 def _parse_number(path: Path, number: int, name: str, cell: str) -> float:

@@ -61,7 +61,8 @@ def train(options: TrainingOptions) -> None:
         from models.report import Report
         from models.summary import print_summary
 
-        all_groups, epochs = np.arange(len(dataset.groups)), recipe.count_epochs(options)
+        all_groups = np.arange(len(dataset.groups))
+        epochs = (options.candidates + 1) * options.epochs  # the last round included
         cross_validation = None
         with _show_progress() as start_phase:
             result = recipe.train(dataset, all_groups, options, start_phase("training", epochs))
@@ -83,13 +84,13 @@ def load_dataset(options: TrainingOptions) -> "Dataset":
     Raises:
         DataError: the data is unfit for training.
     """
-    if options.table is None:
+    if options.table is None or options.label is None:
         from models.animals import Animals
 
         return Animals.read()
     from models.table import Table, check_groups
 
-    table = Table.read(options.table.path, options.table.label, options.table.schema, options.table.group)
+    table = Table.read(options.table, options.label, options.schema, options.group)
     check_groups(table, options.folds)
     return table
 

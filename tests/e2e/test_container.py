@@ -20,6 +20,7 @@ from docker.models.containers import Container
 from support.gunicorn_server import ROOT, environment, free_port
 from support.known_animals import KNOWN, LLAMA, named
 from support.prometheus_server import await_true
+from support.published_bundles import newest_version
 
 from models import bundle
 from service.settings import PREFIX, SHIPPED_STORE, Settings
@@ -169,7 +170,7 @@ def test_up_serves_the_shipped_model(project: Project, service: Container) -> No
     }
     assert predictions["llama"]["model"] == {
         "name": "animals",
-        "version": bundle.find_newest_version(SHIPPED_STORE, "animals").name,
+        "version": newest_version(SHIPPED_STORE / "animals").name,
     }
     assert f"http://localhost:{project.port}/predict" in service.logs().decode(), "the log's example would not work"
 
@@ -327,7 +328,7 @@ def test_stop_completes_requests_in_flight(project: Project, service: Container)
 @pytest.mark.parametrize("first", ["serve", "train"])
 def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Path, first: str) -> None:
     """Training, without a network, adds a version to the store, which the service loads; either may start first."""
-    version = int(bundle.find_newest_version(SHIPPED_STORE, "animals").name)
+    version = int(newest_version(SHIPPED_STORE / "animals").name)
     with fresh_project(engine, tmp_path) as project:
         if first == "serve":
             project.up()

@@ -9,10 +9,10 @@ import time
 import numpy as np
 import pytest
 from support.gunicorn_server import Server
+from support.published_bundles import newest_version
 
 from benchmarks import closed_loop_client, open_loop_client, peers, regression, results
 from benchmarks.benchmark_run import BenchmarkRun
-from models import bundle
 from models.bundle import Bundle
 from service.settings import Settings
 
@@ -98,7 +98,7 @@ def test_every_peer_has_a_command_a_reason_and_pinned_requirements(name: str) ->
 def test_every_peer_receives_the_same_row() -> None:
     """Each in the format of its protocol."""
     settings = Settings()
-    manifest = Bundle.read(bundle.find_newest_version(settings.model_store, settings.model_name)).manifest
+    manifest = Bundle.read(newest_version(settings.model_store / settings.model_name)).manifest
     row = manifest.golden[0].features
 
     named = json.loads(peers.read_peer("fastapi").request_body(manifest, row))
@@ -110,7 +110,7 @@ def test_every_peer_receives_the_same_row() -> None:
 def test_the_requests_that_compare_two_checkouts_are_answered_as_expected(server: Server) -> None:
     """Every kind of request gets its status; any other status ends the measurement."""
     settings = Settings()
-    shipped = Bundle.read(bundle.find_newest_version(settings.model_store, settings.model_name))
+    shipped = Bundle.read(newest_version(settings.model_store / settings.model_name))
     exchanges = regression.build_exchanges(BenchmarkRun(shipped, (0,), (), rounds=1, seconds=1, open_seconds=1))
 
     for exchange in exchanges.values():

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from support.http_responses import Send
+from support.published_bundles import newest_version
 
-from models import bundle
 from models.bundle import MANIFEST
 from service.app import create_app
 from service.settings import Settings
@@ -153,7 +153,7 @@ def test_model_without_a_report_has_a_page(store: Path) -> None:
 def test_changed_report_is_not_served(store: Path) -> None:
     """Its hash must be that of the manifest."""
     client = create_app(Settings(model_store=store)).test_client()
-    (bundle.find_newest_version(store, "animals") / "report" / "worst.svg").write_text("<svg/>")
+    (newest_version(store / "animals") / "report" / "worst.svg").write_text("<svg/>")
     assert client.get("/page/report/worst.svg").status_code == 500
 
 

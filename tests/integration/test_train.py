@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from support.published_bundles import newest_version
 
 from models import bundle
 from models.bundle import Bundle
@@ -33,7 +34,7 @@ def train(*arguments: object) -> subprocess.CompletedProcess[str]:
 def train_bundle(out: Path, *arguments: object, name: str = "animals") -> Bundle:
     process = train("--out", out, *arguments)
     assert process.returncode == 0, process.stderr
-    return Bundle.read(bundle.find_newest_version(out, name))
+    return Bundle.read(newest_version(out / name))
 
 
 class SmallModel(NamedTuple):

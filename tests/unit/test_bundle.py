@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.published_bundles import newest_version
 
 from models import bundle
 from models.bundle import MANIFEST, MODEL_KERAS, MODEL_LITERT, Bundle, BundleError
 from models.manifest import GOLDEN_TOLERANCE, Manifest, find_golden_mismatch
-from service.settings import SHIPPED_STORE
+from service.score import model_loader
+from service.settings import SHIPPED_STORE, Settings
 
 SHIPPED = SHIPPED_STORE / "animals" / "1"
 
@@ -182,15 +184,15 @@ def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
     for name in ("2", "10", "9", "0", "01", "-1", "latest", ".draft-x", "²"):
         (store / "animals" / name).mkdir()
     (store / "animals" / "11").write_text("a file")
-    assert bundle.list_versions(store, "animals") == [1, 2, 9, 10]
-    assert bundle.find_newest_version(store, "animals").name == "10"
+    assert bundle.list_versions(store / "animals") == [1, 2, 9, 10]
+    assert newest_version(store / "animals").name == "10"
 
 
 @pytest.mark.parametrize("name", ["nobody", "../animals", ""])
 def test_a_missing_model_is_an_error_with_remedies(tmp_path: Path, name: str) -> None:
     """The error names the folder and both remedies: train a model, or set where one is."""
     with pytest.raises(BundleError, match=r"models\.train.*MENAGERIE_MODEL_STORE"):
-        bundle.find_newest_version(tmp_path, name)
+        model_loader.find_bundle(Settings(model_dir=tmp_path / name))
 
 
 def test_a_published_draft_is_a_bundle(tmp_path: Path, manifest: Manifest) -> None:

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from support.published_bundles import newest_version
 
-from models import bundle
 from models.bundle import Bundle
 from service.arrays import Array
 from service.inference import engine
@@ -16,7 +16,7 @@ from service.settings import SHIPPED_STORE
 
 @pytest.fixture(scope="module")
 def shipped() -> Bundle:
-    return Bundle.read(bundle.find_newest_version(SHIPPED_STORE, "animals"))
+    return Bundle.read(newest_version(SHIPPED_STORE / "animals"))
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from support.known_animals import NAMES, named
+from support.published_bundles import newest_version
 
-from models import bundle
 from models.bundle import Bundle
 from service.settings import SHIPPED_STORE
 
-FEATURES = Bundle.read(bundle.find_newest_version(SHIPPED_STORE, "animals")).manifest.features
+FEATURES = Bundle.read(newest_version(SHIPPED_STORE / "animals")).manifest.features
 row_lists = st.lists(st.tuples(*(st.floats(f.minimum, f.maximum) for f in FEATURES)), min_size=1, max_size=40)
 
 
