@@ -75,7 +75,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--label", metavar="COLUMN", help="the column that says what each individual is")
     own.add_argument("--group", metavar="COLUMN", help="individuals alike in this are never torn apart by a split")
-    own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see README)")
+    own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see docs/models.md)")
     return parser
 
 

@@ -15,7 +15,7 @@ SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"
 
 
 class Settings(BaseSettings):
-    """How this service is set up. The README documents every field; a test compares."""
+    """How this service is set up. docs/settings.md documents every field; a test compares."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         for name in os.environ:
             if name.upper().startswith(PREFIX) and name.upper() not in known:
                 near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0)[0]
-                raise StartupError(f"{name} is not a setting: did you mean {near}? (the README lists them all)")
+                raise StartupError(f"{name} is not a setting: did you mean {near}? (docs/settings.md lists them all)")
         try:
             return cls()
         except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The commands of the README."""
+"""The commands of the README and of docs/api.md."""
 
 import os
 import signal
@@ -11,28 +11,27 @@ from support import markdown_commands
 from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port
 
 README = ROOT / "README.md"
-CURLS = markdown_commands.curl_blocks(README)
+API = ROOT / "docs" / "api.md"
+CURLS = [block for page in (README, API) for block in markdown_commands.curl_blocks(page)]
 # Commands that another test or CI runs.
 TESTED_ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
-    ".venv/bin/python -m service.score measurements/ answers/": "test_score_job.py",
-    "make test": ".ci/run",
     "docker compose up": "test_container.py",
-    "docker compose run --rm train": "test_container.py",
     'make train ARGS="--data my.csv --label species --name mine"': "test_train.py",
     "MENAGERIE_MODEL_NAME=mine make run": "test_train.py",
 }
 
 
 def test_every_command_is_tested() -> None:
-    """Each command of the README runs in a test."""
-    commands = {line for block, _ in markdown_commands.command_blocks(README) for line in block.splitlines()}
+    """Each command of the two pages runs in a test."""
+    blocks = [block for page in (README, API) for block, _ in markdown_commands.command_blocks(page)]
+    commands = {line for block in blocks for line in block.splitlines()}
     assert commands == set(TESTED_ELSEWHERE) | {command for command, _ in CURLS}
 
 
 @pytest.mark.parametrize(("command", "shown"), CURLS)
-def test_curl_output_is_that_of_the_readme(server: Server, command: str, shown: str) -> None:
-    """The shipped model gives the response in the README, except for the request id."""
+def test_curl_output_is_that_of_the_page(server: Server, command: str, shown: str) -> None:
+    """The shipped model gives the response that the page shows, except for the request id."""
     markdown_commands.require_output(server, command, shown)
 
 

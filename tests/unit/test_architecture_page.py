@@ -12,7 +12,7 @@ from support.gunicorn_server import ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FILE = re.compile(r"(\w+/)*\w+(\.\w+)+")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = "benchmarks|deploy|docs|models|service|supply|tests"
 EXAMPLES = {"service/protocols/table.py"}  # of docs/extending.md
 STATIC = ROOT / "service" / "web" / "static"
