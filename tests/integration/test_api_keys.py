@@ -326,7 +326,7 @@ def test_start_without_keys_is_logged(hashes: str, is_logged: bool) -> None:
 
 
 def test_no_route_changes_state() -> None:
-    """A route that does would need an admin key: whoever adds one has to decide here."""
+    """A route that does would need an admin key: adding one is a decision to make here."""
     verbs = ("/predict", "/explain", "/infer", ":predict", ":classify", "/v2/repository/index")
     for route in ROUTES:
         assert route.method == "GET" or (route.method == "POST" and route.path.endswith(verbs)), route

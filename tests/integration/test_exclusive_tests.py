@@ -38,8 +38,8 @@ def test_alone(number, report):
     report("a fault", number, LoadResult(sent=7))
 
 @pytest.mark.parametrize("number", range(40))
-def test_beside(number):
-    log("beside")
+def test_in_parallel(number):
+    log("parallel")
     time.sleep(0.01)
 """
 
@@ -99,7 +99,7 @@ def test_alone_test_runs_alone(tmp_path: Path) -> None:
     logging_test = LOGGING.format(log_path=tmp_path / "log")
     output = run_pytest(tmp_path, one=logging_test, other=logging_test)
     events = (tmp_path / "log").read_text().split()
-    assert (events.count("alone"), events.count("beside")) == (8, 80)
+    assert (events.count("alone"), events.count("parallel")) == (8, 80)
     assert all(after == "end" for before, after in pairwise(events) if before == "alone")
     assert output.count("| a fault | 3 | 7 |") == 2
 

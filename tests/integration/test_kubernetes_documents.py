@@ -151,9 +151,9 @@ def test_pods_meet_the_restricted_profile(
         pod_document(privileged, "privileged"),
         pod_document(unrestricted, "unrestricted"),
     ]
-    (tmp_path / "whole.yaml").write_text(yaml.safe_dump_all(documents))
+    (tmp_path / "documents.yaml").write_text(yaml.safe_dump_all(documents))
     folder = ROOT / "tests" / "policy"
-    command = [python_of(".policy/checkov", folder), "-I", str(folder / "audit.py"), str(tmp_path / "whole.yaml")]
+    command = [python_of(".policy/checkov", folder), "-I", str(folder / "audit.py"), str(tmp_path / "documents.yaml")]
     report = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout)
     violating = {"Pod.menagerie.privileged", "Pod.menagerie.unrestricted"}
     assert {check for check, resource, _ in report["failed"] if resource in violating} >= RESTRICTED

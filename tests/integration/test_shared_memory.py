@@ -66,7 +66,7 @@ def test_a_fork_keeps_the_slot() -> None:
 
 
 def test_a_killed_process_releases_the_lock() -> None:
-    """While another process holds the lock, nobody waits for it; once that process is gone, the lock is free."""
+    """While another process holds the lock, no other waits for it; once that process has ended, the lock is free."""
     counters = SharedCounters()
     windows = Windows(counters.lock_file, 100, 1, 1)
     with subprocess.Popen(
