@@ -82,11 +82,6 @@ def compute_layers(network: keras.Sequential, rows: Floats) -> dict[str, Floats]
     return {name: np.asarray(values) for name, values in expose_layers(network)([rows], training=False).items()}
 
 
-def predict_proba(network: keras.Sequential, rows: Floats) -> Floats:
-    """Compute the labels' probabilities [n, labels] for ``rows`` [n, features]."""
-    return np.asarray(network(rows, training=False))
-
-
 def export(network: keras.Sequential, folder: Path) -> None:
     """Save the network for Keras and, with every layer's output, for LiteRT, and its weights as JSON."""
     network.save(folder / MODEL_KERAS)

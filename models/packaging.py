@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from models import network
 from models.bundle import MODEL_KERAS, MODEL_LITERT, BundleError
 from models.dataset import Dataset, Floats, Sample
-from models.evaluate import CrossValidation, concatenate, summarize
+from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.manifest import GoldenRow, Layer, Manifest, Reference, Training, find_golden_mismatch
 from models.options import TrainingOptions
 from models.recipe import TrainingResult
@@ -109,7 +109,7 @@ def _summarize_metrics(
 def _compute_reference(dataset: Dataset, trained: Any, sample: Sample) -> Reference:
     names, labels = [feature.name for feature in dataset.features], dataset.labels
     quantiles = np.quantile(sample.rows, QUANTILES, axis=0).astype(np.float32)
-    predicted = network.predict_proba(trained, sample.rows).argmax(axis=1)
+    predicted = score(trained, sample).probabilities.argmax(axis=1)
     counts = np.bincount(predicted, minlength=len(labels))
     return Reference(
         probabilities=QUANTILES,

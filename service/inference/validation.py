@@ -72,7 +72,7 @@ class Validator:
             rows, is_single = self._rows_of(document)
             values = self._validate(rows)
         except ValueError:  # of orjson, of pydantic, or of _rows_of
-            raise self._error_in(body) from None
+            raise self._error_of(self._faults(strict_json.loads(body))) from None
         strict_json.require_unique_keys(body, 1 + self.count_names(rows))
         context.mark("validate")
         return RowsRequest(values, is_single)
@@ -134,10 +134,6 @@ class Validator:
         # pydantic gives a TypedDict back in the order of its fields, which is the schema's.
         values = chain.from_iterable([row.values() if type(row) is dict else row for row in valid])
         return np.fromiter(values, np.float32).reshape(-1, len(self._names))
-
-    def _error_in(self, body: bytes) -> NotJsonError | UnacceptableError:
-        """The error of a body that was refused, with all its faults in the words of the schema."""
-        return self._error_of(self._faults(strict_json.loads(body)))
 
     def _error_of(self, faults: Iterator[Fault]) -> NotJsonError | UnacceptableError:
         reported = list(islice(faults, self._max_errors + 1))

@@ -58,9 +58,8 @@ def request_families(metrics: RequestMetrics) -> Iterator[Metric]:
         "From the whole request to the answer, errors among them.",
         labels=[*_ROUTE_LABELS, "status_class"],
     )
-    for labels, status_class, times in metrics.durations():
-        buckets = _cumulative(DURATION_BOUNDS, times.buckets)
-        durations.add_metric([*labels, status_class], buckets, times.total * _NANO)
+    for labels, status_class, counts, total in metrics.durations():
+        durations.add_metric([*labels, status_class], _cumulative(DURATION_BOUNDS, counts), total * _NANO)
     yield durations
     rejections = CounterMetricFamily("menagerie_rejections", "Answers that are errors, by kind.", labels=["reason"])
     for reason, count in metrics.rejections().items():

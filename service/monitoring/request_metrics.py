@@ -29,13 +29,6 @@ class RouteLabels(NamedTuple):
     method: str
 
 
-class Durations(NamedTuple):
-    """The number of responses in each bucket, and the sum of their durations in ns."""
-
-    buckets: list[int]
-    total: int
-
-
 class RequestMetrics:
     """Counts the responses of each of ``routes``, and all others together."""
 
@@ -80,12 +73,12 @@ class RequestMetrics:
                 if count:
                     yield labels, status, count
 
-    def durations(self) -> Iterator[tuple[RouteLabels, str, Durations]]:
-        """Labels, status class and durations of the responses, where there are any."""
+    def durations(self) -> Iterator[tuple[RouteLabels, str, list[int], int]]:
+        """Labels, status class, the number of responses in each bucket, and the sum of their durations in ns."""
         classes = ((labels, name) for labels in self._labels for name in _STATUS_CLASSES)
         for (labels, name), cells in zip(classes, _split(self._durations.sums().tolist(), _WIDTH), strict=True):
             if any(cells):
-                yield labels, name, Durations(cells[:_SUM], cells[_SUM])
+                yield labels, name, cells[:_SUM], cells[_SUM]
 
     def rejections(self) -> dict[str, int]:
         """The number of error responses by reason."""

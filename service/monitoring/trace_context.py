@@ -2,7 +2,6 @@
 
 import re
 from random import getrandbits  # seeded anew in every worker; an id is no secret
-from typing import NamedTuple
 
 from service.http.context import TraceContext
 from service.http.messages import Request
@@ -13,22 +12,14 @@ _TRACEPARENT = re.compile(
 )
 
 
-class Parent(NamedTuple):
-    """The client's span, which the request belongs to."""
-
-    trace_id: str
-    span_id: str
-    is_sampled: bool
-
-
-def parse(traceparent: str) -> Parent | None:
+def parse(traceparent: str) -> TraceContext | None:
     """The client's span, or None if the field is not as the specification has it."""
     match = _TRACEPARENT.fullmatch(traceparent)
     if not match or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
         return None
     if not int(match["trace"], 16) or not int(match["span"], 16):
         return None
-    return Parent(match["trace"], match["span"], bool(int(match["flags"], 16) & 1))
+    return TraceContext(match["trace"], match["span"], bool(int(match["flags"], 16) & 1))
 
 
 def continue_trace(request: Request) -> TraceContext | None:
@@ -36,7 +27,7 @@ def continue_trace(request: Request) -> TraceContext | None:
     traceparent = request.headers.get("traceparent", "")
     if not traceparent:
         return None
-    parent = parse(traceparent) or Parent(f"{_non_zero_bits(128):032x}", "", is_sampled=False)
+    parent = parse(traceparent) or TraceContext(f"{_non_zero_bits(128):032x}", "", is_sampled=False)
     return TraceContext(parent.trace_id, f"{_non_zero_bits(64):016x}", parent.is_sampled)
 
 

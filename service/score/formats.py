@@ -13,10 +13,6 @@ class FileFormat(StrEnum):
     PARQUET = "parquet"
     ARROW = "arrow"
 
-    @property
-    def suffix(self) -> str:
-        return f".{self.value}"
-
 
 _SUFFIXES = {
     ".csv": FileFormat.CSV,

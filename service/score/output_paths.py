@@ -56,7 +56,7 @@ def folder_paths(output: Path, rejects: Path | None, file_format: FileFormat) ->
     rejects_folder = rejects or output.with_name(f"{output.name}.rejects")
 
     def part_paths(name: str, part: int) -> PartPaths:
-        file_name = Path(f"{name}-{part:05}{file_format.suffix}")
+        file_name = Path(f"{name}-{part:05}.{file_format}")
         for folder in (output, rejects_folder):
             (folder / file_name).parent.mkdir(parents=True, exist_ok=True)
         return PartPaths(output / file_name, file_format, rejects_folder / file_name, file_format)

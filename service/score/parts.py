@@ -22,13 +22,6 @@ class PartChunk(NamedTuple):
     malformed: list[str]
 
 
-class FinishedPart(NamedTuple):
-    """The row counts of a part whose files are in place."""
-
-    counts: RowCounts
-    is_last: bool
-
-
 class PartScorer(NamedTuple):
     """Scores a table from part number ``first_part`` on, in parts of ``part_rows`` rows each."""
 
@@ -37,20 +30,23 @@ class PartScorer(NamedTuple):
     first_part: int
     part_paths: Callable[[int], PartPaths]
 
-    def score(self, chunks: Iterable[Chunk], threads: WorkerThreads) -> Iterator[FinishedPart]:
-        """Write the parts and yield each one that is finished; ``chunks`` begin with the first part's first row."""
+    def score(self, chunks: Iterable[Chunk], threads: WorkerThreads) -> Iterator[tuple[RowCounts, bool]]:
+        """Write the parts; yield the counts of each finished one and whether it is the last.
+
+        ``chunks`` begin with the first part's first row.
+        """
         files, number = None, self.first_part
         try:
             for chunk, scored in self._scored_chunks(chunks, threads):
                 if files and chunk.part != number:
-                    yield FinishedPart(files.publish(), is_last=False)
+                    yield files.publish(), False
                     files = None
                 files, number = files or self._open_part(chunk.part), chunk.part
                 for batch in scored.result():
                     files.add(batch)
             if files or not self.first_part:  # a table without rows becomes one part without rows
                 files = files or self._open_part(0)
-                yield FinishedPart(files.publish(), is_last=True)
+                yield files.publish(), True
                 files = None
         finally:
             if files:

@@ -27,7 +27,9 @@ class Progress:
             self._resumed_at = done
         if not self._quiet and time.monotonic() - self._last_report >= self._interval:
             self._last_report = time.monotonic()
-            self._print(self._format(done, self._resumed_at))
+            line = self._format(done, self._resumed_at)
+            sys.stderr.write(f"\r{line}\x1b[K" if self._is_terminal else f"{line}\n")
+            sys.stderr.flush()
 
     def finish_file(self, file_size: int) -> None:
         self._finished_size += file_size
@@ -44,10 +46,6 @@ class Progress:
         if done <= resumed_at:
             return rate
         return f"{done:.0%}, {rate}, {_format_duration(seconds * (1 - done) / (done - resumed_at))} left"
-
-    def _print(self, line: str) -> None:
-        sys.stderr.write(f"\r{line}\x1b[K" if self._is_terminal else f"{line}\n")
-        sys.stderr.flush()
 
 
 def _format_duration(seconds: float) -> str:

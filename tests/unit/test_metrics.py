@@ -149,9 +149,9 @@ def test_a_bucket_includes_its_upper_bound(nanoseconds: int, bucket: int) -> Non
     context.stages = [("render", context.started + nanoseconds)]
     context.status = 500
     metrics.observe([context])
-    ((labels, status_class, durations),) = metrics.durations()
-    assert (labels.route, status_class, durations.total) == ("none", "5xx", nanoseconds)
-    assert durations.buckets == [int(index == bucket) for index in range(17)]
+    ((labels, status_class, buckets, total),) = metrics.durations()
+    assert (labels.route, status_class, total) == ("none", "5xx", nanoseconds)
+    assert buckets == [int(index == bucket) for index in range(17)]
 
 
 def test_feature_names_are_escaped(model: Model) -> None:

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
+from service.http.context import TraceContext
 from service.http.messages import Request
 from service.monitoring import trace_context
-from service.monitoring.trace_context import Parent
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GOOD = f"00-{TRACE}-{SPAN}-01"
@@ -32,7 +32,7 @@ def continue_trace(**headers: str) -> str | None:
 )
 def test_a_valid_trace_is_continued(traceparent: str, is_sampled: bool) -> None:
     """The client's sampling decision is kept; unknown flags and the additions of later versions are ignored."""
-    assert trace_context.parse(traceparent) == Parent(TRACE, SPAN, is_sampled)
+    assert trace_context.parse(traceparent) == TraceContext(TRACE, SPAN, is_sampled)
     traceresponse = continue_trace(traceparent=traceparent)
     assert traceresponse
     assert re.fullmatch(rf"00-{TRACE}-(?!{SPAN})(?!0{{16}})[0-9a-f]{{16}}-0{is_sampled:d}", traceresponse)

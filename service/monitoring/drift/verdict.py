@@ -44,18 +44,17 @@ class Comparison(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The comparison of one version's window, of ``window_rows`` rows once it is full, with its training rows."""
+    """The comparison of one version's window with its training rows.
+
+    The window holds ``window_rows`` rows once it is full; a verdict needs ``min_rows`` of them.
+    """
 
     model: Model
     window: Window
     features: dict[str, Comparison]
     labels: Comparison
     window_rows: int
-
-    @property
-    def min_rows(self) -> int:
-        """How many rows a verdict needs."""
-        return min_rows(self.window_rows)
+    min_rows: int
 
     def has_enough_rows(self, comparison: Comparison) -> bool:
         """Whether a comparison has as many rows as a verdict needs."""
@@ -136,14 +135,9 @@ class Verdict(NamedTuple):
         }
 
 
-def min_rows(window_rows: int) -> int:
-    """How many rows of a window a verdict needs."""
-    return -(-window_rows // _MIN_ROWS_DIVISOR)
-
-
 def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdict:
     """Compare a window of one version's rows with its training rows."""
-    window_rows = settings.drift_rows
+    min_rows = -(-settings.drift_rows // _MIN_ROWS_DIVISOR)
 
     def compare(variable: Variable) -> Comparison:
         counts = window.counts[variable.cells]
@@ -151,9 +145,9 @@ def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdi
         psi = stability_index(variable.training_shares, counts)
         limit = bins.limit(variable, rows, settings.drift_psi)
         recent_shares = (counts / max(rows, 1)).tolist()
-        has_shifted = rows >= min_rows(window_rows) and psi >= limit
+        has_shifted = rows >= min_rows and psi >= limit
         training_shares, edges = variable.training_shares.tolist(), variable.edges.tolist()
         return Comparison(training_shares, recent_shares, rows, psi, limit, has_shifted, edges)
 
     features = {name: compare(variable) for name, variable in bins.features.items()}
-    return Verdict(model, window, features, compare(bins.labels), window_rows)
+    return Verdict(model, window, features, compare(bins.labels), settings.drift_rows, min_rows)
