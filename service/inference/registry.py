@@ -110,19 +110,18 @@ class Registry:
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
-        self._folders = bundle.find_version_folders(self._home)
         candidates = serving_candidates(self._home, self._settings.model_version)
+        self._folders = bundle.find_version_folders(self._home) | candidates
         events: list[Event] = []
         before = self._refused
-        present = {*self._folders, *candidates}
-        self._refused = {number: refusal for number, refusal in self._refused.items() if number in present}
+        self._refused = {number: refusal for number, refusal in self._refused.items() if number in self._folders}
         for number in candidates:
             if version := self._get(number, events):
                 self._serve(number, version, events)
                 break
         else:
             if not self._loaded:
-                raise BundleError(self._refused[candidates[0]][1] if candidates else self._missing())
+                raise BundleError(self._refused[next(iter(candidates))][1] if candidates else self._missing())
         for number, refusal in self._refused.items():
             if before.get(number) != refusal:
                 events.append(Event("refused", number))
@@ -133,7 +132,7 @@ class Registry:
     def _get(self, number: int, events: list[Event]) -> Version | None:
         """A version as its files are now, or as it was loaded before if these are refused; None if there is neither."""
         loaded = self._loaded.get(number)
-        folder = self._folders.get(number, self._home / str(number))
+        folder = self._folders[number]
         files = _fingerprint(folder)
         refused_files, _ = self._refused.get(number, (None, ""))
         if refused_files == files:
@@ -197,23 +196,20 @@ def model_folder(settings: Settings) -> Path:
     return settings.model_dir or settings.model_store / settings.model_name
 
 
-def serving_candidates(home: Path, pinned: int | None) -> Sequence[int]:
-    """The versions that may serve, best first: the pinned one, else the one in ``CURRENT``, else the newest first.
+def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
+    """The folders of versions that may serve, best first: the pinned one, else that in ``CURRENT``, else newest first.
 
     Raises:
         BundleError: ``CURRENT`` does not hold the number of a version, or ``home`` is a bundle that can't be read.
     """
+    folders = bundle.find_version_folders(home)
     if number := pinned or bundle.read_current_version(home):
-        return [number]
-    return [*reversed(bundle.find_version_folders(home))]
+        return {number: folders.get(number, home / str(number))}
+    return dict(reversed(folders.items()))
 
 
 def _require_identity(model: Model, name: str, number: int) -> None:
-    """Refuse a bundle that lies under the name or version of another.
-
-    Raises:
-        BundleError: the manifest has another name or version.
-    """
+    """Refuse a bundle that lies under the name or version of another."""
     manifest = model.manifest
     if (manifest.name, manifest.version) != (name, number):
         raise BundleError(
@@ -223,11 +219,7 @@ def _require_identity(model: Model, name: str, number: int) -> None:
 
 
 def _require_same_schema(model: Model, serving: Model) -> None:
-    """Refuse a version with other features or labels: clients rely on those, so a change takes a restart.
-
-    Raises:
-        BundleError: names, units or their order differ; bounds may.
-    """
+    """Refuse a version with other features or labels, on which clients rely; bounds may differ."""
     new, old = ([(feature.name, feature.unit) for feature in each.features] for each in (model, serving))
     if new != old or model.labels != serving.labels:
         raise BundleError(

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class FaultReporter:
         self._validate = Validator(features, max_rows=1, max_errors=1).validate_rows
         self._features = features
         self._names = names
-        self._faults: dict[tuple[int, int], Fault] = {}
+        self._cached_fault = cache(self._fault)
 
     def report(self, codes: Codes) -> tuple[pa.Array, FaultCounts]:
         """The faults of each row of ``codes`` [rows, features], and how many rows have each fault.
@@ -52,16 +53,11 @@ class FaultReporter:
         return build_fault_column(pattern_faults).take(pa.array(inverse.reshape(-1))), total
 
     def _pattern_faults(self, pattern: list[int]) -> list[Fault]:
-        return [self._fault(index, code) for index, code in enumerate(pattern) if code] or [_OVERFLOW]
+        return [self._cached_fault(index, FaultCode(code)) for index, code in enumerate(pattern) if code] or [_OVERFLOW]
 
-    def _fault(self, index: int, code: int) -> Fault:
-        if (index, code) not in self._faults:
-            fault = self._provoke(self._features[index], FaultCode(code))
-            self._faults[index, code] = fault._replace(field=self._names[index])
-        return self._faults[index, code]
-
-    def _provoke(self, feature: Feature, code: FaultCode) -> Fault:
+    def _fault(self, index: int, code: FaultCode) -> Fault:
         """The validator's fault for a row in which this feature alone has such a value."""
+        feature = self._features[index]
         row: dict[str, Any] = {each.name: each.minimum for each in self._features}
         if code is FaultCode.MISSING:
             del row[feature.name]
@@ -70,7 +66,7 @@ class FaultReporter:
         try:
             self._validate([row], "")
         except UnacceptableError as error:
-            return error.faults[0]
+            return error.faults[0]._replace(field=self._names[index])
         raise AssertionError(f"{feature.name} takes what has the code {code}")
 
 

@@ -21,7 +21,7 @@ def find_bundle(settings: Settings) -> Path:
     candidates = serving_candidates(home, settings.model_version)
     if not candidates:
         raise BundleError(bundle.missing_model_message(home))
-    folder = bundle.find_version_folders(home).get(candidates[0], home / str(candidates[0]))
+    folder = next(iter(candidates.values()))
     sandbox.check_in_subprocess(folder, settings.engine)
     return folder
 

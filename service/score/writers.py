@@ -18,6 +18,8 @@ from service.score.formats import FileFormat
 from service.score.options import STANDARD_STREAM
 from service.score.scorer import decode_dictionaries, decode_schema
 
+Convert = Callable[[pa.RecordBatch], pa.RecordBatch]
+
 _ROW_GROUP_ROWS = 131_072
 _SAMPLED_ROWS = 10_000  # of the first row group, to find columns with repeated values
 
@@ -33,11 +35,11 @@ class TableWriter:
             raise TableError("Parquet does not go to the standard output: --to csv or --to arrow, or name a file")
         self._file: Any = sys.stdout.buffer if self._is_stdout else self._temporary_path.open("wb")
         as_stream = self._is_stdout or path.suffix == ".arrows"
-        self._writer = _open_writer(self._file, file_format, schema, as_stream=as_stream)
+        self._writer, self._convert = _open_writer(self._file, file_format, schema, as_stream=as_stream)
 
     def write(self, batch: pa.RecordBatch) -> None:
         if len(batch):
-            self._writer.write(batch)
+            self._writer.write(self._convert(batch))
 
     def publish(self) -> None:
         """Complete the table and rename it into place."""
@@ -57,27 +59,15 @@ class TableWriter:
             self._temporary_path.unlink(missing_ok=True)
 
 
-def _open_writer(file: Any, file_format: FileFormat, schema: pa.Schema, *, as_stream: bool) -> Any:
+def _open_writer(file: Any, file_format: FileFormat, schema: pa.Schema, *, as_stream: bool) -> tuple[Any, Convert]:
+    """A writer of batches, and the conversion to what its format can hold."""
     if file_format is FileFormat.PARQUET:
-        return _ParquetWriter(file, schema)
+        return _ParquetWriter(file, schema), lambda batch: batch
     if file_format is FileFormat.CSV:
-        return _BatchWriter(csv.CSVWriter(file, _csv_schema(schema)), _encode_nested)
+        return csv.CSVWriter(file, _csv_schema(schema)), _encode_nested
     # In an Arrow file a dictionary must not change between batches, so that dictionary columns are written as strings.
     open_arrow = pa.ipc.new_stream if as_stream else pa.ipc.new_file
-    return _BatchWriter(open_arrow(file, decode_schema(schema)), decode_dictionaries)
-
-
-class _BatchWriter:
-    """Writes each batch at once, converted to what the format can hold."""
-
-    def __init__(self, writer: Any, convert: Callable[[pa.RecordBatch], pa.RecordBatch]) -> None:
-        self._writer, self._convert = writer, convert
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(self._convert(batch))
-
-    def close(self) -> None:
-        self._writer.close()
+    return open_arrow(file, decode_schema(schema)), decode_dictionaries
 
 
 class _ParquetWriter:
