@@ -6,6 +6,7 @@ from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -125,18 +126,17 @@ class Model:
 
 
 class PerModel(Generic[_T]):
-    """What is made from a model when it is first needed, and made anew once another model serves."""
+    """What is made from each model when first needed; kept as long as the model, to which it must not refer."""
 
     def __init__(self, make: Callable[[Model], _T]) -> None:
         self._make = make
-        self._latest: tuple[str, _T] | None = None
+        self._made: WeakKeyDictionary[Model, _T] = WeakKeyDictionary()
 
     def of(self, model: Model) -> _T:
         """What belongs to this model."""
-        latest = self._latest
-        if not latest or latest[0] != model.fingerprint:
-            self._latest = latest = model.fingerprint, self._make(model)
-        return latest[1]
+        if model not in self._made:
+            self._made[model] = self._make(model)
+        return self._made[model]
 
 
 def _require_finite(probabilities: Array) -> None:

@@ -3,14 +3,13 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from service.http.context import RequestContext
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
-from service.inference.model import Model
+from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
 from service.monitoring.drift.bins import Bins, Counts, count_cells
 from service.monitoring.drift.verdict import Verdict, judge
@@ -32,7 +31,7 @@ class Drift:
     def __init__(self, settings: Settings, file: int, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
-        self._bins: WeakKeyDictionary[Model, Bins] = WeakKeyDictionary()
+        self._bins = PerModel(lambda model: Bins(model.manifest, int(model.fingerprint[:16], 16) or 1))
         self._window_rows = settings.drift_rows
         self._binned: deque[tuple[int, Counts]] = deque()  # not in the windows yet: another worker held the lock
         cells = count_cells(registry.current.model.manifest)
@@ -42,7 +41,7 @@ class Drift:
         """Count the rows of completed inferences, and values that were rejected as out of bounds."""
         inferences = [context for context in contexts if context.route and context.route.inference]
         for model in self._registry.models if inferences else ():
-            bins = self._bins_of(model)
+            bins = self._bins.of(model)
             of_model = [context for context in inferences if context.version == model.version]
             if predictions := [context.prediction for context in of_model if context.prediction]:
                 rows = np.concatenate([each.rows[-self._window_rows :] for each in predictions])
@@ -57,7 +56,7 @@ class Drift:
     def judge(self, model: Model) -> Verdict:
         """The verdict on the most recent rows of a version."""
         self._add_to_windows()
-        bins = self._bins_of(model)
+        bins = self._bins.of(model)
         return judge(model, bins, self._windows.read(bins.key), self._settings)
 
     def collect(self) -> Iterator["Metric"]:
@@ -65,12 +64,6 @@ class Drift:
         from service.monitoring.metric_families import drift_families  # importing it takes 20 ms
 
         yield from drift_families([self.judge(model) for model in self._registry.models])
-
-    def _bins_of(self, model: Model) -> Bins:
-        bins = self._bins.get(model)
-        if not bins:
-            self._bins[model] = bins = Bins(model.manifest, int(model.fingerprint[:16], 16) or 1)
-        return bins
 
     def _drop_oldest(self) -> None:
         """Let no more rows wait for the lock than a window holds."""
