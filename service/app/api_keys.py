@@ -39,7 +39,9 @@ class ApiKeys:
         except (OSError, ValueError) as error:
             raise StartupError(_message(error)) from None
         if not self._fixed + self._listed:
-            raise StartupError(f"there is no key in {file or 'MENAGERIE_API_KEYS'}: `python -m service.keys` makes one")
+            raise StartupError(
+                f"no API key in {file or 'MENAGERIE_API_KEYS'}: create one with `python -m service.keys`"
+            )
         self._checked = time.monotonic()
 
     def require(self, request: Request) -> None:
@@ -50,14 +52,16 @@ class ApiKeys:
         """
         key = _key_in(request)
         if not key:
-            detail = "send an API key as `Authorization: Bearer …` or as `X-API-Key: …`"
+            detail = "send an API key as `Authorization: Bearer …` or `X-API-Key: …`"
             raise UnauthorizedError(detail, headers={"WWW-Authenticate": _CHALLENGE})
         digest, is_known = sha256(key.encode("utf-8", "surrogatepass")).digest(), False
         for accepted in self._accepted():
             is_known |= hmac.compare_digest(digest, accepted)  # compare all: the time must reveal nothing
         if not is_known:
             challenge = f'{_CHALLENGE}, error="invalid_token"'
-            raise UnauthorizedError("the API key is not known here", headers={"WWW-Authenticate": challenge})
+            raise UnauthorizedError(
+                "the API key is not valid for this service", headers={"WWW-Authenticate": challenge}
+            )
 
     def accepts(self, request: Request) -> bool:
         """Whether a request has an accepted key."""
@@ -82,10 +86,10 @@ class ApiKeys:
             if state == self._file_state:
                 return
             self._listed = _read_hashes(file)
-            _log.warning("%s has changed: %d API keys are known now", file, len(self._fixed + self._listed))
+            _log.warning("%s has changed: %d API keys are now valid", file, len(self._fixed + self._listed))
         except (OSError, ValueError) as error:
             if state != self._file_state:
-                _log.error("%s: the keys before stay known", _message(error))
+                _log.error("%s: the previous API keys stay valid", _message(error))
         self._file_state = state
 
 
@@ -111,7 +115,7 @@ def _read_hashes(file: Path) -> tuple[bytes, ...]:
     with file.open("rb") as stream:
         content = stream.read(_MAX_FILE_BYTES + 1)
     if len(content) > _MAX_FILE_BYTES:
-        raise ValueError(f"{file} is longer than {_MAX_FILE_BYTES} bytes: it should have a hash a line")
+        raise ValueError(f"{file} is longer than {_MAX_FILE_BYTES} bytes: it must have one hash per line")
     return _parse_hashes(content.decode("utf-8", "replace"), str(file))
 
 
@@ -121,7 +125,7 @@ def _parse_hashes(text: str, source: str) -> tuple[bytes, ...]:
     for number, word in enumerate(words, 1):
         if not _HASH.fullmatch(word.lower()):  # it may be a key, so it is not repeated
             raise ValueError(
-                f"hash {number} in {source} is no SHA-256 in hex: `python -m service.keys` makes a key and its"
+                f"hash {number} in {source} is not a SHA-256 in hex: create one with `python -m service.keys`"
             )
     return tuple(bytes.fromhex(word) for word in words)
 

@@ -252,7 +252,7 @@ def _bodiless(method: str, path: str, match: Match | None, headers: Headers) -> 
 def _require_host(scope: Message, headers: Headers) -> None:
     """RFC 9112, section 3.2: an HTTP/1.1 request without Host gets 400; gunicorn leaves this to the application."""
     if scope["http_version"] == "1.1" and b"host" not in headers:
-        raise RequestError("the request does not say which Host it is for")
+        raise RequestError("the Host header is missing: HTTP/1.1 requires it")
 
 
 def _checked_body(headers: Headers, body: bytes | None, max_bytes: int) -> bytes:

@@ -29,7 +29,7 @@ class CorsPolicy:
         for origin in sorted(self._origins):
             if not _ORIGIN.fullmatch(origin):
                 raise StartupError(
-                    f"MENAGERIE_CORS_ORIGINS: {origin} is no origin: name it as a browser does, as https://example.org"
+                    f"MENAGERIE_CORS_ORIGINS: {origin} is not an origin: write it as in https://example.org"
                 )
 
     def add_headers(self, request: Request, response: Response) -> None:

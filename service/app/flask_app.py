@@ -83,7 +83,7 @@ def _translate(error: HTTPException) -> RequestError:
     """The service's own error for one that Flask raised."""
     if isinstance(error, WerkzeugMethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))
-        return MethodNotAllowedError(f"use {allow}", headers={"Allow": allow})
+        return MethodNotAllowedError(f"this path supports {allow}", headers={"Allow": allow})
     if error.code == NotFoundError.status:
-        return NotFoundError("see / for the paths that there are")
-    return RequestError(f"the request cannot be read: {error.name}")
+        return NotFoundError("unknown path: GET / lists the paths")
+    return RequestError(f"malformed request: {error.name}")

@@ -68,7 +68,9 @@ class Pipeline:
             response = self._error_response(error, request)
         except Exception:  # noqa: BLE001 (the one place that must let nothing through)
             _log.exception("request %s failed", context.request_id, extra={"fields": request_fields(context)})
-            response = self._error_response(InternalError("look for the request id in the service's log"), request)
+            response = self._error_response(
+                InternalError("unexpected error: search the service's log for this request's id"), request
+            )
         self._add_headers(request, response)
         context.status = response.status
         self._observe(context)

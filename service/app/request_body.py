@@ -100,4 +100,4 @@ class RequestBody:
         self._size += size
         limits.pending_bytes += size
         if limits.pending_bytes > limits.max_pending_bytes and self._size > _ALWAYS_ACCEPTED:
-            raise OverloadedError(f"{limits.max_pending_bytes} bytes of bodies wait for their answers: come back later")
+            raise OverloadedError(f"{limits.max_pending_bytes} bytes of request bodies are pending: retry later")

@@ -33,9 +33,7 @@ class BoundedThreadPool:
             OverloadedError: as many tasks as allowed run or wait.
         """
         if self._tasks >= self._max_tasks:
-            raise OverloadedError(
-                f"{self._max_tasks} requests are worked on or wait: come back later, or ask elsewhere"
-            )
+            raise OverloadedError(f"{self._max_tasks} requests are in progress or queued: retry later or elsewhere")
 
     async def run(self, work: Callable[..., _T], *arguments: Any) -> _T:
         """The result of ``work``. If the caller is cancelled, as its client left, work that waits is dropped.

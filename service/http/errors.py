@@ -58,7 +58,7 @@ class RequestError(Exception):
 
     status = HTTPStatus.BAD_REQUEST
     problem = "bad-request"
-    title = "The request cannot be understood"
+    title = "Bad request"
 
     def __init_subclass__(cls, *, problem: str, title: str, status: int | None = None) -> None:
         cls.problem, cls.title = problem, title
@@ -75,56 +75,55 @@ class RequestError(Exception):
         return NO_COUNTS
 
 
-class NotJsonError(RequestError, problem="not-json", title="The body is not JSON"): ...
+class NotJsonError(RequestError, problem="not-json", title="Invalid JSON"): ...
 
 
-class BadTensorError(RequestError, problem="bad-tensor", title="The tensors are not what they say"): ...
+class BadTensorError(RequestError, problem="bad-tensor", title="Invalid inference request"): ...
 
 
-class BadInstancesError(RequestError, problem="bad-instances", title="The instances are not what they should be"): ...
+class BadInstancesError(RequestError, problem="bad-instances", title="Invalid prediction request"): ...
 
 
-class UnauthorizedError(
-    RequestError, status=401, problem="unauthorized", title="This service is not open to everyone"
-): ...
+class UnauthorizedError(RequestError, status=401, problem="unauthorized", title="Missing or invalid API key"): ...
 
 
-class NotFoundError(RequestError, status=404, problem="not-found", title="There is nothing at this path"): ...
+class NotFoundError(RequestError, status=404, problem="not-found", title="Not found"): ...
 
 
-class NoModelError(NotFoundError, problem="no-model", title="No such model is served"): ...
+class NoModelError(NotFoundError, problem="no-model", title="Model not found"): ...
 
 
-class MethodNotAllowedError(
-    RequestError, status=405, problem="method-not-allowed", title="This path does not answer this method"
-): ...
+class MethodNotAllowedError(RequestError, status=405, problem="method-not-allowed", title="Method not allowed"): ...
 
 
-class TooSlowError(RequestError, status=408, problem="too-slow", title="The body took too long to come in"):
+class TooSlowError(RequestError, status=408, problem="too-slow", title="Request body timeout"):
     @classmethod
     def after(cls, seconds: float) -> "TooSlowError":
-        return cls(f"the body must be here within {seconds:g} s")
+        return cls(f"the body did not arrive within {seconds:g} s: send fewer rows per request")
 
 
-class TooLargeError(RequestError, status=413, problem="too-large", title="The body is too large"):
+class TooLargeError(RequestError, status=413, problem="too-large", title="Request body too large"):
     @classmethod
     def beyond(cls, limit: int) -> "TooLargeError":
-        return cls(f"the body must not be longer than {limit} bytes: send fewer rows at a time")
+        return cls(f"the body is longer than {limit} bytes: send fewer rows per request")
 
 
 class UnsupportedMediaError(
-    RequestError, status=415, problem="unsupported-media-type", title="The body is not of a type that is read here"
+    RequestError, status=415, problem="unsupported-media-type", title="Unsupported media type"
 ): ...
 
 
-class UnacceptableError(
-    RequestError, status=422, problem="unacceptable-input", title="The input is not one that this model takes"
-):
+class UnacceptableError(RequestError, status=422, problem="unacceptable-input", title="Invalid input"):
     """JSON, but not what this model takes. ``has_more``: there are more faults than those in ``faults``."""
 
     def __init__(self, faults: Sequence[Fault], *, has_more: bool = False) -> None:
-        count = f"the first {len(faults)} faults are" if has_more else f"{len(faults)} faults,"
-        super().__init__(faults[0].message if len(faults) == 1 and not has_more else f"{count} listed in `errors`")
+        count = len(faults)
+        rest = (
+            f"more than {count} errors: `errors` lists the first {count}"
+            if has_more
+            else f"{count} errors: see `errors`"
+        )
+        super().__init__(faults[0].message if count == 1 and not has_more else f"the input has {rest}")
         self.faults = faults
 
     @property
@@ -132,20 +131,18 @@ class UnacceptableError(
         return Counter(fault.feature for fault in self.faults if fault.code == OUT_OF_BOUNDS)
 
 
-class InternalError(RequestError, status=500, problem="internal", title="The service failed to answer"): ...
+class InternalError(RequestError, status=500, problem="internal", title="Internal server error"): ...
 
 
-class NotExplainableError(
-    RequestError, status=501, problem="not-explainable", title="This model's answers cannot be explained"
-): ...
+class NotExplainableError(RequestError, status=501, problem="not-explainable", title="Explanation not available"): ...
 
 
-class NotReadyError(RequestError, status=503, problem="not-ready", title="The service cannot predict now"):
+class NotReadyError(RequestError, status=503, problem="not-ready", title="Service not ready"):
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
-class OverloadedError(NotReadyError, problem="overloaded", title="The service has all the work that it takes on"): ...
+class OverloadedError(NotReadyError, problem="overloaded", title="Service overloaded"): ...
 
 
 _MAX_FAULTS_IN_A_SENTENCE = 10
@@ -206,4 +203,4 @@ def _problem(error: RequestError, request_id: str) -> dict[str, Any]:
 def _sentence(error: RequestError, status: HTTPStatus) -> str:
     if isinstance(error, UnacceptableError):
         return "; ".join(fault.sentence for fault in error.faults[:_MAX_FAULTS_IN_A_SENTENCE])
-    return error.detail if status == error.status else "malformed request: there is nothing at this path"
+    return error.detail if status == error.status else "malformed request: unknown path"

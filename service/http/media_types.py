@@ -14,7 +14,7 @@ def require_media_type(request: Request, *media_types: str) -> None:
     charset = parameters.strip().removeprefix("charset=").strip('"')
     if given.strip() not in media_types or charset not in ("", "utf-8"):
         accepted = " or ".join(f"`Content-Type: {name}`" for name in media_types if name)
-        raise UnsupportedMediaError(f"send the body as {accepted}, in UTF-8")
+        raise UnsupportedMediaError(f"send {accepted}, with the body in UTF-8")
     require_identity_coding(request)
 
 
@@ -25,7 +25,7 @@ def require_identity_coding(request: Request) -> None:
         UnsupportedMediaError: the request has a Content-Encoding.
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaError("send the body as it is, without Content-Encoding")
+        raise UnsupportedMediaError("send the body uncompressed, without Content-Encoding")
 
 
 def require_no_transfer_coding(headers: Headers) -> None:
@@ -35,7 +35,7 @@ def require_no_transfer_coding(headers: Headers) -> None:
         UnsupportedMediaError: the body came with such a coding.
     """
     if headers.get("transfer-encoding", "chunked").lower() != "chunked":
-        raise UnsupportedMediaError("send the body as it is, with no Transfer-Encoding but chunked")
+        raise UnsupportedMediaError("send the body uncompressed: chunked is the only supported Transfer-Encoding")
 
 
 def accepts(field: str, name: str) -> bool:

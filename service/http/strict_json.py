@@ -35,17 +35,19 @@ def loads(body: bytes) -> Any:
         if "\\u" in text:  # only an escape can stand for half a surrogate pair, which no UTF-8 can hold
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise NotJsonError("the body is not JSON: a string holds half a surrogate pair") from None
+        raise NotJsonError("the body is not valid JSON: a string has an unpaired surrogate") from None
     except UnicodeDecodeError as error:
-        raise NotJsonError(f"the body is not UTF-8: byte {error.start} does not belong there") from None
+        raise NotJsonError(f"the body is not valid UTF-8: invalid byte at position {error.start}") from None
     except json.JSONDecodeError as error:
-        raise NotJsonError(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise NotJsonError(
+            f"the body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
     except RecursionError:
-        raise NotJsonError("the body is nested too deeply: a request is three levels deep at most") from None
+        raise NotJsonError("the body is nested too deeply: a request has at most three levels") from None
     if duplicates:
         raise UnacceptableError(
             [
-                Fault(truncated(key), "duplicate", f"{truncated(key)} stands twice in one object: give it once")
+                Fault(truncated(key), "duplicate", f"{truncated(key)} occurs twice in one object: send it once")
                 for key in duplicates[:_MAX_DUPLICATES]
             ],
             has_more=len(duplicates) > _MAX_DUPLICATES,
@@ -102,7 +104,7 @@ def truncated(key: str) -> str:
 
 
 def _refuse_constant(token: str) -> NoReturn:
-    raise NotJsonError(f"the body is not JSON: {token} is no JSON number")
+    raise NotJsonError(f"the body is not valid JSON: {token} is not a JSON number")
 
 
 def _parse_integer(digits: str) -> int | float:

@@ -46,7 +46,9 @@ class LiteRTEngine:
             self.layers: Collection[str] = tuple(self._interpreter().outputs)
         except Exception as error:  # a broken file can raise nearly anything
             reason = " ".join(str(error).split())[:200]
-            raise StartupError(f"LiteRT cannot read {bundle.folder / MODEL_LITERT} ({reason}): train again") from error
+            raise StartupError(
+                f"LiteRT cannot read {bundle.folder / MODEL_LITERT} ({reason}): train the model again"
+            ) from error
 
     def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
         local = self._local if hasattr(self._local, "interpreter") else self._interpreter()

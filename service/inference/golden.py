@@ -26,8 +26,8 @@ def require_golden_outputs(bundle: Bundle, engine: Engine, batch_sizes: Iterable
     for size in (len(rows), *batch_sizes):
         outputs = engine.run(np.resize(rows, (size, rows.shape[1])), names)
         if mismatch := find_golden_mismatch(manifest, outputs, rows=size):
-            among = f", among {size}," if size != len(rows) else ""
+            among = f", in a batch of {size}," if size != len(rows) else ""
             raise BundleError(
-                f"{bundle.folder} fails its self-test: golden row {mismatch.row}{among} gets another answer from layer "
-                f"{mismatch.layer} than its manifest says: copy the bundle again, or train the model again"
+                f"{bundle.folder} fails its self-test: for golden row {mismatch.row}{among} the output of layer "
+                f"{mismatch.layer} differs from the manifest: copy the bundle again, or train the model again"
             )

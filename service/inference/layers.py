@@ -79,9 +79,9 @@ def read(source: Bundle) -> tuple[NetworkLayer, ...]:
         network = tuple(_layer(layer, weights.layers[layer.name]) for layer in manifest.layers)
         _require_golden_outputs(network, manifest)
     except BundleError:
-        raise NotExplainableError(f"{WEIGHTS} is not what it was when the service started: restart it") from None
+        raise NotExplainableError(f"{WEIGHTS} has changed since the service started: restart the service") from None
     except (KeyError, ValueError):  # of pydantic, or of NumPy, if the shapes do not fit
-        raise NotExplainableError(f"{WEIGHTS} does not have the shape of the network: train the model again") from None
+        raise NotExplainableError(f"{WEIGHTS} does not match the shape of the network: train the model again") from None
     return network
 
 
@@ -90,7 +90,9 @@ def _layer(layer: Layer, weights: NormalizationWeights | DenseWeights) -> Networ
         return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation))
     if layer.activation not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
-        raise NotExplainableError(f"layer {layer.name} has the activation {layer.activation}; known here are {known}")
+        raise NotExplainableError(
+            f"layer {layer.name} has the unsupported activation {layer.activation}; supported are {known}"
+        )
     return DenseLayer(layer.name, layer.activation, _array(weights.weights), _array(weights.bias))
 
 
@@ -106,5 +108,5 @@ def _require_golden_outputs(network: Sequence[NetworkLayer], manifest: Manifest)
         rows = _array([row.outputs[layer.name] for row in manifest.golden])
     if mismatch := find_golden_mismatch(manifest, outputs):
         raise NotExplainableError(
-            f"the weights of layer {mismatch.layer} do not give what the network gives: train the model again"
+            f"the weights of layer {mismatch.layer} do not reproduce the network's output: train the model again"
         )

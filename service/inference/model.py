@@ -68,9 +68,9 @@ class Model:
         """
         name, version = self.identity["name"], self.identity["version"]
         if parameters.get("model", name) != name:
-            raise NoModelError(f"no model of that name is served here: {name} is")
+            raise NoModelError(f"model not found: this service serves {name}")
         if parameters.get("version", version) != version:
-            raise NoModelError(f"no such version of {name} is served here: {version} is")
+            raise NoModelError(f"version not found: this service serves version {version} of {name}")
 
     def predict(self, rows: Array, layers: Iterable[str] = ()) -> Prediction:
         """Run the network once on ``rows`` [rows, features]; also give the outputs of the hidden ``layers`` named.
@@ -87,7 +87,7 @@ class Model:
         # For one row Python's own functions take a few us less than NumPy's.
         values = probabilities[0].tolist()
         if not all(map(isfinite, values)):
-            raise ArithmeticError("the network's answer is not finite")
+            raise ArithmeticError("the network's output is not finite")
         label = values.index(max(values))
         return Prediction(rows, probabilities, (label,), self.ranges.outside_in_row(rows[0].tolist(), label), outputs)
 
@@ -120,8 +120,8 @@ class Model:
         lower, upper = self.ranges.lower[label_index][feature_index], self.ranges.upper[label_index][feature_index]
         unit = f" {feature.unit}".rstrip()
         return (
-            f"{feature.name} is {value:g}{unit}, but {lower:g} to {upper:g}{unit} "
-            f"in every {self.labels[label_index]} of the training rows: the answer is a guess"
+            f"{feature.name} is {value:g}{unit}, outside the training range of {self.labels[label_index]}, "
+            f"{lower:g} to {upper:g}{unit}: the prediction may be unreliable"
         )
 
 
@@ -141,4 +141,4 @@ class PerModel(Generic[_T]):
 
 def _require_finite(probabilities: Array) -> None:
     if not np.isfinite(probabilities).all():
-        raise ArithmeticError("the network's answer is not finite")
+        raise ArithmeticError("the network's output is not finite")

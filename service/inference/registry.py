@@ -167,16 +167,14 @@ class Registry:
         self._by_number = {str(number): version for number, version in loaded.items()}
         if before and self.current is not version:
             events.append(Event("forward" if number > self.current.model.version else "back", number))
-            _log.info("version %d serves, instead of %s", number, self.current.model.identity["version"])
+            _log.info("version %d now serves instead of %s", number, self.current.model.identity["version"])
         self.current = version
         if before.keys() - loaded.keys():
             gc.collect()  # a dropped version is part of reference cycles, and the collector seldom runs
 
     def _missing(self) -> str:
         if self._settings.model_dir:
-            return (
-                f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle's folder, or one that holds <version>/"
-            )
+            return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
 
     def _poll(self, listener: Callable[[Event], None]) -> None:
@@ -188,7 +186,7 @@ class Registry:
                     listener(event)
             except Exception as error:  # noqa: BLE001 (whatever is in the store, the loaded version goes on serving)
                 if last_error != (last_error := str(error)):  # once, not at every poll
-                    _log.error("the store cannot be looked at: %s", last_error)
+                    _log.error("cannot poll the model store: %s", last_error)
 
 
 def model_folder(settings: Settings) -> Path:
@@ -213,8 +211,8 @@ def _require_identity(model: Model, name: str, number: int) -> None:
     manifest = model.manifest
     if (manifest.name, manifest.version) != (name, number):
         raise BundleError(
-            f"{model.bundle.folder} holds {manifest.name}/{manifest.version} in the place of {name}/{number}: "
-            "put the bundle where it belongs"
+            f"{model.bundle.folder} has the bundle {manifest.name}/{manifest.version} instead of {name}/{number}: "
+            "move it to the folder of its name and version"
         )
 
 
@@ -223,7 +221,7 @@ def _require_same_schema(model: Model, serving: Model) -> None:
     new, old = ([(feature.name, feature.unit) for feature in each.features] for each in (model, serving))
     if new != old or model.labels != serving.labels:
         raise BundleError(
-            f"{model.bundle.folder} has other features or labels than what serves: restart the service to serve it"
+            f"{model.bundle.folder} has other features or labels than the serving version: restart to serve it"
         )
 
 

@@ -53,7 +53,7 @@ def check_in_subprocess(folder: Path, engine_name: str, seconds: float = _MAX_SE
     except subprocess.TimeoutExpired:
         raise _timeout_error(folder, seconds) from None
     except OSError as error:
-        raise BundleError(f"{folder} cannot be tried ({error.strerror})") from None
+        raise BundleError(f"{folder} cannot be checked ({error.strerror})") from None
     _require_success(folder, completed.returncode, completed.stdout)
 
 
@@ -117,7 +117,7 @@ def _require_outputs_of_weights(bundle: Bundle, engine: Engine) -> None:
             actual[is_finite], expected[is_finite], rtol=GOLDEN_TOLERANCE, atol=tolerance
         ):
             raise BundleError(
-                f"layer {layer.name} in {bundle.folder} is not what its weights say: train the model again"
+                f"the output of layer {layer.name} in {bundle.folder} does not match its weights: train the model again"
             )
         rows = actual
 
@@ -174,13 +174,15 @@ def _require_success(folder: Path, exit_code: int, output: bytes) -> None:
     if exit_code == _EXIT_REFUSED and reason:
         raise BundleError(reason)
     if exit_code < 0:
-        raise BundleError(f"{folder} crashes what loads it ({Signals(-exit_code).name}): train the model again")
+        raise BundleError(
+            f"{folder} crashes the process that loads it ({Signals(-exit_code).name}): train the model again"
+        )
     if exit_code:
-        raise BundleError(f"{folder} cannot be tried (exit code {exit_code})")
+        raise BundleError(f"{folder} cannot be checked (exit code {exit_code})")
 
 
 def _timeout_error(folder: Path, seconds: float) -> BundleError:
-    return BundleError(f"{folder} is not loaded after {seconds:g} s: train the model again")
+    return BundleError(f"{folder} does not load within {seconds:g} s: train the model again")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def attribute(predict: Callable[[Array], Array], row: Array, background: Array) 
     """The base value [labels], and the Shapley values [features, labels] of a row's features.
 
     ``predict`` gives probabilities [rows, labels] for [rows, features]; ``row`` is [features], ``background``
-    [rows, features] with one row or more. The base is the mean prediction of the background; the values sum to the
+    [rows, features] with at least one row. The base is the mean prediction of the background; the values sum to the
     row's prediction minus the base.
     """
     members = coalitions(len(row))

@@ -138,7 +138,7 @@ class Validator:
     def _error_of(self, faults: Iterator[Fault]) -> NotJsonError | UnacceptableError:
         reported = list(islice(faults, self._max_errors + 1))
         if not reported:  # the strict parser accepts a few more levels than orjson
-            return NotJsonError("the body is nested too deeply: a request is three levels deep at most")
+            return NotJsonError("the body is nested too deeply: a request has at most three levels")
         return UnacceptableError(reported[: self._max_errors], has_more=len(reported) > self._max_errors)
 
     def _require_count(self, count: int, location: str) -> None:
@@ -146,7 +146,7 @@ class Validator:
             raise UnacceptableError([self._count_fault(count, location)])
 
     def _count_fault(self, count: int, location: str) -> Fault:
-        return Fault(location, "count", f"{location} must hold 1 to {self.max_rows} rows, not {count}")
+        return Fault(location, "count", f"{location} must have 1 to {self.max_rows} rows, not {count}")
 
     def _faults(self, document: Any) -> Iterator[Fault]:
         if not isinstance(document, dict):
@@ -157,7 +157,7 @@ class Validator:
         for key in document.keys() - {"features", "instances"}:
             yield _unknown_fault(key, "", ["features", "instances"])
         if ("features" in document) == ("instances" in document):
-            yield Fault("", "form", "give either `features` for one row or `instances` for several")
+            yield Fault("", "form", "send either `features` for one row or `instances` for several")
         elif "features" in document:
             yield from self._faults_in_row(document["features"], "features")
         elif not isinstance(document["instances"], list):
@@ -207,7 +207,7 @@ class Validator:
 def _unknown_fault(key: str, prefix: str, known: list[str]) -> Fault:
     key = strict_json.truncated(key)
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-    return Fault(f"{prefix}{key}", "unknown", f"{key} is not known here: did you mean {nearest}?")
+    return Fault(f"{prefix}{key}", "unknown", f"{key} is unknown: did you mean {nearest}?")
 
 
 def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
@@ -216,11 +216,11 @@ def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -
     allowed = f"{feature.minimum:g} to {feature.maximum:g}{unit}"
     match error_type:
         case "missing":
-            return Fault(location, "missing", f"{name} is missing: a number from {allowed}", name)
+            return Fault(location, "missing", f"{name} is missing: it must be a number from {allowed}", name)
         case "finite_number":
             return Fault(location, "not_finite", f"{name} must be a finite number from {allowed}", name)
         case "greater_than_equal" | "less_than_equal":
-            return Fault(location, OUT_OF_BOUNDS, f"{name} must lie within {allowed}", name)
+            return Fault(location, OUT_OF_BOUNDS, f"{name} must be in the range {allowed}", name)
         case _:
             return Fault(location, "type", f"{name} must be a number from {allowed}, not {_json_type(value)}", name)
 

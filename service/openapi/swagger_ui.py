@@ -62,7 +62,7 @@ class SwaggerUi:
     def docs_file(self, request: Request) -> Response:
         """What that page loads."""
         if request.parameters["file"] not in self._files:
-            raise NotFoundError("see / for the paths that there are")
+            raise NotFoundError("unknown file: the OpenAPI document lists the files of this path")
         return self._files[request.parameters["file"]].respond(request)
 
     @cached_property

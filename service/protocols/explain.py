@@ -19,7 +19,7 @@ from service.inference.sweep import Change, knots, sweep
 from service.inference.validation import Validator
 from service.protocols.native import predict_documents
 
-_ONE_ROW = Fault("instances", "form", "give `features`: one row is explained at a time")
+_ONE_ROW = Fault("instances", "form", "send `features`: only one row can be explained per request")
 
 _declare = Declare(Protocol.NATIVE)
 
@@ -112,10 +112,13 @@ def _attributions(model: Model, row: Array) -> dict[str, Any]:
     """The Shapley values, or the reason why there are none."""
     features, background = len(row), np.array(model.manifest.background, np.float32)
     if features > shapley.MAX_FEATURES:
-        reason = f"exact Shapley values take 2 ** {features} evaluations; {shapley.MAX_FEATURES} features are the most"
+        reason = f"the model has {features} features: Shapley values are computed for up to {shapley.MAX_FEATURES}"
         return {"attributions": None, "attributions_reason": reason}
     if not len(background):
-        return {"attributions": None, "attributions_reason": "this model has no background rows to compare with"}
+        return {
+            "attributions": None,
+            "attributions_reason": "the model has no background rows to compare with: train it again",
+        }
     base, values = shapley.attribute(model.probabilities, row, background)
     by_feature = {
         name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)

@@ -60,7 +60,7 @@ class Health:
         registry, is_draining = self._registry, self._readiness.is_draining
         refused = registry.refused
         if not self._is_authorized(request):
-            refused = dict.fromkeys(refused, "ask with an API key to be told why")
+            refused = dict.fromkeys(refused, "send an API key to see the reason")
         document = {
             "live": True,
             "ready": not is_draining,

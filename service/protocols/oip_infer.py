@@ -113,7 +113,7 @@ def _raw_inference(size: int, width: int) -> Inference:
     """The request that a body without JSON stands for: rows of FP32, answered in bytes (Triton's raw request)."""
     row = 4 * width
     if size == 0 or size % row:
-        raise BadTensorError(f"a raw body must be rows of {width} FP32, {row} bytes each, not {size} bytes")
+        raise BadTensorError(f"a raw body must have rows of {width} FP32 values, {row} bytes each, not {size} bytes")
     shape = [size // row, width]
     tensor = Input(name=INPUT, shape=shape, datatype="FP32", parameters={"binary_data_size": size})
     return {"inputs": [tensor], "parameters": {"binary_data_output": True}}
@@ -127,12 +127,12 @@ def _input_rows(inputs: Sequence[Input], binary: bytes, validator: Validator, wi
     tensor, location = inputs[0], "inputs[0]"
     shape, size = tensor["shape"], tensor.get("parameters", {}).get("binary_data_size")
     if len(shape) != 2 or shape[0] < 1 or shape[1] != width:  # noqa: PLR2004 (rows and columns)
-        raise BadTensorError(f"{location}.shape must be [rows, {width}] with one row or more")
+        raise BadTensorError(f"{location}.shape must be [rows, {width}] with at least one row")
     if ("data" in tensor) == (size is not None):
         raise BadTensorError(f"{location} must have either data or binary_data_size")
     if len(binary) != (size or 0):
         raise BadTensorError(
-            f"{len(binary)} bytes follow the JSON where binary_data_size says {size or 0}: "
+            f"{len(binary)} bytes follow the JSON, but binary_data_size is {size or 0}: "
             f"{LENGTH_HEADER} must be the length of the JSON"
         )
     if size is None:
@@ -165,7 +165,7 @@ def _outputs(model: Model, rows: Array, requested: Sequence[Output], request: Re
 def _classification(model: Model, name: str, probabilities: Array, count: int) -> Tensor:
     """The most probable labels of each row, as ``value:index:label``; all of them if more are requested."""
     if name != PROBABILITIES:
-        raise BadTensorError(f"classification is of {PROBABILITIES}, not of {name}")
+        raise BadTensorError(f"classification is available for {PROBABILITIES}, not for {name}")
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     values = strict_json.shortest_floats(np.take_along_axis(probabilities, best, axis=1))
     classes = [
@@ -183,7 +183,7 @@ def _json_size(request: Request, body_size: int) -> int:
         return body_size or 1  # an empty body is malformed JSON, not a raw request
     is_number = value.isascii() and value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS
     if not is_number or int(value) > body_size:
-        raise BadTensorError(f"{LENGTH_HEADER} must be the length of the JSON, at most the body's {body_size} bytes")
+        raise BadTensorError(f"{LENGTH_HEADER} must be the length of the JSON, at most {body_size} bytes")
     return int(value)
 
 
@@ -191,9 +191,9 @@ def _require_names(names: Sequence[str], known: set[str], what: str) -> None:
     for name in names:
         if name not in known:
             known_names = ", ".join(sorted(known))
-            raise BadTensorError(f"there is no {what} {strict_json.truncated(name)!r}: there is {known_names}")
+            raise BadTensorError(f"unknown {what} {strict_json.truncated(name)!r}: the model has {known_names}")
     if len(set(names)) != len(names):
-        raise BadTensorError(f"an {what} stands twice: ask for each once")
+        raise BadTensorError(f"duplicate {what}: name each one once")
 
 
 def _first_fault(error: ValidationError) -> str:

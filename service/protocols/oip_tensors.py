@@ -61,7 +61,7 @@ def array_from_bytes(content: bytes, datatype: str, shape: Sequence[int], locati
     expected = dtype.itemsize * math.prod(shape)
     if len(content) != expected:
         raise BadTensorError(
-            f"{location} has {len(content)} bytes of data where {datatype} of shape {list(shape)} has {expected}"
+            f"{location} has {len(content)} bytes of data, but {datatype} of shape {list(shape)} needs {expected}"
         )
     return np.frombuffer(content, dtype).reshape(shape)
 
@@ -82,7 +82,7 @@ def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str
         rows = [data[start : start + width] for start in range(0, len(data), width)]
         fits = len(data) == count * width
     if not fits:
-        raise BadTensorError(f"{location}.data does not have the {count * width} elements of its shape {list(shape)}")
+        raise BadTensorError(f"{location}.data must have {count * width} elements, as in its shape {list(shape)}")
     if dtype.kind != "f":
         _require_integers(rows, dtype, datatype, location)
     return rows
@@ -92,14 +92,12 @@ def _require_integers(rows: Iterable[list[Any]], dtype: np.dtype[Any], datatype:
     limits = np.iinfo(dtype)
     for row in rows:
         if not all(type(value) is int and limits.min <= value <= limits.max for value in row):
-            raise BadTensorError(
-                f"{location}.data must be integers from {limits.min} to {limits.max}, as {datatype} says"
-            )
+            raise BadTensorError(f"{location}.data must be integers from {limits.min} to {limits.max} for {datatype}")
 
 
 def _dtype(datatype: str, location: str) -> np.dtype[Any]:
     if datatype not in _DTYPES:
-        raise BadTensorError(f"{location} must be of {', '.join(DATATYPES)}")
+        raise BadTensorError(f"{location}.datatype must be one of {', '.join(DATATYPES)}")
     return _DTYPES[datatype]
 
 

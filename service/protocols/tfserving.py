@@ -75,7 +75,7 @@ class TfServing:
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
         if ("instances" in document) == ("inputs" in document):
-            raise BadInstancesError("give either `instances`, row by row, or `inputs`, by column")
+            raise BadInstancesError("send either `instances`, row by row, or `inputs`, by column")
         form = "instances" if "instances" in document else "inputs"
         rows = _instances(document[form]) if form == "instances" else _columns(document[form])
         values = validator.validate_rows(rows, form)
@@ -102,7 +102,9 @@ class TfServing:
         document, body = _parse(request)
         context, examples = document.get("context", {}), document.get("examples")
         if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
-            raise BadInstancesError("`examples` must be a list of objects, one a row, and `context` an object")
+            raise BadInstancesError(
+                "`examples` must be a list of objects, one per row, and `context` must be an object"
+            )
         rows = [{name: _scalar(value) for name, value in (context | example).items()} for example in examples]
         values = validator.validate_rows(rows, "examples")
         if context:  # it must be valid even where every example overrides it
@@ -121,9 +123,9 @@ def _parse(request: Request) -> tuple[dict[str, Any], bytes]:
     document = strict_json.parse(body)
     request.context.mark("parse")
     if not isinstance(document, dict):
-        raise BadInstancesError("the body must be an object")
+        raise BadInstancesError("the body must be a JSON object")
     if document.get("signature_name", SIGNATURE) not in ("", SIGNATURE):
-        raise BadInstancesError(f"there is no signature of that name: there is {SIGNATURE}")
+        raise BadInstancesError(f"unknown signature_name: the model has {SIGNATURE}")
     return document, body
 
 
@@ -149,7 +151,7 @@ def _columns(inputs: Any) -> list[Any]:
     if not _is_object(inputs) or not all(isinstance(column, list) for column in inputs.values()):
         raise BadInstancesError("`inputs` must be a list of rows, or an object with a list of values for each feature")
     if len({len(column) for column in inputs.values()}) > 1:
-        raise BadInstancesError("`inputs` must have as many values for one feature as for another")
+        raise BadInstancesError("`inputs` must have the same number of values for every feature")
     return [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
 
 

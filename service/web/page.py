@@ -102,5 +102,5 @@ def _report(model: Model) -> dict[str, StaticFile]:
 
 def _respond(files: Mapping[str, StaticFile], name: str, request: Request) -> Response:
     if name not in files:
-        raise NotFoundError("there is no such file of the page")
+        raise NotFoundError("unknown file: the OpenAPI document lists the files of this path")
     return files[name].respond(request)

@@ -146,7 +146,7 @@ def test_reason_for_a_refused_version_needs_a_key(store: Path) -> None:
     assert keyed_client.get("/health", headers={"X-API-Key": KEY}).get_json()["refused"] == reasons
     for headers in ({}, {"X-API-Key": OTHER_KEY}):
         refused = keyed_client.get("/health", headers=headers).get_json()["refused"]
-        assert refused == {"2": "ask with an API key to be told why"}
+        assert refused == {"2": "send an API key to see the reason"}
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["first", "second"])
@@ -223,7 +223,7 @@ def test_keys_file_is_reloaded_while_serving(tmp_path: Path) -> None:
         await_statuses(401, 200)
         server.process.terminate()
         log = server.process.communicate(timeout=60)[1]
-    assert f"{file} has changed: 2 API keys are known now" in log
+    assert f"{file} has changed: 2 API keys are now valid" in log
     assert not any(secret in log for secret in (KEY, OTHER_KEY, HASH, OTHER_HASH))
 
 
@@ -275,12 +275,12 @@ def test_keys_file_is_not_read_for_each_request(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hashes", "content", "message"),
     [
-        (HASH[:-1], None, "hash 1 in MENAGERIE_API_KEYS is no SHA-256"),
-        (f"{HASH},{KEY}", None, "hash 2 in MENAGERIE_API_KEYS is no SHA-256"),
-        (",", None, "there is no key in MENAGERIE_API_KEYS"),
-        ("", "", "there is no key in "),
-        ("", "# none\n", "there is no key in "),
-        ("", "\xff", "is no SHA-256"),
+        (HASH[:-1], None, "hash 1 in MENAGERIE_API_KEYS is not a SHA-256"),
+        (f"{HASH},{KEY}", None, "hash 2 in MENAGERIE_API_KEYS is not a SHA-256"),
+        (",", None, "no API key in MENAGERIE_API_KEYS"),
+        ("", "", "no API key in "),
+        ("", "# none\n", "no API key in "),
+        ("", "\xff", "is not a SHA-256"),
         ("", f"{HASH} Ann", "hash 2 in "),
         ("", "x" * 2_000_000, "is longer than"),
     ],

@@ -113,7 +113,7 @@ def test_without_configured_origins_there_are_no_cors_headers(server: Server, pa
 )
 def test_invalid_origin_stops_the_start(origins: str) -> None:
     """A wildcard is one of them."""
-    with pytest.raises(StartupError, match="is no origin"):
+    with pytest.raises(StartupError, match="is not an origin"):
         CorsPolicy(origins)
 
 

@@ -280,7 +280,7 @@ def test_attributions_obey_the_axioms(tmp_path_factory: pytest.TempPathFactory, 
 
 @pytest.mark.parametrize(
     ("widths", "background", "reason"),
-    [((13, 4, 2), 20, "12 features are the most"), ((3, 2), 0, "no background rows")],
+    [((13, 4, 2), 20, "computed for up to 12"), ((3, 2), 0, "no background rows")],
 )
 def test_missing_attributions_have_a_reason(
     tmp_path: Path, widths: tuple[int, ...], background: int, reason: str

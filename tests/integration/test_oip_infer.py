@@ -169,11 +169,11 @@ def _binary_bad_input(
 
 GOOD = request_body(tensor(MAINE_COON))
 BAD_INPUTS = [
-    BadInput("an empty body", b"", "not JSON"),
-    BadInput("no JSON", b"{", "not JSON"),
-    BadInput("NaN", GOOD.replace(b"6.8", b"NaN"), "NaN is no JSON number"),
+    BadInput("an empty body", b"", "not valid JSON"),
+    BadInput("no JSON", b"{", "not valid JSON"),
+    BadInput("NaN", GOOD.replace(b"6.8", b"NaN"), "NaN is not a JSON number"),
     BadInput("overflow to infinity", GOOD.replace(b"6.8", b"1e999"), "finite"),
-    BadInput("bytes after the object", GOOD + b"x", "not JSON"),
+    BadInput("bytes after the object", GOOD + b"x", "not valid JSON"),
     BadInput("100,000 levels", b'{"inputs": ' + b"[" * 100_000, "nested too deeply"),
     BadInput(
         "900 levels of data", request_body(tensor(MAINE_COON)).replace(b"6.8", b"[" * 900 + b"]" * 900), "must be"
@@ -186,9 +186,11 @@ BAD_INPUTS = [
     BadInput("an id that is null", request_body(tensor(MAINE_COON), id=None), "id: "),
     BadInput("a key twice", GOOD[:-1] + b', "inputs": []}', "twice"),
     BadInput("a key twice in a tensor", GOOD.replace(b'"name"', b'"name": "x", "name"'), "twice"),
-    BadInput("an unknown tensor", request_body(tensor(MAINE_COON, name="image")), "no input 'image'"),
-    BadInput("one known, one unknown", request_body(tensor(MAINE_COON), tensor(MAINE_COON, name="x")), "no input 'x'"),
-    BadInput("a tensor twice", request_body(tensor(MAINE_COON), tensor(MAINE_COON)), "stands twice"),
+    BadInput("an unknown tensor", request_body(tensor(MAINE_COON, name="image")), "unknown input 'image'"),
+    BadInput(
+        "one known, one unknown", request_body(tensor(MAINE_COON), tensor(MAINE_COON, name="x")), "unknown input 'x'"
+    ),
+    BadInput("a tensor twice", request_body(tensor(MAINE_COON), tensor(MAINE_COON)), "duplicate input"),
     BadInput("a tensor without a name", request_body({"shape": [1, 8]}), "inputs[0].name: Field required"),
     BadInput(
         "a tensor without data",
@@ -201,29 +203,33 @@ BAD_INPUTS = [
     BadInput("a row too short", request_body(tensor(MAINE_COON[:7])), "must have 8 numbers"),
     BadInput("rank 1", request_body(tensor(MAINE_COON, shape=[8])), "shape must be"),
     BadInput("rank 3", request_body(tensor(MAINE_COON, shape=[1, 1, 8])), "shape must be"),
-    BadInput("no rows", request_body(tensor(shape=[0, 8], data=[])), "one row or more"),
-    BadInput("a negative dimension", request_body(tensor(MAINE_COON, shape=[-1, 8])), "one row or more"),
+    BadInput("no rows", request_body(tensor(shape=[0, 8], data=[])), "at least one row"),
+    BadInput("a negative dimension", request_body(tensor(MAINE_COON, shape=[-1, 8])), "at least one row"),
     BadInput("a dimension of 30 digits", request_body(tensor(MAINE_COON, shape=[10**30, 8])), "shape[0]"),
-    BadInput("a dimension of 18 digits", request_body(tensor(MAINE_COON, shape=[10**18, 8])), "elements of its shape"),
+    BadInput(
+        "a dimension of 18 digits", request_body(tensor(MAINE_COON, shape=[10**18, 8])), "elements, as in its shape"
+    ),
     BadInput("a fraction of a dimension", request_body(tensor(MAINE_COON, shape=[1.0, 8])), "shape[0]"),
     BadInput("10,001 rows", request_body(tensor(*[MAINE_COON] * 10_001)), "1 to 10000 rows"),
     BadInput("a string", GOOD.replace(b"6.8", b'"6.8"'), "body_mass_kg must be a number"),
     BadInput("null", GOOD.replace(b"6.8", b"null"), "not null"),
     BadInput("a boolean", GOOD.replace(b"6.8", b"true"), "not a boolean"),
-    BadInput("an object for a row", request_body(tensor({"body_mass_kg": 1})), "elements of its shape"),
-    BadInput("out of bounds", GOOD.replace(b"6.8", b"6800"), "body_mass_kg must lie within"),
-    BadInput("BYTES", request_body(tensor(MAINE_COON, datatype="BYTES")), "must be of FP32"),
-    BadInput("BOOL", request_body(tensor(MAINE_COON, datatype="BOOL")), "must be of FP32"),
-    BadInput("an unknown datatype", request_body(tensor(MAINE_COON, datatype="FLOAT")), "must be of FP32"),
+    BadInput("an object for a row", request_body(tensor({"body_mass_kg": 1})), "elements, as in its shape"),
+    BadInput("out of bounds", GOOD.replace(b"6.8", b"6800"), "body_mass_kg must be in the range"),
+    BadInput("BYTES", request_body(tensor(MAINE_COON, datatype="BYTES")), "datatype must be one of FP32"),
+    BadInput("BOOL", request_body(tensor(MAINE_COON, datatype="BOOL")), "datatype must be one of FP32"),
+    BadInput("an unknown datatype", request_body(tensor(MAINE_COON, datatype="FLOAT")), "datatype must be one of FP32"),
     BadInput("floats as integers", request_body(tensor(MAINE_COON, datatype="INT32")), "must be integers"),
     BadInput(
-        "an unknown output", request_body(tensor(MAINE_COON), outputs=[{"name": "hidden_9"}]), "no output 'hidden_9'"
+        "an unknown output",
+        request_body(tensor(MAINE_COON), outputs=[{"name": "hidden_9"}]),
+        "unknown output 'hidden_9'",
     ),
-    BadInput("an output twice", request_body(tensor(MAINE_COON), outputs=[{"name": "label"}] * 2), "stands twice"),
+    BadInput("an output twice", request_body(tensor(MAINE_COON), outputs=[{"name": "label"}] * 2), "duplicate output"),
     BadInput(
         "classification of labels",
         request_body(tensor(MAINE_COON), outputs=[{"name": "label", "parameters": {"classification": 1}}]),
-        "classification is of probabilities",
+        "classification is available for probabilities",
     ),
     BadInput(
         "classification of 0",
@@ -236,22 +242,26 @@ BAD_INPUTS = [
         "a size that is no number", "binary_data_size", tensor={"parameters": {"binary_data_size": "32"}}
     ),
     _binary_bad_input("a negative size", "binary_data_size", tensor={"parameters": {"binary_data_size": -1}}),
-    _binary_bad_input("size against shape", "32 bytes of data where", tensor={"shape": [2, 8]}),
-    _binary_bad_input("size against datatype", "32 bytes of data where", tensor={"datatype": "FP64"}),
+    _binary_bad_input("size against shape", "32 bytes of data, but", tensor={"shape": [2, 8]}),
+    _binary_bad_input("size against datatype", "32 bytes of data, but", tensor={"datatype": "FP64"}),
     _binary_bad_input("data and binary data", "either data or", tensor={"data": MAINE_COON}),
     _binary_bad_input("a header too long", "Inference-Header-Content-Length", "1000"),
     _binary_bad_input("a header that is no number", "Inference-Header-Content-Length", "ten"),
     _binary_bad_input("a negative header", "Inference-Header-Content-Length", "-1"),
-    _binary_bad_input("a header in the middle of the JSON", "not JSON", "20"),
+    _binary_bad_input("a header in the middle of the JSON", "not valid JSON", "20"),
     BadInput("NaN in bytes", np.full(8, np.nan, "<f4").tobytes(), "must be a finite number", RAW),
-    BadInput("out of bounds in bytes", np.full(8, 1e6, "<f4").tobytes(), "body_mass_kg must lie within", RAW),
-    BadInput("the second row out of bounds", np.array([LLAMA, [1e6] * 8], "<f4").tobytes(), "must lie within", RAW),
+    BadInput("out of bounds in bytes", np.full(8, 1e6, "<f4").tobytes(), "body_mass_kg must be in the range", RAW),
+    BadInput(
+        "the second row out of bounds", np.array([LLAMA, [1e6] * 8], "<f4").tobytes(), "must be in the range", RAW
+    ),
     BadInput("a raw body of half a row", b"\0" * 48, "32 bytes each", RAW),
     BadInput("an empty raw body", b"", "32 bytes each", RAW),
     BadInput("binary data without the header", binary_request([MAINE_COON])[0], "not", OCTETS),
-    BadInput("another model", GOOD, "animals is", JSON, 404, "/v2/models/plants/infer"),
-    BadInput("another version", GOOD, "1 is", JSON, 404, "/v2/models/animals/versions/2/infer"),
-    BadInput("a version that is no number", GOOD, "1 is", JSON, 404, "/v2/models/animals/versions/01/infer"),
+    BadInput("another model", GOOD, "this service serves animals", JSON, 404, "/v2/models/plants/infer"),
+    BadInput("another version", GOOD, "version 1 of animals", JSON, 404, "/v2/models/animals/versions/2/infer"),
+    BadInput(
+        "a version that is no number", GOOD, "version 1 of animals", JSON, 404, "/v2/models/animals/versions/01/infer"
+    ),
     BadInput("text", GOOD, "application/json", {"Content-Type": "text/plain"}, 415),
     BadInput("gzip", GOOD, "Content-Encoding", JSON | {"Content-Encoding": "gzip"}, 415),
     BadInput("5 MB", GOOD + b" " * 5_000_000, "4194304 bytes", JSON, 413),

@@ -87,11 +87,11 @@ class BadInput(NamedTuple):
 
 
 BAD_INPUTS = [
-    BadInput("no JSON", b"{", "not JSON"),
-    BadInput("NaN", b'{"instances": [[NaN]]}', "NaN is no JSON number"),
-    BadInput("trailing bytes", json.dumps({"instances": [MAINE_COON]}).encode() + b"x", "not JSON"),
+    BadInput("no JSON", b"{", "not valid JSON"),
+    BadInput("NaN", b'{"instances": [[NaN]]}', "NaN is not a JSON number"),
+    BadInput("trailing bytes", json.dumps({"instances": [MAINE_COON]}).encode() + b"x", "not valid JSON"),
     BadInput("100,000 levels", b'{"instances": ' + b"[" * 100_000, "nested too deeply"),
-    BadInput("a list", [], "must be an object"),
+    BadInput("a list", [], "must be a JSON object"),
     BadInput("neither form", {}, "either `instances`"),
     BadInput("both forms", {"instances": [MAINE_COON], "inputs": [MAINE_COON]}, "either `instances`"),
     BadInput("no instances", {"instances": []}, "1 to 10000 rows"),
@@ -105,10 +105,10 @@ BAD_INPUTS = [
     BadInput("a wrong width", {"instances": [MAINE_COON, MAINE_COON[:7]]}, "instances[1] must have 8 numbers, not 7"),
     BadInput("a string", {"instances": [["6.8", *MAINE_COON[1:]]]}, "body_mass_kg must be a number"),
     BadInput("base64", {"instances": [{"features": {"b64": "AAAA"}}]}, "instances[0]"),
-    BadInput("out of bounds", {"instances": [[6800, *MAINE_COON[1:]]]}, "must lie within"),
-    BadInput("an unknown input", {"inputs": {"image": [MAINE_COON]}}, "image is not known here"),
+    BadInput("out of bounds", {"instances": [[6800, *MAINE_COON[1:]]]}, "must be in the range"),
+    BadInput("an unknown input", {"inputs": {"image": [MAINE_COON]}}, "image is unknown"),
     BadInput("a feature missing", {"instances": [{"body_mass_kg": 1}]}, "shoulder_height_cm is missing"),
-    BadInput("columns of two lengths", {"inputs": {"a": [1], "b": [1, 2]}}, "as many values"),
+    BadInput("columns of two lengths", {"inputs": {"a": [1], "b": [1, 2]}}, "same number of values"),
     BadInput("a column that is none", {"inputs": {"a": 1}}, "must be a list of rows"),
     BadInput("a key twice", b'{"instances": [[1]], "instances": [%s]}' % json.dumps(MAINE_COON).encode(), "twice"),
     BadInput(
@@ -116,7 +116,9 @@ BAD_INPUTS = [
         json.dumps({"instances": [named(MAINE_COON)]}).encode()[:-3] + b', "ear_length_cm": 1}]}',
         "twice",
     ),
-    BadInput("an unknown signature", {"signature_name": "x", "instances": [MAINE_COON]}, "there is serving_default"),
+    BadInput(
+        "an unknown signature", {"signature_name": "x", "instances": [MAINE_COON]}, "the model has serving_default"
+    ),
     BadInput("a signature that is a list", {"signature_name": ["x"], "instances": [MAINE_COON]}, "serving_default"),
     BadInput("10,001 rows", {"instances": [MAINE_COON] * 10_001}, "1 to 10000 rows"),
     BadInput("no examples", {}, "`examples` must be", CLASSIFY),
@@ -126,8 +128,16 @@ BAD_INPUTS = [
         "a feature of two values", {"examples": [named(MAINE_COON) | {"ear_length_cm": [1, 2]}]}, "not a list", CLASSIFY
     ),
     BadInput("a context that is a list", {"context": [], "examples": [named(MAINE_COON)]}, "`context`", CLASSIFY),
-    BadInput("another model", {"instances": [MAINE_COON]}, "animals is", "/v1/models/plants:predict", 404),
-    BadInput("another version", {"instances": [MAINE_COON]}, "1 is", "/v1/models/animals/versions/9:predict", 404),
+    BadInput(
+        "another model", {"instances": [MAINE_COON]}, "this service serves animals", "/v1/models/plants:predict", 404
+    ),
+    BadInput(
+        "another version",
+        {"instances": [MAINE_COON]},
+        "version 1 of animals",
+        "/v1/models/animals/versions/9:predict",
+        404,
+    ),
     BadInput("another verb", {"instances": [MAINE_COON]}, "malformed request", "/v1/models/animals:regress"),
     BadInput(
         "no verb of a version", {"instances": [MAINE_COON]}, "malformed request", "/v1/models/animals/versions:predict"

@@ -97,8 +97,8 @@ def test_metadata(server: Server) -> None:
         (PREDICT, {"signature_name": "other", "instances": ROWS}, 400, "serving_default"),
         ("/v1/models/animals:regress", {"examples": []}, 400, "malformed request"),
         ("/v1/models/animals/labels/stable:predict", {"instances": ROWS}, 400, "malformed request"),
-        ("/v1/models/plants:predict", {"instances": ROWS}, 404, "no model of that name"),
-        ("/v1/models/animals/versions/2:predict", {"instances": ROWS}, 404, "no such version"),
+        ("/v1/models/plants:predict", {"instances": ROWS}, 404, "model not found"),
+        ("/v1/models/animals/versions/2:predict", {"instances": ROWS}, 404, "version not found"),
     ],
 )
 def test_error_shape(server: Server, path: str, document: Any, status: int, message: str) -> None:

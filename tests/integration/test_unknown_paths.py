@@ -50,7 +50,7 @@ def test_unknown_path_under_v1_gets_a_tfserving_error(send: Send, method: str, p
     """TensorFlow Serving's status for an unknown path is 400."""
     response = send(method, path, GOOD if method == "POST" else None, JSON)
     assert (response.status, response.headers["Content-Type"]) == (400, "application/json")
-    assert json.loads(response.body) == {"error": "malformed request: there is nothing at this path"}
+    assert json.loads(response.body) == {"error": "malformed request: unknown path"}
 
 
 LEADING_SLASHES = [

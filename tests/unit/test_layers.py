@@ -116,8 +116,8 @@ def replace_weights(loaded: Bundle, content: bytes | None) -> Bundle:
         (lambda weights: weights.replace(b"hidden_1", b"hidden_9"), "the shape of the network"),
         (lambda weights: weights.replace(b"[[", b"[[0,"), "the shape of the network"),
         (lambda weights: weights.replace(b"[[", b"[[NaN,"), "the shape of the network"),
-        (lambda weights: weights.replace(b"[[", b"[[9"), "weights of layer hidden_1 do not give"),
-        (lambda weights: weights.replace(b'ion":[', b'ion":[9'), "weights of layer normalization do not give"),
+        (lambda weights: weights.replace(b"[[", b"[[9"), "weights of layer hidden_1 do not reproduce"),
+        (lambda weights: weights.replace(b'ion":[', b'ion":[9'), "weights of layer normalization do not reproduce"),
     ],
 )
 def test_wrong_weights_are_refused(tmp_path: Path, change: Callable[[bytes], bytes | None], message: str) -> None:
@@ -137,13 +137,15 @@ def test_weights_must_reproduce_every_layer_of_the_golden_rows(store: Path) -> N
         golden[2]["outputs"]["hidden_2"][3] += 0.01
 
     edit_manifest(store, "golden", shift)
-    with pytest.raises(NotExplainableError, match="weights of layer hidden_2 do not give"):
+    with pytest.raises(NotExplainableError, match="weights of layer hidden_2 do not reproduce"):
         layers.read(Bundle.read(store / "animals" / "1"))
 
 
 def test_unknown_activation_is_refused(tmp_path: Path) -> None:
     """The error names the layer, the activation and those that are supported."""
-    with pytest.raises(NotExplainableError, match="layer hidden_1 has the activation elu; known here are linear, relu"):
+    with pytest.raises(
+        NotExplainableError, match="layer hidden_1 has the unsupported activation elu; supported are linear, relu"
+    ):
         layers.read(publish(tmp_path, Network.random((4, 5, 3), hidden="elu")))
 
 

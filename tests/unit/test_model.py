@@ -21,7 +21,7 @@ def test_golden_row_mismatch_is_refused(store: Path) -> None:
         golden[2]["outputs"]["hidden_2"][0] += 0.01
 
     edit_manifest(store, "golden", shift)
-    with pytest.raises(BundleError, match=r"animals/1 fails its self-test: golden row 2 .* layer hidden_2"):
+    with pytest.raises(BundleError, match=r"animals/1 fails its self-test: for golden row 2 .* layer hidden_2"):
         Model.open(store / "animals" / "1", "litert")
 
 

@@ -223,7 +223,7 @@ def test_model_dir_serves_under_the_configured_name(model_dir: Path) -> None:
 
 def test_model_dir_without_a_model_is_an_error(tmp_path: Path) -> None:
     """The message names the setting."""
-    with pytest.raises(BundleError, match="MENAGERIE_MODEL_DIR must be a bundle's folder"):
+    with pytest.raises(BundleError, match="MENAGERIE_MODEL_DIR must be a bundle or"):
         build_service(Settings(model_dir=tmp_path))
 
 

@@ -81,11 +81,11 @@ async def choose_outputs(client, url, expected):
 
 async def check_errors(client, url):
     """The exception has the status and the message of the service."""
-    message = "body_mass_kg must lie within 0.0005 to 300 kg"
+    message = "body_mass_kg must be in the range 0.0005 to 300 kg"
     for binary in (True, False):
         await _expect_error(client.infer(url, request(binary=binary, rows=ROWS * 10), NAME), 400, message)
     plants = client.infer(url, request(binary=True), "plants")
-    await _expect_error(plants, 404, "no model of that name is served here")
+    await _expect_error(plants, 404, "model not found")
 
 
 async def infer_by_v1(client, url, expected):
@@ -101,7 +101,7 @@ async def infer_by_v1(client, url, expected):
     response = await client.infer(url, {"instances": ROWS.tolist()}, NAME)
     assert np.array_equal(np.array(response["predictions"], np.float32), expected)
     await _expect_error(client.infer(url, {"instances": [[1]]}, NAME), 400, "instances[0] must have 8 numbers, not 1")
-    await _expect_error(client.is_model_ready(url, "plants"), 404, "no model of that name is served here")
+    await _expect_error(client.is_model_ready(url, "plants"), 404, "model not found")
 
 
 async def _expect_error(attempt, status, message):

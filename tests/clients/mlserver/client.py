@@ -87,11 +87,11 @@ def encode_one_input(url, expected):
 def check_errors(url):
     """The error is where MLServer's types expect it."""
     out_of_bounds = InferenceRequest(inputs=[NumpyCodec.encode_input("features", ROWS * 10)])
-    assert "body_mass_kg must lie within 0.0005 to 300 kg" in infer(url, out_of_bounds).error
+    assert "body_mass_kg must be in the range 0.0005 to 300 kg" in infer(url, out_of_bounds).error
     missing = np.where(ROWS > 70, np.nan, ROWS)  # the codec writes NaN as null
     assert "not null" in infer(url, InferenceRequest(inputs=[NumpyCodec.encode_input("features", missing)])).error
     misnamed = infer(url, NumpyRequestCodec.encode_request(ROWS))
-    assert misnamed.error == "there is no input 'input-1': there is features"
+    assert misnamed.error == "unknown input 'input-1': the model has features"
 
 
 if __name__ == "__main__":

@@ -153,14 +153,14 @@ def check_errors(client):
     """The exception has the status and the message of the service."""
     ten_times = features(ROWS[1:] * 10)
     for status, message, attempt in (
-        ("400", "body_mass_kg must lie within 0.0005 to 300 kg", lambda: client.infer("animals", [ten_times])),
+        ("400", "body_mass_kg must be in the range 0.0005 to 300 kg", lambda: client.infer("animals", [ten_times])),
         ("400", "inputs[0].shape must be [rows, 8]", lambda: client.infer("animals", [features(ROWS[0])])),
-        ("404", "no such version of animals is served here", lambda: client.infer("animals", [features()], "2")),
-        ("404", "no model of that name is served here", lambda: client.get_model_metadata("plants")),
-        ("404", "see / for the paths", lambda: client.load_model("animals")),
-        ("404", "see / for the paths", client.get_trace_settings),
-        ("404", "see / for the paths", client.get_log_settings),
-        ("404", "see / for the paths", client.get_system_shared_memory_status),
+        ("404", "version not found", lambda: client.infer("animals", [features()], "2")),
+        ("404", "model not found", lambda: client.get_model_metadata("plants")),
+        ("404", "unknown path", lambda: client.load_model("animals")),
+        ("404", "unknown path", client.get_trace_settings),
+        ("404", "unknown path", client.get_log_settings),
+        ("404", "unknown path", client.get_system_shared_memory_status),
     ):
         _expect_error(attempt, status, message)
 
@@ -198,7 +198,7 @@ async def infer_on_an_event_loop(address, expected):
         try:
             await client.infer("plants", inputs)
         except InferenceServerException as error:
-            assert "no model of that name" in error.message()
+            assert "model not found" in error.message()
         else:
             raise AssertionError("expected an error: there is no such model")
 
