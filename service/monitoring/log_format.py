@@ -82,7 +82,7 @@ class NonBlockingHandler(logging.Handler):
         return True
 
     def _loss(self) -> logging.LogRecord:
-        message = "%d lines are lost: the log is not read as fast as it is written"
+        message = "%d log lines were dropped: the log is not read as fast as it is written"
         return logging.LogRecord("menagerie", logging.WARNING, "", 0, message, (self._lost,), None)
 
 
@@ -90,8 +90,8 @@ def log_uncaught_exceptions() -> None:
     """Log exceptions that nothing catches, in any thread, and Python's own warnings."""
     log = logging.getLogger("menagerie")
     logging.captureWarnings(capture=True)
-    sys.excepthook = lambda *raised: log.critical("the process ends", exc_info=raised)
-    threading.excepthook = lambda ended: log.error("a thread ends", exc_info=ended.exc_value)
+    sys.excepthook = lambda *raised: log.critical("uncaught exception: the process exits", exc_info=raised)
+    threading.excepthook = lambda ended: log.error("uncaught exception: a thread exits", exc_info=ended.exc_value)
     sys.unraisablehook = lambda ignored: log.error("an exception was ignored", exc_info=ignored.exc_value)
 
 

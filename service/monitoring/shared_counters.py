@@ -58,7 +58,7 @@ class SharedCounters:
         """
         start, self._end = self._end, self._end + size
         if self._end > _CELLS:
-            raise StartupError(f"there is no room to count {size} numbers: has the model thousands of features?")
+            raise StartupError(f"no room for {size} counters: the model has too many features or labels")
         self._layout = crc32(b"%d," % size, self._layout)
         return Block(self, start, size)
 

@@ -102,7 +102,7 @@ class Spans:
         sender.start()
         sender.join(seconds)
         if sender.is_alive():
-            _log.warning("the last spans are lost: they were not taken within %g s", seconds)
+            _log.warning("the last spans were lost: the collector did not accept them within %g s", seconds)
 
 
 def _offset() -> int:

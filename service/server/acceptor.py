@@ -122,7 +122,7 @@ class Acceptor:
 
     def _pause(self, error: OSError) -> None:
         """Wait for files to be closed: the kernel would call back again and again."""
-        self._worker.log.error("menagerie: nobody can be let in for %g s: %s", _RETRY_SECONDS, error)
+        self._worker.log.error("menagerie: accepting no connections for %g s: %s", _RETRY_SECONDS, error)
         self._loop.remove_reader(self._listener)
         self._loop.call_later(_RETRY_SECONDS, self._resume)
 

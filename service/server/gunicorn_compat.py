@@ -68,9 +68,7 @@ def check_release(settings: Settings) -> str | None:
     if release == CHECKED_RELEASE:
         return None
     switches = " and ".join(f"{PREFIX}{name}=false" for name in ("FAST_PATH", "ACCEPTOR", "TIMEOUTS"))
-    return (
-        f"gunicorn {release} is not the release that was checked, {CHECKED_RELEASE}: if it misbehaves, set {switches}"
-    )
+    return f"gunicorn {release} is not the tested release {CHECKED_RELEASE}: if it misbehaves, set {switches}"
 
 
 def _has(owner: object, name: str) -> bool:

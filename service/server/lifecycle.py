@@ -105,7 +105,7 @@ class WorkerLifecycle:
         while gunicorn_compat.answered_requests(self._worker) < self._max_requests:  # noqa: ASYNC110 (likewise)
             await asyncio.sleep(_TICK_SECONDS * 10)
         count = gunicorn_compat.answered_requests(self._worker)
-        self._worker.log.info("%d requests were answered: another worker takes over", count)
+        self._worker.log.info("handled %d requests: another worker takes over", count)
         self.leave()
 
     def _start_acceptors(self) -> None:

@@ -36,23 +36,23 @@ def find_conflicts(settings: Settings, timeout: float, graceful_timeout: float) 
     end = settings.drain_seconds + longest + _END_SECONDS
     if end > graceful_timeout:
         yield (
-            f"{settings.drain_seconds:g} s of draining, {longest:g} s for the longest request and {_END_SECONDS} s to "
-            f"end are more than gunicorn's graceful_timeout of {graceful_timeout:g} s: requests may be cut off"
+            f"{settings.drain_seconds:g} s to drain, {longest:g} s for the longest request and {_END_SECONDS} s to "
+            f"exit exceed gunicorn's graceful_timeout of {graceful_timeout:g} s: a shutdown may cut off requests"
         )
     if graceful_timeout >= settings.grace_seconds:
         yield (
-            f"gunicorn's graceful_timeout of {graceful_timeout:g} s is no less than MENAGERIE_GRACE_SECONDS, "
-            f"{settings.grace_seconds:g} s: the platform may kill what is in flight"
+            f"gunicorn's graceful_timeout of {graceful_timeout:g} s is not below MENAGERIE_GRACE_SECONDS, "
+            f"{settings.grace_seconds:g} s: the platform may kill requests in flight"
         )
     if 0 < timeout <= settings.body_seconds:
         yield (
-            f"MENAGERIE_BODY_SECONDS, {settings.body_seconds:g} s, is no less than gunicorn's timeout of {timeout:g} "
-            "s, after which a silent body is given up without an answer"
+            f"MENAGERIE_BODY_SECONDS, {settings.body_seconds:g} s, is not below gunicorn's timeout of {timeout:g} s, "
+            "which ends a request with a stalled body without a response"
         )
     if (files := _raise_file_limit(settings.max_connections + _OTHER_FILES)) < settings.max_connections + _OTHER_FILES:
         yield (
-            f"MENAGERIE_MAX_CONNECTIONS of {settings.max_connections} is more than the {files} open files that a "
-            "process may have here: raise the limit (ulimit -n) or lower the setting"
+            f"MENAGERIE_MAX_CONNECTIONS, {settings.max_connections}, exceeds the limit of {files} open files per "
+            "process: raise the limit (ulimit -n) or lower the setting"
         )
 
 
@@ -60,7 +60,7 @@ def _check(arbiter: Any) -> None:
     if warning := check_release(Settings.load()):
         arbiter.log.warning("menagerie: %s", warning)
     if arbiter.cfg.workers < 1:
-        raise StartupError("without a worker nothing is answered: set WEB_CONCURRENCY to 1 or more")
+        raise StartupError("the service needs at least one worker: set WEB_CONCURRENCY to 1 or more")
     if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
         return  # the sockets are handed over by an older gunicorn or by systemd
     for host, port in (address for address in arbiter.cfg.address if isinstance(address, tuple)):
@@ -76,7 +76,7 @@ def _require_free(host: str, port: int) -> None:
             probe.bind((host, port))
         except (OSError, OverflowError) as error:
             fault = error.strerror if isinstance(error, OSError) else error
-            raise StartupError(f"cannot listen on {host}:{port} ({fault}): set PORT to a free one") from None
+            raise StartupError(f"cannot listen on {host}:{port} ({fault}): set PORT to a free port") from None
 
 
 def _raise_file_limit(wanted: int) -> int:

@@ -32,12 +32,12 @@ def survive_failed_reload(arbiter: Any) -> None:
             reread_configuration()
         except (Exception, SystemExit) as error:  # noqa: BLE001 (gunicorn exits, with the workers still there)
             arbiter.app.cfg = before
-            arbiter.log.error("menagerie: the configuration cannot be read, the old one is kept: %s", error)  # noqa: TRY400
+            arbiter.log.error("menagerie: cannot read the configuration, keeping the old one: %s", error)  # noqa: TRY400
 
     def reload(replace_workers: Callable[[], None]) -> None:
         fault = "" if arbiter.cfg.preload_app else _load_fault()
         if fault:
-            arbiter.log.error("menagerie: the old workers are kept, as no new one could start: %s", fault)
+            arbiter.log.error("menagerie: no new worker can start, keeping the old ones: %s", fault)
         else:
             replace_workers()
 

@@ -89,7 +89,7 @@ def test_each_internal_error_is_one_line(tmp_path: Path) -> None:
     assert traceback["exception"].endswith("\nZeroDivisionError: so it is")
     (answered,) = (line for line in lines if line["message"] == "POST /explain 500")
     assert (answered["level"], answered["request_id"], answered["error"]) == ("error", "mine", "internal")
-    (uncaught,) = (line for line in lines if line["message"] == "a thread ends")
+    (uncaught,) = (line for line in lines if line["message"] == "uncaught exception: a thread exits")
     assert uncaught["exception"].endswith("\nZeroDivisionError: division by zero")
     (warned,) = (line for line in lines if "look out" in line["message"])
     assert (warned["logger"], warned["level"]) == ("py.warnings", "warning")
@@ -161,7 +161,7 @@ def test_an_unread_log_delays_no_request() -> None:
         thread.join()
     lines = [json.loads(line) for line in read]
     written = sum(line.get("route") == "/predict" for line in lines)
-    (lost,) = (line["message"] for line in lines if "lines are lost" in line["message"])
+    (lost,) = (line["message"] for line in lines if "log lines were dropped" in line["message"])
     assert written < 800
     assert int(lost.split()[0]) == 800 - written
 

@@ -85,7 +85,7 @@ def test_a_taken_port_fails_the_start(server: Server) -> None:
     ended = start(PORT=str(server.port), GUNICORN_CMD_ARGS=f"--bind 127.0.0.1:{server.port}")
     assert ended.returncode == 1
     assert parse_log(ended.stderr)[-1]["message"] == (
-        f"menagerie: cannot listen on 127.0.0.1:{server.port} (Address already in use): set PORT to a free one"
+        f"menagerie: cannot listen on 127.0.0.1:{server.port} (Address already in use): set PORT to a free port"
     )
 
 

@@ -171,7 +171,7 @@ def test_a_dead_collector_delays_nothing(silent_server: str, is_down: bool) -> N
         server.process.terminate()
         lines = parse_log(server.process.communicate(timeout=20)[1])
     assert server.process.returncode == 0
-    assert [line for line in lines if "the last spans are lost" in line["message"]]
+    assert [line for line in lines if "the last spans were lost" in line["message"]]
     assert not [
         line for line in lines if line["level"] in {"error", "critical"} and "opentelemetry" not in line["logger"]
     ]

@@ -100,7 +100,7 @@ def test_a_full_pipe_does_not_block(pipe: tuple[int, int]) -> None:
     handler.handle(record("at last"))
     lost, last = (json.loads(line)["message"] for line in os.read(reading, 1_000_000).splitlines())
     assert all(int(json.loads(line)["message"]) == number for number, line in enumerate(written))
-    assert lost == f"{10_000 - len(written)} lines are lost: the log is not read as fast as it is written"
+    assert lost == f"{10_000 - len(written)} log lines were dropped: the log is not read as fast as it is written"
     assert last == "at last"
 
 

@@ -31,11 +31,11 @@ def test_environment_variables_set_fields(monkeypatch: pytest.MonkeyPatch) -> No
         ("MENAGERIE_MAX_ROW", "7", "did you mean MENAGERIE_MAX_ROWS?"),
         ("MENAGERIE_", "7", "is not a setting"),
         ("menagerie_model_stor", "x", "did you mean MENAGERIE_MODEL_STORE?"),
-        ("MENAGERIE_MAX_ROWS", "many", "MENAGERIE_MAX_ROWS does not fit"),
-        ("MENAGERIE_MAX_ROWS", "0", "MENAGERIE_MAX_ROWS does not fit"),
-        ("MENAGERIE_MAX_BODY_BYTES", "-1", "MENAGERIE_MAX_BODY_BYTES does not fit"),
+        ("MENAGERIE_MAX_ROWS", "many", "MENAGERIE_MAX_ROWS is invalid"),
+        ("MENAGERIE_MAX_ROWS", "0", "MENAGERIE_MAX_ROWS is invalid"),
+        ("MENAGERIE_MAX_BODY_BYTES", "-1", "MENAGERIE_MAX_BODY_BYTES is invalid"),
         ("MENAGERIE_ENGINE", "torch", "'litert' or 'keras'"),
-        ("MENAGERIE_SERVER_TIMING", "perhaps", "MENAGERIE_SERVER_TIMING does not fit"),
+        ("MENAGERIE_SERVER_TIMING", "perhaps", "MENAGERIE_SERVER_TIMING is invalid"),
     ],
 )
 def test_invalid_setting_is_named_in_the_error(
