@@ -32,12 +32,12 @@ _ROUTE_LABELS = ("protocol", "route", "method")
 def service_families(counters: SharedCounters, engine: str) -> Iterator[Metric]:
     """The build, the start time, and how many workers started and exited."""
     build = {"version": VERSION, "python": platform.python_version(), "engine": engine}
-    yield InfoMetricFamily("menagerie_build", "What runs.", build)
-    yield GaugeMetricFamily("menagerie_start_time_seconds", "When it was started (Unix time).", counters.created)
-    yield CounterMetricFamily("menagerie_worker_starts", "Workers that were started.", counters.worker_counts["starts"])
+    yield InfoMetricFamily("menagerie_build", "Version of the service and of Python, and the engine.", build)
+    yield GaugeMetricFamily("menagerie_start_time_seconds", "Start of the service as Unix time.", counters.created)
+    yield CounterMetricFamily("menagerie_worker_starts", "Workers started.", counters.worker_counts["starts"])
     exits = CounterMetricFamily(
         "menagerie_worker_exits",
-        "Workers that ended: as they were told to, or by a signal or a fault.",
+        "Worker exits; unplanned ones are crashes and kills.",
         labels=["kind"],
     )
     for planned in ("planned", "unplanned"):
@@ -48,20 +48,20 @@ def service_families(counters: SharedCounters, engine: str) -> Iterator[Metric]:
 def request_families(metrics: RequestMetrics) -> Iterator[Metric]:
     """Responses by route and status, their durations, and rejections by reason."""
     requests = CounterMetricFamily(
-        "menagerie_requests", "Answers to requests, errors among them.", labels=[*_ROUTE_LABELS, "status"]
+        "menagerie_requests", "Responses, including errors.", labels=[*_ROUTE_LABELS, "status"]
     )
     for labels, status, count in metrics.responses():
         requests.add_metric([*labels, str(status)], count)
     yield requests
     durations = HistogramMetricFamily(
         "menagerie_request_duration_seconds",
-        "From the whole request to the answer, errors among them.",
+        "Time from the complete request to the response, including errors.",
         labels=[*_ROUTE_LABELS, "status_class"],
     )
     for labels, status_class, counts, total in metrics.durations():
         durations.add_metric([*labels, status_class], _cumulative(DURATION_BOUNDS, counts), total * _NANO)
     yield durations
-    rejections = CounterMetricFamily("menagerie_rejections", "Answers that are errors, by kind.", labels=["reason"])
+    rejections = CounterMetricFamily("menagerie_rejections", "Error responses by reason.", labels=["reason"])
     for reason, count in metrics.rejections().items():
         rejections.add_metric([reason], count)
     yield rejections
@@ -69,27 +69,25 @@ def request_families(metrics: RequestMetrics) -> Iterator[Metric]:
 
 def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric]:
     """Rows, runs and predictions of each model version."""
-    rows = CounterMetricFamily("menagerie_rows", "Rows that were predicted.", labels=["version"])
+    rows = CounterMetricFamily("menagerie_rows", "Rows predicted.", labels=["version"])
     runs = SummaryMetricFamily(
-        "menagerie_inference_duration_seconds", "Time within the network, by run.", labels=["version"]
+        "menagerie_inference_duration_seconds", "Time in the network per run.", labels=["version"]
     )
-    predictions = CounterMetricFamily(
-        "menagerie_predictions", "Rows by the label that they got.", labels=["version", "label"]
-    )
+    predictions = CounterMetricFamily("menagerie_predictions", "Rows by predicted label.", labels=["version", "label"])
     confidences = HistogramMetricFamily(
-        "menagerie_prediction_confidence_ratio", "Rows by the probability of their label.", labels=["version"]
+        "menagerie_prediction_confidence_ratio", "Rows by the probability of the predicted label.", labels=["version"]
     )
     warnings = CounterMetricFamily(
         "menagerie_warnings",
-        "Values that no training row of the predicted label had, in all protocols, told to the caller or not.",
+        "Values outside the training range of the predicted label, in all protocols, with or without a warning.",
         labels=["version", "feature"],
     )
     created = GaugeMetricFamily(
-        "menagerie_model_created_timestamp_seconds", "When a version was trained (Unix time).", labels=["version"]
+        "menagerie_model_created_timestamp_seconds", "End of a version's training as Unix time.", labels=["version"]
     )
     loaded = GaugeMetricFamily(
         "menagerie_model_last_load_timestamp_seconds",
-        "When a worker last loaded a version and found it good (Unix time).",
+        "Last time that a worker loaded a version, as Unix time.",
         labels=["version"],
     )
     for number, (fields, confidence_counts, labels, features) in metrics.versions().items():
@@ -113,11 +111,11 @@ def store_families(metrics: ModelMetrics) -> Iterator[Metric]:
     """How often versions in the store were loaded, refused, or taken over."""
     events = metrics.events()
     loads = CounterMetricFamily(
-        "menagerie_model_loads", "Versions that a worker loaded, or refused to.", labels=["outcome"]
+        "menagerie_model_loads", "Versions that a worker loaded or refused.", labels=["outcome"]
     )
     takeovers = CounterMetricFamily(
         "menagerie_model_takeovers",
-        "Times that a worker went over to serve a higher version, or back to a lower one.",
+        "Switches of a worker to a higher version, or back to a lower one.",
         labels=["direction"],
     )
     for family, names in ((loads, ("loaded", "refused")), (takeovers, ("forward", "back"))):
@@ -127,23 +125,29 @@ def store_families(metrics: ModelMetrics) -> Iterator[Metric]:
 
 
 _WORKER_GAUGES = {  # by field of `WorkerMetrics`: name, help text, unit
-    "in_flight": ("requests_in_flight", "Requests beside the short way that are not answered yet.", 1),
-    "queued": ("requests_queued", "Requests that wait for a thread.", 1),
-    "pending_bytes": ("pending_body_bytes", "Bytes of bodies that are not answered yet.", 1),
+    "in_flight": ("requests_in_flight", "Requests in progress off the fast path.", 1),
+    "queued": ("requests_queued", "Requests waiting for a thread.", 1),
+    "pending_bytes": ("pending_body_bytes", "Request-body bytes of requests in progress.", 1),
     "connections": ("connections", "Open connections.", 1),
-    "late_us": ("event_loop_lag_seconds", "How late the event loop was, the last time that it was looked at.", _MICRO),
-    "leaving": ("worker_leaving", "1 once this worker makes room for another, or ends with the service.", 1),
-    "draining": ("draining", "1 once the service is about to end.", 1),
-    "refused": ("model_refused_versions", "Versions in the store that are refused now.", 1),
-    "looked_ms": ("store_last_look_timestamp_seconds", "When the store was last looked at (Unix time).", _MILLI),
-    "resident_bytes": ("worker_resident_memory_bytes", "Resident memory, what is shared with others included.", 1),
+    "late_us": ("event_loop_lag_seconds", "Event loop lag at the last measurement.", _MICRO),
+    "leaving": ("worker_leaving", "1 once this worker is being replaced or shut down.", 1),
+    "draining": ("draining", "1 once the service is shutting down.", 1),
+    "refused": ("model_refused_versions", "Versions in the store that are currently refused.", 1),
+    "looked_ms": ("store_last_look_timestamp_seconds", "Last successful poll of the model store as Unix time.", _MILLI),
+    "resident_bytes": (
+        "worker_resident_memory_bytes",
+        "Resident memory, including memory shared with other workers.",
+        1,
+    ),
 }
 
 
 def worker_families(metrics: WorkerMetrics) -> Iterator[Metric]:
     """The gauges of the living workers."""
     living = metrics.living()
-    serving = GaugeMetricFamily("menagerie_workers", "Living workers by the version they serve.", labels=["version"])
+    serving = GaugeMetricFamily(
+        "menagerie_workers", "Running workers by the version that they serve.", labels=["version"]
+    )
     for version, count in sorted(Counter(values["serves"] for values in living.values()).items()):
         serving.add_metric([str(version)], count)
     yield serving
@@ -162,20 +166,22 @@ def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     """The drift of each version; no index where there are too few rows."""
     features = GaugeMetricFamily(
         "menagerie_drift_psi",
-        "Population stability index of a feature's last values against the training rows.",
+        "Population stability index of a feature's recent values compared with the training rows.",
         labels=["version", "feature"],
     )
     labels = GaugeMetricFamily(
-        "menagerie_drift_psi_labels", "The same of the labels that were predicted.", labels=["version"]
+        "menagerie_drift_psi_labels",
+        "Population stability index of the predicted labels compared with the training rows.",
+        labels=["version"],
     )
     refused = GaugeMetricFamily(
         "menagerie_drift_refused_ratio",
-        "Share of a feature's last values that were refused as beyond its bounds.",
+        "Share of a feature's recent values that were refused as out of bounds.",
         labels=["version", "feature"],
     )
-    rows = GaugeMetricFamily("menagerie_drift_rows", "Last rows that are looked at for drift.", labels=["version"])
+    rows = GaugeMetricFamily("menagerie_drift_rows", "Recent rows in the drift window.", labels=["version"])
     alarm = GaugeMetricFamily(
-        "menagerie_drift_alarm", "1 if a feature or the labels have shifted: /drift says which.", labels=["version"]
+        "menagerie_drift_alarm", "1 if a feature or the labels have shifted; GET /drift names them.", labels=["version"]
     )
     for verdict in verdicts:
         version = str(verdict.model.version)

@@ -366,7 +366,7 @@ def test_the_drift_panel_compares_recent_rows_with_training_rows(
         page.locator("#drift summary").focus()
         page.keyboard.press("Enter")
         expect(page.locator(".drift-summary")).to_contain_text("What it is asked has shifted: ")
-        expect(page.locator(".drift-summary")).to_contain_text("body_temperature_c was refused in 1")
+        expect(page.locator(".drift-summary")).to_contain_text("body_temperature_c is out of bounds, 5 to 45 °C, in 1")
         expect(page.locator(".drift-summary")).to_contain_text("body_mass_kg is higher: its median was 5.84 kg")
         expect(page.locator(".drift-rows .shifted .row-name")).to_have_text(["Body mass", "Body temperature"])
         expect(page.locator(".drift-rows li")).to_have_count(9)

@@ -107,7 +107,7 @@ def test_explanations_are_not_counted(client: FlaskClient) -> None:
 
 def test_few_rows_give_no_verdict(client: FlaskClient) -> None:
     """The verdict is unknown, and no index an alarm, until a fifth of the window is filled."""
-    assert get_drift(client)["says"] == "too few rows to say: 0 of the 100 that it takes"
+    assert get_drift(client)["says"] == "too few rows for a verdict: 0 of 100"
     assert all(
         share == {"then": share["then"], "now": None} for share in get_drift(client)["labels"]["shares"].values()
     )
@@ -142,9 +142,12 @@ def test_summary_names_the_features_and_the_label_that_shifted_most(client: Flas
     predict_native(client, sampled_animals.llamas(500, 7))
     drift = get_drift(client)
     assert drift["alarm"]
-    assert "shoulder_height_cm is higher: its median was 26.9 cm, and now is between 70.6 and 111 cm; " in drift["says"]
-    assert "and so have 5 more of the features" in drift["says"]
-    assert drift["says"].endswith("llama is the answer to 100% of the rows, to 25% of the training rows")
+    assert (
+        "shoulder_height_cm is higher: its median was 26.9 cm in training and is now between 70.6 and 111 cm; "
+        in drift["says"]
+    )
+    assert "5 more features have shifted" in drift["says"]
+    assert drift["says"].endswith("llama is predicted for 100% of the rows, compared with 25% of the training rows")
 
 
 def test_only_the_feature_that_shifted_is_reported(client: FlaskClient) -> None:
@@ -154,7 +157,9 @@ def test_only_the_feature_that_shifted_is_reported(client: FlaskClient) -> None:
     assert [name for name, feature in drift["features"].items() if feature["shifted"]] == ["body_mass_kg"]
     mass = drift["features"]["body_mass_kg"]
     assert drift["says"].startswith(f"has shifted: {mass['says']}")
-    assert mass["says"] == "body_mass_kg is higher: its median was 5.84 kg, and now is between 5.84 and 35.5 kg"
+    assert (
+        mass["says"] == "body_mass_kg is higher: its median was 5.84 kg in training and is now between 5.84 and 35.5 kg"
+    )
     assert mass["median"]["now"] == {key: mass["bins"][5][key] for key in ("above", "upto")}
 
 
@@ -162,7 +167,7 @@ def test_another_unit_is_reported_although_every_row_is_rejected(client: FlaskCl
     """With the bounds, and a question that leads to the cause."""
     predict_row_by_row(client, sampled_animals.in_fahrenheit(100, 7))
     assert get_drift(client)["says"] == (
-        "has shifted: body_temperature_c was refused in 100% of the rows, as not within 5 to 45 °C: "
+        "has shifted: body_temperature_c is out of bounds, 5 to 45 °C, in 100% of the rows: "
         "is it measured in another unit?"
     )
 
@@ -173,7 +178,7 @@ def test_a_feature_may_shift_around_the_same_median(client: FlaskClient) -> None
     rows[:, 4] = np.where(rows[:, 4] < 11.47, 11.3, 11.6)
     predict_native(client, rows)
     assert get_drift(client)["features"]["head_length_cm"]["says"] == (
-        "head_length_cm is spread in another way than in the training rows"
+        "head_length_cm is distributed differently than in the training rows"
     )
 
 

@@ -26,15 +26,18 @@ def describe_feature(
     unit = f" {feature.unit}".rstrip()
     if recent_shares[-1] >= _MIN_OUT_OF_BOUNDS:
         return (
-            f"{feature.name} was refused in {recent_shares[-1]:.0%} of the rows, as not within "
-            f"{feature.minimum:g} to {feature.maximum:g}{unit}: is it measured in another unit?"
+            f"{feature.name} is out of bounds, {feature.minimum:g} to {feature.maximum:g}{unit}, in "
+            f"{recent_shares[-1]:.0%} of the rows: is it measured in another unit?"
         )
     rank_shift = _rank_shift(training_shares, recent_shares)
     if abs(rank_shift) < _MIN_RANK_SHIFT:
-        return f"{feature.name} is spread in another way than in the training rows"
+        return f"{feature.name} is distributed differently than in the training rows"
     direction = "higher" if rank_shift > 0 else "lower"
     recent_median = _format_interval(median_bin(edges, recent_shares), unit)
-    return f"{feature.name} is {direction}: its median was {training_median:.3g}{unit}, and now is {recent_median}"
+    return (
+        f"{feature.name} is {direction}: "
+        f"its median was {training_median:.3g}{unit} in training and is now {recent_median}"
+    )
 
 
 def describe_labels(labels: Sequence[str], training_shares: Sequence[float], recent_shares: Sequence[float]) -> str:
@@ -42,7 +45,7 @@ def describe_labels(labels: Sequence[str], training_shares: Sequence[float], rec
     label, before, now = max(
         zip(labels, training_shares, recent_shares, strict=True), key=lambda shares: abs(shares[2] - shares[1])
     )
-    return f"{label} is the answer to {now:.0%} of the rows, to {before:.0%} of the training rows"
+    return f"{label} is predicted for {now:.0%} of the rows, compared with {before:.0%} of the training rows"
 
 
 def median_bin(edges: Sequence[float], shares: Sequence[float]) -> Interval:
@@ -55,7 +58,7 @@ def median_bin(edges: Sequence[float], shares: Sequence[float]) -> Interval:
 def _format_interval(interval: Interval, unit: str) -> str:
     lower, upper = interval
     if lower is None:
-        return f"{upper:.3g}{unit} or less" if upper is not None else "what it was"
+        return f"{upper:.3g}{unit} or less" if upper is not None else "the same"
     return f"more than {lower:.3g}{unit}" if upper is None else f"between {lower:.3g} and {upper:.3g}{unit}"
 
 

@@ -69,7 +69,7 @@ class Verdict(NamedTuple):
     def summary(self) -> str:
         """The verdict in words."""
         if self.window.rows < self.min_rows:
-            return f"too few rows to say: {self.window.rows} of the {self.min_rows} that it takes"
+            return f"too few rows for a verdict: {self.window.rows} of {self.min_rows}"
         return f"has shifted: {'; '.join(self._shifts())}" if self.has_shifted else "looks like the training rows"
 
     def document(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Verdict(NamedTuple):
         shifted = sorted((pair for pair in features if pair[1].has_shifted), key=lambda pair: -pair[1].psi)
         sentences = [self._describe(feature, comparison) for feature, comparison in shifted[:_MAX_NAMED]]
         if rest := len(shifted) - len(sentences):
-            sentences.append(f"and so {'has' if rest == 1 else 'have'} {rest} more of the features")
+            sentences.append(f"{rest} more {'feature has' if rest == 1 else 'features have'} shifted")
         if self.labels.has_shifted:
             labels = self.labels
             sentences.append(describe_labels(self.model.labels, labels.training_shares, labels.recent_shares))
