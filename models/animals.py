@@ -155,7 +155,7 @@ class Animals:
             if not len(pending):
                 return Sample(rows.astype(np.float32), self.group_labels[groups], groups)
         name = self.groups[groups[pending[0]]]
-        raise DataError(f"no individual of {name} falls inside the hard bounds: correct its means in {TRAITS}")
+        raise DataError(f"no sampled individual of {name} is within the bounds: correct its means in {TRAITS}")
 
 
 def draw_breed_factors(labels: Integers, rng: np.random.Generator) -> Doubles:
@@ -205,5 +205,5 @@ def _parse_row(line: dict[str, str], number: int) -> tuple[str, str, list[float]
     except (KeyError, ValueError, TypeError, IndexError, AttributeError):
         is_valid = False
     if not is_valid or min(*means, *sds) < 0:
-        raise DataError(f"line {number} of {TRAITS} is no row of facts: restore it from the repository")
+        raise DataError(f"line {number} of {TRAITS} is not a valid row of facts: restore the file from the repository")
     return line["class"], line["name"], means, sds, basis, sources

@@ -62,8 +62,8 @@ class Bundle:
         content = _read_file(self.folder, name, expected.size)
         if _file_entry(content) != expected:
             raise BundleError(
-                f"{self.folder / name} is not the file that {MANIFEST} vouches for "
-                "(size or SHA-256 differs): copy the bundle again, or train the model again"
+                f"{self.folder / name} does not match {MANIFEST} (size or SHA-256 differs): "
+                "copy the bundle again, or train the model again"
             )
         return content
 
@@ -95,11 +95,11 @@ def find_version_folders(model_dir: Path) -> dict[int, Path]:
 
 
 def missing_model_message(model_dir: Path) -> str:
-    """Say that a model has no version, and what to do."""
+    """Return the error message for a model without a version."""
     return (
         f"no model in {model_dir}: train one with "
         f"`python -m models.train --out {model_dir.parent} --name {model_dir.name}`, "
-        "or set MENAGERIE_MODEL_STORE and MENAGERIE_MODEL_NAME to where one is"
+        "or set MENAGERIE_MODEL_STORE and MENAGERIE_MODEL_NAME to those of an existing model"
     )
 
 
@@ -116,7 +116,7 @@ def read_current_version(model_dir: Path) -> int | None:
     except (OSError, UnicodeDecodeError):
         text = ""
     if not (_is_version(text) and len(text) < 10):  # noqa: PLR2004 (a billion)
-        raise BundleError(f"{model_dir / CURRENT} must hold the number of a version and nothing else, or not be there")
+        raise BundleError(f"{model_dir / CURRENT} must contain a version number only: correct it or delete it")
     return int(text)
 
 
@@ -170,7 +170,7 @@ def publish(folder: Path, manifest: Manifest) -> Path:
                 return target
     except OSError as error:
         target = model_dir / str(version)
-        raise BundleError(f"cannot write {target} ({error.strerror}): choose another folder") from None
+        raise BundleError(f"cannot write {target} ({error.strerror}): free disk space, or change --out") from None
 
 
 def _is_version(text: str) -> bool:
@@ -182,9 +182,9 @@ def _read_manifest(folder: Path) -> Manifest:
         return Manifest.model_validate_json(_read_file(folder, MANIFEST, _MAX_MANIFEST_BYTES))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        location = ".".join(map(str, first["loc"])) or "the whole"
+        location = ".".join(map(str, first["loc"])) or "top level"
         raise BundleError(
-            f"{folder / MANIFEST} is no valid manifest ({location}: {first['msg']}): train the model again"
+            f"{folder / MANIFEST} is not a valid manifest ({location}: {first['msg']}): train the model again"
         ) from None
 
 
@@ -197,10 +197,10 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
     path = folder / relative
     try:
         if ".." in relative.parts or path.resolve() != folder.resolve() / relative:
-            raise BundleError(f"{path} does not lie in the bundle itself: train the model again")
+            raise BundleError(f"{path} is a link or outside the bundle: copy it again, or train the model again")
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleError(f"{path} is no file: copy the bundle again, or train the model again")
+                raise BundleError(f"{path} is not a regular file: copy the bundle again, or train the model again")
             return file.read(max_bytes + 1)
     except OSError as error:
         raise BundleError(

@@ -121,12 +121,12 @@ class Manifest(_FrozenModel):
             if len(set(names)) != len(names):
                 raise ValueError(f"two {field}s have the same name")
         if self.layers[-1].units != len(self.labels):
-            raise ValueError("the last layer is not as wide as there are labels")
+            raise ValueError("the last layer does not have one unit per label")
         if any(len(row) != len(self.features) for row in (*self.background, *(g.features for g in self.golden))):
-            raise ValueError("a golden or background row is not as wide as there are features")
+            raise ValueError("a golden or background row does not have one value per feature")
         widths = {layer.name: layer.units for layer in self.layers}
         if any({name: len(out) for name, out in golden.outputs.items()} != widths for golden in self.golden):
-            raise ValueError("a golden row does not have every layer's output at its width")
+            raise ValueError("the outputs of a golden row do not match the names and units of the layers")
         self._check_reference()
         return self
 
@@ -135,12 +135,12 @@ class Manifest(_FrozenModel):
         by_feature = [set(reference.features), set(reference.shares or reference.features)]
         by_feature += [set(ranges) for ranges in reference.ranges.values()]
         if any(names != set(self.feature_names) for names in by_feature):
-            raise ValueError("the reference statistics are not of these features")
+            raise ValueError("the reference statistics do not cover exactly the features")
         if not set(reference.labels) == set(reference.ranges) == set(self.labels):
-            raise ValueError("the reference statistics are not of these labels")
+            raise ValueError("the reference statistics do not cover exactly the labels")
         rows = (*reference.features.values(), *reference.shares.values())
         if any(len(row) != len(reference.probabilities) for row in rows):
-            raise ValueError("a feature has not one reference quantile for each probability")
+            raise ValueError("a feature does not have one reference quantile per probability")
 
 
 class GoldenMismatch(NamedTuple):

@@ -37,9 +37,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
     if options.table is None:
         for name in ("label", "group", "schema"):
             if getattr(options, name) is not None:
-                parser.error(f"--{name} describes --data: give --data too")
+                parser.error(f"--{name} is only valid with --data: add --data or leave out --{name}")
     elif options.label is None:
-        parser.error("--data needs --label COLUMN: the column that says what each individual is")
+        parser.error("--data requires --label COLUMN, the column with the labels")
     options.name = options.name or (_name_from_path(options.table) if options.table else SHIPPED_NAME)
     options.folds = options.folds if options.report else 0
     return options
@@ -53,35 +53,37 @@ class _Parser(argparse.ArgumentParser):
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m models.train",
-        description="Train the network that tells labels apart by measurements; write it as a bundle's next version.",
-        epilog="Without --data it learns cats, dogs, llamas and lizards from the facts in models/traits.csv.",
+        description="Train a network that classifies individuals by measurements; publish it as the next version.",
+        epilog="Without --data, trains on cats, dogs, llamas and lizards sampled from the facts in models/traits.csv.",
         allow_abbrev=False,
     )
-    out = parser.add_argument_group("where the bundle goes: OUT/NAME/VERSION")
+    out = parser.add_argument_group("output, in OUT/NAME/VERSION")
     out.add_argument(
-        "--out", dest="store", type=Path, metavar="OUT", help="the store (default: models/store of this project)"
+        "--out", dest="store", type=Path, metavar="OUT", help="model store (default: models/store of this project)"
     )
-    out.add_argument("--name", type=_name, help="default: animals, or the file name of --data")
-    how = parser.add_argument_group("how to train")
-    how.add_argument("--seed", type=_integer(0, 2**32 - 1), help="same seed, same weights (default: 0)")
-    how.add_argument("--rows", type=_integer(100, 10**7), help="individuals an epoch (default: 24000)")
-    how.add_argument("--epochs", type=_integer(1, 100_000), help="passes over them (default: 150)")
-    how.add_argument("--candidates", type=_integer(1, 1000), help="networks to choose from (default: 4)")
-    how.add_argument("--folds", type=_folds, help="of the cross-validation; 0 for none (default: 5)")
-    how.add_argument("--no-report", dest="report", action="store_false", help="no cross-validation, no report")
-    own = parser.add_argument_group("your own table of individuals")
+    out.add_argument("--name", type=_name, help="model name (default: animals, or the file name of --data)")
+    how = parser.add_argument_group("training")
+    how.add_argument("--seed", type=_integer(0, 2**32 - 1), help="the same seed gives the same weights (default: 0)")
+    how.add_argument("--rows", type=_integer(100, 10**7), help="training rows per epoch (default: 24000)")
+    how.add_argument("--epochs", type=_integer(1, 100_000), help="epochs of each training round (default: 150)")
+    how.add_argument("--candidates", type=_integer(1, 1000), help="networks to select the best of (default: 4)")
+    how.add_argument("--folds", type=_folds, help="folds of the cross-validation; 0 skips it (default: 5)")
+    how.add_argument("--no-report", dest="report", action="store_false", help="skip cross-validation and report")
+    own = parser.add_argument_group("training on your own table")
     own.add_argument(
-        "--data", dest="table", type=Path, metavar="CSV", help="a column for the label, all others numeric"
+        "--data", dest="table", type=Path, metavar="CSV", help="table with a column of labels, all others numeric"
     )
-    own.add_argument("--label", metavar="COLUMN", help="the column that says what each individual is")
-    own.add_argument("--group", metavar="COLUMN", help="individuals alike in this are never torn apart by a split")
+    own.add_argument("--label", metavar="COLUMN", help="column with the labels")
+    own.add_argument("--group", metavar="COLUMN", help="column whose values keep rows together in every split")
     own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see docs/models.md)")
     return parser
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no name: use letters, digits, '.', '_' and '-' only")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a valid name: use letters, digits, '.', '_' and '-', starting with a letter or digit"
+        )
     return text
 
 

@@ -58,7 +58,10 @@ def verify_exports(folder: Path, manifest: Manifest) -> None:
     }
     for engine, by_layer in outputs.items():
         if mismatch := find_golden_mismatch(manifest, by_layer):
-            raise BundleError(f"{engine} does not give what was trained in layer {mismatch.layer}: nothing was written")
+            raise BundleError(
+                f"{engine} does not reproduce the trained network in layer {mismatch.layer}, so nothing was written: "
+                "install the versions in requirements/train.txt and train again"
+            )
 
 
 def _describe_layer(layer: Any) -> Layer:

@@ -82,7 +82,7 @@ def plot_confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str]) -> s
     names = [_shorten(label) for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=0 if len(labels) <= MAX_HORIZONTAL_LABELS else 90)
     axes.set_yticks(range(len(labels)), names)
-    axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), xlabel="taken for", ylabel="is")
+    axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), xlabel="predicted", ylabel="true label")
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -97,9 +97,9 @@ def plot_calibration_curve(bins: Iterable[tuple[int, float, float]]) -> str:
     axes.plot(confidence, accuracy, color=color(1), linewidth=1.5, zorder=3)
     axes.scatter(confidence, accuracy, s=18 + 260 * np.sqrt(counts / counts.sum()), color=color(1), alpha=0.8, zorder=4)
     lowest = max(0, min(confidence.min(), accuracy.min()) - 0.06)
-    axes.set(xlim=(lowest, 1.04), ylim=(lowest, 1.04), xlabel="the network's confidence", ylabel="share that was right")
+    axes.set(xlim=(lowest, 1.04), ylim=(lowest, 1.04), xlabel="confidence", ylabel="accuracy")
     axes.text(
-        0.97, 0.05, "dashed: as sure as right", color=FAINT, ha="right", transform=axes.transAxes, fontsize=SMALL_FONT
+        0.97, 0.05, "dashed: well calibrated", color=FAINT, ha="right", transform=axes.transAxes, fontsize=SMALL_FONT
     )
     _format_percent(axes.xaxis)
     _format_percent(axes.yaxis)
@@ -132,7 +132,7 @@ def plot_losses(losses: Sequence[Sequence[float]], selected: int) -> str:
     axes.set(xlabel="epoch", ylabel="loss (log scale)", xlim=(0, 2 * epochs + 1))
     axes.axvline(epochs + 0.5, color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     text_style: Any = {"ha": "center", "va": "bottom", "transform": axes.transAxes, "fontsize": SMALL_FONT}
-    axes.text(0.24, 1.0, "candidates; the chosen in blue", color=color(1), **text_style)
+    axes.text(0.24, 1.0, "candidates; selected one in blue", color=color(1), **text_style)
     axes.text(0.76, 1.0, "last round, all groups", color=color(0), **text_style)
     return _render_svg(figure)
 

@@ -84,7 +84,7 @@ class Report:
         ]
         data: dict[str, Any] = {
             "about": dataset.description,
-            "judged_by": "cross-validation" if self.cross_validation else "the groups held apart to choose a candidate",
+            "judged_by": "cross-validation" if self.cross_validation else "the groups held out to select a candidate",
             "metrics": self.manifest.metrics,
             "labels": dataset.labels,
             "confusion": scores.confusion_matrix.tolist(),
@@ -112,33 +112,31 @@ class Report:
             plain = {name: concatenate(folds).accuracy for name, folds in self.cross_validation.plain.items()}
             stressed = {name: concatenate(folds).accuracy for name, folds in self.cross_validation.stressed.items()}
             colors = [plots.color(1), *[plots.FAINT] * len(plain)]
-            caption = "Accuracy on the same individuals of the same unseen groups."
+            caption = "Accuracy on the same individuals of the same held-out groups."
             if stressed:
-                caption += " Full: as sampled. Hollow: under the stress test."
+                caption += " Filled dots: as sampled. Hollow dots: in the stress test."
             svg = plots.plot_pairs(plain, stressed, colors)
-            yield Chart("comparison.svg", "Beside other classifiers", caption, svg)
-        caption = "Of each label, the share that was taken for each."
+            yield Chart("comparison.svg", "Comparison with other classifiers", caption, svg)
+        caption = "Rows: true label. Columns: predicted label. Shares are of the true label."
         svg = plots.plot_confusion_matrix(scores.confusion_matrix, labels)
-        yield Chart("confusion.svg", "What is taken for what", caption, svg)
+        yield Chart("confusion.svg", "Confusion matrix", caption, svg)
         if dataset.is_grouped:
             worst = self._group_recalls[:WORST_GROUPS]
             recalls = [(dataset.groups[group], int(dataset.group_labels[group]), recall) for group, recall in worst]
-            caption = "The groups that are recognised least when the network has not seen them."
-            yield Chart("worst.svg", "Where it fails", caption, plots.plot_group_recall(recalls, labels))
-        caption = "How often the network is right when it is so sure. A larger dot stands for more individuals."
+            caption = "The groups with the lowest recall when they are held out of training."
+            yield Chart("worst.svg", "Lowest recall", caption, plots.plot_group_recall(recalls, labels))
+        caption = "Accuracy at each confidence. A larger dot stands for more individuals."
         svg = plots.plot_calibration_curve(scores.calibration_curve)
-        yield Chart("reliability.svg", "Is it as sure as it should be?", caption, svg)
+        yield Chart("reliability.svg", "Calibration", caption, svg)
         if self.cross_validation and self.cross_validation.stressed:
-            caption = "Recall as sampled (full) and with an error of 8 % on every derived figure of the table (hollow)."
+            caption = "Recall as sampled (filled) and with an error of 8 % on all derived values of the table (hollow)."
             plain = dict(zip(labels, scores.recall, strict=True))
             stressed = dict(zip(labels, concatenate(self.cross_validation.stressed[NETWORK]).recall, strict=True))
             svg = plots.plot_pairs(plain, stressed, plots.PALETTE)
-            yield Chart("stress.svg", "If the table is wrong", caption, svg)
-        caption = (
-            "The candidates learn from nine tenths of the groups; the one that is best on the rest learns on from all."
-        )
+            yield Chart("stress.svg", "Stress test", caption, svg)
+        caption = "Candidates are trained on nine tenths of the groups; the best on the rest is trained further on all."
         svg = plots.plot_losses(self.result.losses, self.result.selected)
-        yield Chart("learning.svg", "How it learnt", caption, svg)
+        yield Chart("learning.svg", "Training loss", caption, svg)
 
     def _render_page(self, charts: list[Chart]) -> str:
         environment = Environment(

@@ -15,19 +15,18 @@ def print_summary(bundle: Bundle, options: TrainingOptions) -> None:
     """Print the summary of a published bundle to stdout."""
     console, folder, manifest = Console(), bundle.folder, bundle.manifest
     validation, by_classifier = manifest.metrics["validation"], manifest.metrics.get("cross_validation")
-    labels = f"{', '.join(manifest.labels[:-1])} and {manifest.labels[-1]}"
-    console.print(f"\n[bold]{manifest.name} {manifest.version}[/] tells {labels} apart")
+    labels = f"{', '.join(manifest.labels[:-1])} or {manifest.labels[-1]}"
+    console.print(f"\n[bold]{manifest.name} {manifest.version}[/] predicts {labels}")
     if by_classifier:
         console.print(_build_comparison(by_classifier, manifest.labels))
-        console.print(f"each fold judged by groups it was not trained on ({options.folds} folds)", style="dim")
+        console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out groups", style="dim")
     else:
-        console.print(
-            f"{validation['accuracy']:.1%} right on {validation['groups']} groups held apart (no cross-validation)"
-        )
-    console.print(f"\nwritten to {folder}", soft_wrap=True, highlight=False)
+        accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']} groups held out to select a candidate"
+        console.print(f"accuracy {accuracy} (no cross-validation)")
+    console.print(f"\nbundle  {folder}", soft_wrap=True, highlight=False)
     if options.report:
-        console.print(f"read   {folder / 'report' / 'index.html'}", soft_wrap=True, highlight=False)
-    console.print(f"serve  {_serve_command(folder, manifest.name)}", soft_wrap=True, highlight=False)
+        console.print(f"report  {folder / 'report' / 'index.html'}", soft_wrap=True, highlight=False)
+    console.print(f"serve   {_serve_command(folder, manifest.name)}", soft_wrap=True, highlight=False)
 
 
 def _serve_command(folder: Path, name: str) -> str:

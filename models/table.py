@@ -65,9 +65,9 @@ class Table:
         label_counts = np.zeros((len(groups), len(labels)), int)
         np.add.at(label_counts, (group_indices, label_indices), 1)
         sources = [path, schema_path] if schema_path else [path]
-        split = f"by {group} ({len(groups)} of them)" if group else "one by one"
+        grouping = f", grouped by {group} ({len(groups)} groups)" if group else ""
         return cls(
-            description=f"{len(rows)} individuals measured by the owner of {path.name}, held apart {split}",
+            description=f"{len(rows)} individuals from {path.name}{grouping}",
             features=features,
             labels=labels,
             groups=tuple(groups),
@@ -116,8 +116,8 @@ def check_groups(table: Table, folds: int) -> None:
         count = int((table.group_labels == index).sum())
         if count < needed:
             raise DataError(
-                f"label {name!r} is the commonest in only {count} groups, where {folds} folds need {needed}: "
-                "add groups, or lower --folds, or leave out --group"
+                f"label {name!r} is the most frequent in only {count} groups, but --folds {folds} needs {needed}: "
+                "add groups, lower --folds, or leave out --group"
             )
 
 
@@ -140,32 +140,32 @@ def _parse_csv(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, l
     try:
         numbered = [(reader.line_num, line) for line in reader if any(cell.strip() for cell in line)]
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}, is no CSV ({error}): correct it") from None
+        raise DataError(f"{path}, line {reader.line_num}, is not valid CSV ({error}): correct it") from None
     if not numbered:
-        raise DataError(f"{path} is empty: it needs a header and a line for each individual")
+        raise DataError(f"{path} is empty: add a header and a line for each individual")
     header = [name.strip() for name in numbered[0][1]]
     for position, name in enumerate(header, 1):
         if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-            raise DataError(f"{path}: column {position} has no name that can be used: name it in the first line")
+            raise DataError(f"{path}: column {position} has no usable name: correct it in the header")
         if header.index(name) != position - 1:
-            raise DataError(f"{path}: two columns are called {name!r}: rename one")
+            raise DataError(f"{path}: two columns are named {name!r}: rename one")
     for number, line in numbered[1:]:
         if len(line) != len(header):
-            raise DataError(f"{path}, line {number}, has {len(line)} cells instead of {len(header)}: correct it")
+            raise DataError(f"{path}, line {number}, has {len(line)} cells, the header {len(header)}: correct it")
     if len(numbered) == 1:
-        raise DataError(f"{path} has a header but no individual: add a line for each")
+        raise DataError(f"{path} has a header but no rows: add a line for each individual")
     return header, numbered[1:]
 
 
 def _select_features(path: Path, header: list[str], label: str, group: str | None) -> list[str]:
     for option, column in (("--label", label), ("--group", group)):
         if column is not None and column not in header:
-            raise DataError(f"{path} has no column {column!r}: give {option} one of {', '.join(header)}")
+            raise DataError(f"{path} has no column {column!r}: set {option} to one of {', '.join(header)}")
     if label == group:
-        raise DataError(f"--group is the label's own column {label!r}: name another, or leave it out")
+        raise DataError(f"--group is the label column {label!r}: choose another column, or leave out --group")
     names = [name for name in header if name not in (label, group)]
     if not names:
-        raise DataError(f"{path} has no column beside {label!r}: add at least one numeric feature")
+        raise DataError(f"{path} has no feature column: add at least one numeric column")
     return names
 
 
@@ -177,7 +177,7 @@ def _parse_number(path: Path, number: int, name: str, cell: str) -> float:
         raise DataError(f"{location}: {cell[:40]!r} is not a finite number: correct it or remove the column")
     value = float(cell)
     if not abs(value) < MAX_MAGNITUDE:
-        raise DataError(f"{location}: {cell[:40]} is beyond {MAX_MAGNITUDE:g}: give it in a larger unit")
+        raise DataError(f"{location}: {cell[:40]} is too large (the limit is ±{MAX_MAGNITUDE:g}): use a larger unit")
     return value
 
 
@@ -185,7 +185,8 @@ def _parse_label(path: Path, number: int, name: str, cell: str) -> str:
     value = cell.strip()
     if not value or len(value) > MAX_NAME_LENGTH or not value.isprintable():
         raise DataError(
-            f"{path}, line {number}, column {name!r}: the cell holds no label: fill it in or remove the line"
+            f"{path}, line {number}, column {name!r}: the cell has no valid label: "
+            f"enter 1 to {MAX_NAME_LENGTH} printable characters or remove the line"
         )
     return value
 
@@ -194,15 +195,15 @@ def _list_labels(path: Path, cells: list[str], order: list[str] | None, schema_p
     """List the labels in the order of the schema, or else in alphabetical order."""
     counts = Counter(cells)
     if len(counts) > MAX_LABELS:
-        raise DataError(f"{path} has more than {MAX_LABELS} labels: is --label the right column?")
+        raise DataError(f"{path} has more than {MAX_LABELS} labels: check that --label is the right column")
     if len(counts) == 1:
-        raise DataError(f"{path} has only the label {cells[0]!r}: it takes two labels to tell apart")
+        raise DataError(f"{path} has only the label {cells[0]!r}: add rows with another label")
     for value, count in counts.items():
         if count < MIN_ROWS_PER_LABEL:
-            raise DataError(f"{path} has {count} individuals of {value!r}: it takes {MIN_ROWS_PER_LABEL} of each label")
+            raise DataError(f"{path} has {count} of at least {MIN_ROWS_PER_LABEL} rows with label {value!r}: add rows")
     labels = sorted(counts)
     if order is not None and sorted(order) != labels:
-        raise DataError(f"labels in {schema_path} are not those of {path}: list each of {', '.join(labels)} once")
+        raise DataError(f"labels in {schema_path} differ from those in {path}: list each of {', '.join(labels)} once")
     return tuple(labels if order is None else order)
 
 
@@ -210,13 +211,14 @@ def _build_feature(path: Path, name: str, values: Floats, section: dict[str, Any
     """Build a feature from its section of the schema; a bound that is not given lies one range beyond the data."""
     low, high = float(values.min()), float(values.max())
     if np.float32(low) == np.float32(high):
-        raise DataError(f"{path}: column {name!r} is {low:g} throughout and tells nothing: remove it")
+        raise DataError(f"{path}: column {name!r} is {low:g} in every row: remove it")
     floor = 0.0 if low >= 0 else -math.inf
     minimum = section.get("minimum", max(floor, low - (high - low)))
     maximum = section.get("maximum", high + (high - low))
     if not minimum <= low < high <= maximum:
         raise DataError(
-            f"{schema_path}: {name!r} is {low:g} to {high:g} in {path}, outside {minimum:g} to {maximum:g}: widen it"
+            f"{schema_path}: {minimum:g} to {maximum:g} for {name!r} excludes values in {path}, "
+            f"which run from {low:g} to {high:g}: widen the bounds"
         )
     unit, how = section.get("unit", ""), section.get("how", "")
     return Feature(name=name, unit=unit, minimum=minimum, maximum=maximum, how=how)
@@ -227,15 +229,15 @@ def _read_schema(path: Path, names: list[str]) -> dict[str, Any]:
     try:
         schema = tomllib.loads(_read_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no TOML ({error}): correct it") from None
+        raise DataError(f"{path} is not valid TOML ({error}): correct it") from None
     _check_keys(path, "the schema", schema, SCHEMA_KEYS)
     if not all(isinstance(label, str) for label in schema.get("labels", [])):
         raise DataError(f"{path}: labels must be strings: put them in quotes")
     for name, section in schema.get("features", {}).items():
         if name not in names:
-            raise DataError(f"{path} describes {name!r}, which is no feature of the table: use {', '.join(names)}")
+            raise DataError(f"{path} describes {name!r}, which is not a feature of the table: use {', '.join(names)}")
         if not isinstance(section, dict):
-            raise DataError(f"{path}: {name!r} is no section: write [features.{name}] and its keys below")
+            raise DataError(f"{path}: {name!r} is not a section: write [features.{name}] and its keys below")
         _check_keys(path, repr(name), section, FEATURE_KEYS)
     return schema
 

@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BundleError, DataError) as error:
         _log(error)
     except ModuleNotFoundError as error:
-        _log(f"training needs {error.name}: `pip install -r requirements/train.txt`")
+        _log(f"training requires the package {error.name}: run `pip install -r requirements/train.txt`")
     except OSError as error:
-        _log(f"cannot write {error.filename or model_dir} ({error.strerror}): make room, or choose another --out")
+        _log(f"cannot write {error.filename or model_dir} ({error.strerror}): free disk space, or choose another --out")
     else:
         return 0
     finally:

@@ -90,7 +90,7 @@ def test_scripts_that_fail_to_load_cause_a_warning(browser: Browser, server: Ser
         expect(warning).to_be_attached()
         expect(warning).to_be_visible()
         page.unroute("**/page/state.js")
-        warning.get_by_role("link", name="Load it again").click()
+        warning.get_by_role("link", name="Reload the page").click()
         expect(page.locator("#prediction .predicted-label")).to_have_text(ANY_LABEL)
         expect(warning).not_to_be_attached()
 
@@ -180,7 +180,7 @@ def test_a_value_can_be_typed(page: Page) -> None:
     field.fill("61,5")
     expect(page.locator(".command code")).to_contain_text('"body_mass_kg":61.5')
     field.fill("9000")
-    expect(page.locator(".row.invalid .hint")).to_have_text("Give a number from 0.0005 to 300\u00a0kg.")
+    expect(page.locator(".row.invalid .hint")).to_have_text("Enter a number from 0.0005 to 300\u00a0kg.")
     field.fill("heavy")
     expect(page.locator(".row.invalid .hint")).to_contain_text("Not a number")
     field.blur()
@@ -192,8 +192,10 @@ def test_a_value_outside_the_training_range_causes_warnings(page: Page) -> None:
     """At the input and at the prediction."""
     page.get_by_label("Tail length", exact=True).fill("240")
     expect(page.locator(".row.warned")).to_have_count(1)
-    expect(page.locator(".row.warned .hint")).to_contain_text("it was trained on")
-    expect(page.locator(".warnings summary")).to_contain_text("A guess")
+    expect(page.locator(".row.warned .hint")).to_contain_text("Training range of dog: ")
+    expect(page.locator(".warnings summary")).to_contain_text(
+        "A guess: one value lies outside the training range of dog"
+    )
 
 
 def test_presets_are_real_animals_with_a_source(page: Page) -> None:
@@ -201,13 +203,13 @@ def test_presets_are_real_animals_with_a_source(page: Page) -> None:
     page.get_by_role("button", name="Pogona barbata").click()
     expect(page.locator("#prediction .predicted-label")).to_have_text("lizard")
     expect(page.locator(".preset-description")).to_contain_text(
-        "Pogona barbata is a lizard in the facts, and the network says so too"
+        "Pogona barbata is a lizard, and the network predicts lizard. Recall when held out of training: "
     )
     assert page.locator(".preset-description a").first.get_attribute("href").startswith("https://")  # type: ignore[union-attr]
     page.get_by_label("All animals").select_option("Kangal (Europe-bred)")
     expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
     page.get_by_role("button", name="Random animal").click()
-    expect(page.locator(".preset-description")).to_contain_text("in the facts")
+    expect(page.locator(".preset-description")).to_contain_text("Sources: ")
 
 
 def test_the_prediction_is_explained(page: Page, server: Server) -> None:
@@ -224,12 +226,12 @@ def test_the_prediction_is_explained(page: Page, server: Server) -> None:
 
 def test_the_forward_pass_is_played(page: Page) -> None:
     """Step by step, each with a sentence; layers that it has not reached are empty, the end shows the whole network."""
-    page.get_by_role("button", name="One step on").click()
+    page.get_by_role("button", name="Next step").click()
     expect(page.locator("#caption")).to_contain_text("Step 1 of 7")
     expect(page.locator(".node.pending")).to_have_count(16)
-    page.get_by_role("button", name="One step on").click()
+    page.get_by_role("button", name="Next step").click()
     expect(page.locator(".connection.flowing")).to_have_count(48)
-    page.get_by_label("Pace").select_option("quick")
+    page.get_by_label("Speed").select_option("fast")
     page.get_by_role("button", name="Play the forward pass").click()
     expect(page.locator("#caption")).to_contain_text("Step 7 of 7", timeout=15 * SECOND)
     expect(page.locator(".node.pending")).to_have_count(0)
@@ -252,7 +254,7 @@ def test_a_url_restores_the_state_of_the_page(browser: Browser, server: Server, 
     expect(page).to_have_url(re.compile(r"ear_length_cm=3\.5.*hidden_1\.2"))
     shown, features = page.inner_text("#answer-title + div"), features_of(page)
     with open_page(browser, server, "/" + page.url.removeprefix(server.url + "/")) as other:
-        expect(other.locator("#prediction")).to_have_text(re.compile(r"sure"))
+        expect(other.locator("#prediction")).to_have_text(re.compile(r"confidence"))
         assert other.inner_text("#answer-title + div") == shown
         assert features_of(other) == features
         expect(other.locator(".connection.highlighted")).to_have_count(8)
@@ -261,8 +263,8 @@ def test_a_url_restores_the_state_of_the_page(browser: Browser, server: Server, 
 def test_an_empty_form_waits_for_every_measurement(page: Page) -> None:
     """Each field says how to measure, the page counts the missing values, and the prediction follows the last one."""
     features = features_of(page)
-    page.get_by_role("button", name="Measure your own pet").click()
-    expect(page.locator("#prediction .predicted-label")).to_have_text("8 measurements to go")
+    page.get_by_role("button", name="Enter your own values").click()
+    expect(page.locator("#prediction .predicted-label")).to_have_text("8 measurements missing")
     expect(page.locator(".row .hint").nth(1)).to_contain_text("Ground to top of the shoulder")
     for field, value in zip(page.locator(".row-head input").all(), features.values(), strict=True):
         field.fill(str(value))
@@ -308,7 +310,7 @@ def test_the_model_card_shows_results_and_limits(page: Page) -> None:
     assert page.locator("#card img").count() == 4
     page.get_by_label("Find a group").fill("boston")
     expect(page.locator("#card tbody tr")).to_have_count(1)
-    expect(page.locator("#card")).to_contain_text("What it does not know")
+    expect(page.locator("#card")).to_contain_text("Limits of the model")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -365,13 +367,13 @@ def test_the_drift_panel_compares_recent_rows_with_training_rows(
         page.on("request", lambda request: urls.append(request.url))
         page.locator("#drift summary").focus()
         page.keyboard.press("Enter")
-        expect(page.locator(".drift-summary")).to_contain_text("What it is asked has shifted: ")
+        expect(page.locator(".drift-summary")).to_contain_text("Recent input has shifted: ")
         expect(page.locator(".drift-summary")).to_contain_text("body_temperature_c is out of bounds, 5 to 45 °C, in 1")
         expect(page.locator(".drift-summary")).to_contain_text("body_mass_kg is higher: its median was 5.84 kg")
         expect(page.locator(".drift-rows .shifted .row-name")).to_have_text(["Body mass", "Body temperature"])
         expect(page.locator(".drift-rows li")).to_have_count(9)
         bars = page.get_by_role("img", name="Body temperature: up to 20.4")
-        expect(bars).to_have_attribute("aria-label", re.compile("1% in training.*; refused: 1[01]% now$"))
+        expect(bars).to_have_attribute("aria-label", re.compile("1% in training.*; rejected: 1[01]% now$"))
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         violations = Axe().run(page).response["violations"]
         assert [fault["id"] for fault in violations if fault["impact"] in ("serious", "critical")] == []
@@ -405,7 +407,7 @@ def test_a_model_without_drift_is_not_asked_again(browser: Browser, server: Serv
         page.route("**/drift", refuse)
         page.goto(server.url)
         page.click("#drift summary")
-        expect(page.locator("#drift")).to_contain_text("could not answer (501: not for this model)")
+        expect(page.locator("#drift")).to_contain_text("The request failed (501: not for this model)")
         page.clock.run_for(200 * SECOND)
         assert len(urls) == 1
 
@@ -445,7 +447,7 @@ def test_a_model_trained_on_another_table_has_a_page(browser: Browser, tmp_path:
         assert page.locator(".preset-chip, #presets select, #card img").count() == 0
         page.get_by_role("slider", name="Petal length").press("End")
         expect(page.locator("#attribution h3")).to_have_text(re.compile("^Why "))
-        expect(page.locator("#card")).to_contain_text("What it does not know")
+        expect(page.locator("#card")).to_contain_text("Limits of the model")
 
 
 def test_the_page_waits_for_a_service_that_is_down(browser: Browser) -> None:
@@ -457,7 +459,7 @@ def test_the_page_waits_for_a_service_that_is_down(browser: Browser) -> None:
         first.process.terminate()
         first.process.wait(60)
         page.get_by_label("Body mass", exact=True).fill("22")
-        expect(page.locator("#error")).to_contain_text("The service does not answer", timeout=15 * SECOND)
+        expect(page.locator("#error")).to_contain_text("The service does not respond", timeout=15 * SECOND)
         with serving("--bind", f"127.0.0.1:{first.port}"):
             expect(page.locator("#error")).to_be_hidden(timeout=30 * SECOND)
             expect(page.locator('[data-key="normalization.1"] .value')).to_have_text(f"{MINUS}0.20")
@@ -483,10 +485,10 @@ def test_the_page_prompts_for_a_required_api_key(browser: Browser) -> None:
     with serving(MENAGERIE_API_KEYS=key_hash) as server, browser.new_context() as context:
         page = context.new_page()
         page.goto(f"{server.url}/")
-        field = page.get_by_label("This service answers with an API key only.")
+        field = page.get_by_label("This service requires an API key.")
         field.fill("wrong")
         page.get_by_role("button", name="Use this key").click()
-        expect(page.locator("dialog [role=alert]")).to_have_text("That key is not known here.")
+        expect(page.locator("dialog [role=alert]")).to_have_text("This API key is not valid.")
         field.fill(key)
         page.get_by_role("button", name="Use this key").click()
         expect(page.locator("#prediction .predicted-label")).to_have_text("dog")

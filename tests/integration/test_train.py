@@ -151,7 +151,7 @@ def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
 def test_the_summary_tells_how_to_serve_the_model(small: SmallModel) -> None:
     """It is plain text on stdout if that is not a terminal; TensorFlow prints nothing."""
     store, process = small
-    assert "cat, dog, llama and lizard" in process.stdout
+    assert "pets 1 predicts cat, dog, llama or lizard" in process.stdout
     assert str(store / "pets" / "1") in process.stdout
     assert "MENAGERIE_MODEL_NAME=pets make run" in process.stdout
     assert "\x1b" not in process.stdout + process.stderr

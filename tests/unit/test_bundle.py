@@ -150,7 +150,7 @@ def nest(folder: Path) -> None:
         (nest, MANIFEST),
         (edit(layers=[{"name": "hidden_1", "units": 10**18, "activation": "relu"}]), MANIFEST),
         (edit(version=10**400), MANIFEST),
-        (edit(version=2**53 + 1), f"{MANIFEST} is no valid manifest"),
+        (edit(version=2**53 + 1), f"{MANIFEST} is not a valid manifest"),
         (edit(files={"report/\x00": FILE_ENTRY}), MANIFEST),
         (edit(files={"report\\..\\..": FILE_ENTRY}), MANIFEST),
         (edit(files={"../../secret": FILE_ENTRY}), MANIFEST),

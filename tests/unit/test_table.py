@@ -81,23 +81,23 @@ def test_a_byte_order_mark_blank_lines_and_spaces_are_ignored(tmp_path: Path) ->
     [
         ("", "empty"),
         ("\n\n", "empty"),
-        (HEADER, "no individual"),
+        (HEADER, "no rows"),
         (b"kind,a\n\xff\xfe", "not UTF-8"),
         (GOOD.replace("kind,width_mm", "kind,kind"), "two columns"),
-        (GOOD.replace("width_mm", ""), "column 2 has no name"),
+        (GOOD.replace("width_mm", ""), "column 2 has no usable name"),
         (GOOD.replace("a,1,", "a,,"), "line 2, column 'width_mm': the cell is empty"),
         (GOOD.replace("a,1,", "a,inf,"), "line 2, column 'width_mm': 'inf'"),
         (GOOD.replace("a,1,", "a,nan,"), "line 2, column 'width_mm': 'nan'"),
         (GOOD.replace("a,1,", "a,tall,"), "line 2, column 'width_mm': 'tall'"),
         (GOOD.replace("a,1,", "a,1_0,"), "line 2, column 'width_mm': '1_0'"),
-        (GOOD.replace("a,1,", "a,1e999,"), "line 2, column 'width_mm': 1e999 is beyond"),
-        (GOOD.replace("a,1,", ",1,"), "line 2, column 'kind': the cell holds no label"),
-        (GOOD.replace("a,1,", "a,1,2,"), "line 2, has 5 cells"),
-        (GOOD.replace("a,1,", '"a,1,'), "no CSV"),
+        (GOOD.replace("a,1,", "a,1e999,"), "line 2, column 'width_mm': 1e999 is too large"),
+        (GOOD.replace("a,1,", ",1,"), "line 2, column 'kind': the cell has no valid label"),
+        (GOOD.replace("a,1,", "a,1,2,"), "line 2, has 5 cells, the header 4"),
+        (GOOD.replace("a,1,", '"a,1,'), "not valid CSV"),
         (GOOD.replace("b,", "a,"), "only the label 'a'"),
-        (GOOD.replace("a,1,", "c,1,"), "1 individuals of 'c'"),
-        (HEADER + "".join(f"{'ab'[i % 2]},5,{i},0\n" for i in range(40)), "'width_mm' is 5 throughout"),
-        ("kind\n" + "a\nb\n" * 20, "no column beside 'kind'"),
+        (GOOD.replace("a,1,", "c,1,"), "has 1 of at least 10 rows with label 'c'"),
+        (HEADER + "".join(f"{'ab'[i % 2]},5,{i},0\n" for i in range(40)), "'width_mm' is 5 in every row"),
+        ("kind\n" + "a\nb\n" * 20, "no feature column"),
     ],
 )
 def test_a_table_unfit_for_training_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
@@ -126,17 +126,17 @@ def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("schema", "message"),
     [
-        ("labels = ", "no TOML"),
+        ("labels = ", "not valid TOML"),
         ('colour = "red"', "unknown key 'colour'"),
         ('labels = ["a", "c"]', "list each of a, b once"),
         ("labels = [1, 2]", "labels must be strings"),
-        ("[features.length]", "'length', which is no feature"),
-        ("[features]\nwidth_mm = 3", "is no section"),
+        ("[features.length]", "'length', which is not a feature"),
+        ("[features]\nwidth_mm = 3", "is not a section"),
         ('[features.width_mm]\nunits = "mm"', "unknown key 'units'"),
         ('[features.width_mm]\nminimum = "0"', "'minimum' of 'width_mm' must be a finite number"),
         ("[features.width_mm]\nmaximum = nan", "'maximum' of 'width_mm' must be a finite number"),
         ("[features.width_mm]\nminimum = true", "'minimum' of 'width_mm' must be a finite number"),
-        ("[features.width_mm]\nminimum = 2", "widen it"),
+        ("[features.width_mm]\nminimum = 2", "widen the bounds"),
     ],
 )
 def test_an_invalid_schema_is_refused(tmp_path: Path, schema: str, message: str) -> None:
@@ -148,5 +148,5 @@ def test_an_invalid_schema_is_refused(tmp_path: Path, schema: str, message: str)
 def test_too_few_groups_for_the_folds_are_refused(tmp_path: Path) -> None:
     """Every fold needs a holdout split with groups of each label."""
     read = Table.read(write(tmp_path, GOOD), "kind", group="box")
-    with pytest.raises(DataError, match="folds need 10"):
+    with pytest.raises(DataError, match="--folds 5 needs 10"):
         check_groups(read, 5)

@@ -1,11 +1,11 @@
-/** Requests to the service: one at a time, the newest question next, failures as messages for a person. */
+/** Requests to the service: one at a time, the newest request next, failures as messages for a person. */
 
 import { promptForApiKey, withApiKey } from "./api_key.js";
 
 const TIMEOUT = 10_000; // ms
 const RETRY_DELAYS = [500, 1000, 2000, 4000]; // ms
 
-/** The service did not answer, or answered with an error; the message is for a person. */
+/** The service did not respond, or responded with an error; the message is for a person. */
 export class ServiceError extends Error {
   constructor(message, { isPermanent = false } = {}) {
     super(message);
@@ -37,7 +37,7 @@ async function send(path, options) {
       signal: AbortSignal.timeout(TIMEOUT),
     });
   } catch {
-    throw new ServiceError("The service does not answer. It may be down, or you are offline.");
+    throw new ServiceError("The service does not respond. It may be down, or you may be offline.");
   }
   if (response.ok) return response;
   if (response.status === 401) {
@@ -48,7 +48,7 @@ async function send(path, options) {
   if (response.status === 503)
     throw new ServiceError(`The service is not ready: ${problem.detail ?? "no reason given"}.`);
   const detail = problem.detail ? `: ${problem.detail}` : "";
-  throw new ServiceError(`The service could not answer (${response.status}${detail}).`, {
+  throw new ServiceError(`The request failed (${response.status}${detail}).`, {
     isPermanent: response.status < 500 || response.status === 501,
   });
 }

@@ -23,8 +23,8 @@ function showDialog() {
   const form = h(
     "form",
     {},
-    h("label", { htmlFor: "key" }, "This service answers with an API key only."),
-    h("p", { role: "alert" }, isRejected ? "That key is not known here." : ""),
+    h("label", { htmlFor: "key" }, "This service requires an API key."),
+    h("p", { role: "alert" }, isRejected ? "This API key is not valid." : ""),
     field,
     h("button", {}, "Use this key"),
   );

@@ -2,7 +2,7 @@
 
 import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
-import { featureTitle, formatMeasurement, formatNumber, formatShortPercent } from "./format.js";
+import { capitalize, featureTitle, formatMeasurement, formatNumber, formatShortPercent } from "./format.js";
 
 const REFRESH_INTERVAL = 60_000; // ms, while the panel is open and the page visible
 
@@ -46,9 +46,9 @@ export class DriftPanel {
       h(
         "p",
         { className: "muted" },
-        `${drift.rows} ${drift.rows === 1 ? "row" : "rows"}${since ? ` since ${since}` : " so far"}, of the last ` +
-          `${drift.window_rows} that count. What this page asks does not count. The number is the population stability ` +
-          `index: 0 for no shift at all; from ${drift.labels.limit.toFixed(2)} on it is one.`,
+        `${drift.rows} ${drift.rows === 1 ? "row" : "rows"}${since ? ` since ${since}` : " so far"}; the window holds the ` +
+          `last ${drift.window_rows}. Requests from this page are not counted. Each number is a population stability ` +
+          `index: 0 means no shift, ${drift.labels.limit.toFixed(2)} or more means a shift.`,
       ),
       h(
         "p",
@@ -56,9 +56,9 @@ export class DriftPanel {
         h("span", { className: "training" }),
         "training rows ",
         h("span", { className: "recent" }),
-        "last rows ",
+        "recent rows ",
         h("span", { className: "refused" }),
-        "refused: beyond the bounds",
+        "rejected: out of bounds",
       ),
       h("ul", { className: "drift-rows" }, ...features, labelRow(drift.labels)),
     );
@@ -66,18 +66,18 @@ export class DriftPanel {
 }
 
 function summarize({ verdict, says }) {
-  return `${verdict === "unknown" ? "There are" : "What it is asked"} ${says}${says.endsWith("?") ? "" : "."}`;
+  return `${verdict === "unknown" ? capitalize(says) : `Recent input ${says}`}${says.endsWith("?") ? "" : "."}`;
 }
 
 function featureRow(feature, drift) {
   const bins = drift.bins.map(({ above, upto, then, now }) => ({ name: formatRange(feature, above, upto), then, now }));
-  if (drift.refused) bins.push({ name: "refused", now: drift.refused, isRefused: true });
+  if (drift.refused) bins.push({ name: "rejected", now: drift.refused, isRefused: true });
   return driftRow(featureTitle(feature), bins, drift);
 }
 
 function labelRow(drift) {
   const bins = Object.entries(drift.shares).map(([name, shares]) => ({ name, ...shares }));
-  return driftRow("Answers", bins, drift);
+  return driftRow("Predicted label", bins, drift);
 }
 
 function formatRange(feature, above, upto) {

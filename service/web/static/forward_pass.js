@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { spaced } from "./format.js";
 import { ACTIVATION_DEFINITIONS, createGlossary } from "./glossary.js";
 
-const STEP_DURATIONS = { slow: 6000, normal: 3500, quick: 1200 }; // ms
+const STEP_DURATIONS = { slow: 6000, normal: 3500, fast: 1200 }; // ms
 
 /** Emits `caption` with `{heading, text}` to show, or with null to remove it. */
 export class ForwardPassPlayer extends EventTarget {
@@ -22,17 +22,17 @@ export class ForwardPassPlayer extends EventTarget {
     this.playButton = h("button", { type: "button", className: "play", onclick: () => this.#toggle() });
     this.backButton = h("button", { type: "button", className: "step", onclick: () => this.#moveBy(-1) }, "‹");
     this.nextButton = h("button", { type: "button", className: "step", onclick: () => this.#moveBy(1) }, "›");
-    this.backButton.setAttribute("aria-label", "One step back");
-    this.nextButton.setAttribute("aria-label", "One step on");
+    this.backButton.setAttribute("aria-label", "Previous step");
+    this.nextButton.setAttribute("aria-label", "Next step");
     this.paceSelect = h("select", {}, ...Object.keys(STEP_DURATIONS).map((pace) => h("option", { value: pace }, pace)));
     this.paceSelect.value = "normal";
-    this.paceSelect.setAttribute("aria-label", "Pace");
+    this.paceSelect.setAttribute("aria-label", "Speed");
     this.#updatePlayButton();
     container.append(
       h("div", { className: "playback" }, this.playButton, this.backButton, this.nextButton, this.paceSelect),
       h(
         "ul",
-        { className: "glossary", "aria-label": "The words" },
+        { className: "glossary", "aria-label": "Glossary" },
         ...createGlossary(model).map((entry) => h("li", {}, this.#createTermButton(entry))),
       ),
     );
@@ -148,8 +148,8 @@ export class ForwardPassPlayer extends EventTarget {
     const last = index === this.#explanation.layers.length - 1;
     const name = last ? "the output layer" : spaced(layer.name);
     return (
-      `Every node of ${name} hears all ${before} nodes before it. What comes along a connection is multiplied by the ` +
-      "connection’s weight: the product is what the line carries, up if it is grey, down if it is red."
+      `Every node of ${name} receives the outputs of all ${before} nodes before it. Each connection multiplies its input by ` +
+      "its weight. The line shows the product: grey lines increase the sum, red lines decrease it."
     );
   }
 
@@ -157,16 +157,16 @@ export class ForwardPassPlayer extends EventTarget {
     const layer = this.#explanation.layers[index];
     if (index === 0) {
       return (
-        "The measurements enter, one a node. Each is rescaled first: how many standard deviations it lies above (+) or " +
-        "below (−) the mean of the training rows. From here on there are no kilograms and no centimetres, only numbers."
+        "Each measurement enters one node, which normalizes it: the output is the number of standard deviations above (+) " +
+        "or below (−) the mean of the training rows. From here on, all numbers are without units."
       );
     }
-    const text = `Each node has added up what came in and its bias: its weighted sum. ${ACTIVATION_DEFINITIONS[layer.activation] ?? ""}`;
+    const text = `Each node has added up its weighted inputs and its bias. ${ACTIVATION_DEFINITIONS[layer.activation] ?? ""}`;
     if (index < this.#explanation.layers.length - 1) {
       const silentNodes = layer.nodes.filter(({ output }) => output === 0).length;
-      return `${text} Here ${layer.nodes.length - silentNodes} of ${layer.nodes.length} nodes speak.`;
+      return `${text} Here ${layer.nodes.length - silentNodes} of ${layer.nodes.length} nodes are active.`;
     }
-    return `${text} The largest is ${this.#explanation.prediction.label}: that output class is the answer.`;
+    return `${text} The largest is that of ${this.#explanation.prediction.label}, which is therefore the prediction.`;
   }
 
   #emitCaption(detail) {

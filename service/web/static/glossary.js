@@ -14,67 +14,68 @@ export function createGlossary(model) {
       term: "layer",
       part: "layers",
       definition:
-        `A column of nodes that work side by side on the same inputs. There are ${layers.length}: the input layer takes ` +
-        `the measurements in, ${hidden.map(({ name }) => spaced(name)).join(" and ")} look for patterns, the output layer answers.`,
+        `A column of nodes that are computed together. There are ${layers.length}: the input layer takes the measurements, ` +
+        `${hidden.map(({ name }) => spaced(name)).join(" and ")} look for patterns, and the output layer gives the ` +
+        "probabilities.",
     },
     {
       term: "node",
       part: "nodes",
       definition:
-        `A circle, and the smallest thing here that computes: many numbers in, one number out. There are ${nodeCount}; the ` +
-        "number in each is its output for these measurements. Point at one, or tap it, to see where its number comes from.",
+        `A circle: the smallest unit that computes, with one output number. There are ${nodeCount}. The number in each ` +
+        "is its output for these measurements. Point at a node, or tap it, to see how its output is computed.",
     },
     {
       term: "connection",
       part: "connections",
       definition:
-        `A line that hands one node’s output to a node of the next layer. There are ${connectionCount}. A thick line carries much; ` +
-        "a grey one pushes the sum up, a red one pulls it down.",
+        `A line that passes the output of one node to a node of the next layer. There are ${connectionCount}. The thicker a ` +
+        "line, the larger its contribution: grey lines increase the sum, red lines decrease it.",
     },
     {
       term: "weight",
       part: "connections",
       definition:
-        "Every connection has one: a fixed number, found in training, by which whatever comes along is multiplied. " +
-        "Large weights listen closely; negative ones turn more of the input into less of the sum.",
+        "A fixed number, learned in training, by which a connection multiplies its input. The larger the weight, the " +
+        "stronger the effect of the input. If the weight is negative, a larger input makes the sum smaller.",
     },
     {
       term: "weighted sum",
       part: "nodes",
       definition:
-        "What a node adds up: each input times the weight of its connection, and then its bias, a number of its own. " +
-        "It stands below the drawing for the node you look at.",
+        "The sum that a node computes: each input times the weight of its connection, plus the bias, a fixed number of " +
+        "the node. Select a node to see its weighted sum.",
     },
     {
       term: "activation",
       part: "nodes",
       definition:
-        `What a node makes of its weighted sum before it passes it on. ${ACTIVATION_DEFINITIONS[first.activation] ?? ""} ` +
+        `The function that turns the weighted sum of a node into its output. ${ACTIVATION_DEFINITIONS[first.activation] ?? ""} ` +
         `${first.activation === last.activation ? "" : (ACTIVATION_DEFINITIONS[last.activation] ?? "")}`,
     },
     {
       term: "forward pass",
       part: null,
       definition:
-        "One trip from left to right: measurements in, each layer computed from the one before, probabilities out. " +
-        "Nothing is learnt on the way; it takes the service some millionths of a second. Press play for a slower one.",
+        "The computation of a prediction, from left to right: measurements in, each layer computed from the one before, " +
+        "probabilities out. The service takes some millionths of a second for it. Press Play to follow it slowly.",
     },
     {
       term: "output class",
       part: "outputs",
       definition:
-        `Each node of the last layer stands for one possible answer: ${model.labels.join(", ")}. The one with the ` +
-        "largest probability is the answer, however small its lead.",
+        `One of the labels that can be predicted: ${model.labels.join(", ")}. Each has a node in the last layer. The ` +
+        "label with the largest probability is the prediction, however small its lead.",
     },
   ];
 }
 
 /** A sentence on each activation function. */
 export const ACTIVATION_DEFINITIONS = {
-  relu: "relu passes a positive sum on as it is and makes 0 of a negative one: the node then stays silent.",
+  relu: "relu leaves a positive sum unchanged and turns a negative one into 0: the node is then inactive.",
   softmax:
     "softmax turns the sums of the last layer into probabilities: the larger the sum, the larger its share of 100 %.",
-  sigmoid: "sigmoid squeezes any sum into a number between 0 and 1.",
-  tanh: "tanh squeezes any sum into a number between −1 and 1.",
-  linear: "linear passes the sum on as it is.",
+  sigmoid: "sigmoid maps any sum to a number between 0 and 1.",
+  tanh: "tanh maps any sum to a number between −1 and 1.",
+  linear: "linear leaves the sum unchanged.",
 };

@@ -18,15 +18,15 @@ const WIDE_LAYOUT = matchMedia("(min-width: 68rem)"); // each slider is beside i
 const ANNOUNCE_DELAY = 800; // ms without change before a screen reader announces a prediction
 
 const HINT =
-  "Point at a node, or tap it, to see the sum behind its number. The thicker a line the more it carries: grey lines push " +
-  "the node up, red lines pull it down.";
+  "Point at a node, or tap it, to see how its output is computed. The thicker a line, the larger its contribution: grey " +
+  "lines increase the sum, red lines decrease it.";
 
 const byId = (id) => document.getElementById(id);
 
 function showError(error) {
   const banner = byId("error");
   banner.hidden = !error;
-  if (error) banner.textContent = error.isPermanent ? error.message : `${error.message} Trying again …`;
+  if (error) banner.textContent = error.isPermanent ? error.message : `${error.message} Retrying …`;
 }
 
 async function start() {
@@ -61,8 +61,8 @@ class Page {
     this.share = new Share(byId("share"), byId("copy-link"), this.state);
     this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
     byId("lead").textContent =
-      `A small neural network, drawn whole: ${model.features.length} measurements in, ` +
-      `one of ${model.labels.length} answers out.`;
+      `A small neural network, drawn in full: ${model.features.length} measurements in, ` +
+      `one of ${model.labels.length} labels out.`;
   }
 
   start() {
@@ -132,8 +132,8 @@ class Page {
   #announce() {
     if (!this.#explanation) return;
     const { label, confidence, warnings } = this.#explanation.prediction;
-    const guess = warnings.length ? `, a guess: ${warnings.length} unusual` : "";
-    this.#readOut(`${label}, ${formatPercent(confidence)} sure${guess}`);
+    const guess = warnings.length ? `, a guess: ${warnings.length} outside the training range` : "";
+    this.#readOut(`${label}, ${formatPercent(confidence)} confidence${guess}`);
   }
 
   /** Lets a screen reader announce a text, once. */
@@ -166,7 +166,7 @@ class Page {
     byId("attribution").classList.toggle("covered", Boolean(hasSum));
     if (hasSum) byId("weighted-sum").replaceChildren(...renderWeightedSum(this.#explanation, this.model, node));
     const { heading, text } = this.#playerCaption ?? {
-      text: this.#explanation ? HINT : "The network waits for its inputs.",
+      text: this.#explanation ? HINT : "The network needs a value for every measurement.",
     };
     byId("caption").replaceChildren(h("p", {}, heading ? h("strong", {}, `${heading}: `) : null, text));
   }

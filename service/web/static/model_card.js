@@ -5,10 +5,10 @@ import { h } from "./dom.js";
 import { formatPercent } from "./format.js";
 
 const FIGURES = {
-  "confusion.svg": "What is taken for what: of each label, the share that was taken for each.",
-  "reliability.svg": "Is it as sure as it should be? How often it is right when it is so sure.",
-  "worst.svg": "Where it fails: the groups that are recognised least when the network has not seen them.",
-  "comparison.svg": "Beside other classifiers, on the same individuals of the same unseen groups.",
+  "confusion.svg": "Confusion matrix: for each true label, the share that was predicted as each label.",
+  "reliability.svg": "Calibration: how often the prediction is correct at each confidence.",
+  "worst.svg": "Lowest recall: the groups that are recognized least often when they are held out of training.",
+  "comparison.svg": "Comparison with other classifiers, on the same individuals of the same held-out groups.",
 };
 
 /**
@@ -23,7 +23,7 @@ export function renderModelCard(container, model, files, report) {
     h(
       "p",
       { className: "muted" },
-      `${model.name}, version ${model.version}. Trained on ${training.created.slice(0, 10)} on ` +
+      `${model.name}, version ${model.version}. Trained on ${training.created.slice(0, 10)} with ` +
         `${training.rows.toLocaleString("en")} rows: ${training.about}.`,
     ),
     h("div", { className: "metrics" }, ...renderMetrics(evaluation, network)),
@@ -39,29 +39,29 @@ export function renderModelCard(container, model, files, report) {
       ? h(
           "p",
           {},
-          h("a", { href: "page/report/index.html" }, "The whole evaluation"),
+          h("a", { href: "page/report/index.html" }, "Evaluation report"),
           ", ",
-          h("a", { href: "model" }, "the schema and every figure as JSON"),
+          h("a", { href: "model" }, "schema and all figures as JSON"),
           ".",
         )
-      : h("p", {}, h("a", { href: "model" }, "The schema and every figure as JSON"), "."),
+      : h("p", {}, h("a", { href: "model" }, "Schema and all figures as JSON"), "."),
   );
 }
 
 function renderMetrics(evaluation, crossValidation) {
   if (!evaluation) return [];
   const metrics = [
-    ["right, of groups that it had not seen", evaluation.accuracy],
-    ...Object.entries(evaluation.recall ?? {}).map(([label, recall]) => [`of every ${label} recognised`, recall]),
+    ["accuracy on held-out groups", evaluation.accuracy],
+    ...Object.entries(evaluation.recall ?? {}).map(([label, recall]) => [`recall of ${label}`, recall]),
   ];
   if (crossValidation?.stress)
-    metrics.push(["right if every derived figure is 8 % off", crossValidation.stress.accuracy]);
+    metrics.push(["accuracy with an error of 8 % on all derived values", crossValidation.stress.accuracy]);
   return metrics.map(([name, share]) => h("p", { className: "metric" }, h("b", {}, formatPercent(share)), ` ${name}`));
 }
 
 function renderFigure([name, caption]) {
   const image = h("img", {
-    alt: `${caption} The numbers are in the whole evaluation.`,
+    alt: `${caption} The numbers are in the evaluation report.`,
   });
   fetchPicture(`page/report/${name}`).then(
     (url) => (image.src = url),
@@ -75,7 +75,7 @@ function renderRecallByGroup(report) {
   const groups = report?.recall_by_group ?? [];
   if (!groups.length) return null;
   const body = h("tbody");
-  const search = h("input", { type: "search", placeholder: "Find one of them", oninput: () => showMatches() });
+  const search = h("input", { type: "search", placeholder: "Find a group", oninput: () => showMatches() });
   search.setAttribute("aria-label", "Find a group");
   const showMatches = () => {
     const query = search.value.trim().toLowerCase();
@@ -87,16 +87,16 @@ function renderRecallByGroup(report) {
     );
   };
   showMatches();
-  const headings = ["group", "label", "recognised"].map((name) => h("th", { scope: "col" }, name));
+  const headings = ["group", "label", "recall"].map((name) => h("th", { scope: "col" }, name));
   return h(
     "div",
     {},
-    h("h3", {}, "Group by group"),
-    h("p", { className: "muted" }, "Recognised when the network had been trained without them, the worst first."),
+    h("h3", {}, "Recall by group"),
+    h("p", { className: "muted" }, "Recall of each group when it is held out of training, lowest first."),
     search,
     h(
       "div",
-      { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Recognised, group by group" },
+      { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Recall by group" },
       h("table", {}, h("thead", {}, h("tr", {}, headings)), body),
     ),
   );
@@ -107,18 +107,19 @@ function renderLimits(model, report) {
   const basis = report?.basis;
   const total = basis ? Object.values(basis).reduce((sum, count) => sum + count, 0) : 0;
   const items = [
-    `It knows ${names}, and nothing else: whatever you measure, it answers one of these.`,
-    "Its probabilities are fair for what is like the rows it was trained on. Far from them it can be sure and wrong; the page " +
-      "warns where a value is unlike every training row of the answer.",
-    `Nobody measured an animal for it: it was trained on ${model.training.about}.`,
+    `It predicts ${names} and nothing else: any input gets one of these labels.`,
+    "Its probabilities are calibrated for input like the training rows. For other input, it can be confident and wrong. The " +
+      "page warns when a value lies outside the training range of the predicted label.",
+    `No animal was measured for it: it was trained on ${model.training.about}.`,
   ];
   if (!/sampled/.test(model.training.about)) items.pop();
   if (basis)
     items.push(
-      `Of the ${total} figures behind it ${formatPercent((basis.m ?? 0) / total)} were measured for that very row; most of the others are derived.`,
+      `Of the ${total} values in the table of facts, ${formatPercent((basis.m ?? 0) / total)} were measured for that ` +
+        "very row; most others are derived.",
     );
   items.push(
-    "What speaks for a label here is what moves this network, which need not be what makes a thing what it is.",
+    "Its explanations show what drives the predictions of this network. They do not show causes.",
   );
-  return h("div", {}, h("h3", {}, "What it does not know"), h("ul", {}, ...items.map((item) => h("li", {}, item))));
+  return h("div", {}, h("h3", {}, "Limits of the model"), h("ul", {}, ...items.map((item) => h("li", {}, item))));
 }

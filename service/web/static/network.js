@@ -41,7 +41,7 @@ export class NetworkDiagram extends EventTarget {
     this.#svg.attr(
       "aria-label",
       `Network of ${this.#nodes.length} nodes: ${this.#layers.map(describeSize).join(", ")}. ` +
-        "Arrow keys go from node to node, Enter keeps one, Escape lets go.",
+        "Arrow keys move between nodes, Enter pins a node, Escape unpins it.",
     );
     const headings = this.#svg.append("g").attr("class", "layer-headings").attr("aria-hidden", "true");
     const heading = headings.selectAll("g").data(this.#layers).join("g").attr("class", "layer-heading");
@@ -150,7 +150,7 @@ export class NetworkDiagram extends EventTarget {
     this.#svg
       .selectAll(".node")
       .attr("class", ({ role }) => `node ${role}`)
-      .attr("aria-label", ({ description }) => `${description}: waits`)
+      .attr("aria-label", ({ description }) => `${description}: no output yet`)
       .style("--fill", "0%");
     this.#svg.selectAll(".value").text("");
     this.#svg.selectAll(".share").style("stroke-dasharray", "0 1");
@@ -253,7 +253,7 @@ export class NetworkDiagram extends EventTarget {
 function describeLayer(layer, index, model) {
   const isLast = index === model.layers.length - 1;
   if (index === 0)
-    return { names: model.features.map(featureTitle), role: "input", title: "input layer", detail: "rescaled" };
+    return { names: model.features.map(featureTitle), role: "input", title: "input layer", detail: "normalized" };
   if (isLast) return { names: model.labels, role: "output", title: "output layer", detail: layer.activation };
   const names = Array.from({ length: layer.units }, (_, position) => String(position + 1));
   return { names, role: "hidden", title: spaced(layer.name), detail: layer.activation };

@@ -22,7 +22,7 @@ export class PredictionPanel extends EventTarget {
     probabilities.append(...this.#buttons.map(({ element }) => element));
     probabilities.style.setProperty("--name-width", `${Math.min(14, maxLength(model.labels))}ch`);
     probabilities.setAttribute("role", "group");
-    probabilities.setAttribute("aria-label", "Probabilities; choose one to explain");
+    probabilities.setAttribute("aria-label", "Probabilities; select one to explain it");
   }
 
   #createButton(label, index) {
@@ -45,15 +45,15 @@ export class PredictionPanel extends EventTarget {
     for (const button of this.#buttons) this.#showProbability(button, explanation?.prediction, label);
     if (!explanation) {
       const remaining = missingCount === 1 ? "One measurement" : `${missingCount} measurements`;
-      this.#result.replaceChildren(h("p", { className: "predicted-label" }, `${remaining} to go`));
-      this.#attribution.replaceChildren(h("p", {}, "Fill in the form: the network answers once it has them all."));
+      this.#result.replaceChildren(h("p", { className: "predicted-label" }, `${remaining} missing`));
+      this.#attribution.replaceChildren(h("p", {}, "Enter all measurements to get a prediction."));
       return;
     }
     const { prediction } = explanation;
     this.#result.setAttribute("data-label", this.#model.labels.indexOf(prediction.label) % 8);
     this.#result.replaceChildren(
       h("p", { className: "predicted-label" }, prediction.label),
-      h("p", { className: "confidence" }, h("b", {}, formatPercent(prediction.confidence)), " sure"),
+      h("p", { className: "confidence" }, h("b", {}, formatPercent(prediction.confidence)), " confidence"),
     );
     this.#attribution.replaceChildren(
       ...this.#renderWarnings(prediction),
@@ -72,7 +72,7 @@ export class PredictionPanel extends EventTarget {
 
   #renderWarnings(prediction) {
     if (!prediction.warnings.length) return [];
-    const count = prediction.warnings.length === 1 ? "one value is" : `${prediction.warnings.length} values are`;
+    const count = prediction.warnings.length === 1 ? "one value lies" : `${prediction.warnings.length} values lie`;
     return [
       h(
         "details",
@@ -81,7 +81,7 @@ export class PredictionPanel extends EventTarget {
           open: this.#showsWarnings,
           ontoggle: ({ target }) => (this.#showsWarnings = target.open),
         },
-        h("summary", {}, `A guess: ${count} unlike every ${prediction.label} it was trained on`),
+        h("summary", {}, `A guess: ${count} outside the training range of ${prediction.label}`),
         h(
           "ul",
           {},
@@ -93,7 +93,7 @@ export class PredictionPanel extends EventTarget {
 
   #renderAttribution(explanation, label) {
     const { attributions, prediction } = explanation;
-    if (!attributions) return [h("p", { className: "muted" }, `Not explained: ${explanation.attributions_reason}.`)];
+    if (!attributions) return [h("p", { className: "muted" }, `No explanation: ${explanation.attributions_reason}.`)];
     const contributions = this.#model.features
       .map((feature, index) => ({
         feature,
@@ -125,21 +125,21 @@ function renderSentence(contributions, label, base, probability) {
       h("b", {}, `${featureTitle(feature)} `),
       `(${formatMeasurement(feature, value)})`,
     ]);
-  const speaks = (selected) => (selected.length === 1 ? "speaks" : "speak");
-  if (!up.length && !down.length) return h("p", {}, `Nothing speaks clearly for or against ${label}.`);
+  const conjugate = (verb, selected) => (selected.length === 1 ? `${verb}s` : verb);
+  if (!up.length && !down.length) return h("p", {}, `No measurement clearly raises or lowers the probability of ${label}.`);
   const order =
     up.length && (probability >= base || !down.length)
-      ? [up, "for", down, "against it"]
-      : [down, "against", up, "for it"];
-  const [strongest, direction, weaker, opposite] = order;
+      ? [up, "raise", down, "lower"]
+      : [down, "lower", up, "raise"];
+  const [strongest, verb, weaker, oppositeVerb] = order;
   const end = weaker.length
-    ? ["; ", ...list(weaker), ` ${speaks(weaker)} ${opposite}.`]
-    : [`; nothing speaks clearly ${opposite}.`];
+    ? ["; ", ...list(weaker), ` ${conjugate(oppositeVerb, weaker)} it.`]
+    : [`; nothing clearly ${oppositeVerb}s it.`];
   return h(
     "p",
     { className: "sentence" },
     ...list(strongest),
-    ` ${speaks(strongest)} most ${direction} ${label}`,
+    ` ${conjugate(verb, strongest)} the probability of ${label} most`,
     ...end,
   );
 }
@@ -156,10 +156,10 @@ function renderWaterfall(contributions, base, probability, labelIndex) {
   });
   return h(
     "ol",
-    { className: "waterfall", "data-label": labelIndex % 8, "aria-label": "From the average to this answer" },
+    { className: "waterfall", "data-label": labelIndex % 8, "aria-label": "From the average to this prediction" },
     renderStep("Average", "", 0, base, formatPercent(base), "level"),
     ...steps,
-    renderStep("This one", "", 0, probability, formatPercent(probability), "level"),
+    renderStep("This input", "", 0, probability, formatPercent(probability), "level"),
   );
 }
 

@@ -23,10 +23,7 @@ export class Presets extends EventTarget {
     for (const preset of familiar) this.#buttons.set(preset.name, this.#createButton(preset, model));
     this.#select = this.#createSelect(model);
     this.#description = h("p", { className: "preset-description" });
-    this.#emptyFormButton = this.#createPlainButton(
-      this.#presets.length ? "Measure your own pet" : "Measure your own",
-      () => this.#pick(null),
-    );
+    this.#emptyFormButton = this.#createPlainButton("Enter your own values", () => this.#pick(null));
     container.append(
       ...(this.#buttons.size ? [h("div", { className: "chips" }, ...this.#buttons.values())] : []),
       h(
@@ -111,14 +108,14 @@ export class Presets extends EventTarget {
     const verdict = !explanation
       ? ""
       : isCorrect
-        ? `, and the network says so too`
-        : `, but the network says ${explanation.prediction.label}`;
+        ? `, and the network predicts ${label}`
+        : `, but the network predicts ${explanation.prediction.label}`;
     const recall = this.#recalls.get(name);
     const recallText =
-      recall === undefined ? "" : ` Trained without them it recognises ${formatPercent(recall)} of them.`;
+      recall === undefined ? "" : ` Recall when held out of training: ${formatPercent(recall)}.`;
     return [
       h("b", {}, name),
-      ` is a ${label} in the facts${verdict}.${recallText} Figures: `,
+      ` is a ${label}${verdict}.${recallText} Sources: `,
       ...sources.flatMap((key, i) => [i ? "; " : "", this.#renderSource(key)]),
       ".",
     ];
@@ -128,8 +125,8 @@ export class Presets extends EventTarget {
     if (!this.#presets.length) return [];
     return [
       missingCount
-        ? "Take a tape measure: below each field it says how."
-        : "An animal of your own: no row of the facts has these measurements.",
+        ? "The text below each field describes how to measure."
+        : "Your own values: no animal in the list has these measurements.",
     ];
   }
 

@@ -18,16 +18,16 @@ export class Share {
       h(
         "p",
         { className: "muted" },
-        "The same answer from a shell; ",
+        "This command returns the same prediction. With ",
         h("code", {}, "/explain"),
-        " instead of ",
+        " in place of ",
         h("code", {}, "/predict"),
-        " gives everything that is drawn here.",
+        ", it returns everything that this page shows.",
       ),
       h(
         "div",
         { className: "command" },
-        h("pre", { tabIndex: 0, "aria-label": "The request for a shell", role: "region" }, this.#code),
+        h("pre", { tabIndex: 0, "aria-label": "curl command", role: "region" }, this.#code),
         button,
       ),
     );

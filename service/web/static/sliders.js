@@ -98,7 +98,7 @@ export class Sliders extends EventTarget {
     if (isEmpty || (value >= minimum && value <= maximum)) {
       this.#emit(row, isEmpty ? null : value);
     } else {
-      row.error = `${Number.isNaN(value) ? "Not a number: give" : "Give"} ${describeBounds(row.feature)}.`;
+      row.error = `${Number.isNaN(value) ? "Not a number: enter" : "Enter"} ${describeBounds(row.feature)}.`;
       this.#showHint(row);
     }
   }
@@ -170,7 +170,7 @@ export class Sliders extends EventTarget {
     else if (value === null) hint.replaceChildren(describeMeasuring(feature));
     else if (hasWarning)
       hint.replaceChildren(
-        `Every ${label} it was trained on: ${formatRange(row.ranges[label][feature.name], feature)}`,
+        `Training range of ${label}: ${formatRange(row.ranges[label][feature.name], feature)}`,
       );
     else hint.replaceChildren(this.#renderChange(below, "below"), this.#renderChange(above, "above"));
   }

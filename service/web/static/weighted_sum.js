@@ -63,7 +63,7 @@ function renderActivation({ activation, nodes }, node) {
   if (activation === "softmax") {
     const powers = nodes.map(({ weighted_sum: other }) => h("span", {}, "e", h("sup", {}, formatFixed(other, 1))));
     const sum =
-      nodes.length > MAX_POWERS ? ["all such powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
+      nodes.length > MAX_POWERS ? ["sum of all such powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
     return [
       "output = e",
       h("sup", {}, formatFixed(node.weighted_sum, 1)),
@@ -75,7 +75,7 @@ function renderActivation({ activation, nodes }, node) {
   }
   const result = [`output = ${activation}(${z}) = `, h("b", {}, formatFixed(node.output))];
   if (activation !== "relu") return result;
-  const reason = node.weighted_sum > 0 ? "positive, so passed on as it is" : "not positive, so the node stays silent";
+  const reason = node.weighted_sum > 0 ? "positive, so unchanged" : "not positive, so inactive";
   return [...result, h("span", { className: "muted" }, `, ${reason}`)];
 }
 
@@ -94,7 +94,7 @@ function renderNormalization({ value, mean, standard_deviation: deviation, outpu
       "p",
       { className: "muted" },
       `${formatFixed(Math.abs(output))} standard deviations ${side} the mean of the training rows. ` +
-        "Rescaled like this, measurements of any unit can be added up.",
+        "After normalization, measurements in different units can be added up.",
     ),
   ];
 }
