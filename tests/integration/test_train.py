@@ -148,7 +148,7 @@ def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_summary_tells_how_to_serve_the_model(small: SmallModel) -> None:
+def test_the_summary_shows_how_to_serve_the_model(small: SmallModel) -> None:
     """It is plain text on stdout if that is not a terminal; TensorFlow prints nothing."""
     store, process = small
     assert "pets 1 predicts cat, dog, llama or lizard" in process.stdout
