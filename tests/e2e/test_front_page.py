@@ -194,7 +194,7 @@ def test_a_value_outside_the_training_range_causes_warnings(page: Page) -> None:
     expect(page.locator(".row.warned")).to_have_count(1)
     expect(page.locator(".row.warned .hint")).to_contain_text("Training range of dog: ")
     expect(page.locator(".warnings summary")).to_contain_text(
-        "A guess: one value lies outside the training range of dog"
+        "Possibly unreliable: one value lies outside the training range of dog"
     )
 
 

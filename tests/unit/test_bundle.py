@@ -190,7 +190,7 @@ def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nobody", "../animals", ""])
 def test_a_missing_model_is_an_error_with_remedies(tmp_path: Path, name: str) -> None:
-    """The error names the folder and both remedies: train a model, or set where one is."""
+    """The error names the folder and both remedies: train a model, or set the location of an existing one."""
     with pytest.raises(BundleError, match=r"models\.train.*MENAGERIE_MODEL_STORE"):
         model_loader.find_bundle(Settings(model_dir=tmp_path / name))
 

@@ -132,8 +132,8 @@ class Page {
   #announce() {
     if (!this.#explanation) return;
     const { label, confidence, warnings } = this.#explanation.prediction;
-    const guess = warnings.length ? `, a guess: ${warnings.length} outside the training range` : "";
-    this.#readOut(`${label}, ${formatPercent(confidence)} confidence${guess}`);
+    const caveat = warnings.length ? `, possibly unreliable: ${warnings.length} outside the training range` : "";
+    this.#readOut(`${label}, ${formatPercent(confidence)} confidence${caveat}`);
   }
 
   /** Lets a screen reader announce a text, once. */

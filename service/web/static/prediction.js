@@ -81,7 +81,7 @@ export class PredictionPanel extends EventTarget {
           open: this.#showsWarnings,
           ontoggle: ({ target }) => (this.#showsWarnings = target.open),
         },
-        h("summary", {}, `A guess: ${count} outside the training range of ${prediction.label}`),
+        h("summary", {}, `Possibly unreliable: ${count} outside the training range of ${prediction.label}`),
         h(
           "ul",
           {},
