@@ -32,10 +32,14 @@ SPARK_CONFIGURATION = {
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="deploy/spark/submit [spark-submit's options] --", allow_abbrev=False)
     parser.add_argument(
-        "input", metavar="INPUT", help="anything that Spark reads: a folder, a URL; by --format, a table"
+        "input",
+        metavar="INPUT",
+        help="any source that Spark can read: a folder, a URL or, with --format table, a table",
     )
-    parser.add_argument("output", metavar="OUTPUT", help="a folder or URL where nothing is yet")
-    parser.add_argument("--format", default="parquet", help="INPUT's (default: parquet); `table` for a table's name")
+    parser.add_argument("output", metavar="OUTPUT", help="a folder or URL that does not exist yet")
+    parser.add_argument(
+        "--format", default="parquet", help="format of INPUT (default: parquet); `table` if INPUT is a table's name"
+    )
     add_column_arguments(parser)
     return parser.parse_args()
 
@@ -79,7 +83,7 @@ def summarize(output: DataFrame) -> str:
     """How many rows have each outcome, and how many each fault."""
     counts = {row[OUTCOME]: row["count"] for row in output.groupBy(OUTCOME).count().collect()}
     answered, rejected = counts.get(ANSWERED, 0), counts.get(REJECTED, 0)
-    lines = [f"{answered + rejected:,} rows: {answered:,} answered, {rejected:,} rejected"]
+    lines = [f"{answered + rejected:,} rows: {answered:,} predicted, {rejected:,} rejected"]
     faults = output.where(f"{OUTCOME} = '{REJECTED}'").select(functions.explode("faults").alias("fault"))
     fault_counts = faults.groupBy("fault.field", "fault.code").count().orderBy("count", ascending=False)
     lines += [

@@ -25,9 +25,9 @@ class Metrics:
     @_declare("GET", "/metrics", {"text/plain": ["string"], _OPENMETRICS: ["string"]}, on_event_loop=True)
     def metrics(self, request: Request) -> Response:
         # Imported at first use: it takes 20 ms, for which no start should wait.
-        """What is counted, for Prometheus.
+        """Metrics of all workers, for Prometheus.
 
-        In OpenMetrics where `Accept` names it. Whichever worker is asked answers for all of them.
+        In the OpenMetrics format if `Accept` names it.
         """
         from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
         from prometheus_client.openmetrics import exposition as openmetrics

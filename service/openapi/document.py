@@ -30,35 +30,35 @@ from service.openapi.model_types import REFERENCE, ModelTypes
 from service.version import VERSION
 
 _DESCRIPTION = """
-Serves the model **{name}**, version {version}, by three protocols: its own, the Open Inference Protocol under `/v2`
-and the REST interface of TensorFlow Serving under `/v1`. Numbers are strict: no strings, no booleans, no NaN or
-infinity, no key twice.
+Serves the model **{name}**, version {version}, over three protocols: its native protocol, the Open Inference Protocol
+under `/v2` and TensorFlow Serving's REST API under `/v1`. Input is strict: a value must be a finite JSON number, not a
+string or a boolean, and a key must not occur twice.
 
-Errors are `application/problem+json` (RFC 9457), but under `/v1` and `/v2` `{{"error": "…"}}`. Every `GET` answers
-`HEAD`, too.
+Errors are `application/problem+json` (RFC 9457); under `/v1` and `/v2` they are `{{"error": "…"}}`. Every `GET`
+endpoint also supports `HEAD`.
 """
 _TAGS = {
-    Protocol.NATIVE: "Menagerie's own protocol",
+    Protocol.NATIVE: "Menagerie's native protocol",
     Protocol.OIP: "The Open Inference Protocol (KServe's V2)",
     Protocol.TFSERVING: "TensorFlow Serving's REST API (KServe's V1)",
-    Protocol.SERVICE: "Health, metrics, documentation and the page",
+    Protocol.SERVICE: "Health, metrics, documentation and the web page",
 }
 _STRING: dict[str, Any] = {"schema": {"type": "string"}}
-_LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "How many bytes of the body are JSON"}
+_LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "Length of the body's JSON part in bytes"}
 _COMMON_HEADERS = ("X-Request-ID", "Cache-Control", "Server-Timing", "traceresponse")
 _HEADERS_BY_STATUS: Mapping[int, Sequence[str]] = {405: ["Allow"], 503: ["Retry-After"]}
 _RESPONSE_HEADERS = {
-    "X-Request-ID": {**_STRING, "required": True, "description": "The request's, if it is a sane one, else a new one"},
-    "Cache-Control": {**_STRING, "required": True, "description": "`no-store`, but for the files of `/docs`"},
-    "Server-Timing": {**_STRING, "description": "What each stage took, in milliseconds, unless that is switched off"},
-    "traceresponse": {**_STRING, "description": "The trace, as `traceparent` named it, and this request's part in it"},
-    "Allow": {**_STRING, "required": True, "description": "The methods that this path answers"},
-    "Retry-After": {"schema": {"type": "integer"}, "description": "When to come back, in seconds"},
+    "X-Request-ID": {**_STRING, "required": True, "description": "The request's id if it is valid, else a new one"},
+    "Cache-Control": {**_STRING, "required": True, "description": "`no-store`, except for static files"},
+    "Server-Timing": {**_STRING, "description": "Duration of each stage in milliseconds, unless disabled"},
+    "traceresponse": {**_STRING, "description": "The trace id of `traceparent` and this request's span id"},
+    "Allow": {**_STRING, "required": True, "description": "The methods that this path supports"},
+    "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before a retry"},
     "Inference-Header-Content-Length": _LENGTH,
 }
 _REQUEST_HEADERS = {
-    "X-Request-ID": {**_STRING, "description": "Comes back if it is sane: 1 to 128 letters, digits and `._:/+=@-`"},
-    "traceparent": {**_STRING, "description": "The caller's trace (W3C Trace Context)"},
+    "X-Request-ID": {**_STRING, "description": "Returned if valid: 1 to 128 letters, digits and `._:/+=@-`"},
+    "traceparent": {**_STRING, "description": "The client's trace (W3C Trace Context)"},
     "Inference-Header-Content-Length": _LENGTH,
 }
 _SECURITY_SCHEMES = {
@@ -181,8 +181,8 @@ def _error_content(protocol: Protocol, errors: Sequence[type[RequestError]]) -> 
 
 def _example_error(error: type[RequestError]) -> RequestError:
     if issubclass(error, UnacceptableError):
-        return error([Fault("features", "form", "what is wrong there, in a sentence")])
-    return error("what to do about it, in a sentence")
+        return error([Fault("features", "form", "what is wrong with this value")])
+    return error("what is wrong and what to do")
 
 
 def _response(content: Mapping[str, Any], description: str, headers: Iterable[str]) -> dict[str, Any]:

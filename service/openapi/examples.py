@@ -13,12 +13,12 @@ def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:
     two_rows = tensor | {"shape": [2, len(values)], "data": [values, values]}
     outputs = [{"name": "label"}, {"name": "probabilities", "parameters": {"classification": 2}}]
     return {
-        "OneRow": {"by name": {"features": row}, "in the schema's order": {"features": values}},
-        "ManyRows": {"several, in either form": {"instances": [row, values]}},
+        "OneRow": {"by name": {"features": row}, "as a list": {"features": values}},
+        "ManyRows": {"rows by name and as a list": {"instances": [row, values]}},
         "InferenceRequest": {
             "one row": {"inputs": [tensor]},
             "two rows": {"id": "7", "inputs": [two_rows], "outputs": outputs},
-            "an answer in bytes": {"inputs": [tensor], "parameters": {"binary_data_output": True}},
+            "binary output": {"inputs": [tensor], "parameters": {"binary_data_output": True}},
         },
         "ServingRows": {"rows": {"instances": [row, values]}},
         "ServingByColumn": {"columns": {"inputs": {name: [value] for name, value in row.items()}}},

@@ -36,7 +36,7 @@ class Health(TypedDict):
 
 @closed
 class Shares(TypedDict):
-    """Of the training rows, and of the last rows, if there are any."""
+    """A share of the training rows, and of the recent rows; null if there are none."""
 
     then: Share
     now: Share | None
@@ -44,7 +44,7 @@ class Shares(TypedDict):
 
 @closed
 class Bin(Shares):
-    """Values greater than ``above`` and at most ``upto``; null: no end on that side."""
+    """Values greater than ``above`` and up to ``upto``; null: no bound on that side."""
 
     above: float | None
     upto: float | None
@@ -52,7 +52,7 @@ class Bin(Shares):
 
 @closed
 class Reach(TypedDict):
-    """Greater than ``above`` and at most ``upto``; null: no end on that side."""
+    """Greater than ``above`` and up to ``upto``; null: no bound on that side."""
 
     above: float | None
     upto: float | None
@@ -60,7 +60,7 @@ class Reach(TypedDict):
 
 @closed
 class Medians(TypedDict):
-    """Of the training rows, and within which bin that of the last rows lies."""
+    """The median of the training rows, and the bin with the median of the recent rows."""
 
     then: float
     now: Reach | None
@@ -79,7 +79,7 @@ class LabelDrift(TypedDict):
 
 @closed
 class FeatureDrift(TypedDict):
-    """Likewise; ``refused`` is the share of rows whose value lay beyond the hard bounds."""
+    """As for labels; ``refused`` is the share of rows whose value is out of bounds."""
 
     shifted: bool
     psi: Annotated[float, Field(ge=0)]
@@ -93,7 +93,7 @@ class FeatureDrift(TypedDict):
 
 @closed
 class Drift(TypedDict):
-    """The last rows of a version beside its training rows."""
+    """The recent rows of a version compared with its training rows."""
 
     verdict: Literal["unknown", "alike", "shifted"]
     says: Annotated[str, Field(examples=["looks like the training rows"])]
@@ -107,12 +107,12 @@ class Drift(TypedDict):
     model: Identity
 
 
-Report = typed_dict("Report", {"files": list[str]}, "The files of the model's report that there are.")
+Report = typed_dict("Report", {"files": list[str]}, "The files of the model's report.")
 
 
 @closed
 class Fault(TypedDict):
-    """One thing wrong with an input: where, what for a program, what for a person."""
+    """One error in an input: ``field`` locates it, ``code`` is for programs, ``message`` for people."""
 
     field: Annotated[str, Field(examples=["features.body_mass_kg"])]
     code: Annotated[str, Field(examples=["out_of_bounds"])]
@@ -121,7 +121,7 @@ class Fault(TypedDict):
 
 @closed
 class Problem(TypedDict):
-    """An error as RFC 9457 has it; ``request_id`` is what the service's log has it under."""
+    """Problem details (RFC 9457); ``request_id`` identifies the request in the service's log."""
 
     type: Annotated[str, Field(pattern="^urn:menagerie:problem:[a-z-]+$", examples=["urn:menagerie:problem:not-json"])]
     title: str
@@ -132,7 +132,7 @@ class Problem(TypedDict):
 
 @closed
 class InputProblem(Problem):
-    """A problem with an entry in ``errors`` for each fault of the input."""
+    """Problem details with an entry in ``errors`` for each error in the input."""
 
     errors: Annotated[list[Fault], Field(min_length=1)]
 

@@ -12,7 +12,7 @@ from service.protocols.oip_tensors import DATATYPES
 _Size = Annotated[int, Field(ge=0)]
 
 
-Error = typed_dict("Error", {"error": str}, "An error as the Open Inference Protocol and TensorFlow Serving have it.")
+Error = typed_dict("Error", {"error": str}, "An error of the Open Inference Protocol or of TensorFlow Serving.")
 ServerMetadata = typed_dict("ServerMetadata", {"name": Literal["menagerie"], "version": str, "extensions": list[str]})
 Live = typed_dict("Live", {"live": Literal[True]})
 ServerReady = typed_dict("ServerReady", {"live": Literal[True], "ready": bool, "error": NotRequired[str]})
@@ -39,7 +39,7 @@ class ModelMetadata(TypedDict):
 
 @closed
 class ConfiguredTensor(TypedDict):
-    """``dims`` leave out the rows."""
+    """``dims`` excludes the number of rows."""
 
     name: str
     data_type: Literal["TYPE_FP32", "TYPE_STRING"]
@@ -52,7 +52,7 @@ VersionPolicy = typed_dict("VersionPolicy", {"latest": LatestVersions})
 
 @closed
 class ModelConfiguration(TypedDict):
-    """What Triton's configurations say of a model."""
+    """A model's configuration in Triton's form."""
 
     name: str
     platform: str
@@ -108,7 +108,7 @@ BinarySize = typed_dict("BinarySize", {"binary_data_size": _Size})
 
 @closed
 class OutputTensor(TypedDict):
-    """``data`` row by row; or ``parameters.binary_data_size``, and the data as bytes behind the JSON."""
+    """``data`` row by row; or ``parameters.binary_data_size``, and the data as bytes after the JSON."""
 
     name: str
     datatype: Literal["FP32", "BYTES"]

@@ -47,7 +47,7 @@ class SwaggerUi:
 
     @_declare("GET", "/docs", {"text/html": ["string"]}, public=True)
     def docs(self, _: Request) -> Response:
-        """The OpenAPI document as a page to try it out."""
+        """Swagger UI for the OpenAPI document."""
         return Response(200, _PAGE.format(self._edition).encode(), "text/html; charset=utf-8", dict(_HEADERS))
 
     @_declare(
@@ -60,7 +60,7 @@ class SwaggerUi:
         public=True,
     )
     def docs_file(self, request: Request) -> Response:
-        """What that page loads."""
+        """A file of Swagger UI."""
         if request.parameters["file"] not in self._files:
             raise NotFoundError("unknown file: the OpenAPI document lists the files of this path")
         return self._files[request.parameters["file"]].respond(request)

@@ -38,7 +38,7 @@ class Explain:
         errors=[NotJsonError, UnacceptableError, NotExplainableError],
     )
     def explain(self, request: Request) -> Response:
-        """How the network came to its answer for one row."""
+        """Explain how the network computes the prediction of one row."""
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
         rows = _parse_one_row(validator, request)

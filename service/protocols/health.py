@@ -45,18 +45,18 @@ class Health:
 
     @_declare("GET", "/livez", "Alive", public=True, on_event_loop=True)
     def alive(self, _: Request) -> Response:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return json_response({"status": "alive"})
 
     @_declare("GET", "/readyz", "Ready", more={503: {PROBLEM: ["Problem"]}}, public=True, on_event_loop=True)
     def ready(self, _: Request) -> Response:
-        """Whether predictions are answered."""
+        """Whether the service accepts predictions."""
         self._readiness.require()
         return json_response({"status": "ready"})
 
     @_declare("GET", "/health", "Health", more={503: "Health"}, public=True, on_event_loop=True)
     def health(self, request: Request) -> Response:
-        """Both, and what runs."""
+        """Liveness and readiness, with versions and uptime."""
         registry, is_draining = self._registry, self._readiness.is_draining
         refused = registry.refused
         if not self._is_authorized(request):
@@ -74,7 +74,7 @@ class Health:
 
     @_declare("GET", "/model", "ModelDescription")
     def model(self, request: Request) -> Response:
-        """What the model is."""
+        """Description of the model."""
         return Response(200, self._descriptions.of(self._registry.select(request).model))
 
 

@@ -31,7 +31,7 @@ class Native:
         inference=True,
     )
     def predict(self, request: Request) -> Response:
-        """Which label a row gets, or each of several."""
+        """Predict the label of one row, or of several rows."""
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
         given = validator.parse(request.read(), request.context)

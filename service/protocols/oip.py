@@ -25,7 +25,7 @@ _declare = Declare(Protocol.OIP, "v2_")
 
 
 class Oip:
-    """``statistics`` gives what a model version was asked so far: counts, and times in ns, by name."""
+    """``statistics`` gives the counts and the times in ns of a model version, by name."""
 
     def __init__(
         self, registry: Registry, readiness: Readiness, statistics: Callable[[Model], Mapping[str, int]]
@@ -36,24 +36,24 @@ class Oip:
 
     @_declare("GET", "/v2", "ServerMetadata")
     def server(self, _: Request) -> Response:
-        """What serves."""
+        """Name, version and extensions of the server."""
         return json_response({"name": "menagerie", "version": VERSION, "extensions": _EXTENSIONS})
 
     @_declare("GET", "/v2/health/live", "Live", public=True, on_event_loop=True)
     def live(self, _: Request) -> Response:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return json_response({"live": True})
 
     @_declare("GET", "/v2/health/ready", "ServerReady", more={503: "ServerReady"}, public=True, on_event_loop=True)
     def ready(self, _: Request) -> Response:
-        """Whether inferences are answered."""
+        """Whether the server accepts inference requests."""
         return self._ready({"live": True})
 
     @_declare("POST", "/v2/repository/index", "RepositoryIndex")
     def index(self, _: Request) -> Response:
-        """The models that are served.
+        """Versions in the repository, with their states.
 
-        A body is not read: no model is there that is not ready.
+        The request's body is ignored.
         """
         ready = [(str(version), "READY", "") for version in self._registry.versions]
         refused = [(version, "UNAVAILABLE", reason) for version, reason in self._registry.refused.items()]
@@ -66,7 +66,7 @@ class Oip:
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]", "ModelMetadata")
     def model(self, request: Request) -> Response:
-        """The tensors of the model."""
+        """Input and output tensors of the model."""
         model = self._registry.select(request).model
         document = {
             "name": model.identity["name"],
@@ -85,14 +85,14 @@ class Oip:
         on_event_loop=True,
     )
     def model_ready(self, request: Request) -> Response:
-        """Whether the model answers."""
+        """Whether the model is ready."""
         return self._ready({"name": self._registry.select(request).model.identity["name"]})
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]/config", "ModelConfiguration")
     def model_config(self, request: Request) -> Response:
-        """The model as Triton configures one.
+        """Configuration of the model in Triton's form.
 
-        For tools that read the configuration before they send requests; a batch is rows.
+        For tools that read the configuration before they send requests. The batch size is the number of rows.
         """
         model, validator, _ = self._registry.select(request)
         document = {
@@ -107,12 +107,12 @@ class Oip:
 
     @_declare("GET", "/v2/models/stats", "Statistics")
     def stats(self, _: Request) -> Response:
-        """What was asked so far."""
+        """Inference statistics since the start."""
         return json_response({"model_stats": [self._model_statistics(model) for model in self._registry.models]})
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]/stats", "Statistics")
     def model_stats(self, request: Request) -> Response:
-        """What the model was asked so far."""
+        """Inference statistics of the model since the start."""
         model = self._registry.select(request).model
         models = [model] if "version" in request.parameters else self._registry.models
         return json_response({"model_stats": [self._model_statistics(each) for each in models]})
@@ -128,12 +128,12 @@ class Oip:
         inference=True,
     )
     def model_infer(self, request: Request) -> Response:
-        """Tensors through the model.
+        """Run inference with the model.
 
-        Numbers may also come as bytes (`application/octet-stream`): `Inference-Header-Content-Length` says how many
-        bytes of the body are JSON; the input's `parameters.binary_data_size` says how many follow, row by row,
-        little-endian. With a length of 0 the whole body is rows of FP32. Outputs come as bytes where `binary_data` or
-        `binary_data_output` asks for it, and the answer's header says how long its JSON is.
+        The input may be binary (`application/octet-stream`). Then `Inference-Header-Content-Length` is the length of
+        the JSON in bytes, and the input's `parameters.binary_data_size` is the number of bytes that follow it, row by
+        row, little-endian. With a length of 0 the whole body is rows of FP32. `binary_data` or `binary_data_output`
+        requests binary outputs; the response's header then has the length of its JSON.
         """
         version = self._registry.select(request)
         return infer(version.model, version.validator, request)

@@ -32,9 +32,9 @@ class TfServing:
 
     @_declare("GET", "/v1/models/{model}[/versions/{version}]", "ServingStatus", on_event_loop=True)
     def model(self, request: Request) -> Response:
-        """Whether the model is served.
+        """Status of the model.
 
-        `model_version_status` is for clients of TensorFlow Serving, `name` and `ready` for those of KServe's V1
+        `model_version_status` is for clients of TensorFlow Serving, `name` and `ready` are for clients of KServe's V1
         protocol.
         """
         model = self._registry.select(request).model
@@ -46,7 +46,7 @@ class TfServing:
 
     @_declare("GET", "/v1/models/{model}[/versions/{version}]/metadata", "ServingMetadata")
     def model_metadata(self, request: Request) -> Response:
-        """The tensors of the model."""
+        """Input and output tensors of the model."""
         model = self._registry.select(request).model
         signature = {
             "inputs": {INPUT: _tensor(INPUT, len(model.features))},
@@ -71,7 +71,7 @@ class TfServing:
         inference=True,
     )
     def model_predict(self, request: Request) -> Response:
-        """Probabilities of rows, or of columns, by the model."""
+        """Predict probabilities with the model, from rows or columns."""
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
         if ("instances" in document) == ("inputs" in document):
@@ -94,9 +94,9 @@ class TfServing:
         inference=True,
     )
     def model_classify(self, request: Request) -> Response:
-        """Every label of examples, by the model.
+        """Classify examples with the model.
 
-        What stands in `context` holds for every example that does not say otherwise.
+        Features in `context` apply to every example that does not have them.
         """
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)

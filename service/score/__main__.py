@@ -21,26 +21,30 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
     """The options on the command line; if they are invalid, prints why and exits with status 2."""
     parser = argparse.ArgumentParser(
         prog="python -m service.score",
-        description="Score a table with the model that the service would serve (MENAGERIE_MODEL_STORE and so on).",
-        epilog="Files end in .csv, .csv.gz (INPUT), .parquet, .arrow or .arrows. Rejected rows go to OUTPUT.rejects, "
-        "with what is wrong with each. A folder is written in parts: the same command goes on where it was stopped.",
+        description="Score a table with the model that the service would serve (see MENAGERIE_MODEL_STORE).",
+        epilog="File formats: .csv, .csv.gz (INPUT only), .parquet, .arrow and .arrows. Rejected rows go to "
+        "OUTPUT.rejects with their errors. A folder is written in parts: to resume a stopped run, repeat the command.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "input", type=Path, metavar="INPUT", help="a file, a folder of files, or - for the standard input"
-    )
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="a file, a folder, or - for the standard output")
+    parser.add_argument("input", type=Path, metavar="INPUT", help="a file, a folder of files, or - for standard input")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="a file, a folder, or - for standard output")
     formats = [file_format.value for file_format in FileFormat]
-    parser.add_argument("--from", dest="from_", choices=formats, help="INPUT's format, if its name does not say it")
-    parser.add_argument("--to", choices=formats, help="OUTPUT's (default: what its name says, or INPUT's)")
+    parser.add_argument("--from", dest="from_", choices=formats, help="format of INPUT (default: by its suffix)")
+    parser.add_argument("--to", choices=formats, help="format of OUTPUT (default: by its suffix, else that of INPUT)")
     add_column_arguments(parser)
-    parser.add_argument("--rejects", type=Path, metavar="PATH", help="where rejected rows go (default: OUTPUT.rejects)")
-    parser.add_argument("--delimiter", default=",", help="between a CSV's values (default: a comma)")
+    parser.add_argument(
+        "--rejects", type=Path, metavar="PATH", help="file or folder for rejected rows (default: OUTPUT.rejects)"
+    )
+    parser.add_argument("--delimiter", default=",", help="delimiter of CSV files (default: comma)")
     rows = _DEFAULT_PART_ROWS
-    parser.add_argument("--part-rows", type=_positive, default=rows, help=f"of each part in a folder (default: {rows})")
+    parser.add_argument(
+        "--part-rows", type=_positive, default=rows, help=f"rows per part of a folder (default: {rows})"
+    )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--threads", type=_positive, default=cores, help="default: one for each core that it may use")
-    parser.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    parser.add_argument(
+        "--threads", type=_positive, default=cores, help="number of threads (default: one per available core)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print neither progress nor summary")
     arguments = parser.parse_args(argv)
     if len(arguments.delimiter) != 1:
         parser.error("--delimiter must be one character")
@@ -68,14 +72,16 @@ def main(argv: list[str] | None = None) -> int:
     except (BundleError, StartupError, TableError) as error:
         _print_to_stderr(error)
     except ModuleNotFoundError as error:
-        _print_to_stderr(f"scoring tables needs {error.name}: `pip install -r requirements/score.txt`")
+        _print_to_stderr(f"scoring a table requires {error.name}: `pip install -r requirements/score.txt`")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's flush of standard output at exit succeeds
-        _print_to_stderr("whoever read the answers left")
+        _print_to_stderr("standard output was closed before all predictions were written")
     except OSError as error:
-        _print_to_stderr(f"{error.filename or 'a file'}: {error.strerror or error}; what was written so far is whole")
+        _print_to_stderr(
+            f"{error.filename or 'a file'}: {error.strerror or error}; the files written so far are complete"
+        )
     except KeyboardInterrupt:
-        _print_to_stderr("stopped; parts that are done stay, and the same command goes on from there")
+        _print_to_stderr("stopped: finished parts are kept; repeat the command to resume")
         return _EXIT_INTERRUPTED
     else:
         if not options.quiet:
@@ -86,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**12:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 

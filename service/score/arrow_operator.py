@@ -47,7 +47,7 @@ def _load_model(folder: Path, engine: str, name: str, sha256: str) -> Model:
     """The verified model, loaded once in each process."""
     model = Model.open(SHIPPED_STORE / folder, engine, name)
     if manifest_sha256(model) != sha256:
-        raise BundleError(f"{folder} is not the bundle that this job began with: give every machine the same")
+        raise BundleError(f"{folder} is not the bundle that the job started with: use the same bundle on every machine")
     return model
 
 

@@ -53,12 +53,12 @@ class FeatureColumns:
         feature_names = [feature.name for feature in features]
         for name in mapping:
             if name not in feature_names:
-                raise TableError(f"--map {name}: no such feature; {suggest_name(name, feature_names)}")
+                raise TableError(f"--map {name}: unknown feature; {suggest_name(name, feature_names)}")
         self.names = [mapping.get(name, name) for name in feature_names]
         for feature_name, name in zip(feature_names, self.names, strict=True):
             if not (indices := schema.get_all_field_indices(name)):
                 hint = suggest_name(name, schema.names)
-                raise TableError(f"no column {name}: {hint}; --map {feature_name}=COLUMN names another")
+                raise TableError(f"no column {name}: {hint}; or choose one with --map {feature_name}=COLUMN")
             if len(indices) > 1:
                 raise TableError(f"{len(indices)} columns are named {name}: rename all but one")
 
@@ -145,4 +145,4 @@ def _to_numpy(flags: pa.Array) -> NDArray[np.bool_]:
 def suggest_name(name: str, known_names: Sequence[str]) -> str:
     """A hint for an error message about an unknown ``name``: the most similar known one."""
     matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0)
-    return f"did you mean {matches[0]}?" if matches else "there is none at all"
+    return f"did you mean {matches[0]}?" if matches else "the table has no columns"

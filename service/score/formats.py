@@ -39,7 +39,7 @@ def require_format(path: Path, chosen: FileFormat | None, option: str) -> FileFo
     """
     file_format = chosen or detect_format(path)
     if not file_format:
-        raise TableError(f"{path}: its name says no format: end it in {', '.join(_SUFFIXES)}, or say it with {option}")
+        raise TableError(f"{path} has no known suffix: use {', '.join(_SUFFIXES)}, or set the format with {option}")
     return file_format
 
 

@@ -36,12 +36,14 @@ def find_input_files(path: Path, chosen: FileFormat | None) -> list[InputFile]:
     tables = [(file, file_format) for file, file_format in candidates if file_format and chosen in {None, file_format}]
     formats = {file_format for _, file_format in tables}
     if not formats:
-        raise TableError(f"{path} holds no file of a format that is read")
+        raise TableError(f"{path} contains no table file")
     if len(formats) > 1:
-        raise TableError(f"{path} holds files of {', '.join(sorted(formats))}: choose with --from")
+        raise TableError(
+            f"{path} contains files of several formats, {', '.join(sorted(formats))}: choose one with --from"
+        )
     inputs = [_describe(file, path, file_format) for file, file_format in tables]
     if len({each.name for each in inputs}) < len(inputs):
-        raise TableError(f"{path} holds files whose names differ only in what says their format: rename them")
+        raise TableError(f"{path} contains files whose names differ only in their suffix: rename them")
     return inputs
 
 

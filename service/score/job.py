@@ -104,6 +104,6 @@ def _describe(
 
 def _summarize(total: RowCounts, rows_now: int, seconds: float) -> str:
     now = f"{rows_now:,} now, at" if rows_now != total.rows else "at"
-    counts = f"{total.rows:,} rows: {total.answered:,} answered, {total.rejected:,} rejected"
+    counts = f"{total.rows:,} rows: {total.answered:,} predicted, {total.rejected:,} rejected"
     faults = [f"  {count:,} {fault}" for fault, count in total.faults.most_common(_SUMMARY_FAULTS)]
     return "\n".join([f"{counts} ({now} {rows_now / seconds:,.0f} rows/s)", *faults])

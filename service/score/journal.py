@@ -83,7 +83,9 @@ def open_journal(folder: Path, job: Mapping[str, Any]) -> Iterator[Journal]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise TableError(f"another run is writing to {folder}: wait for it, or choose another folder") from None
+            raise TableError(
+                f"another run is writing to {folder}: wait until it ends, or choose another folder"
+            ) from None
         yield _resume(folder, descriptor, job)
     finally:
         os.close(descriptor)
@@ -103,11 +105,11 @@ def _resume(folder: Path, descriptor: int, job: Mapping[str, Any]) -> Journal:
     lines = [orjson.loads(line) for line in complete.splitlines()]
     if not lines:
         if any(folder.glob("[!._]*")):
-            raise TableError(f"{folder} holds other things already: choose an empty folder, or one that does not exist")
+            raise TableError(f"{folder} contains other files: choose an empty folder or a new one")
         os.write(descriptor, orjson.dumps(job) + b"\n")
     elif differing := [key for key in job if lines[0].get(key) != orjson.loads(orjson.dumps(job[key]))]:
         raise TableError(
-            f"{folder} has parts of another job, whose {', '.join(differing)} was different: "
+            f"{folder} contains parts of another job, which differs in {', '.join(differing)}: "
             "choose another folder, or remove this one"
         )
     journal = Journal(descriptor)

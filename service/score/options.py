@@ -53,18 +53,25 @@ def add_column_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_feature_and_column,
         metavar="FEATURE=COLUMN",
-        help="a feature's column, if named else",
+        help="column of a feature whose column has another name",
     )
     keep = parser.add_mutually_exclusive_group()
-    keep.add_argument("--keep", type=_names, metavar="COLUMNS", help="that go through, commas between (default: all)")
-    keep.add_argument("--only-answers", dest="keep", action="store_const", const=[], help="none goes through")
-    parser.add_argument("--prefix", default="", help="what the names of the answers' columns begin with")
+    keep.add_argument(
+        "--keep",
+        type=_names,
+        metavar="COLUMNS",
+        help="comma-separated input columns to copy to the output (default: all)",
+    )
+    keep.add_argument(
+        "--only-answers", dest="keep", action="store_const", const=[], help="copy no input columns to the output"
+    )
+    parser.add_argument("--prefix", default="", help="prefix for the names of the prediction columns")
 
 
 def _feature_and_column(text: str) -> tuple[str, str]:
     feature, _, column = text.partition("=")
     if not feature or not column:
-        raise argparse.ArgumentTypeError(f"{text!r} is not FEATURE=COLUMN")
+        raise argparse.ArgumentTypeError(f"{text!r} does not have the form FEATURE=COLUMN")
     return feature, column
 
 

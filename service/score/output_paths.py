@@ -30,9 +30,9 @@ def is_folder_output(input_path: Path, output_path: Path) -> bool:
     """
     is_folder = output_path != STANDARD_STREAM and (output_path.is_dir() or not detect_format(output_path))
     if input_path.is_dir() and not is_folder:
-        raise TableError(f"{input_path} is a folder: OUTPUT must be one too, not {output_path}")
+        raise TableError(f"{input_path} is a folder: OUTPUT must be a folder too, not {output_path}")
     if is_folder and input_path.is_dir() and output_path.resolve().is_relative_to(input_path.resolve()):
-        raise TableError(f"{output_path} lies in {input_path}, where it would be read: choose another folder")
+        raise TableError(f"{output_path} is inside INPUT, {input_path}: choose a folder outside it")
     return is_folder
 
 
@@ -44,7 +44,7 @@ def single_file_paths(output: Path, rejects: Path | None, file_format: FileForma
     """
     if rejects is None:
         if output == STANDARD_STREAM:
-            raise TableError("answers go to the standard output: say where rejected rows go, --rejects FILE")
+            raise TableError("predictions go to standard output: set a file for rejected rows with --rejects FILE")
         stem, suffix = split_suffix(output)
         rejects = output.with_name(f"{stem}.rejects{suffix}")
     paths = PartPaths(output, file_format, rejects, detect_format(rejects) or file_format)

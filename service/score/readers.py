@@ -66,15 +66,17 @@ def open_table(path: Path, file_format: FileFormat, delimiter: str) -> Iterator[
                 else:
                     yield ArrowReader(source, fraction_read)
             elif path == STANDARD_STREAM:
-                raise TableError("Parquet has its index at its end and cannot come on the standard input: name a file")
+                raise TableError(
+                    "cannot read Parquet from standard input, because its index is at its end: name a file"
+                )
             else:
                 file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
                 yield ParquetReader(stack.enter_context(file))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, EOFError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise TableError(f"{path} is not what {file_format} should be: {reason}") from None
+        raise TableError(f"{path} is not a valid {file_format} file: {reason}") from None
     except python_csv.Error as error:
-        raise TableError(f"{path}: its first line holds no names ({error})") from None
+        raise TableError(f"{path}: the first line does not contain column names ({error})") from None
 
 
 def _open_bytes(path: Path, stack: ExitStack) -> tuple[BufferedReader, Callable[[], float]]:
@@ -123,7 +125,9 @@ class ArrowReader:
         self.fraction_read = fraction_read
         if source.peek(len(_ARROW_FILE_MAGIC)).startswith(_ARROW_FILE_MAGIC):
             if not source.seekable():
-                raise TableError("an Arrow file has its index at its end: send Arrow's stream format, or name the file")
+                raise TableError(
+                    "cannot read Arrow's file format from a stream: send the stream format, or name the file"
+                )
             file = pa.ipc.open_file(source)
             self.schema: pa.Schema = file.schema
             self._batches: Iterable[pa.RecordBatch] = map(file.get_batch, range(file.num_record_batches))
@@ -206,10 +210,10 @@ def _read_header(source: BufferedReader, delimiter: str) -> list[str]:
             break
     names = next(python_csv.reader(StringIO(text, newline=""), delimiter=delimiter), [])
     if not names:
-        raise TableError("a CSV must begin with a line of names, and this one is empty")
+        raise TableError("a CSV file must begin with a line of column names, but its first line is empty")
     return names
 
 
 def _describe_invalid(line: csv.InvalidRow) -> str:
     text = line.text[:_MAX_QUOTED_LENGTH]
-    return f"{line.actual_columns} values in a line under {line.expected_columns} names: {text}"
+    return f"the line has {line.actual_columns} values for {line.expected_columns} columns: {text}"

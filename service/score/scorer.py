@@ -145,7 +145,7 @@ def _kept_columns(schema: pa.Schema, keep: Sequence[str] | None) -> list[str]:
         return list(schema.names)
     for name in keep:
         if name not in schema.names:
-            raise TableError(f"--keep {name}: no such column; {suggest_name(name, schema.names)}")
+            raise TableError(f"--keep {name}: unknown column; {suggest_name(name, schema.names)}")
     return list(keep)
 
 
@@ -153,6 +153,6 @@ def _require_distinct_names(names: Sequence[str], prefix: str) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise TableError(
-                f"two columns would be called {name}: give the answers' another --prefix than {prefix!r}, or leave "
-                "the table's own out with --keep or --only-answers"
+                f"two output columns would be named {name}: choose another --prefix than {prefix!r} for the "
+                "predictions, or leave out the input column with --keep or --only-answers"
             )

@@ -32,7 +32,7 @@ class TableWriter:
         self._temporary_path = path.with_name(f".{path.name}.writing")
         self._is_stdout = path == STANDARD_STREAM
         if self._is_stdout and file_format is FileFormat.PARQUET:
-            raise TableError("Parquet does not go to the standard output: --to csv or --to arrow, or name a file")
+            raise TableError("cannot write Parquet to standard output: use --to csv or --to arrow, or name a file")
         self._file: Any = sys.stdout.buffer if self._is_stdout else self._temporary_path.open("wb")
         as_stream = self._is_stdout or path.suffix == ".arrows"
         self._writer, self._convert = _open_writer(self._file, file_format, schema, as_stream=as_stream)

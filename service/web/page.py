@@ -53,7 +53,7 @@ class Page:
 
     @_declare("GET", "/", {JSON: ["Index"], "text/html": ["string"]}, more={304: {}}, public=True)
     def index(self, request: Request) -> Response:
-        """The paths, or the page for a browser."""
+        """The web page for browsers, a list of paths for other clients."""
         is_browser = accepts(request.headers.get("accept", ""), "text/html")
         response = self._files["index.html"].respond(request) if is_browser else json_response(_INDEX)
         response.headers["Vary"] = "Accept, Accept-Encoding"
@@ -61,23 +61,23 @@ class Page:
 
     @_declare_file(path="/page/{file}", file_names=lambda _: page_files(), public=True)
     def page_file(self, request: Request) -> Response:
-        """What the page loads."""
+        """A file of the web page."""
         return _respond(self._files, request.parameters["file"], request)
 
     @_declare_file(path="/page/vendor/{file}", file_names=lambda _: page_files("vendor/"), public=True)
     def page_vendor(self, request: Request) -> Response:
-        """What it uses."""
+        """A third-party library of the web page."""
         return _respond(self._files, f"vendor/{request.parameters['file']}", request)
 
     @_declare("GET", "/page/report", "Report")
     def report(self, request: Request) -> Response:
-        """Which files the model's report has."""
+        """Names of the files of the model's report."""
         model = self._registry.select(request).model
         return json_response({"files": report_files(model.manifest)})
 
     @_declare_file(path="/page/report/{file}", file_names=lambda manifest: report_files(manifest) or ["index.html"])
     def report_file(self, request: Request) -> Response:
-        """One of them."""
+        """A file of the model's report."""
         files = self._reports.of(self._registry.select(request).model)
         return _respond(files, request.parameters["file"], request)
 

@@ -139,7 +139,7 @@ def test_a_killed_worker_costs_no_row(spark: Cluster, model: Model, tmp_path: Pa
     assert driver.returncode == 0, log
     total = files * rows
     assert "ExecutorLostFailure" in log or "Lost executor" in log
-    counts = f"{total:,} rows: {valid_rows:,} answered, {total - valid_rows:,} rejected"
+    counts = f"{total:,} rows: {valid_rows:,} predicted, {total - valid_rows:,} rejected"
     assert output.endswith(f"\n{counts}\n  {total - valid_rows:,} body_mass_kg out_of_bounds\n")  # after Spark's lines
 
     answered = pq.read_table(tmp_path / "out" / "outcome=answered").sort_by("id")

@@ -52,7 +52,7 @@ def test_standard_input_is_streamed_to_standard_output(model: Model, tmp_path: P
         process.stdout.close()
         assert process.wait(60) == 2
         feeder.join(60)
-        assert process.stderr.read().endswith(b"whoever read the answers left\n")
+        assert process.stderr.read().endswith(b"standard output was closed before all predictions were written\n")
 
 
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM])
@@ -149,5 +149,5 @@ def wait(process: subprocess.Popen[bytes], count: int) -> resource.struct_rusage
     summary = process.stderr.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    assert f"{count:,} rows: {count:,} answered" in summary
+    assert f"{count:,} rows: {count:,} predicted" in summary
     return usage

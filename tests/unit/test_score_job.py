@@ -114,10 +114,10 @@ def test_a_folder_belongs_to_one_job(
     write(animals(model), Path("t.csv"))
     assert main(["t.csv", "out", "--quiet"]) == 0
     assert main(["t.csv", "out", "--only-answers"]) == 2
-    assert "another job, whose keep was different" in capsys.readouterr().err
+    assert "another job, which differs in keep" in capsys.readouterr().err
     write(animals(model, 99), Path("t.csv"))
     assert main(["t.csv", "out"]) == 2
-    assert "another job, whose files was different" in capsys.readouterr().err
+    assert "another job, which differs in files" in capsys.readouterr().err
     with open_journal(Path("other"), {}):
         assert main(["t.csv", "other"]) == 2
     assert "another run is writing to other" in capsys.readouterr().err

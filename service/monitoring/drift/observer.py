@@ -89,7 +89,7 @@ class DriftReport:
 
     @_declare("GET", "/drift", "Drift")
     def drift(self, request: Request) -> Response:
-        """Whether what is asked looks like the training rows."""
+        """Whether recent input looks like the training rows."""
         model = self._registry.select(request).model
         self._flush()
         return json_response(self._drift.judge(model).document())
