@@ -1,4 +1,4 @@
-# `docker build .` makes the service, without TensorFlow; `--target train` what trains its models.
+# `docker build .` builds the service, without TensorFlow; `--target train` builds the image that trains models.
 
 ARG PYTHON_IMAGE=python:3.13-slim-trixie
 
@@ -8,10 +8,10 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 
 
-# The environment has no pip of its own, the base's fills it: the service gets what it imports and nothing else.
+# The environment has no pip, so that the service's image has only what it imports; the base image's pip fills it.
 FROM base AS packages
 RUN python -m venv --without-pip /opt/venv
-# `serve`, or `otel` to have what sends spans as well.
+# `serve`, or `otel` to include the OpenTelemetry packages that send spans.
 ARG REQUIREMENTS=serve
 COPY requirements/${REQUIREMENTS}.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -23,10 +23,10 @@ COPY requirements/train.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/train.txt
 COPY models models
-# Whatever the umask of the clone was, the user below can read the code; compiled here, as the root is read-only there.
-# A volume that is first used with this image takes over the store's owner along with its content.
+# The user below can read the code whatever the umask of the clone; it is compiled here because the root is read-only later.
+# A new volume takes over the store's content and owner from this image.
 RUN chmod -R u=rwX,go=rX . && python -m compileall -q . && chown -R 10001:10001 models/store
-# Keras, matplotlib and others keep notes in the home folder.
+# Keras, matplotlib and others write to the home folder.
 ENV HOME=/tmp
 USER 10001:10001
 ENTRYPOINT ["python", "-m", "models.train"]
@@ -40,7 +40,7 @@ RUN chmod -R u=rwX,go=rX . && python -m compileall -q .
 
 
 FROM base AS serve
-# Nothing is installed here any more, and the faults found in pip need not be ours.
+# Nothing is installed from here on, so that vulnerabilities in pip do not concern this image.
 RUN rm -rf "$(python -c 'import pip; print(*pip.__path__)')"* /usr/bin/pip* /usr/local/bin/pip*
 COPY --from=service /opt/venv /opt/venv
 COPY --from=service /app ./
@@ -55,7 +55,7 @@ ENV PORT=8000
 EXPOSE 8000
 USER 10001:10001
 STOPSIGNAL SIGTERM
-# http.client, as it does not ask a proxy that the engine sets for all containers.
+# http.client ignores a proxy that the engine sets for all containers.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-c", "import http.client, os, sys; \
     service = http.client.HTTPConnection('127.0.0.1', os.environ['PORT']); \
     service.request('GET', '/readyz'); \

@@ -1,4 +1,4 @@
-# `make run` serves, `make test` tests. Each sets up what it needs first: nothing to install but Python and make.
+# `make run` starts the service, `make test` runs the tests. Each target installs what it needs; Python and make suffice.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,22 +11,22 @@ export PORT
 run: $(VENV)/serve
 	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
 
-# By files, beside one another: most tests wait for a socket. tests/support/exclusive_tests.py says which have the machine to themselves.
+# Test files run in parallel, as most tests wait for sockets; tests/support/exclusive_tests.py lists those that run alone.
 test: $(VENV)/dev
 	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# An answer in a minute: no process, no socket, no TensorFlow.
+# Takes about a minute: no processes, no sockets, no TensorFlow.
 test-unit: $(VENV)/dev
 	$(BIN)/pytest tests/unit --numprocesses logical --maxprocesses 4 --dist loadfile -m "not tensorflow" $(ARGS)
 
-# The long form of tests/chaos, with its table: docs/reliability.md.
+# The long form of tests/chaos, which prints the table in docs/reliability.md.
 chaos: $(VENV)/dev
 	$(BIN)/pytest tests/chaos --long $(ARGS)
 
 train: $(VENV)/train
 	$(BIN)/python -m models.train $(ARGS)
 
-# What `python -m service.score` needs beside what serving does.
+# Installs what `python -m service.score` needs in addition to the service.
 score: $(VENV)/score
 
 bench: $(VENV)/dev
@@ -40,12 +40,12 @@ check: $(VENV)/dev
 	$(BIN)/pytest tests/unit/test_docs.py tests/unit/test_architecture_page.py
 	$(BIN)/python -m supply.audit
 
-# What the image is made of, Debian's packages and Python's, in CycloneDX.
+# The image's bill of materials, Debian and Python packages, in CycloneDX.
 sbom: $(VENV)/dev
 	docker build --tag menagerie .
 	$(BIN)/python -m supply.sbom menagerie sbom.json
 
-# Every parser for SECONDS each, and 10,000 mutants of the network; what is found lands in tests/fuzz/corpus.
+# Fuzzes each parser for SECONDS, and loads 10,000 mutated networks; findings go to tests/fuzz/corpus.
 SECONDS ?= 60
 FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id path manifest edits keys
 
@@ -53,7 +53,7 @@ fuzz: $(VENV)/dev .fuzz/atheris
 	for target in $(FUZZED); do PYTHONPATH=.fuzz/atheris $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done
 	cd tests && PYTHONPATH=.. $(abspath $(BIN))/python -m support.mutated_networks 10000
 
-# Its wheels are for Linux and some releases of Python only, so that it is in no lock.
+# Not in a lock, because it has wheels only for Linux and some releases of Python.
 .fuzz/atheris: | $(VENV)/dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target $@ atheris==3.0.0
 
@@ -61,17 +61,17 @@ format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# One environment that grows: the others hold the very pins of serve.txt and more.
+# One environment that grows: the other locks contain all pins of serve.txt.
 $(VENV)/serve $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
-	@echo "setting up $(VENV) from $< (once)"
+	@echo "installing $< into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
 
 $(VENV)/pyvenv.cfg:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required: make PYTHON=/path/to/python3")'
 	@$(PYTHON) -m venv $(VENV)
 
-# The locks: universal (any platform, any Python from 3.11) and, on purpose, without a download address.
+# The locks are universal (any platform, Python 3.11 or newer) and deliberately contain no download addresses.
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
 	for set in 'serve' 'otel --extra otel' 'train --extra train' 'score --extra score' \
@@ -81,7 +81,7 @@ lock: $(VENV)/pyvenv.cfg
 			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
 	done
 
-# The page's libraries, anew from npm; they are kept in the repository, so nothing else needs this.
+# Updates the page's libraries from npm; they are in the repository, so no other target needs this.
 vendor:
 	service/web/static/vendor/update
 
