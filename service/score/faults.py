@@ -18,7 +18,7 @@ FAULT_LIST = pa.list_(pa.struct([pa.field(name, pa.string(), nullable=False) for
 
 FaultCounts = Counter[str]
 
-_OVERFLOW = Fault("", "overflow", "the network's answer to this row is not finite")
+_OVERFLOW = Fault("", "overflow", "the network's output for this row is not finite")
 _INVALID_VALUES: dict[FaultCode, Any] = {
     FaultCode.NOT_FINITE: math.nan,
     FaultCode.STRING: "",

@@ -94,7 +94,7 @@ def test_a_silent_standard_input_does_not_delay_the_exit(model: Model, tmp_path:
         time.sleep(1)  # until it only waits for input
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 130
-        assert b"stopped; " in process.stderr.read()
+        assert b"stopped: " in process.stderr.read()
     assert not list(tmp_path.iterdir())
 
 
