@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     ] = 3
     fast_path: Annotated[
         bool,
-        Field(description="handle simple requests without gunicorn; off: through gunicorn, at over twice the CPU time"),
+        Field(description="handle simple requests straight from their bytes; off: at over twice the CPU time"),
     ] = True
     acceptor: Annotated[
         bool,
