@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     model_dir: Annotated[
         Path | None,
         Field(
-            description="bundle or folder of `<version>/` bundles to serve under the model's name instead of the store"
+            description="folder to serve instead of the store, under the model's name: one bundle, or several as `<version>/`"
         ),
     ] = None
     model_version: Annotated[
@@ -51,20 +51,24 @@ class Settings(BaseSettings):
         Field(ge=0, description="requests with a longer body, in bytes, run in a thread instead of on the event loop"),
     ] = 16_384
     threads: Annotated[
-        int, Field(ge=1, description="threads per worker for these requests and for all that Flask handles")
+        int, Field(ge=1, description="threads per worker, for requests with long bodies and for all that Flask handles")
     ] = 2
     max_concurrency: Annotated[
         int,
         Field(ge=1, description="maximum number of requests per worker that run in or wait for a thread; more get 503"),
     ] = 64
     max_pending_bytes: Annotated[
-        int, Field(ge=1, description="maximum request-body bytes that a worker holds off the fast path; more get 503")
+        int,
+        Field(
+            ge=1,
+            description="maximum bytes of request bodies in a worker's memory, without those on the fast path; more get 503",
+        ),
     ] = 67_108_864
     max_connections: Annotated[
         int,
         Field(
             ge=1,
-            description="maximum open connections per worker; a further one closes the longest idle one, or gets 503",
+            description="maximum open connections per worker; beyond it the longest idle one is closed, or the new one gets 503",
         ),
     ] = 16_384
     queue_seconds: Annotated[
@@ -112,7 +116,7 @@ class Settings(BaseSettings):
     ] = 1_000
     drift_psi: Annotated[
         float,
-        Field(gt=0, description="population stability index from which on a feature or the labels count as shifted"),
+        Field(gt=0, description="population stability index at which a feature or the labels count as shifted"),
     ] = 0.2
     log_format: Annotated[
         Literal["auto", "json", "text"], Field(description="format of log lines; `auto`: text on a terminal, else JSON")
