@@ -23,9 +23,7 @@ class Settings(BaseSettings):
     model_name: Annotated[str, Field(min_length=1, description="name of the model to serve")] = "animals"
     model_dir: Annotated[
         Path | None,
-        Field(
-            description="folder to serve instead of the store, under the model's name: one bundle, or several as `<version>/`"
-        ),
+        Field(description="folder to serve instead of the store: one bundle, or several as `<version>/`"),
     ] = None
     model_version: Annotated[
         int | None,
@@ -61,14 +59,14 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=1,
-            description="maximum bytes of request bodies in a worker's memory, without those on the fast path; more get 503",
+            description="maximum bytes of request bodies that a worker holds, except on the fast path; more get 503",
         ),
     ] = 67_108_864
     max_connections: Annotated[
         int,
         Field(
             ge=1,
-            description="maximum open connections per worker; beyond it the longest idle one is closed, or the new one gets 503",
+            description="maximum open connections per worker; one more closes the longest idle one, or gets 503",
         ),
     ] = 16_384
     queue_seconds: Annotated[

@@ -79,7 +79,7 @@ def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric
     )
     warnings = CounterMetricFamily(
         "menagerie_warnings",
-        "Values outside the training range of the predicted label, in all protocols, even if the response has no warnings.",
+        "Values outside the training range of the predicted label, in all protocols, reported in the response or not.",
         labels=["version", "feature"],
     )
     created = GaugeMetricFamily(
