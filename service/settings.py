@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     ] = 0.25
     head_seconds: Annotated[
         float,
-        Field(gt=0, description="timeout in seconds from a request's first byte to the end of its head; then 408"),
+        Field(gt=0, description="timeout in seconds for a request's head to arrive; then 408"),
     ] = 10
     body_seconds: Annotated[float, Field(gt=0, description="timeout in seconds for a whole request body; then 408")] = (
         10
