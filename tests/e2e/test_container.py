@@ -287,7 +287,7 @@ def test_broken_model_is_refused(project: Project, service: Container) -> None:
             container.reload()
             assert container.attrs["State"]["Health"]["Status"] != "healthy"
             (line,) = container.logs().decode().splitlines()
-            assert json.loads(line)["message"].startswith(f"menagerie: {model} is not the file that")
+            assert json.loads(line)["message"].startswith(f"menagerie: {model} does not match manifest.json")
         finally:
             container.remove(force=True)
     finally:

@@ -159,7 +159,7 @@ def test_start_skips_broken_versions(model_dir: Path) -> None:
     assert serving_version(start_service(model_dir)) == "2"
     flip_one_bit(model_dir, 2)
     change_golden_row(model_dir, 1)
-    with pytest.raises(BundleError, match=r"3/model\.tflite is not the file"):
+    with pytest.raises(BundleError, match=r"3/model\.tflite does not match manifest"):
         start_service(model_dir)
 
 
@@ -181,7 +181,7 @@ def test_current_selects_the_serving_version(model_dir: Path) -> None:
         assert serving_version(service) == expected
     for invalid in ("", "two", "-1", "0", "1 2", "1" * 100):
         (model_dir / CURRENT).write_text(invalid)
-        with pytest.raises(BundleError, match="must hold the number of a version"):
+        with pytest.raises(BundleError, match="must contain a version number only"):
             service.registry.refresh()
         assert serving_version(service) == "2"
     (model_dir / CURRENT).unlink()
