@@ -83,6 +83,8 @@ class WorkerLifecycle:
             self._run(timeouts.check_connections())
         self._run(self._accept_and_count())
         self._run(self._report())
+        if self._is_shutdown[0]:  # the SIGTERM came before there was a handler, and gunicorn's child has dropped it
+            self.leave()
 
     def leave(self) -> None:
         """Begin to drain: on SIGTERM from the master, or after ``max_requests``."""

@@ -167,5 +167,7 @@ def test_sighup_with_a_bad_model_changes_nothing_for_the_keras_engine(store: Pat
         assert workers(server) == second
         server.process.terminate()
         stderr = server.process.communicate(timeout=60)[1]
-    assert re.search("no new worker can start, keeping the old ones: .*model.keras does not match manifest.json", stderr)
+    assert re.search(
+        "no new worker can start, keeping the old ones: .*model.keras does not match manifest.json", stderr
+    )
     assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})

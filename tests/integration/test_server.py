@@ -177,6 +177,17 @@ def test_the_service_drains_after_sigterm() -> None:
         assert server.process.wait(10) == 0
 
 
+def test_a_worker_that_is_still_starting_ends_with_the_service(tmp_path: Path) -> None:
+    """Gunicorn drops a SIGTERM that a worker gets before it has a handler; the worker would be killed after 25 s."""
+    config = tmp_path / "slow.conf.py"
+    own = ROOT / "service" / "gunicorn.conf.py"
+    slow = "def post_fork(server, worker):\n    import time\n    time.sleep(3 * (worker.age > 1))\n"
+    config.write_text(f"exec(compile({own.read_text()!r}, {str(own)!r}, 'exec'))\n{slow}")
+    with serving("--config", str(config), WEB_CONCURRENCY="2") as server:
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(15) == 0
+
+
 def await_all_leaving(server: Server) -> None:
     """Return once twenty new connections in a row, spread over the workers, get 503 from ``/readyz``."""
     seen = 0
