@@ -35,7 +35,12 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
     parser.add_argument(
         "--rejects", type=Path, metavar="PATH", help="file or folder for rejected rows (default: OUTPUT.rejects)"
     )
-    parser.add_argument("--delimiter", default=",", help="delimiter of CSV files (default: comma)")
+    parser.add_argument(
+        "--delimiter",
+        type=_delimiter,
+        default=",",
+        help="delimiter of CSV input (default: comma); CSV output has commas",
+    )
     rows = _DEFAULT_PART_ROWS
     parser.add_argument(
         "--part-rows", type=_positive, default=rows, help=f"rows per part of a folder (default: {rows})"
@@ -46,8 +51,6 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
     )
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor summary")
     arguments = parser.parse_args(argv)
-    if len(arguments.delimiter) != 1:
-        parser.error("--delimiter must be one character")
     return ScoreOptions(
         input_path=arguments.input,
         output_path=arguments.output,
@@ -94,6 +97,13 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**12:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
+
+
+def _delimiter(text: str) -> str:
+    delimiter = "\t" if text == r"\t" else text
+    if len(delimiter) != 1 or not (delimiter == "\t" or " " <= delimiter <= "~") or delimiter == '"':
+        raise argparse.ArgumentTypeError(f"{text!r} is not one ASCII character other than a quote")
+    return delimiter
 
 
 def _print_to_stderr(message: object) -> None:

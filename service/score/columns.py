@@ -21,6 +21,7 @@ from service.score.errors import TableError
 Codes = NDArray[np.uint8]
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"  # what Arrow's cast accepts
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 _MISSING_TEXT = pa.array(["", "NA", "N/A", "NULL", "null"])
 
 
@@ -57,7 +58,7 @@ class FeatureColumns:
         self.names = [mapping.get(name, name) for name in feature_names]
         for feature_name, name in zip(feature_names, self.names, strict=True):
             if not (indices := schema.get_all_field_indices(name)):
-                hint = suggest_name(name, schema.names)
+                hint = (all_text and _suggest_delimiter(schema.names)) or suggest_name(name, schema.names)
                 raise TableError(f"no column {name}: {hint}; or choose one with --map {feature_name}=COLUMN")
             if len(indices) > 1:
                 raise TableError(f"{len(indices)} columns are named {name}: rename all but one")
@@ -145,4 +146,16 @@ def _to_numpy(flags: pa.Array) -> NDArray[np.bool_]:
 def suggest_name(name: str, known_names: Sequence[str]) -> str:
     """A hint for an error message about an unknown ``name``: the most similar known one."""
     matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0)
-    return f"did you mean {matches[0]}?" if matches else "the table has no columns"
+    if not matches:
+        return "the table has no columns"
+    match = matches[0]
+    return f"did you mean {match}?" if match == match.strip() else f"did you mean {match!r}, with the spaces?"
+
+
+def _suggest_delimiter(known_names: Sequence[str]) -> str | None:
+    """A hint if the names of a CSV's columns look as if they were separated by another delimiter."""
+    counts = {delimiter: sum(name.count(delimiter) for name in known_names) for delimiter in _DELIMITERS}
+    delimiter = max(counts, key=counts.__getitem__)
+    if counts[delimiter] < len(known_names):
+        return None
+    return f"the columns seem to be separated by {_DELIMITERS[delimiter]}: set --delimiter {delimiter!r}"

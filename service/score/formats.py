@@ -47,3 +47,8 @@ def split_suffix(path: Path) -> tuple[str, str]:
     """A file's name without the suffix of its format, and that suffix, `.csv.gz` as one."""
     stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
     return stem, path.name[len(stem) :]
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether a file's name says that it is compressed."""
+    return path.name.lower().endswith(".gz")

@@ -1,7 +1,9 @@
 """The files that a job reads."""
 
+import os
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from service.score.errors import TableError
 from service.score.formats import FileFormat, detect_format, require_format, split_suffix
@@ -17,22 +19,40 @@ class InputFile(NamedTuple):
     size: int  # bytes
     modified_ns: int
 
+    def require_unchanged(self) -> None:
+        """Check that the file has not been written to since the job started.
 
-def find_input_files(path: Path, chosen: FileFormat | None) -> list[InputFile]:
+        Raises:
+            TableError: it has, so rows may have been read twice, or in part, or not at all.
+        """
+        if self.path != STANDARD_STREAM:
+            status = self.path.stat()
+            if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
+                raise TableError(f"{self.path} changed while it was read: start again when it is complete")
+
+
+class InputFiles(NamedTuple):
+    """The files that a job reads, and the other files of the input folder, which it does not."""
+
+    tables: list[InputFile]
+    skipped: list[Path]
+
+
+def find_input_files(path: Path, chosen: FileFormat | None) -> InputFiles:
     """The file at ``path``, or all files below that folder except those with a path part that starts with . or _.
 
     Raises:
-        TableError: there is no file, or there are files of several formats.
+        TableError: there is no file, or there are files of several formats, or one cannot be read.
     """
     if path == STANDARD_STREAM:
-        return [InputFile(path, require_format(path, chosen, "--from"), "", 0, 0)]
+        file_format = require_format(path, chosen, "--from")
+        # Its content may differ in each run: with the time, no run takes it for the input of an earlier one.
+        return InputFiles([InputFile(path, file_format, "", 0, time.time_ns())], [])
     if path.is_file():
-        return [_describe(path, path.parent, require_format(path, chosen, "--from"))]
+        return InputFiles([_describe(path, path.parent, require_format(path, chosen, "--from"))], [])
     if not path.is_dir():
         raise TableError(f"{path} is neither a file nor a folder")
-    names = [file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file()]
-    visible = [path / name for name in names if not any(part.startswith((".", "_")) for part in name.parts)]
-    candidates = [(file, detect_format(file)) for file in visible]
+    candidates = [(file, detect_format(file)) for file in _visible_files(path)]
     tables = [(file, file_format) for file, file_format in candidates if file_format and chosen in {None, file_format}]
     formats = {file_format for _, file_format in tables}
     if not formats:
@@ -44,10 +64,31 @@ def find_input_files(path: Path, chosen: FileFormat | None) -> list[InputFile]:
     inputs = [_describe(file, path, file_format) for file, file_format in tables]
     if len({each.name for each in inputs}) < len(inputs):
         raise TableError(f"{path} contains files whose names differ only in their suffix: rename them")
-    return inputs
+    return InputFiles(inputs, [file for file, file_format in candidates if file_format not in formats])
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder, onerror=_raise):
+        folders[:] = filter(_is_visible, folders)
+        files += [Path(parent, name) for name in filter(_is_visible, names)]
+        for link in (Path(parent, name) for name in folders):
+            if link.is_symlink():
+                raise TableError(f"{link} is a link to a folder, which is not followed: put the folder in its place")
+    return sorted(files)
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith((".", "_"))
+
+
+def _raise(error: OSError) -> NoReturn:
+    raise error
 
 
 def _describe(path: Path, folder: Path, file_format: FileFormat) -> InputFile:
+    if not path.is_file():
+        raise TableError(f"{path} is not a file, or a link to a file that does not exist")
     status = path.stat()
     name = path.relative_to(folder).with_name(split_suffix(path)[0]).as_posix()
     return InputFile(path, file_format, name, status.st_size, status.st_mtime_ns)

@@ -4,9 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from service.inference.model import Model
+from service.score.errors import TableError
 from service.score.formats import FileFormat, require_format
 from service.score.input_files import InputFile, find_input_files
 from service.score.journal import Journal, RowCounts, open_journal, write_success_file
@@ -15,12 +17,14 @@ from service.score.options import STANDARD_STREAM, ScoreOptions
 from service.score.output_paths import OutputPaths, folder_paths, is_folder_output, single_file_paths
 from service.score.parts import PartScorer
 from service.score.progress import Progress
-from service.score.readers import Chunk, TableReader, open_table
+from service.score.readers import open_table
 from service.score.scorer import Scorer
+from service.score.table_reader import Chunk, TableReader
 from service.score.threads import start_threads
 from service.settings import Settings
 
 _SUMMARY_FAULTS = 10
+_SUMMARY_SKIPPED = 5
 
 
 class Job(NamedTuple):
@@ -43,17 +47,33 @@ class Job(NamedTuple):
             ):
                 all_text = file.file_format is FileFormat.CSV
                 scorer = Scorer(self.model, table.schema, self.options.columns, all_text=all_text)
-                part_scorer = PartScorer(scorer, self.part_rows, first_part, partial(self.output_paths, file.name))
+                part_scorer = PartScorer(
+                    scorer,
+                    self.part_rows,
+                    first_part,
+                    partial(self.output_paths, file.name),
+                    partial(self._require_all_rows, file, table),
+                )
                 chunks = table.chunks(first_part * self.part_rows, scorer.input_columns)
                 for counts, is_last in part_scorer.score(self._track_progress(chunks, table, file.size), threads):
                     self.journal.add_part(file.name, counts, is_last=is_last)
         self.progress.finish_file(file.size)
 
+    def _require_all_rows(self, file: InputFile, table: TableReader, rows_in_last_part: int) -> None:
+        """Check, before the last part is published, that every row of the file is in a part."""
+        file.require_unchanged()
+        rows, total = self.journal.file_rows[file.name] + rows_in_last_part, table.total_rows()
+        if rows != total:
+            raise TableError(
+                f"{file.path} has {total:,} rows, but {rows:,} were scored or rejected: this is an error in this "
+                "program, please report it; the last part was not written"
+            )
+
     def _track_progress(self, chunks: Iterator[Chunk], table: TableReader, file_size: int) -> Iterator[Chunk]:
         """Pass the chunks through and update the progress after each."""
         for chunk in chunks:
             yield chunk
-            self.progress.update(file_size, table.fraction_read(), len(chunk.rows))
+            self.progress.update(file_size, table.fraction_read(), len(chunk.rows) + len(chunk.malformed))
 
 
 def run_job(options: ScoreOptions) -> str:
@@ -64,7 +84,7 @@ def run_job(options: ScoreOptions) -> str:
         TableError: a table cannot be read, scored or written.
     """
     settings = Settings.load()
-    files = find_input_files(options.input_path, options.input_format)
+    files, skipped = find_input_files(options.input_path, options.input_format)
     in_parts = is_folder_output(options.input_path, options.output_path)
     default_format = files[0].file_format if in_parts or options.output_path == STANDARD_STREAM else None
     output_format = require_format(options.output_path, options.output_format or default_format, "--to")
@@ -82,7 +102,7 @@ def run_job(options: ScoreOptions) -> str:
             job.score_file(file)
         if in_parts:
             write_success_file(options.output_path, journal.total)
-    return _summarize(journal.total, progress.rows, progress.close())
+    return _summarize(journal.total, progress.rows, progress.close(), skipped)
 
 
 def _describe(
@@ -102,8 +122,12 @@ def _describe(
     }
 
 
-def _summarize(total: RowCounts, rows_now: int, seconds: float) -> str:
+def _summarize(total: RowCounts, rows_now: int, seconds: float, skipped: list[Path]) -> str:
     now = f"{rows_now:,} now, at" if rows_now != total.rows else "at"
     counts = f"{total.rows:,} rows: {total.answered:,} predicted, {total.rejected:,} rejected"
     faults = [f"  {count:,} {fault}" for fault, count in total.faults.most_common(_SUMMARY_FAULTS)]
-    return "\n".join([f"{counts} ({now} {rows_now / seconds:,.0f} rows/s)", *faults])
+    lines = [f"{counts} ({now} {rows_now / seconds:,.0f} rows/s)", *faults]
+    if skipped:
+        names = [path.name for path in skipped[:_SUMMARY_SKIPPED]] + ["..."] * (len(skipped) > _SUMMARY_SKIPPED)
+        lines.append(f"{len(skipped):,} other files in the input folder were not read: {', '.join(names)}")
+    return "\n".join(lines)

@@ -41,7 +41,7 @@ class RowCounts:
 class Journal:
     """The finished parts of each input file of one job, also in the file of ``descriptor`` if there is one.
 
-    ``total`` sums up the rows of all finished parts.
+    ``total`` sums up the rows of all finished parts, ``file_rows`` those of each file.
     """
 
     def __init__(self, descriptor: int | None = None) -> None:
@@ -49,6 +49,7 @@ class Journal:
         self._finished_parts: Counter[str] = Counter()
         self._finished_files: set[str] = set()
         self.total = RowCounts()
+        self.file_rows: Counter[str] = Counter()
 
     def next_part(self, file: str) -> int | None:
         """The number of a file's first unfinished part, or None if the file is finished."""
@@ -64,7 +65,9 @@ class Journal:
 
     def replay(self, line: Mapping[str, Any]) -> None:
         """Take over a part that is in the file already."""
-        self.total.add(RowCounts(line["answered"], line["rejected"], Counter(line["faults"])))
+        counts = RowCounts(line["answered"], line["rejected"], Counter(line["faults"]))
+        self.total.add(counts)
+        self.file_rows[line["file"]] += counts.rows
         self._finished_parts[line["file"]] += 1
         if line["last"]:
             self._finished_files.add(line["file"])

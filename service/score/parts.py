@@ -7,9 +7,10 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from service.score.journal import RowCounts
+from service.score.options import STANDARD_STREAM
 from service.score.output_paths import PartPaths
-from service.score.readers import Chunk, MalformedLine
 from service.score.scorer import ScoredBatch, Scorer
+from service.score.table_reader import Chunk, MalformedLine
 from service.score.threads import WorkerThreads
 from service.score.writers import TableWriter
 
@@ -29,6 +30,8 @@ class PartScorer(NamedTuple):
     part_rows: int
     first_part: int
     part_paths: Callable[[int], PartPaths]
+    require_all_rows: Callable[[int], None]
+    """Called with the number of rows in the last part before it is published; raises if the parts lack a row."""
 
     def score(self, chunks: Iterable[Chunk], threads: WorkerThreads) -> Iterator[tuple[RowCounts, bool]]:
         """Write the parts; yield the counts of each finished one and whether it is the last.
@@ -46,8 +49,11 @@ class PartScorer(NamedTuple):
                     files.add(batch)
             if files or not self.first_part:  # a table without rows becomes one part without rows
                 files = files or self._open_part(0)
+                self.require_all_rows(files.counts.rows)
                 yield files.publish(), True
                 files = None
+            else:
+                self.require_all_rows(0)
         finally:
             if files:
                 files.discard()
@@ -74,10 +80,10 @@ class _PartFiles:
         self._paths, self._scorer = paths, scorer
         self._output = TableWriter(paths.output, paths.output_format, scorer.answered_schema)
         self._rejects: TableWriter | None = None
-        self._counts = RowCounts()
+        self.counts = RowCounts()
 
     def add(self, scored: ScoredBatch) -> None:
-        self._counts.add(RowCounts(len(scored.answered), len(scored.rejected), scored.fault_counts))
+        self.counts.add(RowCounts(len(scored.answered), len(scored.rejected), scored.fault_counts))
         self._output.write(scored.answered)
         if len(scored.rejected):
             self._rejects = self._rejects or TableWriter(
@@ -88,10 +94,10 @@ class _PartFiles:
     def publish(self) -> RowCounts:
         if self._rejects:
             self._rejects.publish()
-        else:
+        elif self._paths.rejects != STANDARD_STREAM:
             self._paths.rejects.unlink(missing_ok=True)  # of an earlier run
         self._output.publish()
-        return self._counts
+        return self.counts
 
     def discard(self) -> None:
         self._output.discard()

@@ -55,6 +55,27 @@ def test_standard_input_is_streamed_to_standard_output(model: Model, tmp_path: P
         assert process.stderr.read().endswith(b"standard output was closed before all predictions were written\n")
 
 
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+def test_standard_input_may_have_any_line_ends(model: Model, tmp_path: Path, end: bytes) -> None:
+    """It arrives in small pieces, and begins with a byte order mark."""
+    content = io.BytesIO()
+    csv.write_csv(animals(model, 20_000), content)
+    sent = b"\xef\xbb\xbf" + content.getvalue().replace(b"\n", end)
+    command = [*COMMAND, "-", str(tmp_path / "o.parquet"), "--from", "csv", "--keep", "id"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
+        assert process.stdin
+        assert process.stderr
+        for size, pieces in ((1, sent[:100]), (50_000, sent[100:])):
+            for start in range(0, len(pieces), size):
+                process.stdin.write(pieces[start : start + size])
+        process.stdin.close()
+        assert b"20,000 rows: 20,000 predicted" in process.stderr.read()
+        assert process.wait(60) == 0
+    assert pq.read_table(tmp_path / "o.parquet", columns=["id"])["id"].to_pylist() == list(map(str, range(20_000)))
+
+
 @pytest.mark.parametrize("signal_sent", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_job_leaves_no_partial_table(model: Model, tmp_path: Path, signal_sent: signal.Signals) -> None:
     """An existing output file keeps its old content, and a folder holds complete parts only."""

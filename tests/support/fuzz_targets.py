@@ -4,6 +4,9 @@ A parser may reject its input with its own error and no other, and what it accep
 from the same bytes. `make fuzz` looks for bytes that break these rules.
 """
 
+import codecs
+import csv
+import io
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -31,6 +34,8 @@ from service.http.messages import Request, Response
 from service.http.routing import Protocol
 from service.inference.model import Model
 from service.inference.validation import Validator
+from service.score.csv_reader import CsvReader
+from service.score.errors import ContentError
 from service.server import fast_path
 from service.settings import SHIPPED_STORE, Settings
 from support.bad_input import GOOD
@@ -251,6 +256,22 @@ def _check_key_hashes(text: bytes) -> None:
     assert all(len(digest) == 32 for digest in hashes)
 
 
+def _check_csv(content: bytes) -> None:
+    """A CSV is refused, or its reader finds as many rows as Python's csv module, in small blocks as in large ones."""
+    for block_bytes in (64, 1 << 20):
+        try:
+            reader = CsvReader(io.BufferedReader(io.BytesIO(content)), lambda: 0, ",", block_bytes)
+            chunks = list(reader.chunks(0, reader.schema.names))
+        except ContentError as error:
+            assert "\n" not in str(error)
+            continue
+        if not content.removeprefix(codecs.BOM_UTF8).startswith(b"sep="):  # which Python's csv module does not know
+            rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+            expected = sum(map(bool, rows)) - 1
+            found = sum(len(chunk.rows) + len(chunk.malformed) for chunk in chunks)
+            assert found == reader.total_rows() == expected, content
+
+
 _BODIES = [protocol.body for protocol in PROTOCOLS]
 _ROWS = np.array([MAINE_COON, MAINE_COON], "<f4").tobytes()
 _BINARY = (
@@ -274,5 +295,9 @@ TARGETS = {
     "path": Target(_check_path, [b"/predict", *(row.sent.split(b" ")[1] for row in PATHS if len(row.sent) < 1000)]),
     "manifest": Target(_check_manifest, [(_SHIPPED / bundle.MANIFEST).read_bytes()]),
     "edits": Target(_check_edited_manifest, [b"a", b"b"]),
+    "csv": Target(
+        _check_csv,
+        [b'a,"b\n",c\r1,2,3\r\n"x""\r\ny",,"\n"\n\n1,2', b"\xef\xbb\xbfa\r1\r2", b"a,b\n" + 99 * b"1,2\n"],
+    ),
     "keys": Target(_check_key_hashes, [b"# a remark\n" + sha256(b"").hexdigest().encode() + b" , "]),
 }

@@ -89,12 +89,12 @@ def test_invalid_rows_are_rejected_with_the_faults_of_the_service(
 def test_malformed_lines_are_rejected(tmp_path: Path) -> None:
     """A CSV line with too few values or too many is reported once and verbatim, in whichever part it lies."""
     good = ",".join(map(str, GREAT_DANE))
-    lines = [",".join(NAMES), "1,2", good, f"{good},9", good, good, "only", good, '"a ""b""', ""]
+    lines = [",".join(NAMES), "1,2", good, f"{good},9", good, good, "only", good, '"a ""b"""', ""]
     (tmp_path / "t.csv").write_text("\n".join(lines))
     assert main([str(tmp_path / "t.csv"), str(tmp_path / "out"), "--part-rows", "2", "--quiet"]) == 0
     assert [len(read(path)) for path in sorted((tmp_path / "out").glob("t-*"))] == [2, 2, 0]
     messages = [row["faults"][0]["message"] for row in read(tmp_path / "out.rejects")]
-    counts = {"1,2": 2, f"{good},9": 9, "only": 1, '"a ""b""': 1}
+    counts = {"1,2": 2, f"{good},9": 9, "only": 1, '"a ""b"""': 1}
     assert messages == [f"the line has {count} values for 8 columns: {text}" for text, count in counts.items()]
 
 

@@ -55,7 +55,7 @@ def _invalid_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("empty o", "contains no table file"),
         ("torn.arrow o.csv", "torn.arrow is not a valid arrow file"),
         ("torn.parquet o.csv", "torn.parquet is not a valid parquet file"),
-        ("latin.csv o.csv", "latin.csv is not a valid csv file"),
+        ("latin.csv o.csv", "latin.csv: row 101 is not UTF-8"),
         ("t.csv nowhere/o.csv", "nowhere/.o.csv.writing: No such file or directory"),
     ],
 )

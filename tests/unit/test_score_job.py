@@ -18,8 +18,8 @@ from service.score.__main__ import main
 from service.score.journal import JOURNAL_NAME, RowCounts, open_journal
 from service.score.parts import split_into_parts
 from service.score.progress import Progress
-from service.score.readers import Chunk, MalformedLine
 from service.score.scorer import Scorer
+from service.score.table_reader import Chunk, MalformedLine
 
 
 @pytest.fixture(autouse=True)
