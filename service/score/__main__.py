@@ -22,7 +22,7 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
     parser = argparse.ArgumentParser(
         prog="python -m service.score",
         description="Score a table with the model that the service would serve (see MENAGERIE_MODEL_STORE).",
-        epilog="File formats: .csv, .csv.gz (INPUT only), .parquet, .arrow and .arrows. Rejected rows go to "
+        epilog="File formats: .csv, .csv.gz, .parquet, .arrow and .arrows. Rejected rows go to "
         "OUTPUT.rejects with their errors. A folder is written in parts: to resume a stopped run, repeat the command.",
         allow_abbrev=False,
     )

@@ -25,6 +25,10 @@ _SUFFIXES = {
     ".ipc": FileFormat.ARROW,
 }
 
+_LIST = ", ".join(_SUFFIXES)
+_FOREIGN_TABLES = {".avro", ".json", ".jsonl", ".ndjson", ".orc", ".tab", ".tsv", ".txt", ".xls", ".xlsx", ".xml"}
+_FOREIGN_COMPRESSIONS = {".br", ".bz2", ".gz", ".lz4", ".snappy", ".xz", ".zip", ".zst"}
+
 
 def detect_format(path: Path) -> FileFormat | None:
     """The format that a file name's suffix stands for, or None."""
@@ -39,13 +43,27 @@ def require_format(path: Path, chosen: FileFormat | None, option: str) -> FileFo
     """
     file_format = chosen or detect_format(path)
     if not file_format:
-        raise TableError(f"{path} has no known suffix: use {', '.join(_SUFFIXES)}, or set the format with {option}")
+        raise TableError(f"{path} has no known suffix: use {_LIST}, or set the format with {option}")
     return file_format
+
+
+def require_writable(path: Path, file_format: FileFormat) -> None:
+    """Check that a file's name promises what will be in the file.
+
+    Raises:
+        TableError: it promises another format, or a compression.
+    """
+    named = detect_format(path)
+    if named not in {None, file_format}:
+        raise TableError(f"{path} would contain {file_format}: change its suffix, or the format with --to {named}")
+    if not named and path.suffix.lower() in _FOREIGN_TABLES | _FOREIGN_COMPRESSIONS:
+        raise TableError(f"{path}: cannot write files with the suffix {path.suffix}: use {_LIST}")
 
 
 def split_suffix(path: Path) -> tuple[str, str]:
     """A file's name without the suffix of its format, and that suffix, `.csv.gz` as one."""
-    stem = path.name.removesuffix(".gz").rpartition(".")[0] or path.name
+    uncompressed_name = path.name[: -len(".gz")] if is_gzip(path) else path.name
+    stem = uncompressed_name.rpartition(".")[0] or path.name
     return stem, path.name[len(stem) :]
 
 

@@ -89,7 +89,7 @@ def run_job(options: ScoreOptions) -> str:
     default_format = files[0].file_format if in_parts or options.output_path == STANDARD_STREAM else None
     output_format = require_format(options.output_path, options.output_format or default_format, "--to")
     make_paths = folder_paths if in_parts else single_file_paths
-    output_paths = make_paths(options.output_path, options.rejects_path, output_format)
+    output_paths = make_paths(options.input_path, options.output_path, options.rejects_path, output_format)
     part_rows = options.part_rows if in_parts else sys.maxsize
     model = load_model(settings)
     progress = Progress(sum(file.size for file in files), quiet=options.quiet)

@@ -1,5 +1,6 @@
 """Writers of tables, each of which appears at its path complete or not at all."""
 
+import gzip
 import os
 import sys
 from collections.abc import Callable
@@ -14,13 +15,14 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from service.score.errors import TableError
-from service.score.formats import FileFormat
+from service.score.formats import FileFormat, is_gzip
 from service.score.options import STANDARD_STREAM
 from service.score.scorer import decode_dictionaries, decode_schema
 
 Convert = Callable[[pa.RecordBatch], pa.RecordBatch]
 
 _ROW_GROUP_ROWS = 131_072
+_GZIP_LEVEL = 6  # gzip's own default
 _SAMPLED_ROWS = 10_000  # of the first row group, to find columns with repeated values
 
 
@@ -34,8 +36,10 @@ class TableWriter:
         if self._is_stdout and file_format is FileFormat.PARQUET:
             raise TableError("cannot write Parquet to standard output: use --to csv or --to arrow, or name a file")
         self._file: Any = sys.stdout.buffer if self._is_stdout else self._temporary_path.open("wb")
-        as_stream = self._is_stdout or path.suffix == ".arrows"
-        self._writer, self._convert = _open_writer(self._file, file_format, schema, as_stream=as_stream)
+        # Without a time in its header, the same table is the same bytes.
+        self._gzip = gzip.GzipFile("", "wb", _GZIP_LEVEL, self._file, mtime=0) if is_gzip(path) else None
+        as_stream = self._is_stdout or path.suffix.lower() == ".arrows"
+        self._writer, self._convert = _open_writer(self._gzip or self._file, file_format, schema, as_stream=as_stream)
 
     def write(self, batch: pa.RecordBatch) -> None:
         if len(batch):
@@ -44,6 +48,8 @@ class TableWriter:
     def publish(self) -> None:
         """Complete the table and rename it into place."""
         self._writer.close()
+        if self._gzip:
+            self._gzip.close()
         self._file.flush()
         if not self._is_stdout:
             os.fsync(self._file.fileno())
@@ -55,6 +61,8 @@ class TableWriter:
         if not self._is_stdout:
             with suppress(OSError, pa.ArrowException):  # closing writes a footer, which may fail and is not needed
                 self._writer.close()
+                if self._gzip:
+                    self._gzip.close()
             self._file.close()
             self._temporary_path.unlink(missing_ok=True)
 

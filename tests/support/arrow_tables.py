@@ -47,7 +47,7 @@ def read(path: Path) -> list[dict[str, Any]]:
         return [row for part in sorted(path.rglob("[!._]*.*")) for row in read(part)]
     if path.suffix == ".parquet":
         table = pq.read_table(path)
-    elif path.suffix == ".csv":
+    elif path.name.endswith((".csv", ".csv.gz")):
         table = csv.read_csv(path, convert_options=csv.ConvertOptions(column_types={"model_version": pa.string()}))
         return [_parse_json(row) for row in table.to_pylist()]
     else:

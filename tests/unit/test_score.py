@@ -1,5 +1,6 @@
 """`python -m service.score`: the content of its output and of its rejected rows."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,12 @@ def float32_bytes(value: float) -> bytes:
 
 @pytest.mark.parametrize(
     ("input_name", "output_name"),
-    [*zip(FORMATS, ["o.parquet", "o.csv", "o.arrow", "o.arrows", "o.csv"], strict=True), ("t.parquet", "o.parquet")],
+    [
+        *zip(FORMATS, ["o.parquet", "o.csv", "o.arrow", "o.arrows", "o.csv"], strict=True),
+        ("t.parquet", "o.parquet"),
+        ("t.parquet", "o.csv.gz"),
+        ("t.csv", "O.ARROWS"),
+    ],
 )
 def test_every_format_has_the_predictions_of_the_service(
     model: Model, client: FlaskClient, tmp_path: Path, input_name: str, output_name: str
@@ -133,6 +139,30 @@ def test_columns_are_selected_and_renamed(model: Model, tmp_path: Path) -> None:
     assert [row["its_label"] for row in output[:4]] == list(KNOWN)
     assert main([*command, "--only-answers"]) == 0
     assert list(read(tmp_path / "o.csv")[0])[:2] == ["label", "confidence"]
+
+
+def test_a_compressed_table_is_the_same_in_every_run(model: Model, tmp_path: Path) -> None:
+    """It has no time of its own; rejected rows are compressed as the predictions are."""
+    rows = animals(model, 5).set_column(1, NAMES[0], pa.array([1.0, -1.0] + 3 * [2.0]))
+    command = [str(write(rows, tmp_path / "t.parquet")), str(tmp_path / "O.CSV.GZ"), "--quiet"]
+    contents = []
+    for _ in range(2):
+        assert main(command) == 0
+        contents.append([(tmp_path / name).read_bytes() for name in ("O.CSV.GZ", "O.rejects.CSV.GZ")])
+    assert contents[0] == contents[1]
+    assert [len(gzip.decompress(content).splitlines()) for content in contents[0]] == [1 + 4, 1 + 1]
+
+
+def test_rejected_rows_on_standard_output(
+    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """A file with the name - is not touched."""
+    monkeypatch.chdir(tmp_path)
+    Path("-").touch()
+    write(animals(model), Path("t.csv"))
+    assert main(["t.csv", "o.csv", "--quiet", "--rejects", "-"]) == 0
+    assert Path("-").exists()
+    assert capfdbinary.readouterr().out == b""
 
 
 def test_rejected_rows_of_an_earlier_run_are_removed(model: Model, tmp_path: Path) -> None:

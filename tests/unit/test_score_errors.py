@@ -33,6 +33,8 @@ def _invalid_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         content = write(table, Path(name)).read_bytes()
         Path(name).write_bytes(content[: len(content) // 2])
     Path("latin.csv").write_bytes(Path("t.csv").read_bytes() + "é".encode("latin-1") + b",1,2,3,4,5,6,7,8\n")
+    Path("o.rejects.csv").write_bytes(Path("t.csv").read_bytes())
+    write(table.rename_columns([f" {name} " for name in table.column_names]), Path("spaces.parquet"))
 
 
 @pytest.mark.usefixtures("_invalid_files")
@@ -56,6 +58,26 @@ def _invalid_files(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("torn.arrow o.csv", "torn.arrow is not a valid arrow file"),
         ("torn.parquet o.csv", "torn.parquet is not a valid parquet file"),
         ("latin.csv o.csv", "latin.csv: row 101 is not UTF-8"),
+        ("spaces.parquet o.csv", "no column body_mass_kg: did you mean ' body_mass_kg ', with the spaces?"),
+        ("t.csv o.csv --to parquet", "o.csv would contain parquet: change its suffix, or the format with --to csv"),
+        ("t.csv o.parquet --to arrow", "o.parquet would contain arrow: change its suffix"),
+        ("t.csv o.csv.gz --to parquet", "o.csv.gz would contain parquet: change its suffix"),
+        ("t.csv o.json", "o.json: cannot write files with the suffix .json: use .csv, .csv.gz, .parquet"),
+        ("t.csv o.TSV --to csv", "o.TSV: cannot write files with the suffix .TSV"),
+        ("t.csv o.csv.zip", "o.csv.zip: cannot write files with the suffix .zip"),
+        ("t.csv o.parquet.gz", "o.parquet.gz: cannot write files with the suffix .gz"),
+        ("t.csv o.csv --rejects r.json", "r.json: cannot write files with the suffix .json"),
+        ("t.csv o --rejects r.csv", "o is a folder: --rejects must be a folder too, not r.csv"),
+        ("t.csv o --rejects r.json", "r.json: cannot write files with the suffix .json"),
+        ("t.csv o --rejects -", "o is a folder: --rejects must be a folder too, not -"),
+        ("t.csv o.csv --rejects mixed", "o.csv is a file: rejected rows need a file too, and mixed is a folder"),
+        ("t.csv o.csv --rejects o.csv", "predictions and rejected rows would both be written to o.csv"),
+        ("t.csv - --rejects -", "predictions and rejected rows would both be written to -"),
+        ("t.csv o --rejects o", "predictions and rejected rows would both be written to o"),
+        ("t.csv ./t.csv", "t.csv, which would be written, is INPUT, t.csv: choose another path"),
+        ("t.csv o.csv --rejects t.csv", "t.csv, which would be written, is INPUT"),
+        ("o.rejects.csv o.csv", "o.rejects.csv, which would be written, is INPUT"),
+        ("mixed o --from csv --rejects mixed/r", "mixed/r, which would be written, is inside INPUT, mixed"),
         ("t.csv nowhere/o.csv", "nowhere/.o.csv.writing: No such file or directory"),
     ],
 )
