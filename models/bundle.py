@@ -87,11 +87,14 @@ def find_version_folders(model_dir: Path) -> dict[int, Path]:
     They lie in ``model_dir``, unless ``model_dir`` is itself a bundle.
 
     Raises:
-        BundleError: ``model_dir`` is a bundle whose manifest cannot be read.
+        BundleError: ``model_dir`` cannot be read, or is a bundle whose manifest cannot.
     """
-    if (model_dir / MANIFEST).exists():
-        return {_read_manifest(model_dir).version: model_dir}
-    return {version: model_dir / str(version) for version in list_versions(model_dir)}
+    try:
+        if (model_dir / MANIFEST).exists():
+            return {_read_manifest(model_dir).version: model_dir}
+        return {version: model_dir / str(version) for version in list_versions(model_dir)}
+    except OSError as error:
+        raise BundleError(f"cannot read {model_dir} ({error.strerror}): name a folder that can be read") from None
 
 
 def missing_model_message(model_dir: Path) -> str:
@@ -111,7 +114,7 @@ def read_current_version(model_dir: Path) -> int | None:
     """
     try:
         text = (model_dir / CURRENT).read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError):
         text = ""

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.http.errors import StartupError
 
 PREFIX = "MENAGERIE_"
+_DAY = 86_400  # seconds; more is a mistake, and some clocks and sockets do not take it
 SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"
 
 
@@ -33,7 +34,10 @@ class Settings(BaseSettings):
         int, Field(ge=1, description="number of versions to keep loaded, for paths with a version")
     ] = 2
     poll_seconds: Annotated[
-        float, Field(ge=0, description="seconds between polls of the model store for new versions; 0 disables polling")
+        float,
+        Field(
+            ge=0, le=_DAY, description="seconds between polls of the model store for new versions; 0 disables polling"
+        ),
     ] = 5
     engine: Annotated[
         Literal["litert", "keras"],
@@ -70,16 +74,21 @@ class Settings(BaseSettings):
         ),
     ] = 16_384
     queue_seconds: Annotated[
-        float, Field(gt=0, description="target queueing delay in seconds for new connections; sizes the listen backlog")
+        float,
+        Field(
+            gt=0, le=_DAY, description="target queueing delay in seconds for new connections; sizes the listen backlog"
+        ),
     ] = 0.25
     head_seconds: Annotated[
         float,
-        Field(gt=0, description="timeout in seconds for a request's head to arrive; then 408"),
+        Field(gt=0, le=_DAY, description="timeout in seconds for a request's head to arrive; then 408"),
     ] = 10
-    body_seconds: Annotated[float, Field(gt=0, description="timeout in seconds for a whole request body; then 408")] = (
-        10
-    )
-    write_seconds: Annotated[float, Field(gt=0, description="timeout in seconds for a client to read a response")] = 10
+    body_seconds: Annotated[
+        float, Field(gt=0, le=_DAY, description="timeout in seconds for a whole request body; then 408")
+    ] = 10
+    write_seconds: Annotated[
+        float, Field(gt=0, le=_DAY, description="timeout in seconds for a client to read a response")
+    ] = 10
     drain_seconds: Annotated[
         float, Field(ge=0, le=20, description="seconds to keep serving after SIGTERM, while `/readyz` returns 503")
     ] = 3
@@ -106,6 +115,7 @@ class Settings(BaseSettings):
         float,
         Field(
             gt=0,
+            le=_DAY,
             description="seconds between SIGTERM and SIGKILL on the platform; other timeouts are checked against it",
         ),
     ] = 30
