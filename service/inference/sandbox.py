@@ -60,10 +60,15 @@ def check_in_subprocess(folder: Path, engine_name: str, seconds: float = _MAX_SE
 def check_in_fork(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS) -> None:
     """The same in a fork, for a process without threads; the Keras engine is not checked, TensorFlow can't fork.
 
+    On macOS, whose libraries cannot either, it is a new process.
+
     Raises:
         BundleError: as `check_in_subprocess`.
     """
     if engine_name != "litert":
+        return
+    if sys.platform == "darwin":
+        check_in_subprocess(folder, engine_name, seconds)
         return
     reader, writer = os.pipe()
     child = os.fork()
@@ -129,8 +134,8 @@ def limit_resources(seconds: float, *, memory: bool = True) -> None:
     """
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    if memory:
-        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + _MAX_MEMORY,) * 2)
+    if memory and (used := _address_space()):
+        resource.setrlimit(resource.RLIMIT_AS, (used + _MAX_MEMORY,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (ceil(seconds) + 1,) * 2)
 
@@ -150,9 +155,12 @@ def _check_and_exit(folder: Path, engine_name: str, seconds: float) -> NoReturn:
     os._exit(exit_code)  # destructors of what was loaded would be one more chance to crash
 
 
-def _address_space() -> int:
-    """The size of this process's address space in bytes."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+def _address_space() -> int | None:
+    """The size of this process's address space in bytes; None where the system has no /proc to tell it."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    except OSError:
+        return None
 
 
 def _wait(child: int, folder: Path, seconds: float) -> int:

@@ -6,15 +6,19 @@ and counted, but no request waits.
 
 import logging
 import os
+import select
 import stat
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+
+from service.http.errors import StartupError
+from service.settings import Settings
 
 _MAX_LINE_BYTES = 4096  # what a pipe takes in one piece (PIPE_BUF)
 _MAX_PRINTABLE = 200
@@ -60,12 +64,24 @@ def make_formatter(name: str, descriptor: int = 2) -> logging.Formatter:
     return TextFormatter() if is_text else JsonFormatter()
 
 
+def configured_formatter(descriptor: int = 2) -> logging.Formatter:
+    """The formatter that MENAGERIE_LOG_FORMAT names."""
+    try:
+        name = Settings.load().log_format
+    except StartupError:  # whoever loads the service reports it
+        name = "auto"
+    return make_formatter(name, descriptor)
+
+
 class NonBlockingHandler(logging.Handler):
     """Writes each line to stderr, or another file descriptor, in one write; drops it rather than wait."""
 
     def __init__(self, descriptor: int = 2) -> None:
         super().__init__()
-        self._descriptor = _non_blocking(descriptor)
+        self._descriptor, may_block = _non_blocking(descriptor)
+        self._poll = select.poll() if may_block else None
+        if self._poll:
+            self._poll.register(self._descriptor, select.POLLOUT)
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -76,6 +92,8 @@ class NonBlockingHandler(logging.Handler):
 
     def _write(self, record: logging.LogRecord) -> bool:
         try:
+            if self._poll and not self._poll.poll(0):
+                return False
             os.write(self._descriptor, f"{self.format(record)}\n".encode("utf-8", "backslashreplace"))
         except OSError:  # it is full, or nobody reads any more
             return False
@@ -113,14 +131,18 @@ def printable(text: str) -> str:
     return ascii(text[:_MAX_PRINTABLE])[1:-1]
 
 
-def _non_blocking(descriptor: int) -> int:
-    """The same file by a descriptor of our own: a pipe's does not block, and others' use of the pipe stays as it is."""
-    try:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # not ours to open; then a write may block
-        pass
-    return os.dup(descriptor)
+def _non_blocking(descriptor: int) -> tuple[int, bool]:
+    """The same file by a descriptor of our own, and whether it is a pipe that blocks.
+
+    A pipe can be opened once more so that it does not, and others' use of it stays as it is; but not where the system
+    has no /proc, or if it is not ours to open.
+    """
+    is_pipe = False
+    with suppress(OSError):
+        is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+        if is_pipe:
+            return os.open(f"/proc/self/fd/{descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC), False
+    return os.dup(descriptor), is_pipe
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

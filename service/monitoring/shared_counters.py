@@ -7,7 +7,6 @@ pages that nobody has written to take no memory.
 
 import mmap
 import os
-import sys
 import tempfile
 import threading
 import time
@@ -92,6 +91,11 @@ class SharedCounters:
         self._directory[self.slot, _PLANNED_EXIT] = 1
 
     @property
+    def was_used(self) -> bool:
+        """Whether any worker has ever had a slot to write to, so that it has loaded the application."""
+        return bool(self._directory[1:, _LAYOUT].any())
+
+    @property
     def living(self) -> list[int]:
         """The slots of the living workers whose gauges can be read."""
         alive: list[int] = np.flatnonzero(self._directory[:, _ALIVE]).tolist()
@@ -138,7 +142,7 @@ class Block:
 
 def _anonymous_file() -> int:
     """The descriptor of a file without a name, in memory where the system has such files."""
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):
         return os.memfd_create("menagerie")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

@@ -1,6 +1,7 @@
 """Gauges of the living workers, reported by each once a second."""
 
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -44,4 +45,8 @@ class WorkerMetrics:
 
 
 def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    """Resident memory of this process; where the system has no /proc, the most that it ever was."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -132,7 +132,12 @@ class Acceptor:
 
 
 def _tcp_state(connection: socket.socket) -> tuple[float, bool]:
-    """How long ago the client last sent something, in seconds, and whether it has closed its side since."""
+    """How long ago the client last sent something, in seconds, and whether it has closed its side since.
+
+    0 and False where that is unknown: without TCP_INFO, as on macOS, and on unix sockets.
+    """
+    if not hasattr(socket, "TCP_INFO"):
+        return 0.0, False
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_RECEIVED.stop)
     except OSError:  # not TCP

@@ -22,11 +22,15 @@ _MAX_UNSENT_BYTES = 131_072  # that the kernel holds for a client, beyond those 
 def bound_sockets(listeners: Iterable[socket.socket], settings: Settings) -> None:
     """Bound TLS handshakes, and for how long and how much a client may leave unread, on all connections to come."""
     constants.SSL_HANDSHAKE_TIMEOUT = settings.head_seconds  # gunicorn passes no timeout to asyncio
+    options = {
+        "TCP_USER_TIMEOUT": int(settings.write_seconds * 1000),
+        # Else the kernel takes 4 MB for a client that reads nothing, and all that while it seems to be served.
+        "TCP_NOTSENT_LOWAT": _MAX_UNSENT_BYTES,
+    }
     for listener in listeners:
-        if listener.family != socket.AF_UNIX:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.write_seconds * 1000))
-            # Else the kernel takes 4 MB for a client that reads nothing, and all that while it seems to be served.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
+        for name, value in options.items():
+            if listener.family != socket.AF_UNIX and hasattr(socket, name):  # macOS lacks the first
+                listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 class TimeoutProtocol(Connection):
