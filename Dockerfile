@@ -57,7 +57,7 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 # http.client ignores a proxy that the engine sets for all containers.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-c", "import http.client, os, sys; \
-    service = http.client.HTTPConnection('127.0.0.1', os.environ['PORT']); \
+    service = http.client.HTTPConnection('127.0.0.1', os.environ['PORT'] or 8000); \
     service.request('GET', '/readyz'); \
     sys.exit(service.getresponse().status != 200)"]
-CMD ["gunicorn", "--config", "service/gunicorn.conf.py"]
+CMD ["python", "-m", "service"]

@@ -3,13 +3,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PORT ?= 8000
-export PORT
 
 .PHONY: run test test-unit chaos train score bench check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
-	@exec $(BIN)/gunicorn --config service/gunicorn.conf.py
+	@exec $(BIN)/python -m service
 
 # Test files run in parallel, as most tests wait for sockets; tests/support/exclusive_tests.py lists those that run alone.
 test: $(VENV)/dev

@@ -7,10 +7,12 @@ import gc
 import os
 
 from service.monitoring.shared_counters import shared_counters
-from service.server.preflight import log_conflicts, require_startable
+from service.server.environment import drop_empty
+from service.server.preflight import can_preload, log_conflicts, require_loaded, require_startable
 from service.server.reload import share_shutdown_flag, survive_failed_reload
 from service.server.start_message import log_start_message
 
+drop_empty(os.environ)  # for those who start gunicorn themselves, instead of `python -m service`
 gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
 wsgi_app = "service.app.asgi:load_app()"
@@ -26,8 +28,8 @@ keepalive = 75  # seconds; longer than the 60 after which common proxies let go 
 # MENAGERIE_HEAD_SECONDS (server/timeouts.py), and in number by MENAGERIE_MAX_CONNECTIONS (server/acceptor.py).
 
 # The model is loaded once and shared by all workers: less memory, and what is wrong with it is logged once.
-# TensorFlow does not survive a fork, so the Keras engine is loaded in each worker.
-preload_app = os.environ.get("MENAGERIE_ENGINE") != "keras"
+# Where that does not survive a fork, each worker loads its own.
+preload_app = can_preload()
 shared_counters()  # made here, so that even workers which load the application themselves inherit it
 
 timeout = 30
@@ -75,3 +77,4 @@ def worker_exit(server, worker):
 def child_exit(server, worker):
     """Keep what a worker counted, drop its gauges, and give its slot to another."""
     shared_counters().release_slot(worker.slot)
+    require_loaded(server)

@@ -14,24 +14,24 @@ from typing import Any
 
 from service.http.context import RequestContext, TraceContext
 from service.http.messages import Request
-from service.monitoring import trace_context
+from service.monitoring import otel_environment, trace_context
 from service.monitoring.log_format import printable
 from service.version import VERSION
 
-_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 _FIRST_SERVER_ERROR = 500
 _log = logging.getLogger("menagerie")
 
 
 def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether OpenTelemetry's own variables ask for spans, and its packages are installed."""
-    has_endpoint = any(environment.get(name) for name in _ENDPOINTS)
-    is_disabled = (
-        environment.get("OTEL_SDK_DISABLED", "").lower() == "true" or environment.get("OTEL_TRACES_EXPORTER") == "none"
-    )
-    if not has_endpoint or is_disabled:
+    """Whether OpenTelemetry's own variables ask for spans, and its packages are installed.
+
+    Raises:
+        StartupError: one of the variables is invalid.
+    """
+    if not otel_environment.asks_for_spans(environment):
         return False
+    otel_environment.require_valid(environment)
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.sdk.trace.export  # noqa: F401 (once, before there are workers)

@@ -5,6 +5,7 @@ The names were read in one release, which pyproject.toml pins. To take over anot
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,8 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Any
 
 import gunicorn
+from gunicorn import sock
+from gunicorn.arbiter import Arbiter
 from gunicorn.asgi import protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.glogging import Logger
@@ -39,6 +42,8 @@ status_line: Callable[[tuple[int, int], int], bytes] = getattr(protocol, "_get_c
 
 # A setting that does without the names if it is off, whose names they are, and the names.
 _USED: list[tuple[str, object, str]] = [
+    ("", sock, "_sock_type ssl_context"),
+    ("", Arbiter, "LISTENERS master_pid reexec_pid systemd"),
     ("", gasgi, "ASGIProtocol"),
     ("", Worker, "max_requests nr sockets"),
     ("", ASGIWorker, "handle_quit_signal servers"),
@@ -49,7 +54,6 @@ _USED: list[tuple[str, object, str]] = [
     ("fast_path", ASGIProtocol, "_cancel_keepalive_timer _flow_control _safe_write"),
     ("fast_path", protocol, "_CACHED_SERVER_HEADER _get_cached_date_header _get_cached_status_line"),
     ("fast_path", protocol, "_post_request_hook _pre_request_hook"),
-    ("acceptor", ASGIWorker, "_get_ssl_context"),
 ]
 
 
@@ -174,6 +178,46 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         return keepalive
 
 
+def open_listener(arbiter: Any, address: tuple[str, int] | str) -> Any:
+    """A listening socket of gunicorn's, at a host and port or at the path of a unix socket.
+
+    Raises:
+        OSError, OverflowError, ValueError: it cannot be opened, or the path is that of another file.
+    """
+    return sock._sock_type(address)(address, arbiter.cfg, arbiter.log)  # noqa: SLF001
+
+
+def family(address: tuple[str, int]) -> socket.AddressFamily:
+    """The family of the socket that gunicorn opens at an address."""
+    address_family: socket.AddressFamily = sock._sock_type(address).FAMILY  # noqa: SLF001
+    return address_family
+
+
+def use_listeners(arbiter: Any, listeners: list[Any]) -> None:
+    """Have the master use these sockets, instead of opening its own."""
+    arbiter.LISTENERS = listeners
+
+
+def take_listeners(arbiter: Any) -> list[Any]:
+    """The master's sockets, which from now on it neither closes nor removes the files of."""
+    listeners: list[Any] = arbiter.LISTENERS
+    arbiter.LISTENERS = []
+    return listeners
+
+
+def master_sockets(arbiter: Any) -> list[socket.socket]:
+    """The sockets that the master hands to its workers; none with ``reuse_port``."""
+    return [listener.sock for listener in arbiter.LISTENERS]
+
+
+def is_only_master(arbiter: Any) -> bool:
+    """Whether the sockets are this master's: systemd has not opened them, and no other master has them too."""
+    has_older_master = (
+        arbiter.master_pid and arbiter.master_pid == os.getppid()
+    )  # gunicorn learns up to 1 s later that it ended
+    return not (arbiter.reexec_pid or has_older_master or arbiter.systemd)
+
+
 def install_protocol(connection: type[GunicornConnection]) -> None:
     """Have gunicorn's asgi workers make connections of this class."""
     gasgi.ASGIProtocol = connection
@@ -201,10 +245,13 @@ def close_listeners(worker: Any) -> None:
         server.close()
 
 
-def tls_context(worker: Any) -> SSLContext | None:
-    """What gunicorn's settings say of TLS, such as the certificate; None without TLS."""
-    context: SSLContext | None = worker._get_ssl_context()  # noqa: SLF001
-    return context
+def tls_context(cfg: Any) -> SSLContext | None:
+    """What gunicorn's settings say of TLS, such as the certificate; None without TLS.
+
+    Raises:
+        OSError, TypeError, ValueError: they cannot be used. A worker of gunicorn's would serve without TLS then.
+    """
+    return sock.ssl_context(cfg) if cfg.is_ssl else None
 
 
 def take_over_max_requests(worker: Any, disabled: int) -> int:

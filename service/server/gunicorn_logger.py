@@ -4,11 +4,9 @@ import logging
 
 from gunicorn.config import Config
 
-from service.http.errors import StartupError
 from service.monitoring import log_format
 from service.monitoring.log_format import NonBlockingHandler
 from service.server.gunicorn_compat import GunicornLogger
-from service.settings import Settings
 
 
 class Logger(GunicornLogger):
@@ -27,11 +25,7 @@ class Logger(GunicornLogger):
 
     def error_formatter(self, *, is_stderr: bool) -> logging.Formatter:
         """The formatter that MENAGERIE_LOG_FORMAT names."""
-        try:
-            name = Settings.load().log_format
-        except StartupError:  # whoever loads the service reports it
-            name = "auto"
-        return log_format.make_formatter(name, 2 if is_stderr else -1)
+        return log_format.configured_formatter(2 if is_stderr else -1)
 
     def stderr_handler(self) -> NonBlockingHandler:
         """The one handler for stderr."""

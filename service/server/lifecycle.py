@@ -10,7 +10,9 @@ import asyncio
 import gc
 import signal
 import sys
+import time
 from collections.abc import Coroutine
+from ssl import SSLContext
 from typing import Any
 
 from service.monitoring.shared_counters import shared_counters
@@ -18,11 +20,13 @@ from service.server import gunicorn_compat, timeouts
 from service.server.acceptor import Acceptor
 from service.server.connection import Connection
 from service.server.fast_path import FastPathProtocol
+from service.server.preflight import tls_fault
 from service.server.timeouts import TimeoutProtocol
 from service.settings import Settings
 
 _TICK_SECONDS = 0.05
 _REPORT_SECONDS = 1.0
+_TLS_RETRY_SECONDS = 1.0
 _MARGIN_SECONDS = 1.0  # before gunicorn kills, to exit by ourselves
 _CLOSE_SECONDS = 0.8  # of that, to observe the last requests
 
@@ -61,6 +65,15 @@ def connection_class(settings: Settings) -> type[Connection]:
     return type("WorkerConnection", (*parts, Connection), {})
 
 
+def _require_tls(worker: Any) -> SSLContext | None:
+    """The worker's TLS context; exit if there should be one and it cannot be made: gunicorn would serve plain HTTP."""
+    if fault := tls_fault(worker.cfg):
+        worker.log.critical("menagerie: %s", fault)
+        time.sleep(_TLS_RETRY_SECONDS)  # else the next worker would fail at once, and the log would be full of it
+        sys.exit(1)
+    return gunicorn_compat.tls_context(worker.cfg)
+
+
 class WorkerLifecycle:
     """One asgi worker, from its first connection to its last. ``is_shutdown`` is the flag of `server.reload`."""
 
@@ -70,6 +83,7 @@ class WorkerLifecycle:
         self._loop: asyncio.AbstractEventLoop = worker.loop
         self._settings: Settings = worker.asgi.settings
         self._connection_class = connection_class(self._settings)
+        self._tls = _require_tls(worker)
         self._max_requests = gunicorn_compat.take_over_max_requests(worker, disabled=sys.maxsize)
         self._tasks: list[asyncio.Task[None]] = []
         self._acceptors: list[Acceptor] = []
@@ -111,9 +125,8 @@ class WorkerLifecycle:
         self.leave()
 
     def _start_acceptors(self) -> None:
-        tls = gunicorn_compat.tls_context(self._worker)
         for listener in gunicorn_compat.listening_sockets(self._worker):
-            acceptor = Acceptor(self._worker, listener, tls, self._connection_class)
+            acceptor = Acceptor(self._worker, listener, self._tls, self._connection_class)
             acceptor.start()
             self._acceptors.append(acceptor)
 

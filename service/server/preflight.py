@@ -1,22 +1,30 @@
-"""What is checked before the service starts: gunicorn's release, the address, and limits that conflict."""
+"""What is checked before the service starts: gunicorn's release and settings, the sockets, and limits that conflict."""
 
 import os
 import resource
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
+from gunicorn.errors import HaltServer
+
 from service.http.errors import StartupError
-from service.server.gunicorn_compat import check_release
+from service.monitoring import otel_environment
+from service.monitoring.shared_counters import shared_counters
+from service.server import environment, gunicorn_compat
+from service.server.listeners import open_listeners
 from service.settings import Settings
 
 _OTHER_FILES = 64  # that a worker has open beside its connections
+_LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 _END_SECONDS = 2  # from the last answer to the end of the master
 
 
 def require_startable(arbiter: Any) -> None:
-    """Log one line and exit with 1 where the service cannot run; gunicorn would retry for 5 s, or wait for ever."""
+    """Open the sockets; where the service cannot run, log one line and exit with 1, without gunicorn's retries."""
     try:
         _check(arbiter)
     except StartupError as error:
@@ -24,8 +32,27 @@ def require_startable(arbiter: Any) -> None:
         sys.exit(1)
 
 
+def can_preload() -> bool:
+    """Whether the master can load the model for all workers: neither TensorFlow nor macOS' libraries survive a fork.
+
+    With settings that are invalid it can: it reports them once, and ends.
+    """
+    try:
+        return Settings.load().engine != "keras" and sys.platform != "darwin"
+    except StartupError:
+        return True
+
+
+def require_loaded(arbiter: Any) -> None:
+    """End the service if a worker has ended before any has loaded the model: gunicorn would start others for ever."""
+    if not arbiter.cfg.preload_app and not shared_counters().was_used:
+        raise HaltServer("no worker could load the model", 1)
+
+
 def log_conflicts(arbiter: Any) -> None:
-    """Warn of every conflict."""
+    """Warn of every conflict, and say what the system lacks."""
+    if missing := [name for name in ("TCP_INFO", "TCP_USER_TIMEOUT") if not hasattr(socket, name)]:
+        arbiter.log.info("this system has no %s: an overloaded service may respond too late", " and no ".join(missing))
     for conflict in find_conflicts(Settings.load(), arbiter.cfg.timeout, arbiter.cfg.graceful_timeout):
         arbiter.log.warning("menagerie: %s", conflict)
 
@@ -56,27 +83,31 @@ def find_conflicts(settings: Settings, timeout: float, graceful_timeout: float) 
         )
 
 
+def tls_fault(cfg: Any) -> str | None:
+    """One line about a certificate or key that cannot be used; None without TLS, or if all is well."""
+    try:
+        gunicorn_compat.tls_context(cfg)
+    except (OSError, TypeError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        files = f"--certfile {cfg.certfile} with --keyfile {cfg.keyfile}"
+        return f"cannot use {files} ({reason}): name a certificate and its key, both as PEM"
+    return None
+
+
 def _check(arbiter: Any) -> None:
-    if warning := check_release(Settings.load()):
+    cfg = arbiter.cfg
+    if fault := environment.find_fault(os.environ) or tls_fault(cfg):
+        raise StartupError(fault)
+    otel_environment.require_valid(os.environ)
+    if warning := gunicorn_compat.check_release(Settings.load()):
         arbiter.log.warning("menagerie: %s", warning)
-    if arbiter.cfg.workers < 1:
-        raise StartupError("the service needs at least one worker: set WEB_CONCURRENCY to 1 or more")
-    if "GUNICORN_FD" in os.environ or "LISTEN_FDS" in os.environ:
-        return  # the sockets are handed over by an older gunicorn or by systemd
-    for host, port in (address for address in arbiter.cfg.address if isinstance(address, tuple)):
-        _require_free(host, port)
-
-
-def _require_free(host: str, port: int) -> None:
-    """Raise a StartupError if the address cannot be bound."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as error:
-            fault = error.strerror if isinstance(error, OSError) else error
-            raise StartupError(f"cannot listen on {host}:{port} ({fault}): set PORT to a free port") from None
+    if not 1 <= cfg.workers <= environment.MAX_WORKERS:
+        raise StartupError(f"cannot run {cfg.workers} workers: set WEB_CONCURRENCY to 1 to {environment.MAX_WORKERS}")
+    if cfg.loglevel.lower() not in _LOG_LEVELS:
+        raise StartupError(f"--log-level {cfg.loglevel} is invalid: set it to one of {', '.join(_LOG_LEVELS)}")
+    if cfg.worker_tmp_dir and not Path(cfg.worker_tmp_dir).is_dir():
+        raise StartupError(f"--worker-tmp-dir {cfg.worker_tmp_dir} is not a folder: set it to one that exists")
+    open_listeners(arbiter)  # last: what fails after it would leave the file of a unix socket behind
 
 
 def _raise_file_limit(wanted: int) -> int:
@@ -85,6 +116,8 @@ def _raise_file_limit(wanted: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return wanted
     if soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        higher = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError, OverflowError):  # macOS has a limit below the hard one
+            resource.setrlimit(resource.RLIMIT_NOFILE, (higher, hard))
+            soft = higher
     return soft

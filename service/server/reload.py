@@ -6,7 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from service.server import gunicorn_compat
+from gunicorn.errors import HaltServer
+
+from service.server import gunicorn_compat, listeners
+from service.server.preflight import tls_fault
 
 
 def share_shutdown_flag(arbiter: Any) -> None:
@@ -18,7 +21,14 @@ def share_shutdown_flag(arbiter: Any) -> None:
 
     def stop(stop_workers: Callable[..., None], *arguments: Any) -> None:
         flag[0] = 1
-        stop_workers(*arguments)
+        listeners.close_listeners(arbiter)
+        while True:
+            try:
+                stop_workers(*arguments)
+            except HaltServer:  # another worker could not start, and gunicorn would leave the rest running
+                continue
+            break
+        listeners.remove_files(arbiter)
 
     gunicorn_compat.wrap_stop(arbiter, stop)
 
@@ -35,7 +45,7 @@ def survive_failed_reload(arbiter: Any) -> None:
             arbiter.log.error("menagerie: cannot read the configuration, keeping the old one: %s", error)  # noqa: TRY400
 
     def reload(replace_workers: Callable[[], None]) -> None:
-        fault = "" if arbiter.cfg.preload_app else _load_fault()
+        fault = tls_fault(arbiter.cfg) or ("" if arbiter.cfg.preload_app else _load_fault())
         if fault:
             arbiter.log.error("menagerie: no new worker can start, keeping the old ones: %s", fault)
         else:

@@ -1,24 +1,49 @@
 """The line in the log that says where the service answers, with a command to try."""
 
 import json
+import shlex
 from typing import Any
 
 from service.server import gunicorn_compat
+from service.server.listeners import Address, address_name, listening_addresses
 from service.settings import Settings
+
+_LOCAL_HOSTS = {"0.0.0.0", "127.0.0.1", "::"}  # noqa: S104
+_KEY_HEADER = " -H 'Authorization: Bearer <API key>'"
 
 
 def log_start_message(arbiter: Any) -> None:
-    """Log the service's URL and a curl command with a golden row, which the model is known to answer."""
-    if not Settings.load().requires_key:
+    """Log the service's URLs and a curl command with a golden row, which the model is known to answer."""
+    requires_key = Settings.load().requires_key
+    if not requires_key:
         arbiter.log.info("no API keys are set: anyone who can reach this port can send requests (MENAGERIE_API_KEYS)")
-    host, port = arbiter.address[0]
-    url = f"http://{'localhost' if host in ('0.0.0.0', '127.0.0.1', '::') else host}:{port}"  # noqa: S104
+    scheme = "https" if arbiter.cfg.is_ssl else "http"
+    addresses = listening_addresses(arbiter)
+    urls = ", ".join(_url(scheme, address) for address in addresses)
     service = gunicorn_compat.loaded_service(arbiter.app)
     if not service:
-        arbiter.log.info("serving at %s once the workers have loaded the model", url)
+        arbiter.log.info("serving at %s once the workers have loaded the model", urls)
         return
     manifest = service.registry.current.model.manifest
     values = (float(f"{value:.4g}") for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
-    curl = f"curl {url}/predict -H 'Content-Type: application/json' -d '{body}'"
-    arbiter.log.info("serving %s %d at %s; try:\n%s", manifest.name, manifest.version, url, curl)
+    curl = f"curl {_curl_target(scheme, addresses[0])} -H 'Content-Type: application/json'"
+    curl += f"{_KEY_HEADER if requires_key else ''} -d '{body}'"
+    arbiter.log.info("serving %s %d at %s; try:\n%s", manifest.name, manifest.version, urls, curl)
+
+
+def _url(scheme: str, address: Address) -> str:
+    """The URL to reach an address at from this machine; of a unix socket, its path."""
+    if isinstance(address, str):
+        return address_name(address)
+    host, port = address
+    return f"{scheme}://{address_name(('localhost' if host in _LOCAL_HOSTS else host, port))}"
+
+
+def _curl_target(scheme: str, address: Address) -> str:
+    """What curl is given to reach /predict at an address."""
+    if not isinstance(address, str):
+        return f"{_url(scheme, address)}/predict"
+    is_abstract = address.startswith("\0")
+    option = "--abstract-unix-socket" if is_abstract else "--unix-socket"
+    return f"{option} {shlex.quote(address.removeprefix(chr(0)))} {scheme}://localhost/predict"

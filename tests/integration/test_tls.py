@@ -1,5 +1,8 @@
 """TLS by gunicorn's own settings, with a certificate made here and a client that verifies it."""
 
+import os
+import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -10,7 +13,17 @@ from pathlib import Path
 import pytest
 import requests
 from support.bad_input import GOOD
-from support.gunicorn_server import Server, serving
+from support.gunicorn_server import (
+    GUNICORN,
+    ROOT,
+    Server,
+    await_ready,
+    await_workers,
+    environment,
+    parse_log,
+    serving,
+    workers,
+)
 
 JSON = {"Content-Type": "application/json"}
 
@@ -88,3 +101,44 @@ def test_handshakes_that_never_end_are_bounded(certificate: Path, monkeypatch: p
         clients[-1].settimeout(0.1)
         with pytest.raises(TimeoutError):
             clients[-1].recv(1)
+
+
+def corrupt(file: Path) -> None:
+    file.write_text("no certificate")
+
+
+@pytest.mark.parametrize("option", ["--certfile", "--keyfile"])
+def test_a_certificate_that_cannot_be_used_fails_the_start(certificate: Path, tmp_path: Path, option: str) -> None:
+    """In one line; gunicorn's workers would answer without TLS on the same port."""
+    broken = tmp_path / "broken.pem"
+    corrupt(broken)
+    files = {"--certfile": str(certificate), "--keyfile": str(certificate.with_name("key.pem"))} | {option: str(broken)}
+    command = [*GUNICORN, "--bind", "127.0.0.1:0", *(word for pair in files.items() for word in pair)]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=False
+    )
+    lines = [line for line in parse_log(ended.stderr) if line["level"] != "info"]
+    assert (ended.returncode, len(lines)) == (1, 1), ended.stderr
+    assert str(lines[0]["message"]).startswith("menagerie: cannot use --certfile ")
+
+
+def test_a_certificate_that_breaks_is_never_replaced_by_plain_http(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGHUP keeps the old workers; a worker that replaces a killed one does not serve until the file is good again."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    own = Path(shutil.copy(certificate, tmp_path / "own.pem"))
+    keys = ["--certfile", str(own), "--keyfile", str(certificate.with_name("key.pem"))]
+    with serving(*keys, WEB_CONCURRENCY="1") as server:
+        (before,) = workers(server)
+        corrupt(own)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(1)
+        assert workers(server) == [before]
+        assert requests.get(f"{server.url}/livez", timeout=10).ok
+        os.kill(before, signal.SIGKILL)
+        await_workers(server, lambda now: len(now) == 1 and now != [before])
+        with pytest.raises(requests.RequestException):
+            requests.get(f"http://127.0.0.1:{server.port}/livez", timeout=2)
+        shutil.copy(certificate, own)
+        await_ready(server)

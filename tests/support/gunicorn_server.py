@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "service/gunicorn.conf.py"]
+GUNICORN = [sys.executable, "-m", "service"]
 _SETTINGS = ("MENAGERIE_", "PORT", "WEB_CONCURRENCY", "GUNICORN_")
 _HANDED_ON = {"MENAGERIE_FAST_PATH", "MENAGERIE_ACCEPTOR", "MENAGERIE_TIMEOUTS"}  # to run the tests without one of them
 
@@ -64,6 +64,44 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
         finally:
             process.terminate()
             process.communicate(timeout=60)
+
+
+@contextmanager
+def starting(*arguments: str, through: Sequence[str] = (), **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """The service as it starts, with no address but what is given; afterwards as `serving`.
+
+    ``through`` is a command that executes the rest of its arguments, with all inheritable file descriptors.
+    """
+    with subprocess.Popen(
+        [*through, *GUNICORN, *arguments],
+        cwd=ROOT,
+        env=environment(**({"MENAGERIE_DRAIN_SECONDS": "0"} | settings)),
+        stderr=subprocess.PIPE,
+        pipesize=2**20,
+        close_fds=False,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+def await_message(process: subprocess.Popen[str], part: str) -> str:
+    """The next message in the log that contains ``part``.
+
+    Raises:
+        AssertionError: the process ended without one.
+    """
+    assert process.stderr
+    seen = ""
+    for line in process.stderr:
+        seen += line
+        message = str(json.loads(line)["message"])
+        if part in message:
+            return message
+    raise AssertionError(seen)
 
 
 def parse_log(stderr: str) -> list[dict[str, Any]]:

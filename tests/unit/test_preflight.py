@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.server.preflight import find_conflicts
+from service.server.preflight import can_preload, find_conflicts
 from service.settings import Settings
 
 
@@ -25,3 +25,21 @@ def test_a_conflict_is_one_line(settings: Settings, timeout: float, graceful_tim
     (line,) = find_conflicts(settings, timeout, graceful_timeout)
     assert expected in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("MENAGERIE_ENGINE", "litert", True),
+        ("MENAGERIE_ENGINE", "keras", False),
+        ("menagerie_engine", "keras", False),  # pydantic-settings takes it for the same variable
+        ("MENAGERIE_ENGINE", "nonsense", True),  # the master reports it once
+    ],
+)
+def test_the_engine_decides_whether_the_master_loads_the_model(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: bool
+) -> None:
+    """TensorFlow does not survive the fork of a worker: every prediction would hang."""
+    monkeypatch.delenv("MENAGERIE_ENGINE", raising=False)
+    monkeypatch.setenv(name, value)
+    assert can_preload() == expected
