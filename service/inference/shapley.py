@@ -5,7 +5,7 @@ the coalition's features replaced by those of the row (the interventional expect
 Unified Approach to Interpreting Model Predictions"). All coalitions are evaluated: nothing is sampled.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from math import comb
 
@@ -27,10 +27,8 @@ def attribute(predict: Callable[[Array], Array], row: Array, background: Array) 
     [rows, features] with at least one row. The base is the mean prediction of the background; the values sum to the
     row's prediction minus the base.
     """
-    members = coalitions(len(row))
-    size = max(1, _BATCH_ROWS // len(background))
-    batches = [members[start : start + size] for start in range(0, len(members), size)]
-    coalition_values = np.concatenate([_coalition_values(predict, row, background, batch) for batch in batches])
+    batches = (_coalition_values(predict, mixed) for mixed in _mixtures(row, background))
+    coalition_values = np.concatenate(list(batches))
     return coalition_values[0], shapley_values(coalition_values)
 
 
@@ -63,8 +61,29 @@ def _weights(players: int) -> Doubles:
     return weights
 
 
-def _coalition_values(predict: Callable[[Array], Array], row: Array, background: Array, members: Members) -> Doubles:
-    mixed = np.where(members[:, np.newaxis], row, background)
-    probabilities = predict(mixed.reshape(-1, len(row)))
-    means: Doubles = probabilities.reshape(len(members), len(background), -1).mean(axis=1, dtype=np.float64)
+def _mixtures(row: Array, background: Array) -> Iterator[Array]:
+    """The background rows with each coalition's features replaced, [rows, coalitions, features] in each batch.
+
+    The batches are one array, written anew. The last features differ between batches; within a batch, each of the other
+    features doubles the coalitions: it is replaced in a copy of those so far. Coalitions are next to each other, not
+    background rows, so that the mean adds long vectors.
+    """
+    doublings = min(len(row), max(1, _BATCH_ROWS // len(background)).bit_length() - 1)
+    mixed = np.empty((len(background), 2**doublings, len(row)), background.dtype)
+    mixed[:, 0] = background
+    for feature in range(doublings):
+        size = 2**feature
+        mixed[:, size : 2 * size] = mixed[:, :size]
+        mixed[:, size : 2 * size, feature] = row[feature]
+    for members in coalitions(len(row))[:: 2**doublings]:
+        for feature in range(doublings, len(row)):
+            mixed[:, :, feature] = row[feature] if members[feature] else background[:, feature, np.newaxis]
+        yield mixed
+
+
+def _coalition_values(predict: Callable[[Array], Array], mixed: Array) -> Doubles:
+    """The mean prediction of each coalition, [coalitions, labels]."""
+    rows, members, features = mixed.shape
+    probabilities = predict(mixed.reshape(-1, features)).reshape(rows, members, -1)
+    means: Doubles = probabilities.mean(axis=0, dtype=np.float64)
     return means

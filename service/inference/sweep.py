@@ -1,10 +1,10 @@
 """Sweeps: how the prediction changes with one feature while the others stay, and where the label changes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.manifest import Feature
 from service.arrays import Array, Indices
@@ -13,6 +13,7 @@ _POINTS = 64  # evaluated between two knots
 _REPORT_EVERY = 8  # points
 _PARTS = 65  # of a bracket in each round: three rounds narrow it to a 275,000th
 _ROUNDS = 3
+_RUN_VALUES = 2**18  # of the rows in one run of the network: 1 MB
 
 Predict = Callable[[Array], Array]
 
@@ -25,12 +26,40 @@ class Change(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """Ascending ``values`` [n] of one feature, their ``probabilities`` [n, labels], and the nearest label changes."""
+    """Ascending ``values`` [n] of one feature, what is predicted for them, and the nearest label changes.
+
+    ``probabilities`` are [n, labels], ``labels`` [n] the indices of the most probable labels.
+    """
 
     values: Array
     probabilities: Array
+    labels: Indices
     below: Change | None
     above: Change | None
+
+
+class _Scan(NamedTuple):
+    """The ``values`` of a feature that are tried, and what is predicted; ``own`` is the index of the row's value."""
+
+    feature: int
+    own: int
+    values: Array
+    probabilities: Array
+    labels: Indices
+
+    @property
+    def changes(self) -> Indices:
+        """The indices of the values after which the label is another one."""
+        return np.flatnonzero(self.labels[1:] != self.labels[:-1])
+
+
+class _Bracket(NamedTuple):
+    """Two values of a feature between which the label changes; ``label`` is that of the ``far`` one."""
+
+    feature: int
+    near: np.float32
+    far: np.float32
+    label: int
 
 
 def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
@@ -45,29 +74,52 @@ def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
     return np.sort(np.clip(np.array([low, *quantiles, high], np.float32), low, high))
 
 
-def sweep(predict: Predict, row: Array, feature: int, knots: Array) -> Sweep:
-    """Vary one feature of ``row`` [features] from the first to the last knot.
+def grid(knots: Array) -> Array:
+    """The values that a sweep tries between the first and the last knot, ascending."""
+    steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * _POINTS + 1)
+    return _sorted_unique(np.interp(steps, np.arange(len(knots)), knots).astype(np.float32))
+
+
+def sweeps(predict: Predict, row: Array, grids: Sequence[Array]) -> Iterator[Sweep]:
+    """Vary each feature of ``row`` [features] over its grid, while the others stay.
 
     ``predict`` gives probabilities [rows, labels] for [rows, features]. The row's own value and both sides of every
     label change are reported. A label that holds only between two neighbouring points is missed.
     """
-    values = _grid(knots, row[feature])
-    probabilities = predict(_with_values(row, feature, values))
+    most = len(row) * (1 + max(map(len, grids)))  # values in the rows of one feature
+    size = max(1, _RUN_VALUES // most)  # features in one run
+    for start in range(0, len(row), size):
+        features = range(len(row))[start : start + size]
+        yield from _sweep_together(predict, row, features, grids[start : start + size])
+
+
+def sweep(predict: Predict, row: Array, feature: int, knots: Array) -> Sweep:
+    """As `sweeps`, but of one feature."""
+    (swept,) = _sweep_together(predict, row, [feature], [grid(knots)])
+    return swept
+
+
+def _sweep_together(predict: Predict, row: Array, features: Sequence[int], grids: Sequence[Array]) -> Iterator[Sweep]:
+    """Sweep features in the same runs of the network, because a run with few rows costs nearly as much."""
+    scans = _scan(predict, row, features, grids)
+    sides = [bracket for scan in scans for bracket in _brackets(scan)]
+    narrowed = iter(_narrow(predict, row, [bracket for bracket in sides if bracket]))
+    changes = [next(narrowed) if bracket else None for bracket in sides]
+    for scan, below, above in zip(scans, changes[::2], changes[1::2], strict=True):
+        reported = _reported(scan)
+        values, probabilities = scan.values.take(reported), scan.probabilities.take(reported, axis=0)
+        yield Sweep(values, probabilities, scan.labels.take(reported), below, above)
+
+
+def _scan(predict: Predict, row: Array, features: Sequence[int], grids: Sequence[Array]) -> list[_Scan]:
+    values, own = zip(*map(_with_value, grids, row[features]), strict=True)
+    probabilities = predict(_vary(row, features, values))
     labels = probabilities.argmax(axis=1)
-    own = int(np.searchsorted(values, row[feature]))
-    reported = _is_reported(labels, own)
-    return Sweep(
-        values[reported],
-        probabilities[reported],
-        _change(predict, row, feature, values[own::-1], labels[own::-1]),
-        _change(predict, row, feature, values[own:], labels[own:]),
-    )
-
-
-def _grid(knots: Array, value: np.float32) -> Array:
-    steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * _POINTS + 1)
-    between = np.interp(steps, np.arange(len(knots)), knots).astype(np.float32)
-    return _sorted_unique(np.append(between, value))
+    parts = [slice(*ends) for ends in pairwise(accumulate(map(len, values), initial=0))]
+    return [
+        _Scan(feature, index, column, probabilities[part], labels[part])
+        for feature, index, column, part in zip(features, own, values, parts, strict=True)
+    ]
 
 
 def _sorted_unique(values: Array) -> Array:
@@ -77,30 +129,55 @@ def _sorted_unique(values: Array) -> Array:
     return unique
 
 
-def _with_values(row: Array, feature: int, values: Array) -> Array:
-    rows = np.tile(row, (len(values), 1))
-    rows[:, feature] = values
+def _with_value(grid: Array, value: np.float32) -> tuple[Array, int]:
+    """The grid with a value added, in the place of an equal one if there is one; and the index of the value."""
+    index = int(grid.searchsorted(value))
+    rest = index + int(index < len(grid) and grid[index] == value)
+    return np.concatenate((grid[:index], [value], grid[rest:])), index
+
+
+def _vary(row: Array, features: Iterable[int], values: Sequence[Array]) -> Array:
+    """A row for each of the values of each feature, in this order."""
+    rows = np.repeat(row[np.newaxis], sum(map(len, values)), axis=0)
+    end = 0
+    for feature, column in zip(features, values, strict=True):
+        start, end = end, end + len(column)
+        rows[start:end, feature] = column
     return rows
 
 
-def _is_reported(labels: Indices, own: int) -> NDArray[np.bool_]:
-    reported = np.zeros(len(labels), bool)
-    reported[::_REPORT_EVERY] = reported[own] = reported[-1] = True
-    changes = labels[1:] != labels[:-1]
-    reported[1:] |= changes
-    reported[:-1] |= changes
-    return reported
+def _reported(scan: _Scan) -> Indices:
+    """The indices of the values to report."""
+    is_reported = np.zeros(len(scan.values), bool)
+    is_reported[::_REPORT_EVERY] = is_reported[scan.own] = is_reported[-1] = True
+    changes = scan.changes
+    is_reported[changes] = is_reported[changes + 1] = True
+    return np.flatnonzero(is_reported)
 
 
-def _change(predict: Predict, row: Array, feature: int, values: Array, labels: Indices) -> Change | None:
-    """The first change of the label along ``values``, which begin with the row's own; None if there is none."""
-    change = None
-    for _ in range(_ROUNDS + 1):
-        others = np.flatnonzero(labels != labels[0])
-        if not others.size:
-            break
-        first = others[0]
-        change = Change(values[first], int(labels[first]))
-        values = np.linspace(values[first - 1], values[first], _PARTS + 1, dtype=np.float32)
-        labels = predict(_with_values(row, feature, values)).argmax(axis=1)
-    return change
+def _brackets(scan: _Scan) -> tuple[_Bracket | None, _Bracket | None]:
+    """The values around the nearest change of the label below the row's own value, and around that above it."""
+    changes = scan.changes
+    position = changes.searchsorted(scan.own)  # of the first change above
+    below = _bracket(scan, changes[position - 1] + 1, -1) if position > 0 else None
+    above = _bracket(scan, changes[position], 1) if position < len(changes) else None
+    return below, above
+
+
+def _bracket(scan: _Scan, near: int, step: int) -> _Bracket:
+    far = near + step
+    return _Bracket(scan.feature, scan.values[near], scan.values[far], int(scan.labels[far]))
+
+
+def _narrow(predict: Predict, row: Array, brackets: Sequence[_Bracket]) -> list[Change]:
+    """The first change of the label in each bracket, from ``near`` to ``far``."""
+    for _ in range(_ROUNDS if brackets else 0):
+        features, near, far, _ = zip(*brackets, strict=True)
+        values = np.linspace(near, far, _PARTS + 1, dtype=np.float32).T
+        labels = predict(_vary(row, features, list(values))).argmax(axis=1).reshape(values.shape)
+        firsts = (labels != labels[:, :1]).argmax(axis=1)
+        brackets = [
+            _Bracket(old.feature, points[first - 1], points[first], int(numbers[first])) if first else old
+            for old, points, numbers, first in zip(brackets, values, labels, firsts, strict=True)
+        ]
+    return [Change(bracket.far, bracket.label) for bracket in brackets]

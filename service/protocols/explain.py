@@ -1,7 +1,7 @@
 """POST /explain: how the network came to a prediction. docs/explanations.md says what each number means."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -13,9 +13,9 @@ from service.http.messages import Request, Response
 from service.http.routing import JSON, Declare, Protocol
 from service.inference import shapley
 from service.inference.layers import DenseLayer, NormalizationLayer
-from service.inference.model import Model
+from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
-from service.inference.sweep import Change, knots, sweep
+from service.inference.sweep import Change, grid, knots, sweeps
 from service.inference.validation import Validator
 from service.protocols.native import predict_documents
 
@@ -24,11 +24,25 @@ _ONE_ROW = Fault("instances", "form", "send `features`: only one row can be expl
 _declare = Declare(Protocol.NATIVE)
 
 
+class _Precomputed(NamedTuple):
+    """What each explanation of a model needs: the ``background`` [rows, features], and the grid of each feature."""
+
+    background: Array
+    grids: list[Array]
+
+    @classmethod
+    def of(cls, model: Model) -> "_Precomputed":
+        quantiles = model.manifest.reference.features
+        grids = [grid(knots(feature, quantiles[feature.name])) for feature in model.features]
+        return cls(np.array(model.manifest.background, np.float32), grids)
+
+
 class Explain:
     """Explains the prediction of one row."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._precomputed = PerModel(_Precomputed.of)
 
     @_declare(
         "POST",
@@ -42,11 +56,12 @@ class Explain:
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
         rows = _parse_one_row(validator, request)
+        precomputed = self._precomputed.of(model)
         document = {
             "prediction": {**predict_documents(model, rows, request.context)[0], "model": model.identity},
             "layers": list(_layers(model, rows)),
-            **_attributions(model, rows[0]),
-            "sweeps": dict(_sweeps(model, rows[0])),
+            **_attributions(model, rows[0], precomputed.background),
+            "sweeps": dict(_sweeps(model, rows[0], precomputed.grids)),
         }
         return Response(200, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
 
@@ -108,11 +123,10 @@ def _dense_nodes(
         }
 
 
-def _attributions(model: Model, row: Array) -> dict[str, Any]:
+def _attributions(model: Model, row: Array, background: Array) -> dict[str, Any]:
     """The Shapley values, or the reason why there are none."""
-    features, background = len(row), np.array(model.manifest.background, np.float32)
-    if features > shapley.MAX_FEATURES:
-        reason = f"the model has {features} features: Shapley values are computed for up to {shapley.MAX_FEATURES}"
+    if len(row) > shapley.MAX_FEATURES:
+        reason = f"the model has {len(row)} features: Shapley values are computed for up to {shapley.MAX_FEATURES}"
         return {"attributions": None, "attributions_reason": reason}
     if not len(background):
         return {
@@ -126,15 +140,14 @@ def _attributions(model: Model, row: Array) -> dict[str, Any]:
     return {"attributions": {"base": _by_label(model, base), "values": by_feature}}
 
 
-def _sweeps(model: Model, row: Array) -> Iterator[tuple[str, dict[str, Any]]]:
-    quantiles = model.manifest.reference.features
-    for index, feature in enumerate(model.features):
-        swept = sweep(model.probabilities, row, index, knots(feature, quantiles[feature.name]))
+def _sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
+    labels = np.array(model.labels, object)
+    for name, swept in zip(model.manifest.feature_names, sweeps(model.probabilities, row, grids), strict=True):
         yield (
-            feature.name,
+            name,
             {
                 "values": swept.values,
-                "labels": [model.labels[label] for label in swept.probabilities.argmax(axis=1)],
+                "labels": labels.take(swept.labels).tolist(),
                 "probabilities": _by_label(model, np.ascontiguousarray(swept.probabilities.T)),
                 "changes": {"below": _change(model, swept.below), "above": _change(model, swept.above)},
             },

@@ -74,10 +74,11 @@ def test_values_are_the_mean_marginal_contribution(players: int) -> None:
     np.testing.assert_allclose(shapley.shapley_values(worth), contributions / len(orders), atol=1e-12)
 
 
-def test_linear_function_has_its_closed_form() -> None:
+@pytest.mark.parametrize("rows", [1, 40, 1_000, 5_000])  # one batch of all coalitions, up to one for each
+def test_linear_function_has_its_closed_form(rows: int) -> None:
     """The value is the weight times the distance from the background's mean."""
     rng = np.random.default_rng(0)
-    weights, row, background = rng.normal(size=(5, 3)), rng.normal(size=5), rng.normal(size=(40, 5))
+    weights, row, background = rng.normal(size=(5, 3)), rng.normal(size=5), rng.normal(size=(rows, 5))
     base, values = shapley.attribute(lambda rows: rows @ weights, row, background)  # type: ignore[arg-type, return-value]
     np.testing.assert_allclose(base, background.mean(axis=0) @ weights, atol=1e-12)
     np.testing.assert_allclose(values, (row - background.mean(axis=0))[:, np.newaxis] * weights, atol=1e-12)
@@ -97,3 +98,15 @@ def test_batches_are_bounded(rows: int) -> None:
     assert max(sizes) <= max(8_192, rows)
     assert sum(sizes) == 8 * rows
     assert values.sum() == pytest.approx(1 - base[0], abs=1e-6)
+
+
+def test_batches_have_one_size() -> None:
+    """LiteRT plans its memory anew for each other size."""
+    sizes = set()
+
+    def predict(mixed: Array) -> Array:
+        sizes.add(len(mixed))
+        return mixed[:, :2]
+
+    shapley.attribute(predict, np.ones(8, np.float32), np.zeros((100, 8), np.float32))
+    assert len(sizes) == 1

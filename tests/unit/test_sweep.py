@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models.manifest import Feature
 from service.arrays import Array
-from service.inference.sweep import Predict, knots, sweep
+from service.inference.sweep import Predict, grid, knots, sweep, sweeps
 
 FEATURE = Feature(name="length", minimum=0, maximum=100)
 ROW = np.array([5, 50], np.float32)
@@ -95,3 +95,36 @@ def test_points_are_valid_inputs(minimum: float, maximum: float) -> None:
     bounds = knots(Feature(name="x", minimum=minimum, maximum=maximum), [])
     assert all(minimum <= float(str(value)) <= maximum for value in bounds)
     assert bounds == pytest.approx([minimum, maximum])
+
+
+def counting(sizes: list[int]) -> Predict:
+    """Predicts two labels from all features together, and notes the values in each run."""
+
+    def predict(rows: Array) -> Array:
+        sizes.append(rows.size)
+        first = 0.5 + 0.5 * np.sin(rows.sum(axis=1))
+        return np.stack([first, 1 - first], axis=1)
+
+    return predict
+
+
+def test_features_share_their_runs() -> None:
+    """One run for the points of all features, three for the changes; each sweep is that of its feature alone."""
+    bounds = [knots(Feature(name="x", minimum=0, maximum=10 + index), [2, 5]) for index in range(8)]
+    row, sizes = np.linspace(1, 9, 8, dtype=np.float32), list[int]()
+    together = list(sweeps(counting(sizes), row, [grid(each) for each in bounds]))
+    assert len(sizes) == 4
+    assert any(swept.below for swept in together)
+    for index, swept in enumerate(together):
+        alone = sweep(counting([]), row, index, bounds[index])
+        assert (swept.below, swept.above) == (alone.below, alone.above)
+        for name in ("values", "probabilities", "labels"):
+            np.testing.assert_array_equal(getattr(swept, name), getattr(alone, name))
+
+
+def test_runs_are_bounded() -> None:
+    """With many features, no run has more than 1 MB of values, and no feature is left out."""
+    sizes = list[int]()
+    swept = list(sweeps(counting(sizes), np.full(60, 50, np.float32), [grid(knots(FEATURE, [10, 20, 90]))] * 60))
+    assert len(swept) == 60
+    assert max(sizes) * 4 <= 2**20
