@@ -48,6 +48,7 @@ def on_starting(server):
 
 def when_ready(server):
     """Log where the service answers, once the master listens and before it starts workers."""
+    gc.freeze()  # else the first collection would walk all that is loaded
     gc.enable()
     log_conflicts(server)
     log_start_message(server)
