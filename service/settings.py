@@ -55,7 +55,11 @@ class Settings(BaseModel):
         Field(ge=0, description="requests with a longer body, in bytes, run in a thread instead of on the event loop"),
     ] = 16_384
     threads: Annotated[
-        int, Field(ge=1, description="threads per worker, for requests with long bodies and for all that Flask handles")
+        int,
+        Field(
+            ge=1,
+            description="threads per worker, for long bodies and for routes that are not on the event loop",
+        ),
     ] = 2
     max_concurrency: Annotated[
         int,

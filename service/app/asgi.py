@@ -1,4 +1,4 @@
-"""The ASGI application that gunicorn runs: fast routes on the event loop, all others through Flask in a thread.
+"""The ASGI application that gunicorn runs: fast routes on the event loop, all others in a thread, GET through Flask.
 
 It is a second, thinner adapter for the same handlers and the same pipeline as `flask_app`; a test sends the same
 requests through both and compares the responses byte for byte.
@@ -153,11 +153,11 @@ class AsgiApp:
         except RequestError as error:  # about the client's pace or key, or the server's state, whatever the route
             return _encode(self.fail(method, path, match, headers, error))
         try:
-            if match is None or not is_inline:
+            if match is None or not (is_inline or method == "POST"):
                 return await self._thread_pool.run(self._through_flask, scope, headers, content)
             read = partial(_checked_body, headers, content, self._limits.max_bytes)
             request = Request(method, path, headers, read, match.parameters, match.route)
-            if content and len(content) > self.max_inline_bytes:  # a large batch must not delay many small requests
+            if not is_inline or (content and len(content) > self.max_inline_bytes):  # don't delay many small requests
                 return _encode(await self._thread_pool.run(self._pipeline.handle, request, match.handler))
         except OverloadedError as error:
             return _encode(self.fail(method, path, match, headers, error))

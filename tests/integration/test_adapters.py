@@ -104,6 +104,7 @@ request_tuples = st.tuples(
     st.sampled_from(["POST"] * 6 + ["GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"]),
     st.sampled_from(
         ["/predict"] * 6
+        + ["/explain"] * 2
         + [
             prefix + verb
             for prefix in PATH_PREFIXES
