@@ -64,9 +64,9 @@ def _weights(players: int) -> Doubles:
 def _mixtures(row: Array, background: Array) -> Iterator[Array]:
     """The background rows with each coalition's features replaced, [rows, coalitions, features] in each batch.
 
-    The batches are one array, written anew. The last features differ between batches; within a batch, each of the other
-    features doubles the coalitions: it is replaced in a copy of those so far. Coalitions are next to each other, not
-    background rows, so that the mean adds long vectors.
+    The batches are one array, changed in place. Within a batch the first features double the coalitions one after the
+    other: each is replaced in a copy of those so far. The last features differ between batches. Coalitions, not
+    background rows, are next to each other, so that the mean adds long vectors.
     """
     doublings = min(len(row), max(1, _BATCH_ROWS // len(background)).bit_length() - 1)
     mixed = np.empty((len(background), 2**doublings, len(row)), background.dtype)
@@ -75,9 +75,11 @@ def _mixtures(row: Array, background: Array) -> Iterator[Array]:
         size = 2**feature
         mixed[:, size : 2 * size] = mixed[:, :size]
         mixed[:, size : 2 * size, feature] = row[feature]
+    replaced = np.zeros(len(row), bool)
     for members in coalitions(len(row))[:: 2**doublings]:
-        for feature in range(doublings, len(row)):
+        for feature in np.flatnonzero(members != replaced).tolist():
             mixed[:, :, feature] = row[feature] if members[feature] else background[:, feature, np.newaxis]
+        replaced = members
         yield mixed
 
 
