@@ -6,6 +6,8 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 import gc
 import os
 
+gc.disable()  # before the imports, until all is loaded: it stays, so walking it again and again would find nothing
+
 from service.monitoring.shared_counters import shared_counters
 from service.server.environment import drop_empty
 from service.server.preflight import can_preload, log_conflicts, require_loaded, require_startable
@@ -13,7 +15,6 @@ from service.server.reload import share_shutdown_flag, survive_failed_reload
 from service.server.start_message import log_start_message
 
 drop_empty(os.environ)  # for those who start gunicorn themselves, instead of `python -m service`
-gc.disable()  # until all is loaded: it stays, so walking it again and again would find nothing
 
 wsgi_app = "service.app.asgi:load_app()"
 worker_class = "asgi"
@@ -48,15 +49,14 @@ def on_starting(server):
 
 def when_ready(server):
     """Log where the service answers, once the master listens and before it starts workers."""
-    gc.freeze()  # else the first collection would walk all that is loaded
-    gc.enable()
     log_conflicts(server)
     log_start_message(server)
 
 
 def pre_fork(server, worker):
     """Give a worker its slot of the shared counters, and the flag that tells a shutdown from a replacement."""
-    gc.freeze()  # the workers' collectors need not walk what the master loaded, nor copy its pages to do so
+    gc.freeze()  # no collector needs to walk what the master loaded, nor a worker to copy its pages to do so
+    gc.enable()  # here, because a SIGHUP disables it again
     worker.is_shutdown = server.is_shutdown
     worker.slot = shared_counters().allocate_slot()
 

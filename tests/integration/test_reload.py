@@ -14,7 +14,7 @@ from typing import Any, Self
 import pytest
 import requests
 from support.closed_loop_clients import Load
-from support.gunicorn_server import Server, await_workers, serving, workers
+from support.gunicorn_server import Server, await_ready, await_workers, serving, workers
 from support.handmade_bundles import Network, publish
 
 from models.bundle import CURRENT, MODEL_KERAS, MODEL_LITERT
@@ -141,6 +141,34 @@ def test_a_version_copied_slowly_is_taken_when_it_is_whole(home: Path, server: S
         time.sleep(0.5)
         shutil.copy(home.parent / "kept" / name, made / name)
     await_version(server, "2")
+
+
+REPORTING_CONFIGURATION = """
+import gc
+from runpy import run_path
+
+globals().update(run_path("service/gunicorn.conf.py"))
+start = post_worker_init
+
+
+def post_worker_init(worker):
+    start(worker)
+    worker.log.warning("garbage collection: %s", gc.isenabled())
+"""
+
+
+def test_workers_collect_garbage_also_after_sighup(tmp_path: Path) -> None:
+    """The configuration, which is read again then, disables it only until all is loaded."""
+    configuration = tmp_path / "gunicorn.conf.py"
+    configuration.write_text(REPORTING_CONFIGURATION)
+    with serving("--config", str(configuration), WEB_CONCURRENCY="1") as server:
+        first = workers(server)
+        server.process.send_signal(signal.SIGHUP)
+        await_workers(server, lambda now: len(now) == 1 and now != first)
+        await_ready(server)
+        server.process.terminate()
+        stderr = server.process.communicate(timeout=60)[1]
+    assert re.findall("garbage collection: (True|False)", stderr) == ["True", "True"]
 
 
 @pytest.mark.tensorflow
