@@ -2,27 +2,31 @@
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import charts, comparison, load_generators, peers, protocols, standalone
+from benchmarks import charts, comparison, load_generators, peers, standalone
 from benchmarks.benchmark_run import BenchmarkRun, prepare_run
+from benchmarks.comparison import Samples
 from benchmarks.results import FIGURES, Results, format_number
 
-MEASUREMENTS = {
-    "closed loop": comparison.measure_closed_loop,
-    "open loop": comparison.measure_open_loop,
-    "start": standalone.measure_start,
-    "memory": standalone.measure_memory,
-    "workers": standalone.measure_workers,
-    "batches": standalone.measure_batches,
-    "protocols": protocols.measure_protocols,
-    "idle connections": standalone.measure_idle,
-    "mixed load": standalone.measure_mixed,
+Measure = Callable[[BenchmarkRun], Samples]
+MEASUREMENTS: dict[str, tuple[str, Measure]] = {
+    "closed": ("closed loop", comparison.measure_closed_loop),
+    "start": ("start", standalone.measure_start),
+    "memory": ("memory", standalone.measure_memory),
+    "workers": ("workers", standalone.measure_workers),
+    "requests": ("requests", standalone.measure_requests),
+    "batches": ("batches", standalone.measure_batches),
+    "idle": ("idle connections", standalone.measure_idle),
+    "mixed": ("mixed load", standalone.measure_mixed),
 }
-MEASUREMENT_KEYS = {name.split()[0]: name for name in MEASUREMENTS}
+OPEN = "open"  # one measurement for each rate
+RATES = (1000, 5000)  # requests per second
 RESULTS = Path(__file__).resolve().parent / "results"
 console = Console()
 
@@ -39,8 +43,8 @@ def main() -> None:
     results = Results(parameters, failures=run.failures)
     try:
         _install_peers(run)
-        for key in options.only:
-            _measure(run, MEASUREMENT_KEYS[key], results)
+        for name, measure in _list_measurements(options.only, options.rates):
+            _measure(run, name, measure, results)
     except KeyboardInterrupt:
         sys.exit("benchmarks: interrupted; nothing is written, every server is ended")
     console.print(Markdown(results.to_markdown()))
@@ -54,13 +58,14 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=list(MEASUREMENT_KEYS),
-        default=list(MEASUREMENT_KEYS),
+        choices=[*MEASUREMENTS, OPEN],
+        default=[*MEASUREMENTS, OPEN],
         help="measurements; all unless told",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="of full load each time (5)")
     parser.add_argument("--open-seconds", type=float, default=60, help="of the open loop each time (60)")
+    parser.add_argument("--rates", nargs="+", type=int, default=RATES, help="requests/s of the open loop (1000 5000)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for latest.json, latest.md and the charts")
     return parser.parse_args()
 
@@ -76,12 +81,21 @@ def _install_peers(run: BenchmarkRun) -> None:
                 console.print(f"{peer.title}: given up: {error}", style="red")
 
 
-def _measure(run: BenchmarkRun, name: str, results: Results) -> None:
+def _list_measurements(keys: Sequence[str], rates: Sequence[int]) -> Iterator[tuple[str, Measure]]:
+    for key in keys:
+        if key == OPEN:
+            for rate in rates:
+                yield f"open loop, {rate:,} requests/s", partial(comparison.measure_open_loop, rate=rate)
+        else:
+            yield MEASUREMENTS[key]
+
+
+def _measure(run: BenchmarkRun, name: str, measure: Measure, results: Results) -> None:
     """Take one measurement and print each sample as soon as it is there."""
     earlier = set(run.failures)
     with console.status(f"{name}: {run.rounds} rounds"):
         try:
-            for subject, figures in MEASUREMENTS[name](run):
+            for subject, figures in measure(run):
                 results.add(name, subject, figures)
                 text = ", ".join(
                     f"{FIGURES[key].heading} {format_number(value)} {FIGURES[key].unit}".rstrip()

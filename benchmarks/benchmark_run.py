@@ -1,15 +1,15 @@
 """The parameters of one run, which every measurement receives: the model, the cores, the peers and the durations."""
 
-import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from benchmarks import process_tree
+from benchmarks import exchanges, process_tree
+from benchmarks.exchanges import Exchange
 from benchmarks.peers import OURS, ROOT, Peer, read_peer
 from benchmarks.server import Server, start_server
 from models import bundle
@@ -46,28 +46,29 @@ class BenchmarkRun:
         """A server of this peer with one worker on one core."""
         return start_server(peer, self.bundle, self.cores[:1])
 
-    def start_ours(self, workers: int = 1, cores: int = 1, root: Path = ROOT) -> AbstractContextManager[Server]:
-        """The service, from the checkout at ``root``, on the first ``cores`` cores.
+    def start_ours(self, workers: int = 1, cores: int = 1) -> AbstractContextManager[Server]:
+        """The service on the first ``cores`` cores.
 
         Where there are only two cores, the second is the load generator's too.
         """
-        return start_server(read_peer(OURS), self.bundle, self.cores[:cores], workers, root)
+        return start_server(read_peer(OURS), self.bundle, self.cores[:cores], workers)
 
-    def single_row_body(self, peer: Peer) -> bytes:
-        """The body of a request for one row in the format of this peer."""
-        return peer.request_body(self.bundle.manifest, self.bundle.manifest.golden[0].features)
+    @contextmanager
+    def start_for(self, chosen: Iterable[Exchange], root: Path = ROOT) -> Iterator[Mapping[bool, int]]:
+        """The services from the checkout at ``root`` that these exchanges need: the ports by ``Exchange.keyed``."""
+        ours = read_peer(OURS)
+        with_keys = {**ours.environment, "MENAGERIE_API_KEYS": exchanges.KEY_HASH}
+        peers = {False: ours, True: replace(ours, environment=with_keys, headers=exchanges.AUTHORIZATION)}
+        with ExitStack() as stack:
+            started = {
+                keyed: stack.enter_context(start_server(peers[keyed], self.bundle, self.cores[:1], root=root))
+                for keyed in sorted({exchange.keyed for exchange in chosen})
+            }
+            yield {keyed: server.port for keyed, server in started.items()}
 
-    def typical_rows(self, count: int) -> list[list[float]]:
-        """Background rows of the bundle, repeated as needed: values in the schema's order, to four digits.
-
-        Not the golden rows: half of them are corners of the schema, where every feature causes a warning.
-        """
-        rows = [[float(f"{value:.4g}") for value in row] for row in self.bundle.manifest.background]
-        return [rows[number % len(rows)] for number in range(count)]
-
-    def batch_body(self, rows: int) -> bytes:
-        """The body of a request to the service for many typical rows."""
-        return json.dumps({"instances": self.typical_rows(rows)}).encode()
+    def single_row(self, peer: Peer) -> Exchange:
+        """The request for a typical row in the format of this peer."""
+        return peer.exchange(self.bundle.manifest, exchanges.typical_rows(self.bundle.manifest, 1)[0])
 
 
 def prepare_run(peers: Sequence[Peer], rounds: int, seconds: float, open_seconds: float = 0) -> BenchmarkRun:

@@ -6,17 +6,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.exchanges import Exchange
 from benchmarks.peers import ROOT
 from benchmarks.results import Figures
-from benchmarks.server import Server
 
-CONNECTIONS = 16
-RATE = 1000  # requests a second in the open loop
-NO_HEADERS: Mapping[str, str] = {}
+_FIRST_ERROR = 400  # the lowest status that wrk counts as an error
 
 
 class LoadGeneratorError(Exception):
@@ -33,65 +31,52 @@ def require_wrk() -> None:
         raise LoadGeneratorError("wrk is not installed: `apt-get install wrk`, or build it from its sources")
 
 
-def run_closed_loop(  # noqa: PLR0913, PLR0917 (what to send, and how hard)
-    server: Server,
-    body: bytes,
-    core: int,
-    seconds: float,
-    connections: int = CONNECTIONS,
-    headers: Mapping[str, str] = NO_HEADERS,
-) -> Figures:
-    """Each connection sends again as soon as it has a response: ``requests, seconds, failures, p50_ms, p99_ms``."""
-    with _start_wrk(server, body, core, seconds, connections, headers) as process:
+def run_closed_loop(port: int, exchange: Exchange, core: int, seconds: float) -> Figures:
+    """Each connection sends again as soon as it has a response: ``requests, seconds, failures, p50_ms, p99_ms``.
+
+    wrk counts whole seconds, and tells only success from failure: `server.check_status` compares the status itself.
+    """
+    with _start_wrk(port, exchange, core, seconds) as process:
         output, _ = process.communicate(timeout=seconds + 60)
-    return _last_line(output)
+    load = _last_line(output)
+    refused, broken = load.pop("refused"), load.pop("broken")
+    unexpected = refused if exchange.status < _FIRST_ERROR else load["requests"] - refused
+    return {**load, "failures": broken + unexpected}
 
 
 @contextmanager
-def background_load(server: Server, body: bytes, core: int, seconds: float) -> Iterator[None]:
+def background_load(port: int, exchange: Exchange, core: int, seconds: float) -> Iterator[None]:
     """One connection sends without pause while something else is measured, for at most ``seconds``."""
-    with _start_wrk(server, body, core, seconds, 1):
+    with _start_wrk(port, exchange._replace(connections=1), core, seconds):
         yield
 
 
-def run_open_loop(server: Server, body: bytes, core: int, seconds: float, rate: float = RATE) -> Figures:
+def run_open_loop(port: int, exchange: Exchange, core: int, seconds: float, rate: float) -> Figures:
     """``rate`` requests a second, however late the responses are; `benchmarks.open_loop_client` has the figures."""
-    command = [sys.executable, "-m", "benchmarks.open_loop_client", "--port", server.port, "--path", server.peer.path]
-    command += ["--rate", rate, "--seconds", seconds, "--connections", CONNECTIONS]
+    copies = exchange.render()
+    command = [sys.executable, "-m", "benchmarks.open_loop_client", "--port", port, "--size", len(copies[0])]
+    command += ["--rate", rate, "--seconds", seconds, "--connections", exchange.connections]
     result = subprocess.run(
-        _pinned(core, command), input=body, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=seconds + 60
+        _pinned(core, command),
+        input=b"".join(copies),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=seconds + 60,
     )
     return _last_line(result.stdout)
 
 
 @contextmanager
-def _start_wrk(  # noqa: PLR0913, PLR0917 (as `run_closed_loop`)
-    server: Server,
-    body: bytes,
-    core: int,
-    seconds: float,
-    connections: int,
-    headers: Mapping[str, str] = NO_HEADERS,
-) -> Iterator[subprocess.Popen[bytes]]:
+def _start_wrk(port: int, exchange: Exchange, core: int, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    copies = exchange.render()
     with tempfile.NamedTemporaryFile() as file:
-        file.write(body)
+        file.write(b"".join(copies))
         file.flush()
         script = Path(__file__).with_name("wrk.lua")
-        url = f"http://127.0.0.1:{server.port}{server.peer.path}"
-        command = [
-            "wrk",
-            "-t1",
-            f"-c{connections}",
-            f"-d{max(1, round(seconds))}s",
-            "--timeout",
-            "30s",
-            "-s",
-            script,
-            url,
-            "--",
-            *(f"{name}: {value}" for name, value in headers.items()),
-        ]
-        environment = os.environ | {"BENCH_BODY": file.name}
+        command = ["wrk", "-t1", f"-c{exchange.connections}", f"-d{max(1, round(seconds))}s", "--timeout", "30s"]
+        command += ["-s", str(script), f"http://127.0.0.1:{port}"]
+        environment = os.environ | {"BENCH_REQUESTS": file.name, "BENCH_SIZE": str(len(copies[0]))}
         with subprocess.Popen(_pinned(core, command), env=environment, stdout=subprocess.PIPE) as process:
             try:
                 yield process

@@ -9,13 +9,14 @@ answers, and would measure its own wake-up. It runs as a program of its own and 
 """
 
 import argparse
+import itertools
 import json
 import selectors
 import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import httptools
 import numpy as np
@@ -27,11 +28,13 @@ _OK = 200
 class Connection:
     """One keep-alive connection with a schedule of its own, in seconds of `time.perf_counter`."""
 
-    def __init__(self, port: int, request: bytes, due: Sequence[float]) -> None:
+    def __init__(self, port: int, requests: Iterator[bytes], due: Sequence[float]) -> None:
         self._port = port
-        self._request = request
+        self._requests = requests
         self.due = deque(due)
         self.planned = len(due)
+        self.first_due, self.last_due = due[0], due[-1]
+        self.last_done = due[0]
         self.latencies: list[float] = []
         self.failures = 0
         self._due_since = 0.0  # when the request that is under way was due
@@ -51,7 +54,7 @@ class Connection:
                 return
             self._due_since = self.due.popleft()
             try:
-                self._connect(selector).sendall(self._request)
+                self._connect(selector).sendall(next(self._requests))
             except OSError:
                 self._fail(selector)
         elif self._due_since and now - self._due_since > 2 * MAX_DELAY:
@@ -69,9 +72,7 @@ class Connection:
 
     def on_message_complete(self) -> None:
         """Record a complete response (the parser calls this)."""
-        self.failures += self._parser.get_status_code() != _OK
-        self.latencies.append(time.perf_counter() - self._due_since)
-        self._due_since = 0.0
+        self._record(is_failure=self._parser.get_status_code() != _OK)
 
     def _connect(self, selector: selectors.BaseSelector) -> socket.socket:
         if not self._socket:
@@ -92,9 +93,13 @@ class Connection:
         """Record a broken connection; an idle one is no failure, as a server may close it at any time."""
         self.close(selector)
         if self._due_since:
-            self.failures += 1
-            self.latencies.append(time.perf_counter() - self._due_since)
-            self._due_since = 0.0
+            self._record(is_failure=True)
+
+    def _record(self, *, is_failure: bool) -> None:
+        self.failures += is_failure
+        self.last_done = time.perf_counter()
+        self.latencies.append(self.last_done - self._due_since)
+        self._due_since = 0.0
 
 
 def make_schedules(start: float, rate: float, seconds: float, connections: int) -> list[list[float]]:
@@ -118,13 +123,20 @@ def run(connections: Sequence[Connection]) -> None:
 
 
 def summarize(connections: Sequence[Connection]) -> dict[str, float]:
-    """Latency percentiles in milliseconds; a request that was never sent counts as one that took `MAX_DELAY`."""
+    """Latency percentiles in milliseconds; a request that was never sent counts as one that took `MAX_DELAY`.
+
+    ``rate_percent`` is the rate of responses up to the last one, relative to the planned rate of requests.
+    """
     planned = sum(connection.planned for connection in connections)
     measured = [latency for connection in connections for latency in connection.latencies]
     latencies_ms = np.array(measured + [MAX_DELAY] * (planned - len(measured))) * 1e3
+    start = min(connection.first_due for connection in connections)
+    planned_seconds = max(connection.last_due for connection in connections) - start
+    seconds = max(planned_seconds, *(connection.last_done - start for connection in connections))
     p50, p99, p999 = np.percentile(latencies_ms, (50, 99, 99.9)).tolist()
     return {
         "planned": planned,
+        "rate_percent": len(measured) / seconds * planned_seconds / planned * 100,
         "unsent": planned - len(measured),
         "failures": sum(connection.failures for connection in connections),
         "p50_ms": p50,
@@ -135,19 +147,17 @@ def summarize(connections: Sequence[Connection]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="POST the body from stdin on a random schedule of a given rate")
+    parser = argparse.ArgumentParser(description="Send the requests from stdin in turn on a random schedule")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--path", required=True)
+    parser.add_argument("--size", type=int, required=True, help="bytes of each request")
     parser.add_argument("--rate", type=float, required=True, help="requests a second")
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, required=True)
     options = parser.parse_args()
-    body = sys.stdin.buffer.read()
-    head = f"POST {options.path} HTTP/1.1\r\nHost: 127.0.0.1:{options.port}\r\nContent-Type: application/json\r\n"
-    request = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
+    table, size = sys.stdin.buffer.read(), options.size
+    requests = itertools.cycle([table[start : start + size] for start in range(0, len(table), size)])
     schedules = make_schedules(time.perf_counter() + 0.1, options.rate, options.seconds, options.connections)
-    connections = [Connection(options.port, request, due) for due in schedules]
+    connections = [Connection(options.port, requests, due) for due in schedules]
     run(connections)
     json.dump(summarize(connections), sys.stdout)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.environments import Environment, InstallError
+from benchmarks.exchanges import Exchange
 from models.manifest import Manifest
 
 PEERS = Path(__file__).resolve().parent / "peers"
@@ -27,8 +28,10 @@ class PeerError(Exception):
 class Peer:
     """One server.
 
-    ``label`` is the path to the label in its JSON response, empty if it does not predict; ``needs`` maps the system
-    programs that it uses to the command that installs each; ``project`` means that it runs the project's code.
+    ``label`` is the path to the label in its JSON response, empty if it does not predict; ``ready`` is the path of its
+    readiness endpoint, empty if it is ready at its first prediction; ``headers`` are those that predictions need;
+    ``needs`` maps the system programs that it uses to the command that installs each; ``project`` means that it runs
+    the project's code.
     """
 
     name: str
@@ -37,22 +40,24 @@ class Peer:
     path: str
     why: str
     label: Sequence[str | int] = ()
+    ready: str = ""
     protocol: Literal["named", "v2"] = "named"
     project: bool = False
     needs: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
         return PEERS / self.name
 
-    def request_body(self, manifest: Manifest, row: Sequence[float]) -> bytes:
-        """One row of features in the format of this server."""
+    def exchange(self, manifest: Manifest, row: Sequence[float]) -> Exchange:
+        """The request for one row of features in the format of this server."""
         values = [float(f"{value:.4g}") for value in row]  # as people measure, not as float32 prints
         document: dict[str, Any] = {"features": dict(zip(manifest.feature_names, values, strict=True))}
         if self.protocol == "v2":
             document = {"inputs": [{"name": "features", "shape": [1, len(row)], "datatype": "FP32", "data": values}]}
-        return json.dumps(document).encode()
+        return Exchange(self.path, json.dumps(document).encode(), headers=self.headers)
 
     def parse_label(self, body: bytes) -> Any:
         """The label in a response.

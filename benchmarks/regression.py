@@ -2,57 +2,40 @@
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import peers, process_tree
+from benchmarks import load_generators, peers, process_tree
 from benchmarks.benchmark_run import BenchmarkRun, prepare_run
-from benchmarks.closed_loop_client import Exchange, saturate
-from benchmarks.protocols import build_requests
+from benchmarks.comparison import measure_load, warm_up
+from benchmarks.exchanges import Exchange, build_exchanges, choose
 from benchmarks.results import FIGURES, Figure, format_cell
-from benchmarks.server import pinned_to
 
-BATCH_SIZE = 1000  # rows
-WARM_UP_SECONDS = 0.2
-TURNS = 4  # of each checkout with each request in a round
+_TURN_SECONDS = 1  # the shortest load of wrk
 _RATIO = Figure("ratio", "x", shows_ratio=False)
 
 
-def build_exchanges(run: BenchmarkRun) -> dict[str, Exchange]:
-    """The measured requests by name."""
-    manifest, (row,) = run.bundle.manifest, run.typical_rows(1)
-    v1, v2 = (build_requests(manifest.name, [row])[name] for name in ("/v1 :predict", "/v2 infer, JSON"))
-    as_list, too_short = (json.dumps({"features": values}).encode() for values in (row, row[1:]))
-    return {
-        "list": Exchange("/predict", as_list),
-        "list, own trace and request ID": Exchange("/predict", as_list, traced=True),
-        "named": Exchange("/predict", peers.read_peer(peers.OURS).request_body(manifest, row)),
-        "/v1 :predict": Exchange(v1.path, v1.body),
-        "/v2 infer, JSON": Exchange(v2.path, v2.body),
-        "422": Exchange("/predict", too_short, status=422),
-        f"{BATCH_SIZE:,} rows": Exchange("/predict", run.batch_body(BATCH_SIZE), connections=2),
-    }
-
-
-def measure(run: BenchmarkRun, roots: Sequence[Path]) -> list[dict[str, float]]:
+def measure(run: BenchmarkRun, roots: Sequence[Path], exchanges: Mapping[str, Exchange]) -> list[dict[str, float]]:
     """For the service of each checkout, server CPU time per request in µs by the exchange's name.
 
-    All of them run, one is under load at a time, and they take short turns, so that a disturbance meets them alike.
+    All of them run, one is under load at a time, and they take turns of a second, so that a disturbance meets them
+    alike.
     """
+    turns = max(1, round(run.seconds / _TURN_SECONDS))
     with ExitStack() as stack:
-        ports = [stack.enter_context(run.start_ours(root=root)).port for root in roots]
-        stack.enter_context(pinned_to({run.load_core}))
-        cpu_us = [dict.fromkeys(build_exchanges(run), 0.0) for _ in roots]
-        for name, exchange in build_exchanges(run).items():
-            for port in ports:
-                saturate(port, exchange, WARM_UP_SECONDS)
-            for _, (port, of_checkout) in itertools.product(range(TURNS), zip(ports, cpu_us, strict=True)):
-                before = process_tree.cpu_seconds()
-                responses = saturate(port, exchange, run.seconds / TURNS)
-                of_checkout[name] += (process_tree.cpu_seconds() - before) / responses * 1e6 / TURNS
+        services = [stack.enter_context(run.start_for(exchanges.values(), root)) for root in roots]
+        cpu_us = [dict.fromkeys(exchanges, 0.0) for _ in roots]
+        for name, exchange in exchanges.items():
+            for ports in services:
+                warm_up(run, ports[exchange.keyed], exchange)
+            for _, (ports, of_checkout) in itertools.product(range(turns), zip(services, cpu_us, strict=True)):
+                figures = measure_load(run, ports[exchange.keyed], exchange, _TURN_SECONDS)
+                process_tree.wait_until_idle()
+                if figures["failures"]:
+                    raise peers.PeerError(f"{name}: {figures['failures']:.0f} responses have another status")
+                of_checkout[name] += figures["cpu_us"] / turns
     return cpu_us
 
 
@@ -76,15 +59,30 @@ def main() -> None:
         prog="python -m benchmarks.regression", description="Server CPU time per request here and in another checkout."
     )
     parser.add_argument("--against", type=Path, required=True, metavar="PATH", help="the other checkout")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="the requests that have this in their name; all if omitted",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="each with newly started services (5)")
     parser.add_argument(
-        "--seconds", type=float, default=2, help="of load on each service with each request in a round (2)"
+        "--seconds", type=int, default=2, help="of load on each service with each request in a round (2)"
     )
     options = parser.parse_args()
     run = prepare_run([], options.rounds, options.seconds)
+    try:
+        load_generators.require_wrk()
+        exchanges = choose(build_exchanges(run.bundle.manifest), options.only)
+    except (load_generators.LoadGeneratorError, ValueError) as error:
+        parser.error(str(error))
     rounds = []
     for number in range(options.rounds):
-        rounds.append(measure(run, (options.against.resolve(), peers.ROOT)))
+        try:
+            rounds.append(measure(run, (options.against.resolve(), peers.ROOT), exchanges))
+        except peers.PeerError as error:
+            sys.exit(f"benchmarks: {error}")
         print(f"round {number + 1} of {options.rounds} done", file=sys.stderr)  # noqa: T201
     print(format_table(*zip(*rounds, strict=True)))  # noqa: T201
 

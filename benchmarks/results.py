@@ -30,6 +30,7 @@ FIGURES = {
     "rows_s": Figure("rows", "/s"),
     "rows_cpu_s": Figure("rows a second of server CPU time", "/s"),
     "row_us": Figure("server CPU time a row", "µs"),
+    "rate_percent": Figure("of the rate answered", "%", shows_ratio=False),
     "p50_ms": Figure("p50", "ms"),
     "p99_ms": Figure("p99", "ms"),
     "p999_ms": Figure("p99.9", "ms"),
@@ -41,6 +42,8 @@ FIGURES = {
     "unsent": Figure("never sent", shows_ratio=False),
     "failures": Figure("failures", shows_ratio=False),
 }
+
+_KEPT_UP_PERCENT = 99
 
 
 @dataclass
@@ -67,7 +70,10 @@ class Results:
 
     def to_markdown(self) -> str:
         """A table for each measurement, then a list of what was not measured and why."""
-        tables = [f"## {name}\n\n{format_table(subjects)}" for name, subjects in self.measured.items()]
+        tables = [
+            f"## {name}\n\n{format_table(subjects)}\n\n{list_overloaded(subjects)}".rstrip()
+            for name, subjects in self.measured.items()
+        ]
         missing = [f"- {subject}: not measured: {reason}" for subject, reason in self.failures.items()]
         return "\n\n".join([f"Taken {self.taken} on {self.machine}.", *tables, "\n".join(missing)]).rstrip() + "\n"
 
@@ -82,6 +88,16 @@ def format_table(subjects: Mapping[str, Rounds]) -> str:
     ]
     lines = [["", *(FIGURES[name].heading for name in names)], ["---", *("--:" for _ in names)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def list_overloaded(subjects: Mapping[str, Rounds]) -> str:
+    """A sentence for each server that answers more slowly than requests are sent to it."""
+    rates = {subject: min(rounds.get("rate_percent", [100])) for subject, rounds in subjects.items()}
+    return "\n".join(
+        f"- {subject} cannot keep up: it answers {rate:.3g} % of the rate, so its latencies are lower bounds."
+        for subject, rate in rates.items()
+        if rate < _KEPT_UP_PERCENT
+    )
 
 
 def format_cell(figure: Figure, values: list[float] | None, reference: list[float] | None) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import process_tree
+from benchmarks.exchanges import Exchange
 from benchmarks.peers import PEERS, ROOT, Peer, PeerError, install_peer
 from models.bundle import Bundle
 
@@ -21,7 +22,7 @@ _SETTING_PREFIXES = ("MENAGERIE_", "GUNICORN_", "WEB_CONCURRENCY", "PORT")
 
 @dataclass(frozen=True)
 class Server:
-    """A ready server; ``start_seconds`` is the time from exec to its first 200 to a prediction."""
+    """A ready server; ``start_seconds`` is the time from exec to its first 200: see `Peer.ready`."""
 
     peer: Peer
     port: int
@@ -64,8 +65,9 @@ def start_server(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            body = peer.request_body(bundle.manifest, bundle.manifest.golden[0].features)
-            _wait_until_ready(process, peer, port, body, log.name)
+            first = peer.exchange(bundle.manifest, bundle.manifest.golden[0].features)
+            request = f"GET {peer.ready} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() if peer.ready else _plain(first)
+            _wait_until_ready(process, port, request, log.name)
             server = Server(peer, port, time.perf_counter() - started)
             _check_golden_rows(server, bundle)
             yield server
@@ -73,26 +75,36 @@ def start_server(
             process_tree.terminate()
 
 
-def post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of the response to one POST.
+def check_status(port: int, exchange: Exchange) -> None:
+    """Send a request once.
 
     Raises:
+        PeerError: its response has another status than the exchange expects.
         OSError, http.client.HTTPException: no response.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
+    status, _ = _send(port, exchange.render()[0])
+    if status != exchange.status:
+        raise PeerError(f"{exchange.path} answers {status} instead of {exchange.status}")
+
+
+def _send(port: int, request: bytes) -> tuple[int, bytes]:
+    """Status and body of the response to the bytes of a request."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(request)
+        response = http.client.HTTPResponse(connection)
+        response.begin()
         return response.status, response.read()
-    finally:
-        connection.close()
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], peer: Peer, port: int, body: bytes, log: str) -> None:
+def _plain(exchange: Exchange) -> bytes:
+    return exchange._replace(traced=False).render()[0]
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, request: bytes, log: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if post(port, peer.path, body)[0] == http.client.OK:
+            if _send(port, request)[0] == http.client.OK:
                 return
         except (OSError, http.client.HTTPException):
             pass
@@ -109,7 +121,7 @@ def _check_golden_rows(server: Server, bundle: Bundle) -> None:
     for golden in manifest.golden if server.peer.label else ():
         outputs = golden.outputs[manifest.layers[-1].name]
         expected = manifest.labels[outputs.index(max(outputs))]
-        status, body = post(server.port, server.peer.path, server.peer.request_body(manifest, golden.features))
+        status, body = _send(server.port, _plain(server.peer.exchange(manifest, golden.features)))
         label = server.peer.parse_label(body)
         if status != http.client.OK or label != expected:
             raise PeerError(f"answers {status} and {label!r} where {expected!r} is right")

@@ -1,4 +1,4 @@
-"""Measurements of the service by itself: start-up, memory, workers, batches, idle connections and mixed load."""
+"""Measurements of the service by itself: start-up, memory, workers, requests, batches, idle connections, mixed load."""
 
 import resource
 import socket
@@ -7,31 +7,46 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 from benchmarks import load_generators, process_tree
 from benchmarks.benchmark_run import BenchmarkRun
-from benchmarks.comparison import Samples, measure_saturated, warm_up
-from benchmarks.peers import PeerError, read_peer
+from benchmarks.comparison import Samples, measure_each, measure_saturated, warm_up
+from benchmarks.exchanges import BATCH_SIZE, build_exchanges, predict_batch
+from benchmarks.peers import OURS, PeerError, read_peer
+from benchmarks.results import Figures
 from benchmarks.server import Server, pinned_to
 
 IDLE_CONNECTIONS = 5000
 MIXED_RATE = 200  # single rows per second beside the batches
-BATCH_SIZES = (1, 10, 100, 1000, 10_000)  # rows
-LARGEST_BATCH = BATCH_SIZES[-1]
+BATCH_SIZES = (1, 10, 100, 1000, BATCH_SIZE)  # rows
 IMPORTS = "import numpy, flask, pydantic, ai_edge_litert.interpreter"
 
 
 def measure_start(run: BenchmarkRun) -> Samples:
-    """Time from exec to the first response, compared with the bare imports that the service needs and the tutorial."""
+    """Time from exec to readiness, compared with the bare imports that the service needs, and with the tutorial."""
     for _ in range(run.rounds):
-        with run.start_ours() as server:
-            yield server.peer.title, {"start_s": server.start_seconds}
         started = time.perf_counter()
         with pinned_to(run.cores[:1]):
             subprocess.run([sys.executable, "-c", IMPORTS], check=True)
-        yield "bare imports", {"start_s": time.perf_counter() - started}
-        with run.start_peer(read_peer("tutorial")) as server:
-            yield server.peer.title, {"start_s": server.start_seconds}
+        yield "importing NumPy, Flask, pydantic and LiteRT", {"start_s": time.perf_counter() - started}
+        servers = [read_peer(OURS), read_peer("tutorial")]
+        yield from measure_each(run, servers, lambda server: {"start_s": server.start_seconds})
+
+
+def measure_requests(run: BenchmarkRun) -> Samples:
+    """CPU time of every request that `build_exchanges` has, and of the lower bounds: a bare protocol and nginx."""
+    exchanges = build_exchanges(run.bundle.manifest)
+    for _ in range(run.rounds):
+        with run.start_for(exchanges.values()) as ports:
+            for name, exchange in exchanges.items():
+                figures = measure_saturated(run, ports[exchange.keyed], exchange)
+                shown = {"failures": figures["failures"]}
+                if exchange.rows == 1:
+                    yield name, {"cpu_us": figures["cpu_us"], **shown}
+                else:
+                    yield name, {"rows_cpu_s": exchange.rows / figures["cpu_us"] * 1e6, **shown}
+        yield from measure_each(run, [read_peer("bare"), read_peer("nginx")], partial(_measure_cpu, run))
 
 
 def measure_memory(run: BenchmarkRun) -> Samples:
@@ -39,7 +54,7 @@ def measure_memory(run: BenchmarkRun) -> Samples:
     for _ in range(run.rounds):
         for workers in (1, 2, 3):
             with run.start_ours(workers) as server:
-                warm_up(run, server, run.single_row_body(server.peer))
+                warm_up(run, server.port, run.single_row(server.peer))
                 yield _worker_count(workers), {"memory_mb": process_tree.memory_mb()}
 
 
@@ -52,7 +67,7 @@ def measure_workers(run: BenchmarkRun) -> Samples:
     for _ in range(run.rounds):
         for count in (1, 2):
             with run.start_ours(count, cores=count) as server:
-                figures = measure_saturated(run, server, run.single_row_body(server.peer))
+                figures = measure_saturated(run, server.port, run.single_row(server.peer))
                 capacity = count * 1e6 / figures["cpu_us"]
                 cores = figures["cpu_us"] * figures["requests_s"] / 1e6
                 yield _worker_count(count), {**figures, "capacity": capacity, "cores": cores}
@@ -63,7 +78,7 @@ def measure_batches(run: BenchmarkRun) -> Samples:
     for _ in range(run.rounds):
         with run.start_ours() as server:
             for rows in BATCH_SIZES:
-                figures = measure_saturated(run, server, run.batch_body(rows), connections=2)
+                figures = measure_saturated(run, server.port, predict_batch(run.bundle.manifest, rows))
                 yield (
                     f"{rows:,} rows",
                     {
@@ -79,25 +94,30 @@ def measure_idle(run: BenchmarkRun) -> Samples:
     """16 busy connections without and with 5,000 idle ones, each of which has received one response before."""
     for _ in range(run.rounds):
         with run.start_ours() as server:
-            body = run.single_row_body(server.peer)
-            yield "none idle", {**measure_saturated(run, server, body), "memory_mb": process_tree.memory_mb()}
+            exchange = run.single_row(server.peer)
+            yield "none idle", {**measure_saturated(run, server.port, exchange), "memory_mb": process_tree.memory_mb()}
             with _idle_connections(server, IDLE_CONNECTIONS) as connections:
-                figures = {**measure_saturated(run, server, body), "memory_mb": process_tree.memory_mb()}
+                figures = {**measure_saturated(run, server.port, exchange), "memory_mb": process_tree.memory_mb()}
                 held = sum(_is_open(connection) for connection in connections)
             yield f"{IDLE_CONNECTIONS:,} idle", {**figures, "held": held}
 
 
 def measure_mixed(run: BenchmarkRun) -> Samples:
     """Single rows on a schedule, alone and while one client sends the largest batch again and again."""
-    batch = run.batch_body(LARGEST_BATCH)
+    batch = predict_batch(run.bundle.manifest, BATCH_SIZE)
     for _ in range(run.rounds):
         with run.start_ours() as server:
-            body = run.single_row_body(server.peer)
-            warm_up(run, server, body)
-            yield "alone", load_generators.run_open_loop(server, body, run.load_core, run.seconds, MIXED_RATE)
-            with load_generators.background_load(server, batch, run.load_core, run.seconds + 10):
-                figures = load_generators.run_open_loop(server, body, run.load_core, run.seconds, MIXED_RATE)
-            yield f"beside batches of {LARGEST_BATCH:,}", figures
+            port, exchange = server.port, run.single_row(server.peer)
+            warm_up(run, port, exchange)
+            yield "alone", load_generators.run_open_loop(port, exchange, run.load_core, run.seconds, MIXED_RATE)
+            with load_generators.background_load(port, batch, run.load_core, run.seconds + 10):
+                figures = load_generators.run_open_loop(port, exchange, run.load_core, run.seconds, MIXED_RATE)
+            yield f"beside batches of {BATCH_SIZE:,}", figures
+
+
+def _measure_cpu(run: BenchmarkRun, server: Server) -> Figures:
+    figures = measure_saturated(run, server.port, run.single_row(server.peer))
+    return {name: figures[name] for name in ("cpu_us", "failures")}
 
 
 def _worker_count(workers: int) -> str:

@@ -8,12 +8,13 @@ import time
 
 import numpy as np
 import pytest
-from support.gunicorn_server import Server
+from support.gunicorn_server import Server, serving
 from support.published_bundles import newest_version
 
-from benchmarks import closed_loop_client, open_loop_client, peers, regression, results
-from benchmarks.benchmark_run import BenchmarkRun
+from benchmarks import exchanges, open_loop_client, peers, regression, results
+from benchmarks.server import check_status
 from models.bundle import Bundle
+from models.manifest import Manifest
 from service.settings import Settings
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -33,15 +34,17 @@ def test_the_connections_share_a_poisson_process() -> None:
 def test_the_load_generator_counts_responses_and_failures(server: Server) -> None:
     """Every planned request is sent once and answered; a response other than 200 is a failure."""
     schedules = open_loop_client.make_schedules(time.perf_counter(), rate=500, seconds=0.5, connections=4)
-    connections = [open_loop_client.Connection(server.port, REQUEST, due) for due in schedules]
-    refused = open_loop_client.Connection(server.port, REQUEST.replace(b"livez", b"nowhere"), [time.perf_counter()])
+    requests = iter([REQUEST] * 250)
+    connections = [open_loop_client.Connection(server.port, requests, due) for due in schedules]
+    unknown = iter([REQUEST.replace(b"livez", b"nowhere")])
+    refused = open_loop_client.Connection(server.port, unknown, [time.perf_counter()])
 
     open_loop_client.run([*connections, refused])
 
     summary = open_loop_client.summarize(connections)
     assert (summary["planned"], summary["unsent"], summary["failures"]) == (250, 0, 0)
     assert 0 < summary["p50_ms"] <= summary["p99_ms"] <= summary["max_ms"]
-    assert refused.failures == 1
+    assert (refused.failures, next(requests, None)) == (1, None)
 
 
 def test_the_load_generator_reconnects() -> None:
@@ -54,19 +57,20 @@ def test_the_load_generator_reconnects() -> None:
 
         threading.Thread(target=close_connections, daemon=True).start()
         now = time.perf_counter()
-        connection = open_loop_client.Connection(listener.getsockname()[1], REQUEST, [now, now + 0.1, now + 0.2])
+        due = [now, now + 0.1, now + 0.2]
+        connection = open_loop_client.Connection(listener.getsockname()[1], itertools.repeat(REQUEST), due)
         open_loop_client.run([connection])
     assert (connection.failures, len(connection.latencies)) == (3, 3)
 
 
 def test_an_unsent_request_counts_as_slow() -> None:
     """A server that stalls is charged for the requests that were due meanwhile (coordinated omission)."""
-    connection = open_loop_client.Connection(port=0, request=b"", due=[0.0] * 100)
-    connection.latencies = [0.001] * 50
+    connection = open_loop_client.Connection(port=0, requests=iter(()), due=[number / 99 for number in range(100)])
+    connection.latencies, connection.last_done = [0.001] * 50, 2.0
 
     summary = open_loop_client.summarize([connection])
 
-    assert (summary["planned"], summary["unsent"]) == (100, 50)
+    assert (summary["planned"], summary["unsent"], summary["rate_percent"]) == (100, 50, 25)
     assert summary["p99_ms"] == summary["max_ms"] == open_loop_client.MAX_DELAY * 1e3
 
 
@@ -75,6 +79,18 @@ def test_the_table_shows_median_range_and_ratio_to_the_first_subject() -> None:
     table = results.format_table({"ours": {"cpu_us": [50.0, 40.0, 60.0]}, "theirs": {"cpu_us": [100.0]}})
 
     assert table.splitlines()[2:] == ["| ours | 50 µs (40 to 60) |", "| theirs | 100 µs, 2x |"]
+
+
+def test_the_results_name_the_servers_that_cannot_keep_up() -> None:
+    """The worst round counts, and a server that was not sent requests at a rate is not judged."""
+    measured = results.Results(options={})
+    measured.add("open loop", "ours", {"rate_percent": 99.9})
+    for rate in (100, 83.2):
+        measured.add("open loop", "theirs", {"rate_percent": rate})
+    measured.add("start", "ours", {"start_s": 1})
+
+    (sentence,) = (line for line in measured.to_markdown().splitlines() if line.startswith("- "))
+    assert sentence == "- theirs cannot keep up: it answers 83.2 % of the rate, so its latencies are lower bounds."
 
 
 def test_the_results_list_what_was_not_measured() -> None:
@@ -95,38 +111,59 @@ def test_every_peer_has_a_command_a_reason_and_pinned_requirements(name: str) ->
     assert all("==" in line for line in requirements.read_text().splitlines()) if requirements.exists() else True
 
 
-def test_every_peer_receives_the_same_row() -> None:
-    """Each in the format of its protocol."""
+@pytest.fixture(name="manifest")
+def _manifest() -> Manifest:
     settings = Settings()
-    manifest = Bundle.read(newest_version(settings.model_store / settings.model_name)).manifest
+    return Bundle.read(newest_version(settings.model_store / settings.model_name)).manifest
+
+
+def test_every_peer_receives_the_same_row(manifest: Manifest) -> None:
+    """Each in the format of its protocol."""
     row = manifest.golden[0].features
 
-    named = json.loads(peers.read_peer("fastapi").request_body(manifest, row))
-    tensor = json.loads(peers.read_peer("mlserver").request_body(manifest, row))
+    named = json.loads(peers.read_peer("fastapi").exchange(manifest, row).body)
+    tensor = json.loads(peers.read_peer("mlserver").exchange(manifest, row).body)
 
     assert list(named["features"].values()) == tensor["inputs"][0]["data"] == pytest.approx(row, rel=1e-3)
 
 
-def test_the_requests_that_compare_two_checkouts_are_answered_as_expected(server: Server) -> None:
-    """Every kind of request gets its status; any other status ends the measurement."""
-    settings = Settings()
-    shipped = Bundle.read(newest_version(settings.model_store / settings.model_name))
-    exchanges = regression.build_exchanges(BenchmarkRun(shipped, (0,), (), rounds=1, seconds=1, open_seconds=1))
+def test_every_request_gets_the_status_that_is_measured(server: Server, manifest: Manifest) -> None:
+    """Any other status ends the measurement."""
+    requests = exchanges.build_exchanges(manifest)
 
-    for exchange in exchanges.values():
-        assert closed_loop_client.saturate(server.port, exchange, seconds=0.1) >= exchange.connections
+    with serving(MENAGERIE_API_KEYS=exchanges.KEY_HASH) as locked:
+        for exchange in requests.values():
+            check_status(locked.port if exchange.keyed else server.port, exchange)
     with pytest.raises(peers.PeerError, match="/predict answers 422 instead of 200"):
-        closed_loop_client.saturate(server.port, exchanges["422"]._replace(status=200), seconds=0.1)
+        check_status(server.port, requests["422, too few values"]._replace(status=200))
 
 
-def test_each_traced_request_has_its_own_identifiers() -> None:
+def test_each_traced_request_has_its_own_identifiers(manifest: Manifest) -> None:
     """They defeat caches of parsed headers, which repeated requests would favour."""
-    first, second, *_ = itertools.islice(
-        closed_loop_client.repeat_request(closed_loop_client.Exchange("/predict", b"{}", traced=True)), 2
-    )
+    requests = exchanges.build_exchanges(manifest)
+    copies = requests["list form"].render()
+    heads = [copy.partition(b"\r\n\r\n")[0] for copy in copies]
 
-    assert first != second
-    assert first.splitlines()[3:5] == [b"traceparent: 00-%032x-%016x-01" % (1, 1), b"X-Request-ID: request-1"]
+    for name in (b"traceparent", b"X-Request-ID"):
+        values = {line for head in heads for line in head.split(b"\r\n") if line.startswith(name + b": ")}
+        assert len(values) == len(copies) == exchanges.COPIES
+    assert len({len(copy) for copy in copies}) == 1  # the load generators read them from one file
+    assert len(requests["the same request repeated"].render()) == 1
+
+
+def test_requests_are_chosen_by_a_part_of_their_name(manifest: Manifest) -> None:
+    """A part that is in no name is an error, which lists the names."""
+    requests = exchanges.build_exchanges(manifest)
+
+    assert list(exchanges.choose(requests, ["named", "40"])) == [
+        "named form",
+        "400, not JSON",
+        "401, no API key",
+        "404",
+    ]
+    assert exchanges.choose(requests, []) == requests
+    with pytest.raises(ValueError, match="no request has 'nothing' in its name; there are: list form; "):
+        exchanges.choose(requests, ["named", "nothing"])
 
 
 def test_a_comparison_of_checkouts_shows_medians_and_the_ratio_of_each_round() -> None:
