@@ -22,7 +22,7 @@ from service.app.routes import Service, build_service
 from service.app.thread_pool import BoundedThreadPool
 from service.http.errors import OverloadedError, RequestError, StartupError, TooLargeError, failing_handler
 from service.http.media_types import require_no_transfer_coding
-from service.http.messages import NO_PARAMETERS, Handler, Request, Response
+from service.http.messages import NO_PARAMETERS, Handler, Request, Response, add_field
 from service.http.routing import Route
 from service.inference.sandbox import check_in_fork
 from service.monitoring import log_format
@@ -31,7 +31,7 @@ from service.settings import Settings
 
 Send = Callable[[Message], Awaitable[None]]
 
-_BODY_HEADERS = {b"content-length", b"content-type", b"transfer-encoding"}  # WSGI is given those of the body as read
+_BODY_HEADERS = {"content-length", "content-type", "transfer-encoding"}  # WSGI is given those of the body as read
 _CACHED_PATHS = 512
 
 
@@ -78,7 +78,7 @@ class AsgiApp:
         if scope["type"] != "http":
             await send({"type": "websocket.close"})
             return
-        headers = Headers(scope["headers"])
+        headers = _decode_headers(scope["headers"])
         with (
             self._counted_in_flight(),
             closing(RequestBody(self._limits, headers, receive)) as body,
@@ -90,12 +90,12 @@ class AsgiApp:
             if body.has_more:
                 await body.discard()
 
-    def handle(self, match: Match, headers: "Headers", body: bytes) -> Response:
+    def handle(self, match: Match, headers: Mapping[str, str], body: bytes) -> Response:
         """Handle a request to a route on the event loop, whose body is complete and short."""
         request = Request(match.method, match.path, headers, lambda: body, match.parameters, match.route)
         return self._pipeline.handle(request, match.handler)
 
-    def overload_response(self, path: str, match: Match | None, headers: "Headers") -> Response | None:
+    def overload_response(self, path: str, match: Match | None, headers: Mapping[str, str]) -> Response | None:
         """The response to a POST that would need a thread, if there is no room for it; None if there is."""
         try:
             self._thread_pool.require_room()
@@ -103,7 +103,9 @@ class AsgiApp:
             return self.fail("POST", path, match, headers, error)
         return None
 
-    def fail(self, method: str, path: str, match: Match | None, headers: "Headers", error: RequestError) -> Response:
+    def fail(
+        self, method: str, path: str, match: Match | None, headers: Mapping[str, str], error: RequestError
+    ) -> Response:
         """The response to a request that failed before its handler was called."""
         return self._pipeline.handle(_bodiless(method, path, match, headers), failing_handler(error))
 
@@ -139,7 +141,7 @@ class AsgiApp:
         finally:
             self._in_flight -= 1
 
-    async def _respond(self, scope: Message, headers: "Headers", body: RequestBody) -> "EncodedResponse":
+    async def _respond(self, scope: Message, headers: Mapping[str, str], body: RequestBody) -> "EncodedResponse":
         method, path = scope["method"], scope["path"]
         match = self.match(method, path)
         is_inline = match is not None and match.on_event_loop
@@ -173,11 +175,11 @@ class AsgiApp:
         on_event_loop = route.on_event_loop and route.method == method
         return Match(method, path, route, handler, parameters or NO_PARAMETERS, on_event_loop)
 
-    def _through_flask(self, scope: Message, headers: "Headers", body: bytes | None) -> "EncodedResponse":
+    def _through_flask(self, scope: Message, headers: Mapping[str, str], body: bytes | None) -> "EncodedResponse":
         """Flask's response to a request whose body has been read; None, a body that was too long, keeps its length."""
         (server, port), (client, _) = scope["server"] or ("", 0), scope["client"] or ("", 0)
         environ = {
-            **headers.environ(),
+            **_wsgi_headers(headers),
             "REQUEST_METHOD": scope["method"],
             "SCRIPT_NAME": "",
             "PATH_INFO": scope["path"].encode().decode("latin-1"),
@@ -200,33 +202,6 @@ class AsgiApp:
         return EncodedResponse(response.status_code, _encode_headers(response.headers.items()), response.get_data())
 
 
-class Headers:
-    """A request's headers as ASGI gives them; values of one name are joined as in WSGI."""
-
-    __slots__ = ("_values",)
-
-    def __init__(self, pairs: list[tuple[bytes, bytes]]) -> None:
-        self._values: dict[bytes, bytes] = {}
-        for name, value in pairs:
-            self._values[name] = self._values[name] + b"," + value if name in self._values else value
-
-    def get(self, name: str, default: str, /) -> str:
-        """The value of a field by its name in lower case."""
-        value = self._values.get(name.encode())
-        return default if value is None else value.decode("latin-1")
-
-    def __contains__(self, name: bytes) -> bool:
-        return name in self._values
-
-    def environ(self) -> dict[str, str]:
-        """The headers as WSGI has them (PEP 3333)."""
-        return {
-            f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}": value.decode("latin-1")
-            for name, value in self._values.items()
-            if name not in _BODY_HEADERS or (name == b"transfer-encoding" and value.lower() != b"chunked")
-        }
-
-
 class EncodedResponse(NamedTuple):
     """A response with its headers as ASGI wants them."""
 
@@ -235,27 +210,44 @@ class EncodedResponse(NamedTuple):
     body: bytes
 
 
+def _decode_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """A request's headers as ASGI gives them, with names in lower case; values of one name are joined as in WSGI."""
+    headers: dict[str, str] = {}
+    for name, value in pairs:
+        add_field(headers, name.decode("latin-1"), value.decode("latin-1"))
+    return headers
+
+
+def _wsgi_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers as WSGI has them (PEP 3333)."""
+    return {
+        f"HTTP_{name.upper().replace('-', '_')}": value
+        for name, value in headers.items()
+        if name not in _BODY_HEADERS or (name == "transfer-encoding" and value.lower() != "chunked")
+    }
+
+
 def _encode(response: Response) -> EncodedResponse:
     headers = [(b"content-type", response.content_type.encode()), (b"content-length", b"%d" % len(response.body))]
-    return EncodedResponse(response.status, headers + _encode_headers(response.headers.items()), response.body)
+    return EncodedResponse(response.status, headers + _encode_headers(response.all_headers.items()), response.body)
 
 
 def _encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-def _bodiless(method: str, path: str, match: Match | None, headers: Headers) -> Request:
+def _bodiless(method: str, path: str, match: Match | None, headers: Mapping[str, str]) -> Request:
     """A request whose body is not going to be read."""
     return Request(method, path, headers, bytes, NO_PARAMETERS, match.route if match else None)
 
 
-def _require_host(scope: Message, headers: Headers) -> None:
+def _require_host(scope: Message, headers: Mapping[str, str]) -> None:
     """RFC 9112, section 3.2: an HTTP/1.1 request without Host gets 400; gunicorn leaves this to the application."""
-    if scope["http_version"] == "1.1" and b"host" not in headers:
+    if scope["http_version"] == "1.1" and "host" not in headers:
         raise RequestError("the Host header is missing: HTTP/1.1 requires it")
 
 
-def _checked_body(headers: Headers, body: bytes | None, max_bytes: int) -> bytes:
+def _checked_body(headers: Mapping[str, str], body: bytes | None, max_bytes: int) -> bytes:
     require_no_transfer_coding(headers)
     if body is None:
         raise TooLargeError.beyond(max_bytes)

@@ -75,7 +75,7 @@ def _handle(
     given = flask.request
     request = Request(given.method, given.path, given.headers, partial(_read_body, max_bytes), parameters, route)
     response = pipeline.handle(request, handler)
-    return flask.Response(response.body, response.status, response.headers, content_type=response.content_type)
+    return flask.Response(response.body, response.status, response.all_headers, content_type=response.content_type)
 
 
 def _read_body(max_bytes: int) -> bytes:

@@ -72,7 +72,6 @@ class Pipeline:
                 InternalError("unexpected error: search the service's log for this request's id"), request
             )
         self._add_headers(request, response)
-        context.status = response.status
         self._observe(context)
         return response
 
@@ -85,12 +84,10 @@ class Pipeline:
     def _add_headers(self, request: Request, response: Response) -> None:
         context, headers = request.context, response.headers
         headers["X-Request-ID"] = context.request_id
-        headers.setdefault("Cache-Control", "no-store")
-        headers["X-Content-Type-Options"] = "nosniff"
         if self._cors:
             self._cors.add_headers(request, response)
         if context.trace:
             headers["traceresponse"] = context.trace.header
-        context.mark("render")
+        context.finish(response.status)
         if self._server_timing:
             headers["Server-Timing"] = server_timing.header(context)

@@ -1,7 +1,6 @@
 """Requests and responses as adapters and handlers exchange them; no framework is known here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -14,9 +13,14 @@ NO_PARAMETERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Headers(Protocol):
-    """A request's headers, looked up in lower case."""
+    """A request's headers, looked up in lower case; several values of one name are joined by commas."""
 
     def get(self, name: str, default: str, /) -> str: ...
+
+
+def add_field(headers: dict[str, str], name: str, value: str) -> None:
+    """Add a header field to those before it (RFC 9110, section 5.3)."""
+    headers[name] = f"{headers[name]},{value}" if name in headers else value
 
 
 class Request:
@@ -47,14 +51,27 @@ class Request:
         self.context = RequestContext(method, path, route)
 
 
-@dataclass(slots=True)
-class Response:
-    """One HTTP response, its body already bytes."""
+COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Header fields of every response; a response's own take precedence."""
 
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: dict[str, str] = field(default_factory=dict)
+
+class Response:
+    """One HTTP response, its body already bytes. ``headers`` are those beside `COMMON_HEADERS` and the body's own."""
+
+    __slots__ = ("body", "content_type", "headers", "status")
+
+    def __init__(
+        self, status: int, body: bytes, content_type: str = JSON, headers: dict[str, str] | None = None
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = {} if headers is None else headers
+
+    @property
+    def all_headers(self) -> dict[str, str]:
+        """Every header field but those of the body."""
+        return COMMON_HEADERS | self.headers
 
 
 Handler = Callable[[Request], Response]

@@ -11,6 +11,7 @@ from service.arrays import Array
 from service.http.errors import Fault, NotJsonError, UnacceptableError
 
 _MAX_DIGITS = 300  # int() takes quadratic time; a longer integer becomes the nearest float, perhaps infinity
+_NUMBERS_AND_LISTS = b"0123456789+-.eE,[] \t\r\n"
 _MAX_DUPLICATES = 10  # reported in one response
 
 
@@ -67,6 +68,11 @@ def parse(body: bytes) -> Any:
         return loads(body)
 
 
+def has_numbers_only(body: bytes, key: str) -> bool:
+    """Whether valid JSON is an object with this one key, and numbers in lists under it."""
+    return body.translate(None, _NUMBERS_AND_LISTS) == b'{"%b":}' % key.encode().translate(None, _NUMBERS_AND_LISTS)
+
+
 def require_unique_keys(body: bytes, strings: int) -> None:
     """Refuse duplicate keys; ``strings`` is how many strings, keys included, the parsed document has.
 
@@ -96,6 +102,11 @@ def count_strings(document: Any, *, skip: str = "") -> int:
 def shortest_floats(values: Array) -> list[list[float]]:
     """Python floats that print as the shortest decimals of float32 values: 0.97, not 0.9700000286102295."""
     return orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]
+
+
+def shortest_decimals(values: Array) -> orjson.Fragment:
+    """The same as JSON, for `orjson` to copy into a document."""
+    return orjson.Fragment(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))
 
 
 def truncated(key: str) -> str:

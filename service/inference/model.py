@@ -5,8 +5,7 @@ from functools import cached_property
 from hashlib import sha256
 from math import isfinite
 from pathlib import Path
-from typing import Generic, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -35,6 +34,7 @@ class Model:
         self.fingerprint = sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
         self.ranges = Ranges(bundle.manifest)
         self.hidden_layers = [layer.name for layer in bundle.manifest.layers[:-1]]
+        self.derived: dict[object, Any] = {}  # for `PerModel`
         self._output = bundle.manifest.layers[-1].name
         self._engine = engine
 
@@ -85,11 +85,11 @@ class Model:
             labels = probabilities.argmax(axis=1)
             return Prediction(rows, probabilities, labels, self.ranges.outside(rows, labels), outputs)
         # For one row Python's own functions take a few us less than NumPy's.
-        values = probabilities[0].tolist()
-        if not all(map(isfinite, values)):
+        values = probabilities.tolist()[0]
+        if not isfinite(sum(values)):
             raise ArithmeticError("the network's output is not finite")
         label = values.index(max(values))
-        return Prediction(rows, probabilities, (label,), self.ranges.outside_in_row(rows[0].tolist(), label), outputs)
+        return Prediction(rows, probabilities, (label,), self.ranges.outside_in_row(rows, label), outputs)
 
     def probabilities(self, rows: Array) -> Array:
         """The labels' probabilities alone, [rows, labels] in the order of ``labels``.
@@ -126,17 +126,17 @@ class Model:
 
 
 class PerModel(Generic[_T]):
-    """What is made from each model when first needed; kept as long as the model, to which it must not refer."""
+    """What is made from each model when first needed, and is kept as long as the model."""
 
     def __init__(self, make: Callable[[Model], _T]) -> None:
         self._make = make
-        self._made: WeakKeyDictionary[Model, _T] = WeakKeyDictionary()
 
     def of(self, model: Model) -> _T:
         """What belongs to this model."""
-        if model not in self._made:
-            self._made[model] = self._make(model)
-        return self._made[model]
+        if self not in model.derived:
+            model.derived[self] = self._make(model)
+        made: _T = model.derived[self]
+        return made
 
 
 def _require_finite(probabilities: Array) -> None:

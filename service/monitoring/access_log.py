@@ -29,10 +29,11 @@ class AccessLog:
         """Log completed requests: neither their values nor their query, and the path only if no route matched."""
         for context in contexts:
             limit = self._failures if context.status >= _FIRST_FAILURE else self._successes
-            if limit.allows(context.finished):
-                self._write(context)
-            else:
+            if context.finished < limit.next:
                 self._left_out += 1
+            else:
+                limit.count(context.finished)
+                self._write(context)
 
     def _write(self, context: RequestContext) -> None:
         level = _LEVELS.get(context.status, logging.INFO)
@@ -65,18 +66,15 @@ class AccessLog:
 
 
 class _RateLimit:
-    """Allows so many events a second."""
+    """Allows so many events a second; the ``next`` one is allowed at that time, in ns."""
 
     def __init__(self, rate: float) -> None:
         self._interval = _SECOND / rate if rate else inf
-        self._next = 0.0 if rate else inf  # ns; when another one is allowed
+        self.next = 0.0 if rate else inf
 
-    def allows(self, now: int) -> bool:
-        """Whether an event at ``now`` (ns) is allowed; if so, it counts."""
-        if now < self._next:
-            return False
-        self._next = max(self._next, now - _SECOND) + self._interval
-        return True
+    def count(self, now: int) -> None:
+        """Count an event that is allowed ``now``."""
+        self.next = max(self.next, now - _SECOND) + self._interval
 
 
 def request_fields(context: RequestContext) -> dict[str, Any]:

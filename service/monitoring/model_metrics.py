@@ -1,16 +1,14 @@
 """Counts of the requests, rows and predictions of each model version, summed over all workers."""
 
 import time
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 
 from models.manifest import Manifest
-from service.arrays import Prediction
+from service.arrays import Prediction, join_indices, join_rows
 from service.http.context import RequestContext
 from service.inference.registry import Event
 from service.monitoring.shared_counters import Cells, SharedCounters
@@ -25,8 +23,6 @@ _FIELDS = (*_GAUGES, *_SUMS)
 _VERSION, _CREATED, _LOADED, _LAST, _SUCCESS, _, _FAILURE, _, _RUNS, _RUN_NS, _CONFIDENCE = range(len(_FIELDS))
 _CONFIDENCES = len(_FIELDS)  # where the histogram begins
 _LABELS = _CONFIDENCES + len(CONFIDENCE_BOUNDS) + 1
-
-Amounts = Iterable[tuple[int, int]]  # pairs of a field and an amount
 
 
 class Counts(NamedTuple):
@@ -47,32 +43,19 @@ class ModelMetrics:
         self._size = self._features + len(manifest.features)
         self._events = counters.block(len(EVENTS))
         self._versions = counters.block(_MAX_VERSIONS * self._size)
-        self._starts: dict[tuple[int, int], int] = {}
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count completed requests; those on inference routes also as successes and failures."""
-        amounts: dict[int, Counter[int]] = {}
-        for context in contexts:
-            if context.version is None:
-                continue
-            counts = amounts.setdefault(context.version, Counter())
-            if context.route and context.route.inference:
-                outcome = _FAILURE if context.error else _SUCCESS
-                counts[outcome] += 1
-                counts[outcome + 1] += context.duration
-            if context.prediction:
-                counts[_RUNS] += 1
-                counts[_RUN_NS] += context.stage_duration("infer")
-                self._count_rows(context.prediction, counts)
-        for version, counts in amounts.items():
-            self._add(version, counts.items(), ((_LAST, _now_ms()),) if counts[_RUNS] else ())
+        for version in {each.version for each in contexts if each.version is not None}:
+            counts, has_runs = self._count([each for each in contexts if each.version == version])
+            self._add(version, counts, {_LAST: _now_ms()} if has_runs else {})
 
     def count_event(self, event: Event) -> None:
         """Count an event of a version in the store; note the time if the version was loaded."""
         with self._counters.lock:
-            self._counters.cells[self._events.start_here + EVENTS.index(event.name)] += 1
+            self._events.here[EVENTS.index(event.name)] += 1
         if event.name == "loaded":
-            self._add(event.version, (), ((_CREATED, _unix_time(event.trained)), (_LOADED, _now_ms())))
+            self._add(event.version, 0, {_CREATED: _unix_time(event.trained), _LOADED: _now_ms()})
 
     def events(self) -> dict[str, int]:
         """The number of events by name."""
@@ -89,54 +72,51 @@ class ModelMetrics:
         counts = self.versions().get(version)
         return counts.fields if counts else dict.fromkeys([*_FIELDS, "rows"], 0)
 
-    def _count_rows(self, prediction: Prediction, counts: Counter[int]) -> None:
-        """Count the rows of one run by label and by confidence, and its out-of-range values by feature."""
-        if len(prediction.rows) == 1:  # this costs less than NumPy's calls
-            label = prediction.labels[0]
-            confidence = float(prediction.probabilities[0, label])
-            counts[_CONFIDENCE] += int(confidence * 1e6)
-            counts[_CONFIDENCES + bisect_left(_BOUNDS, confidence)] += 1
-            counts[_LABELS + label] += 1
-            for feature in prediction.out_of_range:
-                counts[self._features + feature] += 1
-            return
-        confidences = prediction.probabilities.max(axis=1)
-        counts[_CONFIDENCE] += int(confidences.sum(dtype=np.float64) * 1e6)
-        features = np.asarray(prediction.out_of_range, np.intp) % prediction.rows.shape[1]
-        groups = (
-            (_CONFIDENCES, np.searchsorted(_BOUNDS, confidences)),
-            (_LABELS, prediction.labels),
-            (self._features, features),
-        )
-        for start, indices in groups:
-            for index, count in enumerate(np.bincount(indices).tolist()):
-                counts[start + index] += count
+    def _count(self, contexts: Sequence[RequestContext]) -> tuple[Cells, bool]:
+        """The counts of some requests to one version, [fields], and whether they ran its network."""
+        counts = np.zeros(self._size, np.int64)
+        durations = np.array([each.duration for each in contexts])
+        is_inference = np.array([each.route is not None and each.route.inference for each in contexts])
+        has_failed = np.array([each.error != "" for each in contexts])
+        for field, outcome in ((_SUCCESS, is_inference & ~has_failed), (_FAILURE, is_inference & has_failed)):
+            counts[field : field + 2] = np.count_nonzero(outcome), durations[outcome].sum()
+        runs = [(each.prediction, each.stages) for each in contexts if each.prediction is not None]
+        if runs:
+            counts[_RUNS] = len(runs)
+            counts[_RUN_NS] = sum([stages["infer"] - stages["validate"] for _, stages in runs])
+            self._count_rows([prediction for prediction, _ in runs], counts)
+        return counts, bool(runs)
 
-    def _add(self, version: int, amounts: Amounts, gauges: Amounts) -> None:
-        """Add to some fields of a version, and set others."""
-        counters = self._counters
-        with counters.lock:
-            start = self._starts.get((counters.base, version), -1)
-            if start < 0:
-                start = self._allocate(version)
-            for field, amount in amounts:
-                counters.cells[start + field] += amount
-            for field, value in gauges:
-                counters.cells[start + field] = value
+    def _count_rows(self, predictions: Sequence[Prediction], counts: Cells) -> None:
+        """Count the rows by label and by confidence, and their out-of-range values by feature."""
+        probabilities = join_rows([each.probabilities for each in predictions])
+        labels = join_indices([each.labels for each in predictions])
+        confidences = probabilities[np.arange(len(labels)), labels]
+        counts[_CONFIDENCE] = int(confidences.sum(dtype=np.float64) * 1e6)
+        np.add.at(counts, _CONFIDENCES + np.searchsorted(_BOUNDS, confidences), 1)
+        np.add.at(counts, _LABELS + labels, 1)
+        out_of_range = join_indices([each.out_of_range for each in predictions])
+        np.add.at(counts, self._features + out_of_range % predictions[0].rows.shape[1], 1)
 
-    def _allocate(self, version: int) -> int:
-        """The start of a version's cells: those of an earlier process in this slot, or of the lowest version."""
-        cells, size, base = self._counters.cells, self._size, self._counters.base
-        first = self._versions.start_here
-        starts = range(first, first + _MAX_VERSIONS * size, size)
-        existing = [start for start in starts if cells[start] == version]
-        start = existing[0] if existing else min(starts, key=lambda start: cells[start])
-        if not existing:
-            self._starts.pop((base, cells[start]), None)
-            cells[start : start + size] = memoryview(bytes(8 * size)).cast("q")
-            cells[start] = version
-        self._starts[base, version] = start
-        return start
+    def _add(self, version: int, counts: Cells | int, gauges: Mapping[int, int]) -> None:
+        """Add to the fields of a version, and set some of its gauges."""
+        with self._counters.lock:
+            fields = self._fields_of(version)
+            fields += counts
+            for field, value in gauges.items():
+                fields[field] = value
+
+    def _fields_of(self, version: int) -> Cells:
+        """The fields of a version: those of an earlier process in this slot, or else of the lowest version."""
+        blocks = self._versions.here.reshape(_MAX_VERSIONS, self._size)
+        versions = blocks[:, _VERSION].tolist()
+        if version in versions:
+            fields: Cells = blocks[versions.index(version)]
+            return fields
+        fields = blocks[versions.index(min(versions))]
+        fields[:] = 0
+        fields[_VERSION] = version
+        return fields
 
     def _merge(self, blocks: Cells) -> Counts:
         """The counts of one version from its ``blocks`` [processes, fields]: summed, or the maximum of gauges."""

@@ -1,9 +1,10 @@
 """Counts of responses by route and status, of durations, and of rejections by reason."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
+
+import numpy as np
 
 from service.http.context import RequestContext
 from service.http.errors import RequestError
@@ -12,7 +13,8 @@ from service.monitoring.shared_counters import SharedCounters
 
 DURATION_BOUNDS = (1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # s
 _BOUNDS = [round(seconds * 1e9) for seconds in DURATION_BOUNDS]  # ns
-_STATUSES = {status.value: index for index, status in enumerate(HTTPStatus)}
+_STATUSES = [status.value for status in HTTPStatus]
+_STATUS_INDEX = np.searchsorted(_STATUSES, np.arange(600))
 _STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _SUM = len(_BOUNDS) + 1  # the position of the sum of all durations, after the buckets
 _WIDTH = _SUM + 1
@@ -33,10 +35,12 @@ class RequestMetrics:
     """Counts the responses of each of ``routes``, and all others together."""
 
     def __init__(self, counters: SharedCounters, routes: Iterable[Route]) -> None:
-        labels = {RouteLabels(route.protocol, route.path, route.method) for route in routes}
-        labels |= {each._replace(method="HEAD") for each in labels if each.method == "GET"}
-        self._labels = [RouteLabels("none", "none", "none"), *sorted(labels, key=lambda each: each[1:])]
-        self._indices = {each[1:]: index for index, each in enumerate(self._labels)}
+        methods = [(route, method) for route in routes for method in _methods_of(route)]
+        series = [RouteLabels(route.protocol, route.path, method) for route, method in methods]
+        self._labels = [RouteLabels("none", "none", "none"), *sorted(set(series), key=lambda labels: labels[1:])]
+        self._indices: dict[tuple[Route | None, str], int] = dict(
+            zip(methods, map(self._labels.index, series), strict=True)
+        )
         reasons = [*sorted(_problem_codes(RequestError)), *_CONNECTION_REASONS.values(), _MALFORMED]
         self._reasons = {reason: index for index, reason in enumerate(reasons)}
         self._counters = counters
@@ -46,25 +50,25 @@ class RequestMetrics:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count completed requests."""
-        counters = self._counters
-        cells, responses, durations = counters.cells, self._responses.start_here, self._durations.start_here
-        with counters.lock:
-            for context in contexts:
-                key = (context.route.path, context.method) if context.route else ("none", "none")
-                index, status, duration = self._indices.get(key, 0), context.status, context.duration
-                cells[responses + index * len(_STATUSES) + _STATUSES[status]] += 1
-                start = durations + (index * len(_STATUS_CLASSES) + status // 100 - 1) * _WIDTH
-                cells[start + bisect_left(_BOUNDS, duration)] += 1
-                cells[start + _SUM] += duration
-                if context.error:
-                    cells[self._rejections.start_here + self._reasons[context.error]] += 1
+        if not contexts:
+            return
+        series = np.array([self._indices.get((each.route, each.method), 0) for each in contexts])
+        statuses = np.array([each.status for each in contexts])
+        durations = np.array([each.duration for each in contexts])
+        reasons = np.array([self._reasons[each.error] for each in contexts if each.error], np.intp)
+        starts = (series * len(_STATUS_CLASSES) + statuses // 100 - 1) * _WIDTH
+        with self._counters.lock:
+            np.add.at(self._responses.here, series * len(_STATUSES) + _STATUS_INDEX[statuses], 1)
+            np.add.at(self._durations.here, starts + np.searchsorted(_BOUNDS, durations), 1)
+            np.add.at(self._durations.here, starts + _SUM, durations)
+            np.add.at(self._rejections.here, reasons, 1)
 
     def count_refused_connection(self, status: int) -> None:
         """Count an error response to a connection that sent no request which could be matched to a route."""
         reason = self._reasons[_CONNECTION_REASONS.get(status, _MALFORMED)]
         with self._counters.lock:
-            self._counters.cells[self._responses.start_here + _STATUSES[status]] += 1
-            self._counters.cells[self._rejections.start_here + reason] += 1
+            self._responses.here[_STATUS_INDEX[status]] += 1
+            self._rejections.here[reason] += 1
 
     def responses(self) -> Iterator[tuple[RouteLabels, int, int]]:
         """Labels, status and count of the responses, where the count is not 0."""
@@ -83,6 +87,10 @@ class RequestMetrics:
     def rejections(self) -> dict[str, int]:
         """The number of error responses by reason."""
         return dict(zip(self._reasons, self._rejections.sums().tolist(), strict=True))
+
+
+def _methods_of(route: Route) -> list[str]:
+    return ["GET", "HEAD"] if route.method == "GET" else [route.method]
 
 
 def _split(cells: list[int], width: int) -> list[list[int]]:

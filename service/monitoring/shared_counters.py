@@ -30,14 +30,12 @@ _ENTRY = 8  # cells of each slot in the directory, which precedes the slots
 class SharedCounters:
     """Created before the workers are; each of them allocates the same blocks in the same order.
 
-    ``cells`` are those of all slots, ``slots`` the same as [slots, cells]; this process's own begin at ``base``.
-    Threads share them: hold the ``lock`` to add. ``lock_file`` is a file descriptor for locks that end with their
-    holder.
+    ``slots`` are the cells of all slots, [slots, cells]; this process writes to those of ``slot``. Threads share them:
+    hold the ``lock`` to add. ``lock_file`` is a file descriptor for locks that end with their holder.
     """
 
     def __init__(self) -> None:
         memory = mmap.mmap(-1, _SLOTS * (_ENTRY + _CELLS) * 8)
-        self.cells = memoryview(memory).cast("q")[_SLOTS * _ENTRY :]
         self.lock = threading.Lock()
         array = np.frombuffer(memory, np.int64)
         self._directory = array[: _SLOTS * _ENTRY].reshape(_SLOTS, _ENTRY)
@@ -47,7 +45,7 @@ class SharedCounters:
         self.lock_file = _anonymous_file()
         weakref.finalize(self, os.close, self.lock_file)
         self._end, self._layout = 0, 1
-        self.slot = self.base = 0
+        self.slot = 0
 
     def block(self, size: int) -> "Block":
         """Allocate ``size`` cells in every slot.
@@ -80,7 +78,7 @@ class SharedCounters:
         if self._directory[slot, _LAYOUT] not in (0, self._layout):
             self.slots[slot] = 0
         self._directory[slot, _LAYOUT] = self._layout
-        self.slot, self.base = slot, slot * _CELLS
+        self.slot = slot
 
     def mark_alive(self) -> None:
         """Let this worker's gauges be read."""
@@ -126,9 +124,9 @@ class Block:
         self._size = size
 
     @property
-    def start_here(self) -> int:
-        """The position of this process's own cells in ``SharedCounters.cells``."""
-        return self._counters.base + self._start
+    def here(self) -> Cells:
+        """The cells of this process, [size]."""
+        return self._counters.slots[self._counters.slot, self._start : self._start + self._size]
 
     def of(self, slots: list[int]) -> Cells:
         """The cells of some slots, [slots, size]."""

@@ -89,7 +89,7 @@ class Spans:
         if context.status >= _FIRST_SERVER_ERROR:  # a client error is no failure of the server's span
             span.set_status(Status(StatusCode.ERROR))
         parent, start = set_span_in_context(span), context.started
-        for stage, end in context.stages:
+        for stage, end in context.stages.items():
             self._tracer.start_span(stage, parent, start_time=start + offset).end(end + offset)
             start = end
         span.end(start + offset)

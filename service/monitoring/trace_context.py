@@ -1,25 +1,21 @@
 """Trace contexts (W3C Trace Context): the ``traceparent`` field, strictly parsed."""
 
 import re
-from random import getrandbits  # seeded anew in every worker; an id is no secret
 
-from service.http.context import TraceContext
+from service.http.context import TraceContext, random_id
 from service.http.messages import Request
 
-# A later version may add fields after another dash; the first four keep their meaning.
+# A later version may add fields after another dash; the first four keep their meaning. An id of zeros is invalid.
 _TRACEPARENT = re.compile(
-    r"(?P<version>[0-9a-f]{2})-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
+    r"(?:00(?!.{53}-)|(?!00|ff)[0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(?:-.*)?"
 )
+_SAMPLED = "13579bdf"  # the lowest bit of the flags is 1
 
 
 def parse(traceparent: str) -> TraceContext | None:
     """The client's span, or None if the field is not as the specification has it."""
-    match = _TRACEPARENT.fullmatch(traceparent)
-    if not match or match["version"] == "ff" or (match["version"] == "00" and match["more"]):
-        return None
-    if not int(match["trace"], 16) or not int(match["span"], 16):
-        return None
-    return TraceContext(match["trace"], match["span"], bool(int(match["flags"], 16) & 1))
+    parts = _parse(traceparent)
+    return TraceContext(*parts) if parts else None
 
 
 def continue_trace(request: Request) -> TraceContext | None:
@@ -27,9 +23,14 @@ def continue_trace(request: Request) -> TraceContext | None:
     traceparent = request.headers.get("traceparent", "")
     if not traceparent:
         return None
-    parent = parse(traceparent) or TraceContext(f"{_non_zero_bits(128):032x}", "", is_sampled=False)
-    return TraceContext(parent.trace_id, f"{_non_zero_bits(64):016x}", parent.is_sampled)
+    trace_id, _, is_sampled = _parse(traceparent) or (random_id(16), "", False)
+    return TraceContext(trace_id, random_id(8), is_sampled)
 
 
-def _non_zero_bits(bits: int) -> int:
-    return getrandbits(bits) or 1  # 0 is no valid id
+def _parse(traceparent: str) -> tuple[str, str, bool] | None:
+    """Trace id, span id, and whether the client records the trace."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    if not match:
+        return None
+    trace_id, span_id, flags = match.groups()
+    return trace_id, span_id, flags in _SAMPLED

@@ -33,8 +33,7 @@ class WorkerMetrics:
     def report(self, **values: int) -> None:
         """Set this worker's `FIELDS`, all but those that any process can measure of itself."""
         values |= {"resident_bytes": _resident_bytes(), "cpu_us": time.process_time_ns() // 1000}
-        for cell, name in enumerate(FIELDS, self._block.start_here):
-            self._counters.cells[cell] = values[name]
+        self._block.here[:] = [values[name] for name in FIELDS]
         self._counters.mark_alive()
 
     def living(self) -> dict[int, dict[str, int]]:

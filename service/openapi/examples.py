@@ -3,7 +3,7 @@
 from typing import Any
 
 from service.openapi.model_types import ModelTypes
-from service.protocols.oip_infer import INPUT
+from service.protocols.oip_request import INPUT
 
 
 def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from service.openapi.model_types import ModelTypes, closed, typed_dict
-from service.protocols.oip_infer import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
+from service.protocols.oip_request import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
 from service.protocols.oip_tensors import DATATYPES
 
 _Size = Annotated[int, Field(ge=0)]

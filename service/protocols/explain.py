@@ -17,7 +17,7 @@ from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
 from service.inference.sweep import Change, grid, knots, sweeps
 from service.inference.validation import Validator
-from service.protocols.native import predict_documents
+from service.protocols.native_documents import NativeDocuments
 
 _ONE_ROW = Fault("instances", "form", "send `features`: only one row can be explained per request")
 
@@ -43,6 +43,7 @@ class Explain:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._precomputed = PerModel(_Precomputed.of)
+        self._documents = PerModel(NativeDocuments)
 
     @_declare(
         "POST",
@@ -56,9 +57,11 @@ class Explain:
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
         rows = _parse_one_row(validator, request)
+        request.context.prediction = prediction = model.predict(rows)
+        request.context.mark("infer")
         precomputed = self._precomputed.of(model)
         document = {
-            "prediction": {**predict_documents(model, rows, request.context)[0], "model": model.identity},
+            "prediction": orjson.Fragment(self._documents.of(model).row(prediction)),
             "layers": list(_layers(model, rows)),
             **_attributions(model, rows[0], precomputed.background),
             "sweeps": dict(_sweeps(model, rows[0], precomputed.grids)),
@@ -69,13 +72,13 @@ class Explain:
 def _parse_one_row(validator: Validator, request: Request) -> Array:
     """The row to explain, [1, features]."""
     try:
-        given = validator.parse(request.read(), request.context)
+        rows, is_single = validator.parse(request.read(), request.context)
     except UnacceptableError as error:
         if error.faults[0].field.partition("[")[0] != _ONE_ROW.field:
             raise
     else:
-        if given.is_single:
-            return given.rows
+        if is_single:
+            return rows
     raise UnacceptableError([_ONE_ROW])
 
 

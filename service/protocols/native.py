@@ -1,16 +1,12 @@
 """The native protocol: POST /predict."""
 
-from typing import Any
-
-from service.arrays import Array
-from service.http import strict_json
-from service.http.context import RequestContext
 from service.http.errors import NotJsonError, UnacceptableError
 from service.http.media_types import require_media_type
-from service.http.messages import Request, Response, json_response
+from service.http.messages import Request, Response
 from service.http.routing import JSON, Declare, Protocol
-from service.inference.model import Model
+from service.inference.model import PerModel
 from service.inference.registry import Registry
+from service.protocols.native_documents import NativeDocuments
 
 _declare = Declare(Protocol.NATIVE)
 
@@ -20,6 +16,7 @@ class Native:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self._documents = PerModel(NativeDocuments)
 
     @_declare(
         "POST",
@@ -34,25 +31,8 @@ class Native:
         """Predict the label of one row, or of several rows."""
         model, validator, _ = self._registry.select(request)
         require_media_type(request, JSON)
-        given = validator.parse(request.read(), request.context)
-        predictions = predict_documents(model, given.rows, request.context)
-        if given.is_single:
-            return json_response({**predictions[0], "model": model.identity})
-        return json_response({"predictions": predictions, "model": model.identity})
-
-
-def predict_documents(model: Model, rows: Array, context: RequestContext) -> list[dict[str, Any]]:
-    """Predict ``rows`` [rows, features], and describe the prediction of each as the native protocol does."""
-    context.prediction = prediction = model.predict(rows)
-    context.mark("infer")
-    probabilities = strict_json.shortest_floats(prediction.probabilities)
-    rows_of_document = zip(probabilities, prediction.labels, model.warnings(prediction), strict=True)
-    return [
-        {
-            "label": model.labels[label],
-            "confidence": row[label],
-            "probabilities": dict(zip(model.labels, row, strict=True)),
-            "warnings": warnings,
-        }
-        for row, label, warnings in rows_of_document
-    ]
+        rows, is_single = validator.parse(request.read(), request.context)
+        request.context.prediction = prediction = model.predict(rows)
+        request.context.mark("infer")
+        documents = self._documents.of(model)
+        return Response(200, documents.row(prediction) if is_single else documents.rows(prediction))

@@ -13,7 +13,8 @@ from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.protocols.health import Readiness
-from service.protocols.oip_infer import BYTES, INPUT, LABEL, LENGTH_HEADER, PROBABILITIES, WARNINGS, infer
+from service.protocols.oip_infer import BYTES, infer
+from service.protocols.oip_request import INPUT, LABEL, LENGTH_HEADER, PROBABILITIES, WARNINGS
 from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]

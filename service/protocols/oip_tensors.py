@@ -23,6 +23,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }
+_NUMBERS = {int, float}
 DATATYPES = tuple(_DTYPES)
 
 
@@ -37,11 +38,10 @@ class Tensor(NamedTuple):
     def datatype(self) -> str:
         return "FP32" if isinstance(self.values, np.ndarray) else "BYTES"
 
-    def as_json(self) -> Any:
-        """All elements, row by row, for `orjson` to write; a float32 as its shortest decimal."""
-        if not isinstance(self.values, np.ndarray):
-            return self.values
-        return orjson.Fragment(orjson.dumps(self.values.ravel(), option=orjson.OPT_SERIALIZE_NUMPY))
+    def as_json(self) -> bytes:
+        """All elements, row by row; a float32 as its shortest decimal."""
+        values = self.values.ravel() if isinstance(self.values, np.ndarray) else self.values
+        return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def as_bytes(self) -> bytes:
         """All elements, row by row."""
@@ -66,8 +66,8 @@ def array_from_bytes(content: bytes, datatype: str, shape: Sequence[int], locati
     return np.frombuffer(content, dtype).reshape(shape)
 
 
-def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str) -> list[Any]:
-    """The rows of a tensor [rows, columns] from JSON, nested or flat; the elements are not validated as numbers yet.
+def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str) -> tuple[list[Any], bool]:
+    """The rows of a tensor [rows, columns] from JSON, nested or flat; also whether they are known to have numbers only.
 
     Raises:
         BadTensorError: the number of elements does not fit the shape, or the datatype is not numeric.
@@ -76,16 +76,18 @@ def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str
     count, width = shape
     if not isinstance(data, list):
         raise BadTensorError(f"{location}.data must be a list")
+    are_numbers = False
     if data and isinstance(data[0], list):
         rows, fits = data, len(data) == count and [type(row) for row in data].count(list) == count
     else:
         rows = [data[start : start + width] for start in range(0, len(data), width)]
         fits = len(data) == count * width
+        are_numbers = count > 1 and {*map(type, data)} <= _NUMBERS  # of one row, validation tells as fast
     if not fits:
         raise BadTensorError(f"{location}.data must have {count * width} elements, as in its shape {list(shape)}")
     if dtype.kind != "f":
         _require_integers(rows, dtype, datatype, location)
-    return rows
+    return rows, are_numbers
 
 
 def _require_integers(rows: Iterable[list[Any]], dtype: np.dtype[Any], datatype: str, location: str) -> None:

@@ -77,12 +77,17 @@ class TfServing:
         if ("instances" in document) == ("inputs" in document):
             raise BadInstancesError("send either `instances`, row by row, or `inputs`, by column")
         form = "instances" if "instances" in document else "inputs"
-        rows = _instances(document[form]) if form == "instances" else _columns(document[form])
-        values = validator.validate_rows(rows, form)
-        strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
-        strict_json.require_unique_keys(body, strings)
+        if strict_json.has_numbers_only(body, form):
+            rows = _require_list(document[form], form)
+            values = validator.validate_rows(rows, form, are_numbers=True)
+        else:
+            rows = _instances(document[form]) if form == "instances" else _columns(document[form])
+            values = validator.validate_rows(rows, form)
+            strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
+            strict_json.require_unique_keys(body, strings)
         request.context.mark("validate")
-        return json_response({"predictions" if form == "instances" else "outputs": _predict(model, values, request)})
+        probabilities = strict_json.shortest_decimals(_predict(model, values, request))
+        return json_response({"predictions" if form == "instances" else "outputs": probabilities})
 
     @_declare(
         "POST",
@@ -112,7 +117,7 @@ class TfServing:
             validator.validate_rows([row], "context")
         strict_json.require_unique_keys(body, strict_json.count_strings(document))
         request.context.mark("validate")
-        probabilities = _predict(model, values, request)
+        probabilities = strict_json.shortest_floats(_predict(model, values, request))
         return json_response({"results": [list(zip(model.labels, row, strict=True)) for row in probabilities]})
 
 
@@ -129,17 +134,22 @@ def _parse(request: Request) -> tuple[dict[str, Any], bytes]:
     return document, body
 
 
-def _predict(model: Model, rows: Array, request: Request) -> list[list[float]]:
+def _predict(model: Model, rows: Array, request: Request) -> Array:
     request.context.prediction = prediction = model.predict(rows)
     request.context.mark("infer")
-    return strict_json.shortest_floats(prediction.probabilities)
+    return prediction.probabilities
 
 
 def _instances(instances: Any) -> list[Any]:
     """The rows of ``instances``, each with or without the name of the input around it."""
-    if not isinstance(instances, list):
-        raise BadInstancesError("`instances` must be a list of rows")
-    return [row[INPUT] if _is_object(row) and row.keys() == {INPUT} else row for row in instances]
+    rows = _require_list(instances, "instances")
+    return [row[INPUT] if _is_object(row) and row.keys() == {INPUT} else row for row in rows]
+
+
+def _require_list(rows: Any, form: str) -> list[Any]:
+    if not isinstance(rows, list):
+        raise BadInstancesError(f"`{form}` must be a list of rows")
+    return rows
 
 
 def _columns(inputs: Any) -> list[Any]:

@@ -18,7 +18,7 @@ def log(access_log: AccessLog, at: float, status: int = 200, route: Route | None
     """Log a request that arrived ``at`` so many seconds and took 1.234 ms."""
     context = RequestContext("GET", route.path if route else "/a\nb", route)
     context.started = int(at * SECOND)
-    context.stages = [("render", int(at * SECOND) + 1_234_000)]
+    context.finished, context.duration = int(at * SECOND) + 1_234_000, 1_234_000
     context.request_id = "mine"
     context.status = status
     access_log.observe([context])

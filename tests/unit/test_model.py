@@ -58,7 +58,7 @@ def test_bounds_of_the_training_range_give_no_warning(model: Model, label: int) 
         return model.warnings(Prediction(rows, rows, [label] * len(rows), outside, {}))
 
     batch = warnings(rows, model.ranges.outside(rows, np.full(4, label)))
-    single = [warnings(row[np.newaxis], model.ranges.outside_in_row(row.tolist(), label))[0] for row in rows]
+    single = [warnings(row[np.newaxis], model.ranges.outside_in_row(row[np.newaxis], label))[0] for row in rows]
     assert single == batch
     at_lower, at_upper, below, above = batch
     assert at_lower == at_upper == []

@@ -1,7 +1,6 @@
 """Metrics of each model version: the same for rows one by one and together, summed over all workers."""
 
 import threading
-import time
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 
 from service.arrays import Array, Indices, Prediction
 from service.http.context import RequestContext
+from service.http.routing import Protocol, Route
 from service.inference.model import Model
 from service.inference.registry import Event
 from service.monitoring.model_metrics import CONFIDENCE_BOUNDS, ModelMetrics
@@ -28,10 +28,11 @@ def metrics_of(model: Model) -> ModelMetrics:
 
 def context_of(prediction: Prediction | None = None, version: int = 1, nanoseconds: int = 10) -> RequestContext:
     """A completed request whose inference took ``nanoseconds``; of one animal unless a prediction is given."""
-    context = RequestContext("POST", "/predict", None)
-    context.version, context.status = version, 200
+    context = RequestContext("POST", "/predict", Route("POST", "/predict", "predict", "", "", Protocol.NATIVE, {}))
+    context.version = version
     context.prediction = prediction or Prediction(ROW, CAT, (0,), (), {})
-    context.stages = [("infer", context.started + nanoseconds)]
+    context.stages = {"validate": context.started, "infer": context.started + nanoseconds}
+    context.finish(200)
     return context
 
 
@@ -104,28 +105,22 @@ def test_a_worker_counts_in_its_own_slot(model: Model) -> None:
     assert counters.slots[1].any()
 
 
-class SlowInt(int):
-    """A number that lets other threads go first when it is added."""
-
-    def __radd__(self, other: int) -> int:
-        time.sleep(0.0001)
-        return other + int(self)
-
-
 def test_threads_of_a_worker_lose_nothing(model: Model) -> None:
-    """They share its slot."""
+    """Observers are called one at a time, events beside them; all share the worker's slot."""
     metrics = metrics_of(model)
 
-    def add() -> None:
-        for _ in range(50):
-            metrics._add(1, [(9, SlowInt(1))], ())  # noqa: SLF001 (observers are called one at a time, events beside them)
+    def count() -> None:
+        for _ in range(200):
+            metrics.observe([context_of()])
+            metrics.count_event(Event("loaded", 1))
 
-    threads = [threading.Thread(target=add) for _ in range(4)]
+    threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert metrics.versions()[1].fields["run_ns"] == 200
+    assert metrics.versions()[1].fields["run_ns"] == 800 * 10
+    assert metrics.events()["loaded"] == 800
 
 
 def test_one_version_too_many_replaces_the_lowest(model: Model) -> None:

@@ -146,11 +146,11 @@ def test_after_start_requests_are_observed_in_bulk(monkeypatch: pytest.MonkeyPat
     calls: list[int] = []
     observations = Observations([lambda contexts: calls.append(len(contexts))])
     observations.start()
-    for _ in range(100):
+    for _ in range(300):
         observations.add(new_context())
-    assert calls == [64]
+    assert calls == [256]
     observations.flush()
-    assert calls == [64, 36]
+    assert calls == [256, 44]
 
 
 def test_after_start_nothing_is_pending_for_long() -> None:

@@ -20,5 +20,5 @@ MICROSECOND = 1000  # ns
 def test_stages_are_in_milliseconds(stages: list[tuple[str, int]], expected: str) -> None:
     """Each stage lasts from the end of the one before it; the total comes last."""
     context = RequestContext("GET", "/", None)
-    context.stages = [(stage, context.started + end * MICROSECOND) for stage, end in stages]
+    context.stages = {stage: context.started + end * MICROSECOND for stage, end in stages}
     assert server_timing.header(context) == expected

@@ -22,7 +22,7 @@ STEPS = st.lists(
 
 def add(counters: SharedCounters, block: Block, index: int, amount: int = 1) -> None:
     with counters.lock:
-        counters.cells[block.start_here + index] += amount
+        block.here[index] += amount
 
 
 def report(metrics: WorkerMetrics, **values: int) -> None:

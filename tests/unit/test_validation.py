@@ -51,17 +51,17 @@ def test_valid_body_becomes_rows(instances: list[Any], escaped: bool, order: Any
             order.shuffle(items)
             form.clear()
             form.update(items)
-    parsed = validator_of_features.parse(
+    rows, is_single = validator_of_features.parse(
         json.dumps({"instances": instances}, ensure_ascii=escaped).encode(), RequestContext("POST", "/predict", None)
     )
-    assert not parsed.is_single
-    assert parsed.rows.dtype == np.float32
-    np.testing.assert_array_equal(parsed.rows, np.array([in_schema_order(form) for form in instances], np.float32))
-    single = validator_of_features.parse(
+    assert not is_single
+    assert rows.dtype == np.float32
+    np.testing.assert_array_equal(rows, np.array([in_schema_order(form) for form in instances], np.float32))
+    row, is_single = validator_of_features.parse(
         json.dumps({"features": instances[0]}, ensure_ascii=escaped).encode(), RequestContext("POST", "/predict", None)
     )
-    assert single.is_single
-    np.testing.assert_array_equal(single.rows, parsed.rows[:1])
+    assert is_single
+    np.testing.assert_array_equal(row, rows[:1])
 
 
 @given(
@@ -71,14 +71,14 @@ def test_any_document_is_accepted_or_refused(document: Any) -> None:
     """It becomes rows within the bounds or an error with a reason; NaN is not JSON."""
     body = json.dumps(document).encode()
     try:
-        parsed = validator_of_features.parse(body, RequestContext("POST", "/predict", None))
+        rows, _ = validator_of_features.parse(body, RequestContext("POST", "/predict", None))
     except UnacceptableError as refused:
         assert 1 <= len(refused.faults) <= 3
         assert all(fault.message for fault in refused.faults)
     except NotJsonError as refused:
         assert refused.detail
     else:
-        assert np.isfinite(parsed.rows).all()
+        assert np.isfinite(rows).all()
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,.0123456789eE+-ntfaurls \\', max_size=60).map(str.encode))

@@ -1,6 +1,6 @@
 """The cells that rows are counted in: for each feature its bins, and one for each label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -54,10 +54,10 @@ class Bins:
         for index, variable in enumerate(self.features.values()):
             self._edges[: len(variable.edges), 0, index] = variable.edges
 
-    def bin_predicted(self, rows: Array, labels: Indices) -> Counts:
+    def bin_predicted(self, rows: Array, labels: Indices | Sequence[int]) -> Counts:
         """The cells of ``rows`` [rows, features] with these labels [rows]: [rows, features + 1], the label's last."""
         cells = np.empty((len(rows), len(self._starts)), np.int64)
-        np.sum(rows > self._edges, axis=0, out=cells[:, :-1])
+        cells[:, :-1] = (rows > self._edges).sum(axis=0, dtype=np.uint8)
         cells[:, -1] = labels
         cells += self._starts
         return cells

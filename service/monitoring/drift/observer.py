@@ -4,8 +4,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from service.arrays import join_indices, join_rows
 from service.http.context import RequestContext
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
@@ -39,17 +38,17 @@ class Drift:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count the rows of completed inferences, and values that were rejected as out of bounds."""
-        inferences = [context for context in contexts if context.route and context.route.inference]
-        for model in self._registry.models if inferences else ():
+        versions = {each.version for each in contexts}
+        for model in [each for each in self._registry.models if each.version in versions]:
+            version = model.version
+            inferences = [each for each in contexts if each.version == version and each.route and each.route.inference]
             bins = self._bins.of(model)
-            of_model = [context for context in inferences if context.version == model.version]
-            if predictions := [context.prediction for context in of_model if context.prediction]:
-                rows = np.concatenate([each.rows[-self._window_rows :] for each in predictions])
-                labels = np.concatenate([each.labels[-self._window_rows :] for each in predictions])
-                binned = bins.bin_predicted(rows[-self._window_rows :], labels[-self._window_rows :])
-                self._binned.append((bins.key, binned))
-            if out_of_bounds := sum((Counter(each.out_of_bounds) for each in of_model), Counter()):
-                self._binned.append((bins.key, bins.bin_out_of_bounds(out_of_bounds)))
+            if predictions := [each.prediction for each in inferences if each.prediction is not None]:
+                rows = join_rows([each.rows for each in predictions])[-self._window_rows :]
+                labels = join_indices([each.labels for each in predictions])[-self._window_rows :]
+                self._binned.append((bins.key, bins.bin_predicted(rows, labels)))
+            if rejections := [each.out_of_bounds for each in inferences if each.out_of_bounds]:
+                self._binned.append((bins.key, bins.bin_out_of_bounds(sum(map(Counter, rejections), Counter()))))
         self._drop_oldest()
         self._add_to_windows()
 
