@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from service.http.errors import StartupError, UnauthorizedError
-from service.http.messages import Request
+from service.http.messages import Headers
 
 _log = logging.getLogger("menagerie")
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -44,13 +44,13 @@ class ApiKeys:
             )
         self._checked = time.monotonic()
 
-    def require(self, request: Request) -> None:
+    def require(self, headers: Headers) -> None:
         """Refuse a request without an accepted key.
 
         Raises:
             UnauthorizedError: the key is missing or unknown.
         """
-        key = _key_in(request)
+        key = _key_in(headers)
         if not key:
             detail = "send an API key as `Authorization: Bearer …` or `X-API-Key: …`"
             raise UnauthorizedError(detail, headers={"WWW-Authenticate": _CHALLENGE})
@@ -63,10 +63,10 @@ class ApiKeys:
                 "the API key is not valid for this service", headers={"WWW-Authenticate": challenge}
             )
 
-    def accepts(self, request: Request) -> bool:
+    def accepts(self, headers: Headers) -> bool:
         """Whether a request has an accepted key."""
         try:
-            self.require(request)
+            self.require(headers)
         except UnauthorizedError:
             return False
         return True
@@ -99,9 +99,9 @@ def make() -> tuple[str, str]:
     return key, sha256(key.encode()).hexdigest()
 
 
-def _key_in(request: Request) -> str:
-    key = request.headers.get("x-api-key", "").strip()
-    authorization = request.headers.get("authorization", "")
+def _key_in(headers: Headers) -> str:
+    key = headers.get("x-api-key", "").strip()
+    authorization = headers.get("authorization", "")
     is_bearer = authorization[: len(_BEARER)].lower() == _BEARER
     return key or (authorization[len(_BEARER) :].strip() if is_bearer else "")
 

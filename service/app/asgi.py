@@ -64,6 +64,7 @@ class AsgiApp:
         self.settings = settings = service.settings
         self.is_leaving = False  # each response is the last one on its connection
         self.max_inline_bytes = min(settings.inline_bytes, settings.max_body_bytes)
+        self.single_row = service.single_row
         self._pipeline = service.pipeline
         self._flask = flask_app(service)
         self._url_adapter = self._flask.url_map.bind("")

@@ -52,7 +52,7 @@ class Pipeline:
             UnauthorizedError: the key is missing or unknown.
         """
         if self._api_keys and not (request.route and request.route.public):
-            self._api_keys.require(request)
+            self._api_keys.require(request.headers)
 
     def handle(self, request: Request, handler: Handler) -> Response:
         """The handler's response, or that of the error that it raised; never raises."""

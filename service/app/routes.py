@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from service.app.api_keys import ApiKeys
 from service.app.cors import CorsPolicy
 from service.app.pipeline import Pipeline
-from service.http.messages import Handler
+from service.app.single_row import SingleRow
+from service.http.context import TraceContext
+from service.http.messages import Handler, Request
 from service.http.routing import Route, handlers_of, protocol_finder, routes_of
 from service.inference.model import Model
 from service.inference.registry import Registry
@@ -45,6 +47,7 @@ class Service:
 
     settings: Settings
     pipeline: Pipeline
+    single_row: SingleRow | None
     handlers: Mapping[Route, Handler]
     registry: Registry
     readiness: Readiness
@@ -114,7 +117,9 @@ def build_service(
         Explain(registry),
         Oip(registry, readiness, statistics),
         TfServing(registry, readiness),
-        Health(registry, readiness, api_keys.accepts if api_keys else lambda _: True),
+        Health(
+            registry, readiness, (lambda request: api_keys.accepts(request.headers)) if api_keys else lambda _: True
+        ),
         Metrics([collect, drift.collect], observations.flush),
         DriftReport(drift, registry, observations.flush),
         OpenApi(settings, registry, ROUTES, requires_key=settings.requires_key),
@@ -128,13 +133,21 @@ def build_service(
         api_keys=api_keys,
         cors=cors,
         protocol_of=protocol_finder(ROUTES),
-        begin_trace=tracing.begin if tracing else trace_context.continue_trace,
+        begin_trace=tracing.begin if tracing else _continue_trace,
+        observe=observations.add,
+        server_timing=settings.server_timing,
+    )
+    single_row = SingleRow(
+        registry=registry,
+        api_keys=api_keys,
+        codecs={route: route.row_codec for route in ROUTES if route.row_codec},
         observe=observations.add,
         server_timing=settings.server_timing,
     )
     return Service(
         settings=settings,
         pipeline=pipeline,
+        single_row=None if cors or tracing else single_row,  # they need to see each request
         handlers=handlers | preflights,
         registry=registry,
         readiness=readiness,
@@ -144,3 +157,7 @@ def build_service(
         worker_metrics=worker_metrics,
         spans=tracing,
     )
+
+
+def _continue_trace(request: Request) -> TraceContext | None:
+    return trace_context.continue_trace(request.headers.get("traceparent", ""))

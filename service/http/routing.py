@@ -35,7 +35,7 @@ class Route:
     (of request and response, beside those that all have) describe the operation for OpenAPI, and ``file_names`` what
     ``{file}`` in a path may be, given the model's manifest. A ``public`` route needs no API key. A route
     ``on_event_loop`` is handled there, because it takes microseconds. An ``inference`` counts in the model's request
-    statistics, and its rows count for drift.
+    statistics, and its rows count for drift. ``row_codec`` makes a `RowCodec` for a model: the fast path uses it.
     """
 
     method: str
@@ -52,6 +52,7 @@ class Route:
     public: bool = False
     on_event_loop: bool = False
     inference: bool = False
+    row_codec: Callable[[Any], Any] | None = None
 
 
 class Declare:

@@ -88,6 +88,26 @@ class Validator:
                 return self._validate(rows), self.count_names(rows), False
         raise ValueError
 
+    def validate_row(self, values: Any, body: bytes, strings: int) -> Array:
+        """One row, [1, features], from its values by name, in schema order, or as float32 [1, features].
+
+        ``strings`` is how many strings the JSON body must have beside feature names; else a key may be there twice.
+
+        Raises:
+            ValueError: the row is not what the schema allows, or a key may be there twice; `parse` says what is wrong.
+        """
+        if type(values) is list:
+            row = self._listed.validate_python(values)
+        elif type(values) is dict:
+            row, strings = [*self._named.validate_python(values).values()], strings + len(self._names)
+        elif isinstance(values, np.ndarray) and self._is_within_bounds(values):
+            return values
+        else:
+            raise ValueError
+        if body.count(b'"') != 2 * strings:
+            raise ValueError
+        return np.array([row], np.float32)
+
     def validate_rows(self, rows: list[Any], location: str, *, are_numbers: bool = False) -> Array:
         """Validate rows from JSON, each by name or as a list; the result is [rows, features].
 

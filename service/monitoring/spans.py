@@ -66,7 +66,7 @@ class Spans:
     def begin(self, request: Request) -> TraceContext | None:
         """Start the server's span of a request, as a child of the client's if there is one."""
         if not self._tracer:
-            return trace_context.continue_trace(request)
+            return trace_context.continue_trace(request.headers.get("traceparent", ""))
         from opentelemetry.trace import SpanKind
 
         span = self._tracer.start_span(

@@ -3,7 +3,6 @@
 import re
 
 from service.http.context import TraceContext, random_id
-from service.http.messages import Request
 
 # A later version may add fields after another dash; the first four keep their meaning. An id of zeros is invalid.
 _TRACEPARENT = re.compile(
@@ -18,9 +17,8 @@ def parse(traceparent: str) -> TraceContext | None:
     return TraceContext(*parts) if parts else None
 
 
-def continue_trace(request: Request) -> TraceContext | None:
-    """The client's trace, with a span id for this request; a new trace if the field is invalid, None without one."""
-    traceparent = request.headers.get("traceparent", "")
+def continue_trace(traceparent: str) -> TraceContext | None:
+    """The client's trace, with a span id for this request; a new trace if the field is invalid, None if it is empty."""
     if not traceparent:
         return None
     trace_id, _, is_sampled = _parse(traceparent) or (random_id(16), "", False)

@@ -13,7 +13,7 @@ from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.protocols.health import Readiness
-from service.protocols.oip_infer import BYTES, infer
+from service.protocols.oip_infer import BYTES, OipRow, infer
 from service.protocols.oip_request import INPUT, LABEL, LENGTH_HEADER, PROBABILITIES, WARNINGS
 from service.version import VERSION
 
@@ -127,6 +127,7 @@ class Oip:
         headers=[LENGTH_HEADER],
         on_event_loop=True,
         inference=True,
+        row_codec=OipRow,
     )
     def model_infer(self, request: Request) -> Response:
         """Run inference with the model.

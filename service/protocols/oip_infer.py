@@ -4,7 +4,7 @@ Sources: the protocol's specification (github.com/kserve/open-inference-protocol
 extensions for binary tensor data and for classification.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -24,13 +24,53 @@ from service.protocols.oip_request import (
     RequestedOutput,
     RequestForm,
     RequestReader,
+    take_variable_parts,
 )
 from service.protocols.oip_tensors import Tensor
+from service.protocols.row_codec import GivenRow
 
 BYTES = "application/octet-stream"
+_FP32 = np.dtype("<f4")
 _MEDIA_TYPES = ("", JSON, BYTES)  # the protocol's clients send any of these
 
 _readers = PerModel(RequestReader)
+
+
+class OipRow:
+    """A row in the only tensor of a request whose form was there before; as JSON, or as bytes after it."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._reader = _readers.of(model)
+        self._shape = [1, len(model.features)]
+        self._outputs = {PROBABILITIES, LABEL}
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
+        if headers.get("content-type", "") not in _MEDIA_TYPES or "content-encoding" in headers:
+            return None
+        size = headers.get(LENGTH_HEADER.lower(), "")
+        if not size:
+            document = orjson.loads(body)
+            data, request_id = take_variable_parts(document)
+            form = self._reader.known_form(document)
+            if not form or not self._is_usual(form) or type(data) is not list or form.binary_size is not None:
+                return None
+            return data, form.strings + (2 if request_id is not None else 0), (form, request_id)
+        if not size.isdigit() or not (form := self._reader.known_form(body[: int(size)])):
+            return None
+        values = np.frombuffer(body, _FP32, offset=int(size))
+        if not self._is_usual(form) or form.binary_size != values.nbytes:
+            return None
+        return values.reshape(self._shape), 0, (form, None)
+
+    def write(self, form: tuple[RequestForm, str | None], prediction: Prediction) -> Response:
+        request_form, request_id = form
+        tensors = [_output(self._model, output, prediction) for output in request_form.outputs]
+        return _response(request_form, tensors, request_id)
+
+    def _is_usual(self, form: RequestForm) -> bool:
+        is_row = form.shape == self._shape and form.datatype == "FP32" and form.template != b""
+        return is_row and self._outputs.issuperset([output.name for output in form.outputs])
 
 
 def infer(model: Model, validator: Validator, request: Request) -> Response:

@@ -119,34 +119,32 @@ class RequestReader:
         if size == 0:
             form = self._check(_raw_inference(len(body), self._width))
         elif not binary or not (known := self._known.get(content)):
-            form, data, request_id = self._read_json(content, request)
+            form, data, request_id = self._read_json(content)
             if binary and request_id is None:
                 self._keep(content, form)
         else:
             form = known
+        request.context.mark("parse")
         rows = self._rows(form, data, binary, validator)
         request.context.mark("validate")
         return rows, form, request_id
 
-    def _read_json(self, content: bytes, request: Request) -> tuple[RequestForm, Any, str | None]:
+    def _read_json(self, content: bytes) -> tuple[RequestForm, Any, str | None]:
         """The form of a request, its data if they are in the JSON, and its id."""
         document = strict_json.parse(content)
-        request.context.mark("parse")
-        given, data, request_id = document, None, None
-        if type(document) is dict:
-            if type(request_id := document.get("id")) is str:
-                given = {name: value for name, value in document.items() if name != "id"}
-            inputs = document.get("inputs")
-            if type(inputs) is list and inputs and type(inputs[0]) is dict and "data" in inputs[0]:
-                data, inputs[0]["data"] = inputs[0]["data"], None
-        key = orjson.dumps(given)
+        data, request_id = take_variable_parts(document)
+        key = orjson.dumps(document)
         form = self._known.get(key)
-        strings = form.strings if form else strict_json.count_strings(given)
-        strict_json.require_unique_keys(content, strings + (2 if given is not document else 0))
+        strings = form.strings if form else strict_json.count_strings(document)
+        strict_json.require_unique_keys(content, strings + (2 if request_id is not None else 0))
         if not form:
-            form = self._check(given)
+            form = self._check(document)
             self._keep(key, form)
-        return form, data, request_id if given is not document else None
+        return form, data, request_id
+
+    def known_form(self, document: Any) -> "RequestForm | None":
+        """The form of a request whose variable parts were taken out, if there was one like it."""
+        return self._known.get(document if type(document) is bytes else orjson.dumps(document))
 
     def _check(self, document: Any) -> RequestForm:
         """The form of a request whose data are left out."""
@@ -189,6 +187,18 @@ class RequestReader:
             return validator.validate_rows(rows, f"{_LOCATION}.data", are_numbers=are_numbers)
         array = oip_tensors.array_from_bytes(binary, form.datatype, form.shape, _LOCATION)
         return validator.validate_array(array, f"{_LOCATION}.data")
+
+
+def take_variable_parts(document: Any) -> tuple[Any, str | None]:
+    """Take a request's data and id out of its JSON: what is left is its form."""
+    data, request_id = None, None
+    if type(document) is dict:
+        if type(document.get("id")) is str:
+            request_id = document.pop("id")
+        inputs = document.get("inputs")
+        if type(inputs) is list and inputs and type(inputs[0]) is dict and "data" in inputs[0]:
+            data, inputs[0]["data"] = inputs[0]["data"], None
+    return data, request_id
 
 
 def _requested(name: str, parameters: OutputParameters, default: bool) -> RequestedOutput:  # noqa: FBT001

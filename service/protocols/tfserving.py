@@ -4,9 +4,12 @@ Source: tensorflow.org/tfx/serving/api_rest. docs/protocols.md has the differenc
 own subset of this API V1, and uses the model status as the model's readiness.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from service.arrays import Array
+import orjson
+
+from service.arrays import Array, Prediction
 from service.http import strict_json
 from service.http.errors import BadInstancesError, NotJsonError, UnacceptableError
 from service.http.media_types import require_identity_coding
@@ -15,12 +18,34 @@ from service.http.routing import Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.protocols.health import Readiness
+from service.protocols.row_codec import GivenRow
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
+
+
+class TfServingRow:
+    """A row in ``instances``, and its probabilities in ``predictions``."""
+
+    def __init__(self, _: Model) -> None: ...
+
+    def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
+        if "content-encoding" in headers:
+            return None
+        document = orjson.loads(body)
+        if type(document) is dict and len(document) == 1:
+            instances = document.get("instances")
+            if type(instances) is list and len(instances) == 1:
+                return instances[0], 1, None
+        return None
+
+    def write(self, form: None, prediction: Prediction) -> Response:
+        del form
+        content = orjson.dumps(prediction.probabilities, option=orjson.OPT_SERIALIZE_NUMPY)
+        return Response(200, b'{"predictions":%b}' % content)
 
 
 class TfServing:
@@ -69,6 +94,7 @@ class TfServing:
         errors=_ERRORS,
         on_event_loop=True,
         inference=True,
+        row_codec=TfServingRow,
     )
     def model_predict(self, request: Request) -> Response:
         """Predict probabilities with the model, from rows or columns."""

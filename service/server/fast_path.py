@@ -40,6 +40,8 @@ class FastPathProtocol(Connection):
         if self._is_active or self._may_return():
             data = self._held + data
             head = self._parse_head(data)
+            if head and head.is_inline and self._respond_to_row(head, data):
+                return
             if head and not self.is_write_paused and (response := self._response(head, data)):
                 self._held = b""
                 self._send(response)
@@ -95,19 +97,43 @@ class FastPathProtocol(Connection):
             self.await_request()
         return rest
 
+    def _respond_to_row(self, head: Head, data: bytes) -> bool:
+        """Respond to one valid row, if that is all that there is to do."""
+        app, match = self.app, head.target.match
+        if (
+            app.single_row is None
+            or not match
+            or len(data) != head.request_size
+            or app.is_leaving
+            or self.is_write_paused
+        ):
+            return False
+        result = app.single_row.respond(match.route, match.path, match.parameters, head.headers, data[head.head_size :])
+        if result is None:
+            return False
+        response, fields = result
+        self._held = b""
+        self._write(response, fields, has_common_headers=True)
+        return True
+
     def _send(self, response: Response, *, is_last: bool = False) -> None:
         is_last = is_last or self.app.is_leaving
         headers = response.headers
         if is_last:
             headers["Connection"] = "close"
         has_common_headers = COMMON_HEADERS.keys().isdisjoint(headers)
-        fields = _fields(headers if has_common_headers else response.all_headers)
-        start = _start_of(response.status, response.content_type, has_common_headers)
-        end = f"{fields}Content-Length: {len(response.body)}\r\n\r\n"
-        self.write_response(b"".join((start, date_header(), end.encode("latin-1"), response.body)))
-        self.await_request()
+        fields = _format_fields(headers if has_common_headers else response.all_headers)
+        self._write(response, fields, has_common_headers=has_common_headers)
         if is_last:
             self.close()
+
+    def _write(self, response: Response, fields: str, *, has_common_headers: bool) -> None:
+        """Write a response with these header ``fields`` and those of its body."""
+        body = response.body
+        start = _start_of(response.status, response.content_type, has_common_headers)
+        end = f"{fields}Content-Length: {len(body)}\r\n\r\n"
+        self.write_response(b"".join((start, date_header(), end.encode("latin-1"), body)))
+        self.await_request()
 
     def _hold(self, data: bytes, *, is_head_complete: bool) -> None:
         """Keep the beginning of a request; once its head is complete, its body has time of its own."""
@@ -137,7 +163,7 @@ def head_parser(app: AsgiApp) -> HeadParser:
     return HeadParser(app.match, app.settings.max_body_bytes, app.max_inline_bytes)
 
 
-def _fields(headers: dict[str, str]) -> str:
+def _format_fields(headers: dict[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
@@ -145,5 +171,5 @@ def _fields(headers: dict[str, str]) -> str:
 def _start_of(status: int, content_type: str, has_common_headers: bool) -> bytes:  # noqa: FBT001 (by position, it costs less)
     """The beginning of a response: what many have in common."""
     headers = {**(COMMON_HEADERS if has_common_headers else {}), "Content-Type": content_type}
-    fields = _fields(headers)
+    fields = _format_fields(headers)
     return b"".join((status_line((1, 1), status), SERVER_HEADER, fields.encode("latin-1")))

@@ -11,7 +11,7 @@ def bare_pipeline(*, server_timing: bool = True) -> Pipeline:
         api_keys=None,
         cors=None,
         protocol_of=lambda _: Protocol.NATIVE,
-        begin_trace=continue_trace,
+        begin_trace=lambda request: continue_trace(request.headers.get("traceparent", "")),
         observe=lambda _: None,
         server_timing=server_timing,
     )
