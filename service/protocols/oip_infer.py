@@ -24,9 +24,10 @@ from service.protocols.oip_request import (
     RequestedOutput,
     RequestForm,
     RequestReader,
+    raw_key,
     take_variable_parts,
 )
-from service.protocols.oip_tensors import Tensor
+from service.protocols.oip_tensors import Tensor, decimals
 from service.protocols.row_codec import GivenRow
 
 BYTES = "application/octet-stream"
@@ -40,37 +41,44 @@ class OipRow:
     """A row in the only tensor of a request whose form was there before; as JSON, or as bytes after it."""
 
     def __init__(self, model: Model) -> None:
-        self._model = model
         self._reader = _readers.of(model)
-        self._shape = [1, len(model.features)]
-        self._outputs = {PROBABILITIES, LABEL}
+        self._shape = (1, len(model.features))
+        labels = [Tensor(LABEL, (1,), [label]) for label in model.labels]
+        self._labels_as_json = [label.as_json() for label in labels]
+        self._labels_as_bytes = [label.as_bytes() for label in labels]
 
     def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
         if headers.get("content-type", "") not in _MEDIA_TYPES or "content-encoding" in headers:
             return None
-        size = headers.get(LENGTH_HEADER.lower(), "")
+        size = headers.get("inference-header-content-length", "")
         if not size:
             document = orjson.loads(body)
             data, request_id = take_variable_parts(document)
-            form = self._reader.known_form(document)
-            if not form or not self._is_usual(form) or type(data) is not list or form.binary_size is not None:
+            form = self._reader.known_form(orjson.dumps(document))
+            if not form or not form.is_plain_row or type(data) is not list or form.binary_size is not None:
                 return None
             return data, form.strings + (2 if request_id is not None else 0), (form, request_id)
-        if not size.isdigit() or not (form := self._reader.known_form(body[: int(size)])):
+        if not size.isdigit():
             return None
-        values = np.frombuffer(body, _FP32, offset=int(size))
-        if not self._is_usual(form) or form.binary_size != values.nbytes:
+        form = self._reader.known_form(body[: int(size)] or raw_key(len(body)))
+        values = np.frombuffer(body, _FP32, offset=min(int(size), len(body)))
+        if not form or not form.is_plain_row or form.binary_size != values.nbytes:
             return None
         return values.reshape(self._shape), 0, (form, None)
 
     def write(self, form: tuple[RequestForm, str | None], prediction: Prediction) -> Response:
         request_form, request_id = form
-        tensors = [_output(self._model, output, prediction) for output in request_form.outputs]
-        return _response(request_form, tensors, request_id)
-
-    def _is_usual(self, form: RequestForm) -> bool:
-        is_row = form.shape == self._shape and form.datatype == "FP32" and form.template != b""
-        return is_row and self._outputs.issuperset([output.name for output in form.outputs])
+        label = prediction.labels[0]
+        parts, binaries = [_id_member(request_id)], []
+        for name, _, is_binary in request_form.outputs:
+            is_label = name == LABEL
+            if is_binary:
+                binary = self._labels_as_bytes[label] if is_label else prediction.probabilities.tobytes()
+                binaries.append(binary)
+                parts.append(b"%d" % len(binary))
+            else:
+                parts.append(self._labels_as_json[label] if is_label else decimals(prediction.probabilities))
+        return _assemble(request_form, parts, binaries)
 
 
 def infer(model: Model, validator: Validator, request: Request) -> Response:
@@ -87,6 +95,8 @@ def infer(model: Model, validator: Validator, request: Request) -> Response:
     tensors = [_output(model, output, prediction) for output in form.outputs]
     if not form.template:
         form.template = _template(model, form, tensors)
+        is_plain = all(output.name in (PROBABILITIES, LABEL) and not output.classes for output in form.outputs)
+        form.is_plain_row = is_plain and form.shape[0] == 1 and form.datatype == "FP32"
     return _response(form, tensors, request_id)
 
 
@@ -127,14 +137,21 @@ def _template(model: Model, form: RequestForm, tensors: Sequence[Tensor]) -> byt
 
 
 def _response(form: RequestForm, tensors: Sequence[Tensor], request_id: str | None) -> Response:
-    parts = [b"" if request_id is None else b'"id":%b,' % orjson.dumps(request_id)]
-    binaries = []
+    parts, binaries = [_id_member(request_id)], []
     for tensor, requested in zip(tensors, form.outputs, strict=True):
         if requested.is_binary:
             binaries.append(tensor.as_bytes())
             parts.append(b"%d" % len(binaries[-1]))
         else:
             parts.append(tensor.as_json())
+    return _assemble(form, parts, binaries)
+
+
+def _id_member(request_id: str | None) -> bytes:
+    return b"" if request_id is None else b'"id":%b,' % orjson.dumps(request_id)
+
+
+def _assemble(form: RequestForm, parts: Sequence[bytes], binaries: Sequence[bytes]) -> Response:
     content = form.template % (*parts,)
     if not binaries:
         return Response(200, content)

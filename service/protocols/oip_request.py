@@ -86,8 +86,8 @@ class RequestForm:
     """What a request asks for, apart from its data and its id.
 
     ``binary_size`` is the number of bytes that follow the JSON, None if the data are in the JSON. ``strings`` is how
-    many strings the JSON has. ``template`` is the response's JSON without what differs from response to response, once
-    there was one.
+    many strings the JSON has. Once there was a response, ``template`` is its JSON without what differs in each, and
+    ``is_plain_row`` says whether it was about one row of FP32, with no outputs but probabilities and labels.
     """
 
     shape: Sequence[int]
@@ -96,6 +96,7 @@ class RequestForm:
     outputs: Sequence[RequestedOutput]
     strings: int
     template: bytes = b""
+    is_plain_row: bool = False
 
 
 class RequestReader:
@@ -117,7 +118,8 @@ class RequestReader:
         content, binary = body[:size], body[size:]
         data, request_id = None, None
         if size == 0:
-            form = self._check(_raw_inference(len(body), self._width))
+            form = self._known.get(raw_key(len(body))) or self._check(_raw_inference(len(body), self._width))
+            self._keep(raw_key(len(body)), form)
         elif not binary or not (known := self._known.get(content)):
             form, data, request_id = self._read_json(content)
             if binary and request_id is None:
@@ -142,9 +144,9 @@ class RequestReader:
             self._keep(key, form)
         return form, data, request_id
 
-    def known_form(self, document: Any) -> "RequestForm | None":
-        """The form of a request whose variable parts were taken out, if there was one like it."""
-        return self._known.get(document if type(document) is bytes else orjson.dumps(document))
+    def known_form(self, key: bytes) -> RequestForm | None:
+        """The form of a request, if there was one like it, by its JSON without `take_variable_parts`, or `raw_key`."""
+        return self._known.get(key)
 
     def _check(self, document: Any) -> RequestForm:
         """The form of a request whose data are left out."""
@@ -187,6 +189,11 @@ class RequestReader:
             return validator.validate_rows(rows, f"{_LOCATION}.data", are_numbers=are_numbers)
         array = oip_tensors.array_from_bytes(binary, form.datatype, form.shape, _LOCATION)
         return validator.validate_array(array, f"{_LOCATION}.data")
+
+
+def raw_key(size: int) -> bytes:
+    """What stands for the JSON of a request that has none, whose body has so many bytes."""
+    return b"%d" % size
 
 
 def take_variable_parts(document: Any) -> tuple[Any, str | None]:

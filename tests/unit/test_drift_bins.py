@@ -81,7 +81,7 @@ def test_a_row_falls_in_one_bin_of_each_feature(bins: Bins, model: Model) -> Non
 
 def test_out_of_bounds_values_are_counted_after_the_bins(bins: Bins, model: Model) -> None:
     """Each in the last cell of its feature; other features and the label get no count."""
-    cells = bins.bin_out_of_bounds({"ear_length_cm": 1, "body_temperature_c": 3})
+    cells = bins.bin_out_of_bounds([{"ear_length_cm": 1, "body_temperature_c": 3}])
     counts = np.bincount(cells.ravel(), minlength=count_cells(model.manifest))
     by_feature = {name: counts[variable.cells].tolist() for name, variable in bins.features.items()}
     assert (by_feature["ear_length_cm"][-1], by_feature["body_temperature_c"][-1]) == (1, 3)

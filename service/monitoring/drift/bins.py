@@ -62,11 +62,15 @@ class Bins:
         cells += self._starts
         return cells
 
-    def bin_out_of_bounds(self, counts: Mapping[str, int]) -> Counts:
-        """The same for rejected rows, of which only the number of out-of-bounds values by feature is known."""
-        cells = np.full((max(counts.values()), len(self._starts)), self._unknown_cell)
+    def bin_out_of_bounds(self, rejections: Sequence[Mapping[str, int]]) -> Counts:
+        """The same for requests that were rejected; of each, the number of out-of-bounds values by feature is known.
+
+        A request counts as so many rows as its most frequent feature needs.
+        """
+        rows = sum(max(counts.values()) for counts in rejections)
+        cells = np.full((rows, len(self._starts)), self._unknown_cell)
         for index, name in enumerate(self.features):
-            cells[: counts.get(name, 0), index] = self._out_of_bounds_cells[index]
+            cells[: sum([counts.get(name, 0) for counts in rejections]), index] = self._out_of_bounds_cells[index]
         return cells
 
     def limit(self, variable: Variable, rows: int, min_psi: float) -> float:

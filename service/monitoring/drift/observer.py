@@ -1,6 +1,6 @@
 """Input drift: every worker counts recent rows, GET /drift and /metrics compare them with the training rows."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -48,7 +48,7 @@ class Drift:
                 labels = join_indices([each.labels for each in predictions])[-self._window_rows :]
                 self._binned.append((bins.key, bins.bin_predicted(rows, labels)))
             if rejections := [each.out_of_bounds for each in inferences if each.out_of_bounds]:
-                self._binned.append((bins.key, bins.bin_out_of_bounds(sum(map(Counter, rejections), Counter()))))
+                self._binned.append((bins.key, bins.bin_out_of_bounds(rejections)))
         self._drop_oldest()
         self._add_to_windows()
 
