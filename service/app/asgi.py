@@ -12,18 +12,17 @@ from functools import lru_cache, partial
 from io import BytesIO
 from typing import NamedTuple
 
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from models.bundle import BundleError
-from service.app.flask_app import endpoint_of, flask_app
+from service.app.flask_app import endpoint_of, flask_app, routing_error_handler
 from service.app.request_body import BodyLimits, Message, Receive, RequestBody
 from service.app.routes import Service, build_service
 from service.app.thread_pool import BoundedThreadPool
 from service.http.errors import OverloadedError, RequestError, StartupError, TooLargeError, failing_handler
 from service.http.media_types import require_no_transfer_coding
-from service.http.messages import NO_PARAMETERS, Handler, Request, Response, add_field
-from service.http.routing import Route
+from service.http.messages import NO_PARAMETERS, Match, Request, Response, add_field
 from service.inference.sandbox import check_in_fork
 from service.monitoring import log_format
 from service.monitoring.shared_counters import shared_counters
@@ -43,17 +42,6 @@ def load_app() -> "AsgiApp":
     except (StartupError, BundleError) as error:
         logging.getLogger("menagerie").critical("menagerie: %s", error)
         sys.exit(1)
-
-
-class Match(NamedTuple):
-    """The route that a path matches; ``on_event_loop`` if the event loop is to handle the request."""
-
-    method: str
-    path: str
-    route: Route
-    handler: Handler
-    parameters: Mapping[str, str]
-    on_event_loop: bool
 
 
 class AsgiApp:
@@ -167,11 +155,14 @@ class AsgiApp:
         return _encode(self._pipeline.handle(request, match.handler))
 
     def _match(self, method: str, path: str) -> Match | None:
-        """The route that Flask would take; HEAD requests are left to Flask."""
+        """The route that Flask would take, or its 404 or 405, which need no thread either; HEAD is left to Flask."""
         try:
             endpoint, parameters = self._url_adapter.match(path, method)
-        except HTTPException:
-            return None
+        except HTTPException as error:
+            if method == "HEAD" or not isinstance(error, NotFound | MethodNotAllowed):
+                return None
+            handler = routing_error_handler(error)
+            return Match(method, path, None, handler, NO_PARAMETERS, on_event_loop=True)
         route, handler = self._routes[endpoint]
         on_event_loop = route.on_event_loop and route.method == method
         return Match(method, path, route, handler, parameters or NO_PARAMETERS, on_event_loop)

@@ -12,9 +12,9 @@ from werkzeug.routing import BaseConverter, Rule
 
 from service.app.pipeline import Pipeline
 from service.app.routes import Service, build_service
-from service.http.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError, failing_handler
+from service.http.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
 from service.http.media_types import require_no_transfer_coding
-from service.http.messages import Handler, Request
+from service.http.messages import Handler, Request, Response
 from service.http.routing import Route
 from service.monitoring.shared_counters import shared_counters
 from service.settings import Settings
@@ -46,7 +46,7 @@ def flask_app(service: Service) -> Flask:
     for route, handler in service.handlers.items():
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
         app.add_url_rule(rule, endpoint_of(route), partial(handle, handler, route), methods=[route.method])
-    app.register_error_handler(HTTPException, lambda error: handle(failing_handler(_translate(error)), None))
+    app.register_error_handler(HTTPException, lambda error: handle(routing_error_handler(error), None))
     return app
 
 
@@ -87,6 +87,16 @@ def _read_body(max_bytes: int) -> bytes:
     if body is None or len(body) > max_bytes:
         raise TooLargeError.beyond(max_bytes)
     return body
+
+
+def routing_error_handler(error: HTTPException) -> Handler:
+    """A handler that raises the service's own error for one that Flask or its URL map raised."""
+    error.with_traceback(None)  # else what is cached would keep the frames alive
+
+    def handler(_: Request) -> Response:
+        raise _translate(error)
+
+    return handler
 
 
 def _translate(error: HTTPException) -> RequestError:

@@ -10,7 +10,7 @@ from time import perf_counter_ns
 
 from service.app.api_keys import ApiKeys
 from service.http.context import RequestContext, choose_request_id
-from service.http.messages import Response
+from service.http.messages import Match, Response
 from service.http.routing import Route
 from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
@@ -32,18 +32,18 @@ class SingleRow:
     ) -> None:
         self._registry = registry
         self._api_keys = api_keys
-        self._codecs = PerModel(lambda model: {route: make(model) for route, make in codecs.items()})
+        self._codecs: PerModel[dict[Route | None, RowCodec]] = PerModel(
+            lambda model: {route: make(model) for route, make in codecs.items()}
+        )
         self._observe = observe
         self._server_timing = server_timing
 
-    def respond(
-        self, route: Route, path: str, parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes
-    ) -> tuple[Response, str] | None:
+    def respond(self, match: Match, headers: Mapping[str, str], body: bytes) -> tuple[Response, str] | None:
         """The response and its header fields; None if the pipeline is to handle the request."""
-        context = RequestContext(route.method, path, route)
+        context = RequestContext(match.method, match.path, match.route)
         model, validator, _ = self._registry.current
-        codec = self._codecs.of(model).get(route)
-        if codec is None or (parameters and parameters != {"model": model.identity["name"]}):
+        codec = self._codecs.of(model).get(match.route)
+        if codec is None or (match.parameters and match.parameters != {"model": model.identity["name"]}):
             return None
         if self._api_keys and not self._api_keys.accepts(headers):
             return None

@@ -128,7 +128,8 @@ class UnacceptableError(RequestError, status=422, problem="unacceptable-input", 
 
     @property
     def out_of_bounds(self) -> Mapping[str, int]:
-        return Counter(fault.feature for fault in self.faults if fault.code == OUT_OF_BOUNDS)
+        features = [fault.feature for fault in self.faults if fault.code == OUT_OF_BOUNDS]
+        return Counter(features) if features else NO_COUNTS
 
 
 class InternalError(RequestError, status=500, problem="internal", title="Internal server error"): ...

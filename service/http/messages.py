@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import orjson
 
@@ -75,6 +75,17 @@ class Response:
 
 
 Handler = Callable[[Request], Response]
+
+
+class Match(NamedTuple):
+    """The route that a path matches, None if there is none; ``on_event_loop`` if the event loop handles the request."""
+
+    method: str
+    path: str
+    route: Route | None
+    handler: Handler
+    parameters: Mapping[str, str]
+    on_event_loop: bool
 
 
 def json_response(document: Any, status: int = 200, content_type: str = JSON) -> Response:

@@ -5,9 +5,7 @@ import re
 from service.http.context import TraceContext, random_id
 
 # A later version may add fields after another dash; the first four keep their meaning. An id of zeros is invalid.
-_TRACEPARENT = re.compile(
-    r"(?:00(?!.{53}-)|(?!00|ff)[0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(?:-.*)?"
-)
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-[0-9a-f]([0-9a-f])(-.*)?")
 _SAMPLED = "13579bdf"  # the lowest bit of the flags is 1
 
 
@@ -30,5 +28,7 @@ def _parse(traceparent: str) -> tuple[str, str, bool] | None:
     match = _TRACEPARENT.fullmatch(traceparent)
     if not match:
         return None
-    trace_id, span_id, flags = match.groups()
+    version, trace_id, span_id, flags, more = match.groups()
+    if version == "ff" or (more and version == "00"):
+        return None
     return trace_id, span_id, flags in _SAMPLED

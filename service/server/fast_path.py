@@ -100,15 +100,10 @@ class FastPathProtocol(Connection):
     def _respond_to_row(self, head: Head, data: bytes) -> bool:
         """Respond to one valid row, if that is all that there is to do."""
         app, match = self.app, head.target.match
-        if (
-            app.single_row is None
-            or not match
-            or len(data) != head.request_size
-            or app.is_leaving
-            or self.is_write_paused
-        ):
+        is_complete = len(data) == head.request_size
+        if app.single_row is None or not match or not is_complete or app.is_leaving or self.is_write_paused:
             return False
-        result = app.single_row.respond(match.route, match.path, match.parameters, head.headers, data[head.head_size :])
+        result = app.single_row.respond(match, head.headers, data[head.head_size :])
         if result is None:
             return False
         response, fields = result

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import NamedTuple
 
-from service.app.asgi import Match
-from service.http.messages import add_field
+from service.http.messages import Match, add_field
 
 MAX_FIELDS = 50
 MAX_HEAD_BYTES = 4096
