@@ -1,6 +1,6 @@
 """What a model predicts for rows of numbers, and the array types that all packages share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -32,6 +32,8 @@ def join_rows(arrays: Sequence[Array]) -> Array:
     return np.frombuffer(b"".join(arrays), np.float32).reshape(-1, arrays[0].shape[1])  # type: ignore[arg-type]
 
 
-def join_indices(indices: Iterable[Indices | Sequence[int]]) -> Indices:
+def join_indices(indices: Sequence[Indices | Sequence[int]]) -> Indices:
     """All of several sequences of indices."""
+    if len(indices) == 1:
+        return np.asarray(indices[0], np.intp)
     return np.fromiter(chain.from_iterable(indices), np.intp)

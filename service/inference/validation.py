@@ -126,9 +126,16 @@ class Validator:
 
     def _validate_numbers(self, rows: list[Any]) -> Array:
         """Many rows' values, without a look at the type of each; ValueError if they are not what the schema allows."""
-        chunks = [np.array(rows[start : start + _BULK], np.float64) for start in range(0, len(rows), _BULK)]
-        values = np.concatenate(chunks)
-        if values.shape != (len(rows), len(self._names)) or not self._is_within_bounds(values):
+        width = len(self._names)
+        if {*map(type, rows)} != {list} or {*map(len, rows)} != {width}:
+            raise ValueError
+        chunks = [rows[start : start + _BULK] for start in range(0, len(rows), _BULK)]
+        try:
+            arrays = [np.fromiter(chain.from_iterable(chunk), np.float64, len(chunk) * width) for chunk in chunks]
+        except TypeError:  # a list in a row
+            raise ValueError from None
+        values = np.concatenate(arrays).reshape(-1, width)
+        if not self._is_within_bounds(values):
             raise ValueError
         return values.astype(np.float32)
 
