@@ -26,7 +26,7 @@ _LEFT_TO_GUNICORN = {"connection", "expect", "http2-settings", "te", "trailer", 
 _AT_MOST_ONCE = {"host", "content-length", "content-type"}
 # Values that a shape never keeps; others it drops once two heads differ in them.
 _NEVER_KEPT = {"authorization", "content-length", "cookie", "traceparent", "tracestate", "x-api-key", "x-request-id"}
-_MAX_LENGTHS = 256  # of heads, for which shapes are kept
+_MAX_LENGTHS = 128  # of heads, for which shapes are kept
 _MAX_SHAPES = 4  # of one length
 
 

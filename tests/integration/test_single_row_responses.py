@@ -16,7 +16,7 @@ PREDICT, V1, V2 = "/predict", "/v1/models/animals:predict", "/v2/models/animals/
 JSON = {"Content-Type": "application/json"}
 BINARY = {"Content-Type": "application/octet-stream"}
 TRACED = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
-GIANT = [*LLAMA[:-1], LLAMA[-1] + 20]  # within the bounds, outside the training range
+GIANT = [*LLAMA[:-1], LLAMA[-1] + 5]  # within the bounds, outside the training range
 Request = tuple[str, bytes, dict[str, str]]
 
 
