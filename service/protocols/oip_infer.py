@@ -57,7 +57,8 @@ class OipRow:
             form = self._reader.known_form(orjson.dumps(document))
             if not form or not form.is_plain_row or type(data) is not list or form.binary_size is not None:
                 return None
-            return data, form.strings + (2 if request_id is not None else 0), (form, request_id)
+            row = data[0] if len(data) == 1 else data  # nested, or all elements in one list
+            return row, form.strings + (2 if request_id is not None else 0), (form, request_id)
         if not size.isdigit():
             return None
         form = self._reader.known_form(body[: int(size)] or raw_key(len(body)))

@@ -7,6 +7,7 @@ between elements; a BYTES element is its length as a uint32, then itself.
 import math
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,13 +81,13 @@ def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str
     count, width = shape
     if not isinstance(data, list):
         raise BadTensorError(f"{location}.data must be a list")
-    are_numbers = False
     if data and isinstance(data[0], list):
         rows, fits = data, len(data) == count and [type(row) for row in data].count(list) == count
+        elements: Iterable[Any] = chain.from_iterable(data) if fits else ()
     else:
         rows = [data[start : start + width] for start in range(0, len(data), width)]
-        fits = len(data) == count * width
-        are_numbers = count > 1 and {*map(type, data)} <= _NUMBERS  # of one row, validation tells as fast
+        fits, elements = len(data) == count * width, data
+    are_numbers = count > 1 and {*map(type, elements)} <= _NUMBERS  # of one row, validation tells as fast
     if not fits:
         raise BadTensorError(f"{location}.data must have {count * width} elements, as in its shape {list(shape)}")
     if dtype.kind != "f":

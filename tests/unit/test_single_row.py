@@ -50,6 +50,7 @@ def document(**members: Any) -> bytes:
         ("/predict", document(features=[*LLAMA[:-1], LLAMA[-1] + 5]), JSON),
         ("/v1/models/animals:predict", document(instances=[LLAMA]), {}),
         (V2, document(inputs=[TENSOR | {"data": LLAMA}]), {}),
+        (V2, document(inputs=[TENSOR | {"data": [LLAMA]}]), {}),
         (V2, document(id="a", inputs=[TENSOR | {"data": LLAMA}]), JSON),
         (V2, BINARY_HEAD + BYTES, {"inference-header-content-length": str(len(BINARY_HEAD))}),
         (V2, BYTES, {"inference-header-content-length": "0"}),
