@@ -101,12 +101,12 @@ def count_strings(document: Any, *, skip: str = "") -> int:
 
 def shortest_floats(values: Array) -> list[list[float]]:
     """Python floats that print as the shortest decimals of float32 values: 0.97, not 0.9700000286102295."""
-    return orjson.loads(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))  # type: ignore[no-any-return]
+    return orjson.loads(shortest_decimals(values))  # type: ignore[no-any-return]
 
 
-def shortest_decimals(values: Array) -> orjson.Fragment:
-    """The same as JSON, for `orjson` to copy into a document."""
-    return orjson.Fragment(orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY))
+def shortest_decimals(values: Array) -> bytes:
+    """The same as JSON."""
+    return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def truncated(key: str) -> str:

@@ -77,11 +77,7 @@ class Validator:
         """
         if type(document) is dict and len(document) == 1:
             if "features" in document:
-                row = document["features"]
-                if type(row) is list:
-                    return np.array([self._listed.validate_python(row)], np.float32), 0, True
-                values = self._named.validate_python(row).values()  # in the order of the type's fields: the schema's
-                return np.array([list(values)], np.float32), len(self._names), True
+                return *self._validate_one(document["features"]), True
             rows = document.get("instances")
             if isinstance(rows, list) and 1 <= len(rows) <= self.max_rows:
                 if len(rows) >= _BULK and strict_json.has_numbers_only(body, "instances"):
@@ -97,17 +93,21 @@ class Validator:
         Raises:
             ValueError: the row is not what the schema allows, or a key may be there twice; `parse` says what is wrong.
         """
+        if isinstance(values, np.ndarray):
+            if self._is_within_bounds(values):
+                return values
+            raise ValueError
+        row, names = self._validate_one(values)
+        if body.count(b'"') != 2 * (strings + names):
+            raise ValueError
+        return row
+
+    def _validate_one(self, values: Any) -> tuple[Array, int]:
+        """A row from JSON as [1, features], and how many feature names it has; pydantic's error is a ValueError."""
         if type(values) is list:
-            row = self._listed.validate_python(values)
-        elif type(values) is dict:
-            row, strings = [*self._named.validate_python(values).values()], strings + len(self._names)
-        elif isinstance(values, np.ndarray) and self._is_within_bounds(values):
-            return values
-        else:
-            raise ValueError
-        if body.count(b'"') != 2 * strings:
-            raise ValueError
-        return np.array([row], np.float32)
+            return np.array([self._listed.validate_python(values)], np.float32), 0
+        row = self._named.validate_python(values).values()  # in the order of the type's fields: the schema's
+        return np.array([list(row)], np.float32), len(self._names)
 
     def validate_rows(self, rows: list[Any], location: str, *, are_numbers: bool = False) -> Array:
         """Validate rows from JSON, each by name or as a list; the result is [rows, features].

@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from service.arrays import Array, Prediction
+from service.http import strict_json
 from service.inference.model import Model
 
 
@@ -62,4 +63,4 @@ def _literal(value: object) -> bytes:
 
 def _decimals(values: Array) -> list[bytes]:
     """The shortest decimals of float32 values, row by row."""
-    return orjson.dumps(values.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    return strict_json.shortest_decimals(values.ravel())[1:-1].split(b",")

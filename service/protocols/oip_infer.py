@@ -24,10 +24,9 @@ from service.protocols.oip_request import (
     RequestedOutput,
     RequestForm,
     RequestReader,
-    raw_key,
     take_variable_parts,
 )
-from service.protocols.oip_tensors import Tensor, decimals
+from service.protocols.oip_tensors import Tensor
 from service.protocols.row_codec import GivenRow
 
 BYTES = "application/octet-stream"
@@ -43,9 +42,7 @@ class OipRow:
     def __init__(self, model: Model) -> None:
         self._reader = _readers.of(model)
         self._shape = (1, len(model.features))
-        labels = [Tensor(LABEL, (1,), [label]) for label in model.labels]
-        self._labels_as_json = [label.as_json() for label in labels]
-        self._labels_as_bytes = [label.as_bytes() for label in labels]
+        self._labels = [Tensor(LABEL, (1,), [label]) for label in model.labels]
 
     def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
         if headers.get("content-type", "") not in _MEDIA_TYPES or "content-encoding" in headers:
@@ -61,7 +58,7 @@ class OipRow:
             return row, form.strings + (2 if request_id is not None else 0), (form, request_id)
         if not size.isdigit():
             return None
-        form = self._reader.known_form(body[: int(size)] or raw_key(len(body)))
+        form = self._reader.known_form(body[: int(size)] or len(body))
         values = np.frombuffer(body, _FP32, offset=min(int(size), len(body)))
         if not form or not form.is_plain_row or form.binary_size != values.nbytes:
             return None
@@ -69,17 +66,10 @@ class OipRow:
 
     def write(self, form: tuple[RequestForm, str | None], prediction: Prediction) -> Response:
         request_form, request_id = form
-        label = prediction.labels[0]
-        parts, binaries = [_id_member(request_id)], []
-        for name, _, is_binary in request_form.outputs:
-            is_label = name == LABEL
-            if is_binary:
-                binary = self._labels_as_bytes[label] if is_label else prediction.probabilities.tobytes()
-                binaries.append(binary)
-                parts.append(b"%d" % len(binary))
-            else:
-                parts.append(self._labels_as_json[label] if is_label else decimals(prediction.probabilities))
-        return _assemble(request_form, parts, binaries)
+        label = self._labels[prediction.labels[0]]
+        probabilities = Tensor(PROBABILITIES, prediction.probabilities.shape, prediction.probabilities)
+        tensors = [label if output.name == LABEL else probabilities for output in request_form.outputs]
+        return _response(request_form, tensors, request_id)
 
 
 def infer(model: Model, validator: Validator, request: Request) -> Response:
@@ -138,21 +128,14 @@ def _template(model: Model, form: RequestForm, tensors: Sequence[Tensor]) -> byt
 
 
 def _response(form: RequestForm, tensors: Sequence[Tensor], request_id: str | None) -> Response:
-    parts, binaries = [_id_member(request_id)], []
+    parts = [b"" if request_id is None else b'"id":%b,' % orjson.dumps(request_id)]
+    binaries = []
     for tensor, requested in zip(tensors, form.outputs, strict=True):
         if requested.is_binary:
             binaries.append(tensor.as_bytes())
             parts.append(b"%d" % len(binaries[-1]))
         else:
             parts.append(tensor.as_json())
-    return _assemble(form, parts, binaries)
-
-
-def _id_member(request_id: str | None) -> bytes:
-    return b"" if request_id is None else b'"id":%b,' % orjson.dumps(request_id)
-
-
-def _assemble(form: RequestForm, parts: Sequence[bytes], binaries: Sequence[bytes]) -> Response:
     content = form.template % (*parts,)
     if not binaries:
         return Response(200, content)

@@ -105,7 +105,7 @@ class RequestReader:
     def __init__(self, model: Model) -> None:
         self._width = len(model.features)
         self._hidden_layers = model.hidden_layers
-        self._known: dict[bytes, RequestForm] = {}
+        self._known: dict[bytes | int, RequestForm] = {}
 
     def read(self, request: Request, validator: Validator) -> tuple[Array, RequestForm, str | None]:
         """The rows, [rows, features], the request's form, and its id.
@@ -118,8 +118,8 @@ class RequestReader:
         content, binary = body[:size], body[size:]
         data, request_id = None, None
         if size == 0:
-            form = self._known.get(raw_key(len(body))) or self._check(_raw_inference(len(body), self._width))
-            self._keep(raw_key(len(body)), form)
+            form = self._known.get(len(body)) or self._check(_raw_inference(len(body), self._width), strings=0)
+            self._keep(len(body), form)
         elif not binary or not (known := self._known.get(content)):
             form, data, request_id = self._read_json(content)
             if binary and request_id is None:
@@ -140,15 +140,18 @@ class RequestReader:
         strings = form.strings if form else strict_json.count_strings(document)
         strict_json.require_unique_keys(content, strings + (2 if request_id is not None else 0))
         if not form:
-            form = self._check(document)
+            form = self._check(document, strings)
             self._keep(key, form)
         return form, data, request_id
 
-    def known_form(self, key: bytes) -> RequestForm | None:
-        """The form of a request, if there was one like it, by its JSON without `take_variable_parts`, or `raw_key`."""
+    def known_form(self, key: bytes | int) -> RequestForm | None:
+        """The form of a request, if there was one like it: by its JSON without `take_variable_parts`, or by its size.
+
+        Only a request without JSON is known by its size.
+        """
         return self._known.get(key)
 
-    def _check(self, document: Any) -> RequestForm:
+    def _check(self, document: Any, strings: int) -> RequestForm:
         """The form of a request whose data are left out."""
         try:
             inference: Inference = _inference.validate_python(document)
@@ -168,10 +171,10 @@ class RequestReader:
         _require_names([output["name"] for output in outputs], known, "output")
         default = inference.get("parameters", {}).get("binary_data_output", False)
         requested = [_requested(output["name"], output.get("parameters", {}), default) for output in outputs]
-        return RequestForm(shape, tensor["datatype"], size, requested, strict_json.count_strings(document))
+        return RequestForm(shape, tensor["datatype"], size, requested, strings)
 
-    def _keep(self, key: bytes, form: RequestForm) -> None:
-        if len(key) <= _MAX_KNOWN_BYTES:
+    def _keep(self, key: bytes | int, form: RequestForm) -> None:
+        if key not in self._known and (isinstance(key, int) or len(key) <= _MAX_KNOWN_BYTES):
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
             self._known[key] = form
@@ -189,11 +192,6 @@ class RequestReader:
             return validator.validate_rows(rows, f"{_LOCATION}.data", are_numbers=are_numbers)
         array = oip_tensors.array_from_bytes(binary, form.datatype, form.shape, _LOCATION)
         return validator.validate_array(array, f"{_LOCATION}.data")
-
-
-def raw_key(size: int) -> bytes:
-    """What stands for the JSON of a request that has none, whose body has so many bytes."""
-    return b"%d" % size
 
 
 def take_variable_parts(document: Any) -> tuple[Any, str | None]:

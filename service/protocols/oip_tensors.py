@@ -15,6 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.arrays import Array
+from service.http import strict_json
 from service.http.errors import BadTensorError
 
 _FLOAT = np.dtype("<f4")
@@ -41,7 +42,9 @@ class Tensor(NamedTuple):
 
     def as_json(self) -> bytes:
         """All elements, row by row; a float32 as its shortest decimal."""
-        return decimals(self.values) if isinstance(self.values, np.ndarray) else orjson.dumps(self.values)
+        if isinstance(self.values, np.ndarray):
+            return strict_json.shortest_decimals(self.values.ravel())
+        return orjson.dumps(self.values)
 
     def as_bytes(self) -> bytes:
         """All elements, row by row."""
@@ -49,11 +52,6 @@ class Tensor(NamedTuple):
             return self.values.astype(_FLOAT, copy=False).tobytes()
         encoded = {value: _bytes_element(value) for value in set(self.values)}  # labels repeat
         return b"".join([encoded[value] for value in self.values])
-
-
-def decimals(values: Array) -> bytes:
-    """All values, row by row, as a JSON list of their shortest decimals."""
-    return orjson.dumps(values.ravel(), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def array_from_bytes(content: bytes, datatype: str, shape: Sequence[int], location: str) -> NDArray[Any]:

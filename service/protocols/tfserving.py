@@ -44,8 +44,7 @@ class TfServingRow:
 
     def write(self, form: None, prediction: Prediction) -> Response:
         del form
-        content = orjson.dumps(prediction.probabilities, option=orjson.OPT_SERIALIZE_NUMPY)
-        return Response(200, b'{"predictions":%b}' % content)
+        return _probabilities_response("instances", prediction.probabilities)
 
 
 class TfServing:
@@ -112,8 +111,7 @@ class TfServing:
             strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
             strict_json.require_unique_keys(body, strings)
         request.context.mark("validate")
-        probabilities = strict_json.shortest_decimals(_predict(model, values, request))
-        return json_response({"predictions" if form == "instances" else "outputs": probabilities})
+        return _probabilities_response(form, _predict(model, values, request))
 
     @_declare(
         "POST",
@@ -164,6 +162,11 @@ def _predict(model: Model, rows: Array, request: Request) -> Array:
     request.context.prediction = prediction = model.predict(rows)
     request.context.mark("infer")
     return prediction.probabilities
+
+
+def _probabilities_response(form: str, probabilities: Array) -> Response:
+    key = b"predictions" if form == "instances" else b"outputs"
+    return Response(200, b'{"%b":%b}' % (key, strict_json.shortest_decimals(probabilities)))
 
 
 def _instances(instances: Any) -> list[Any]:
