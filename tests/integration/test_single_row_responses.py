@@ -93,7 +93,6 @@ REQUESTS: dict[str, Request] = {
     "v2 binary and not a number": binary([float("nan"), *LLAMA[1:]]),
     "v2 binary, too long": (V2, binary(LLAMA)[1] + b"\0", binary(LLAMA)[2]),
     "v2 raw": (V2, np.array(LLAMA, "<f4").tobytes(), BINARY | {"Inference-Header-Content-Length": "0"}),
-    "v2 binary after a number": (V2, b"32" + bytes(32), BINARY | {"Inference-Header-Content-Length": "2"}),
     "v2 raw, too short": (V2, b"\0" * 31, BINARY | {"Inference-Header-Content-Length": "0"}),
     "v2 with a wrong length": (V2, tensor(), BINARY | {"Inference-Header-Content-Length": "9999"}),
 }

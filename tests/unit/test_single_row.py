@@ -93,6 +93,15 @@ def test_what_is_not_usual_is_left_to_the_pipeline(
     assert list(app.service.request_metrics.responses()) == before
 
 
+@pytest.mark.parametrize("head", [b"32", b"raw 32", b"{}", b'"32"'])
+def test_a_request_without_json_is_not_mistaken_for_one_with_it(app: AsgiApp, head: bytes) -> None:
+    """Once a body of 32 bytes without JSON was answered, what stands before 32 bytes must still be a request."""
+    assert handle(app, V2, BYTES, {"inference-header-content-length": "0"}).status == 200
+    headers = {"inference-header-content-length": str(len(head))}
+    assert respond(app, V2, head + BYTES, headers) is None
+    assert handle(app, V2, head + BYTES, headers).status == 400
+
+
 def test_with_keys_only_an_accepted_key_is_answered() -> None:
     """The pipeline refuses the others."""
     key, key_hash = api_keys.make()
