@@ -58,9 +58,9 @@ class FastPathProtocol(Connection):
     def refuse(self, status: int) -> None:
         """Refuse a late body, the one thing wrong once the head is here, in the route's protocol."""
         head = self._parse_head(self._held) if self.is_head_complete else None
-        if head and head.target.match:
+        if head and head.match:
             error = TooSlowError.after(self.app.settings.body_seconds)
-            response = self.app.fail("POST", head.target.path, head.target.match, head.headers, error)
+            response = self.app.fail("POST", head.path, head.match, head.headers, error)
             self._send(response, is_last=True)
         else:
             super().refuse(status)
@@ -81,13 +81,13 @@ class FastPathProtocol(Connection):
     def _response(self, head: Head, data: bytes) -> Response | None:
         """The response, if the event loop is to give it, or if the request needs a thread and none is free."""
         app: AsgiApp = self.app
-        head_size, request_size, target, headers, is_inline = head
-        if is_inline and target.match:
+        head_size, request_size, path, match, headers, is_inline = head
+        if is_inline and match:
             is_complete = len(data) == request_size
-            return app.handle(target.match, headers, data[head_size:]) if is_complete else None
+            return app.handle(match, headers, data[head_size:]) if is_complete else None
         # A client that is refused may go on sending, but not if its connection ends: it would not see the response.
         may_refuse = len(data) == request_size or (len(data) < request_size and not app.is_leaving)
-        return app.overload_response(target.path, target.match, headers) if may_refuse else None
+        return app.overload_response(path, match, headers) if may_refuse else None
 
     def _discard(self, data: bytes) -> bytes:
         """What follows the body of a request that is refused already."""
@@ -99,7 +99,7 @@ class FastPathProtocol(Connection):
 
     def _respond_to_row(self, head: Head, data: bytes) -> bool:
         """Respond to one valid row, if that is all that there is to do."""
-        app, match = self.app, head.target.match
+        app, match = self.app, head.match
         is_complete = len(data) == head.request_size
         if app.single_row is None or not match or not is_complete or app.is_leaving or self.is_write_paused:
             return False

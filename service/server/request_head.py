@@ -30,20 +30,13 @@ _MAX_LENGTHS = 128  # of heads, for which shapes are kept
 _MAX_SHAPES = 4  # of one length
 
 
-class Target(NamedTuple):
-    """What a request line asks for; ``on_event_loop`` if the event loop can handle it."""
-
-    path: str
-    match: Match | None
-    on_event_loop: bool
-
-
 class Head(NamedTuple):
     """The head of a request; ``is_inline`` if the event loop handles the request. Sizes are in bytes."""
 
     head_size: int
     request_size: int
-    target: Target
+    path: str
+    match: Match | None
     headers: dict[str, str]
     is_inline: bool
 
@@ -60,8 +53,9 @@ class _Field(NamedTuple):
 class _Shape:
     """What heads of one length have in common; the values of the fields in ``varying`` may differ."""
 
-    def __init__(self, text: str, target: Target, fields: list[_Field], varying: set[str]) -> None:
-        self.target = target
+    def __init__(self, text: str, path: str, match: Match | None, fields: list[_Field], varying: set[str]) -> None:
+        self.path = path
+        self.match = match
         self.headers = {field.name: "" if field.name in varying else field.value for field in fields}
         self.places = [(field.name, field.start, field.stop) for field in fields]
         self._varying = [place for place in self.places if place[0] in varying]
@@ -101,19 +95,20 @@ class HeadParser:
             return None
         for shape in self._shapes.get(end, ()):
             if headers := shape.read(text):
-                target = shape.target
+                path, match = shape.path, shape.match
                 break
         else:
             if not (read := self._read(text)):
                 return None
-            target, headers = read
+            path, match, headers = read
         length = headers["content-length"]
         if not length.isdigit() or (size := int(length)) > self._max_body_bytes:
             return None
         end += 2
-        return Head(end, end + size, target, headers, target.on_event_loop and size <= self._max_inline_bytes)
+        is_inline = match is not None and match.on_event_loop and size <= self._max_inline_bytes
+        return Head(end, end + size, path, match, headers, is_inline)
 
-    def _read(self, text: str) -> tuple[Target, dict[str, str]] | None:
+    def _read(self, text: str) -> tuple[str, Match | None, dict[str, str]] | None:
         """Read a head field by field, and learn its shape."""
         request_line = _REQUEST_LINE.match(text)
         if not request_line or not (fields := list(_fields(text, request_line.end()))):
@@ -127,16 +122,16 @@ class HeadParser:
             and all(map(_is_simple, fields))
         ):
             return None
-        match = self._match("POST", request_line[1])
-        target = Target(request_line[1], match, match is not None and match.on_event_loop)
+        path = request_line[1]
+        match = self._match("POST", path)
         headers: dict[str, str] = {}
         for field in fields:
             add_field(headers, field.name, field.value)
         if len(headers) == len(fields):
-            self._learn(text, target, fields)
-        return target, headers
+            self._learn(text, path, match, fields)
+        return path, match, headers
 
-    def _learn(self, text: str, target: Target, fields: list[_Field]) -> None:
+    def _learn(self, text: str, path: str, match: Match | None, fields: list[_Field]) -> None:
         """Keep the shape of a head; if there was one of the same fields, what differs between the two varies."""
         if len(self._shapes) >= _MAX_LENGTHS:
             self._shapes.clear()
@@ -144,11 +139,11 @@ class HeadParser:
         varying = set(_NEVER_KEPT)
         places = [(field.name, field.start, field.stop) for field in fields]
         for shape in shapes:
-            if shape.target == target and shape.places == places:
+            if shape.path == path and shape.places == places:
                 varying |= {field.name for field in fields if shape.headers[field.name] != field.value}
                 shapes.remove(shape)
                 break
-        shapes.insert(0, _Shape(text, target, fields, varying - {"connection"}))
+        shapes.insert(0, _Shape(text, path, match, fields, varying - {"connection"}))
         del shapes[_MAX_SHAPES:]
 
 

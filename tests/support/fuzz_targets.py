@@ -147,11 +147,11 @@ def _check_head(raw: bytes) -> None:
     if not taken:
         return
     assert fast_path.head_parser(_app()).parse(raw) == taken  # by its shape, which is known now
-    head_size, request_size, target, headers, _ = taken
+    head_size, request_size, path, _, headers, _ = taken
     fields: list[tuple[bytes, bytes]] = []
     other = PythonProtocol(on_header=lambda name, value: fields.append((bytes(name).lower(), bytes(value))))
     other.feed(raw)
-    assert (other.method, other.path) == (b"POST", target.path.encode())
+    assert (other.method, other.path) == (b"POST", path.encode())
     assert not other.is_chunked
     assert other.should_keep_alive
     assert (other.content_length or 0) == request_size - head_size
