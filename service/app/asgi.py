@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
+from http import HTTPStatus
 from io import BytesIO
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ class AsgiApp:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; a WebSocket is refused."""
         if scope["type"] != "http":
+            self.service.observe_refusal(HTTPStatus.FORBIDDEN, "no route is a WebSocket")  # gunicorn's response
             await send({"type": "websocket.close"})
             return
         headers = _decode_headers(scope["headers"])

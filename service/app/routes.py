@@ -15,7 +15,7 @@ from service.inference.model import Model
 from service.inference.registry import Registry
 from service.inference.sandbox import SandboxCheck, no_check
 from service.monitoring import spans, trace_context
-from service.monitoring.access_log import AccessLog
+from service.monitoring.access_log import AccessLog, RefusalLog
 from service.monitoring.drift.observer import Drift, DriftReport
 from service.monitoring.metrics import Metrics
 from service.monitoring.model_metrics import ModelMetrics
@@ -52,6 +52,7 @@ class Service:
     registry: Registry
     readiness: Readiness
     observations: Observations
+    refusal_log: RefusalLog
     request_metrics: RequestMetrics
     model_metrics: ModelMetrics
     worker_metrics: WorkerMetrics
@@ -61,6 +62,10 @@ class Service:
         """Poll the store, and observe requests in bulk; call it once in each worker."""
         self.registry.watch(self.model_metrics.count_event)
         self.observations.start()
+
+    def observe_refusal(self, status: int, reason: str) -> None:
+        """Count and log an error response that gunicorn sends by itself."""
+        self.refusal_log.observe(status, self.request_metrics.count_refused_connection(status), reason)
 
     def close(self, seconds: float) -> None:
         """Observe the last requests, and send their spans within some seconds; call it before a worker exits."""
@@ -152,6 +157,7 @@ def build_service(
         registry=registry,
         readiness=readiness,
         observations=observations,
+        refusal_log=RefusalLog(settings.log_failure_rate),
         request_metrics=request_metrics,
         model_metrics=model_metrics,
         worker_metrics=worker_metrics,

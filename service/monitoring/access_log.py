@@ -65,6 +65,30 @@ class AccessLog:
         }
 
 
+class RefusalLog:
+    """Logs up to ``rate`` refused requests a second: those that get an error response outside of the application.
+
+    It has a limit of its own, so that it needs no lock: requests are logged in another thread.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._limit = _RateLimit(rate)
+        self._left_out = 0
+
+    def observe(self, status: int, error: str, reason: str) -> None:
+        """Log an error response; ``error`` is the label of the metric, ``reason`` repeats nothing of the request."""
+        now, level = perf_counter_ns(), _LEVELS.get(status, logging.INFO)
+        if now < self._limit.next:
+            self._left_out += 1
+            return
+        self._limit.count(now)
+        fields = {"status": status, "error": error, "reason": reason}
+        if self._left_out:
+            fields["left_out"] = self._left_out
+            self._left_out = 0
+        _log.log(level, "refused %d: %s", status, reason, extra={"fields": fields})
+
+
 class _RateLimit:
     """Allows so many events a second; the ``next`` one is allowed at that time, in ns."""
 

@@ -25,7 +25,7 @@ _MAX_PRINTABLE = 200
 _ELLIPSIS = " … "
 _SPARE_CHARACTERS = 10  # as not all take the same number of bytes
 
-_IN_MESSAGE = {"method", "route", "path", "status"}
+_IN_MESSAGE = {"method", "route", "path", "status", "reason"}
 
 
 class JsonFormatter(logging.Formatter):

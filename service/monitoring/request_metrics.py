@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.http.context import RequestContext
-from service.http.errors import RequestError
+from service.http.errors import InternalError, RequestError
 from service.http.routing import Route
 from service.monitoring.shared_counters import SharedCounters
 
@@ -21,6 +21,7 @@ _WIDTH = _SUM + 1
 # Why a connection is refused before there is a request that a route could match; any other status is a malformed head.
 _CONNECTION_REASONS = {408: "slow-head", 431: "long-head", 503: "too-many-connections"}
 _MALFORMED = "malformed-head"
+_REFUSAL_REASONS = {**_CONNECTION_REASONS, 500: InternalError.problem}
 
 
 class RouteLabels(NamedTuple):
@@ -63,12 +64,13 @@ class RequestMetrics:
             np.add.at(self._durations.here, starts + _SUM, durations)
             np.add.at(self._rejections.here, reasons, 1)
 
-    def count_refused_connection(self, status: int) -> None:
-        """Count an error response to a connection that sent no request which could be matched to a route."""
-        reason = self._reasons[_CONNECTION_REASONS.get(status, _MALFORMED)]
+    def count_refused_connection(self, status: int) -> str:
+        """Count an error response that the application did not make; the reason that it is counted for."""
+        reason = _REFUSAL_REASONS.get(status, _MALFORMED)
         with self._counters.lock:
             self._responses.here[_STATUS_INDEX[status]] += 1
-            self._rejections.here[reason] += 1
+            self._rejections.here[self._reasons[reason]] += 1
+        return reason
 
     def responses(self) -> Iterator[tuple[RouteLabels, int, int]]:
         """Labels, status and count of the responses, where the count is not 0."""

@@ -60,12 +60,12 @@ class Connection(GunicornConnection):
         if self.is_idle(now, _RECENT_SECONDS) and not self.is_closed:
             self.close()
 
-    def refuse(self, status: int) -> None:
+    def refuse(self, status: int, reason: str) -> None:
         """Send an error response, and close."""
-        self.send_error(status, [("Retry-After", "1")] if status == HTTPStatus.SERVICE_UNAVAILABLE else ())
+        self.send_error(status, reason, [("Retry-After", "1")] if status == HTTPStatus.SERVICE_UNAVAILABLE else ())
         self.close()
 
-    def send_error(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send an error response outside of the application, and count it."""
-        self.app.service.request_metrics.count_refused_connection(status)
-        super().send_error(status, headers)
+    def send_error(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send an error response outside of the application, count it, and log the reason."""
+        self.app.service.observe_refusal(status, reason)
+        super().send_error(status, reason, headers)

@@ -55,7 +55,7 @@ class FastPathProtocol(Connection):
             self._is_active, self._held, self.is_head_complete = False, b"", False
         super().data_received(data)
 
-    def refuse(self, status: int) -> None:
+    def refuse(self, status: int, reason: str) -> None:
         """Refuse a late body, the one thing wrong once the head is here, in the route's protocol."""
         head = self._parse_head(self._held) if self.is_head_complete else None
         if head and head.match:
@@ -63,7 +63,7 @@ class FastPathProtocol(Connection):
             response = self.app.fail("POST", head.path, head.match, head.headers, error)
             self._send(response, is_last=True)
         else:
-            super().refuse(status)
+            super().refuse(status, reason)
 
     def parse(self, data: bytes) -> bool:
         """Give bytes to gunicorn, and note whether its parser holds the beginning of a request afterwards."""

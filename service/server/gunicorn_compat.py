@@ -6,7 +6,9 @@ The names were read in one release, which pyproject.toml pins. To take over anot
 
 import asyncio
 import os
+import re
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import gunicorn
 from gunicorn import sock
 from gunicorn.arbiter import Arbiter
-from gunicorn.asgi import protocol
+from gunicorn.asgi import parser, protocol
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.glogging import Logger
 from gunicorn.workers import gasgi
@@ -50,7 +52,7 @@ _USED: list[tuple[str, object, str]] = [
     ("", ASGIProtocol, "_awaiting_request _body_receiver _callback_parser _closed _current_request"),
     ("", ASGIProtocol, "_arm_keepalive_timer _close_transport _keepalive_timeout _will_close"),
     ("", ASGIProtocol, "_feed_callback_parser _http1_buffered _is_buffer_full _resume_reading"),
-    ("", ASGIProtocol, "_send_error_response _serve_http_request"),
+    ("", ASGIProtocol, "_send_error_response _send_response_start _serve_http_request"),
     ("fast_path", ASGIProtocol, "_cancel_keepalive_timer _flow_control _safe_write"),
     ("fast_path", protocol, "_CACHED_SERVER_HEADER _get_cached_date_header _get_cached_status_line"),
     ("fast_path", protocol, "_post_request_hook _pre_request_hook"),
@@ -81,12 +83,31 @@ def _has(owner: object, name: str) -> bool:
     return hasattr(owner, name) or (code is not None and name in code.co_names)
 
 
+# The errors of gunicorn's parser whose messages repeat nothing that the client sent.
+_WITH_FIXED_MESSAGES = {
+    getattr(parser, name, None)
+    for name in (
+        "ChunkMissingTerminator",
+        "InvalidChunkExtension",
+        "InvalidChunkSize",
+        "InvalidHeader",
+        "InvalidRequestLine",
+        "LimitRequestHeaders",
+        "LimitRequestLine",
+        "ParseError",
+    )
+}
+
+
 class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
     """gunicorn's protocol for one connection, with public names for its state, its actions and its hooks.
 
-    Three faults of gunicorn's are mended here: it reads on with a full buffer, it serves all pipelined requests of one
-    client before it turns to the next, and it fails on a Content-Length of thousands of digits.
+    Five faults of gunicorn's are mended here: it reads on with a full buffer, it serves all pipelined requests of one
+    client before it turns to the next, it fails on a Content-Length of thousands of digits, it sends an error after the
+    response if the rest of a body is malformed, and it keeps HTTP/1.0 connections open without saying so.
     """
+
+    _answered_request: object = None  # the last one whose response has begun
 
     @property
     def is_http1(self) -> bool:
@@ -147,20 +168,31 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         try:
             return bool(super()._feed_callback_parser(data))
         except ValueError:  # a length of so many digits that Python makes no number of them
-            self.send_error(HTTPStatus.BAD_REQUEST)
+            self.send_error(HTTPStatus.BAD_REQUEST, "Content-Length has too many digits")
             self._close_transport()
             return False
 
     def _feed_callback_parser(self, data: bytes) -> bool:
         return self.parse(data)
 
-    def send_error(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send gunicorn's own error response, without its message: that one repeats what the client sent."""
+    def send_error(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send gunicorn's own error response, without its message; ``reason`` is for the log."""
+        del reason
         super()._send_error_response(status, HTTPStatus(status).phrase, headers)
 
     def _send_error_response(self, status: int, message: str, extra_headers: Sequence[tuple[str, str]] = ()) -> None:
-        del message
-        self.send_error(status, extra_headers)
+        if self._closed:  # the client has left; the application has not responded for that reason
+            return
+        if self._answered_request and self._answered_request is self._current_request:
+            return  # the rest of its body is malformed; a second response would answer a request that was never sent
+        self.send_error(status, _refusal_reason(message), extra_headers)
+
+    def _send_response_start(self, status: int, headers: Any, request: Any, close: bool = False) -> None:  # noqa: FBT001, FBT002 (gunicorn's)
+        """Announce to an HTTP/1.0 client that its connection stays open, as it asked for (RFC 9112, appendix C.2.2)."""
+        self._answered_request = request
+        if not close and request.version < (1, 1):
+            headers = [*headers, (b"connection", b"keep-alive")]
+        super()._send_response_start(status, headers, request, close)
 
     def _will_close(self, request: object, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's)
         """Whether the next response is the last on this connection: gunicorn announces it, and closes."""
@@ -176,6 +208,14 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         if self._http1_buffered():
             await asyncio.sleep(0)
         return keepalive
+
+
+def _refusal_reason(message: str) -> str:
+    """Why gunicorn sends an error response: its message, unless the client's own text may be part of that."""
+    error = sys.exception()
+    if error is None or message != str(error) or type(error) in _WITH_FIXED_MESSAGES:
+        return message
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=HTTP)", " ", type(error).__name__)  # such as "Invalid Header Name"
 
 
 def open_listener(arbiter: Any, address: tuple[str, int] | str) -> Any:

@@ -48,7 +48,7 @@ class TimeoutProtocol(Connection):
         """Give the bytes to gunicorn, but refuse a head without end."""
         super().data_received(data)
         if self.partial_bytes > _MAX_HEAD_BYTES and not self.has_request and not self.is_closed:
-            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too long")
 
     def check(self, now: float) -> None:
         """End what has taken too long."""
@@ -57,7 +57,7 @@ class TimeoutProtocol(Connection):
             self.transport.abort()
         elif self.is_awaiting_request and not self.is_closed and waited > self._request_seconds():
             if self.partial_bytes > 1:
-                self.refuse(HTTPStatus.REQUEST_TIMEOUT)
+                self.refuse(HTTPStatus.REQUEST_TIMEOUT, "the head did not arrive in time")
             else:
                 self.close()
 
@@ -110,7 +110,7 @@ class _ConnectionLimit:
             if other in Connection.all_open and other.waiting_since == since:
                 other.close()
                 return
-        new.refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+        new.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections, none of them idle")
 
 
 _connection_limit = _ConnectionLimit()

@@ -6,7 +6,7 @@ import pytest
 
 from service.http.context import RequestContext
 from service.http.routing import Protocol, Route
-from service.monitoring.access_log import AccessLog
+from service.monitoring.access_log import AccessLog, RefusalLog
 
 SECOND = 1_000_000_000
 
@@ -85,3 +85,14 @@ def test_the_path_is_logged_only_if_no_route_matched(caplog: pytest.LogCaptureFi
     assert unknown["path"] == r"/a\nb"
     assert "route" not in unknown
     assert caplog.records[1].getMessage() == r"GET '/a\nb' 404"
+
+
+@pytest.mark.parametrize(("rate", "expected"), [(0, 0), (10, 10), (1e9, 1000)])
+def test_refused_connections_have_a_limit_too(caplog: pytest.LogCaptureFixture, rate: float, expected: int) -> None:
+    """A thousand at once: a second's worth of lines."""
+    refusal_log = RefusalLog(rate)
+    for _ in range(1000):
+        refusal_log.observe(400, "malformed-head", "Invalid request line")
+    assert expected <= len(caplog.records) <= expected + 2  # it may take a moment
+    for record in caplog.records:
+        assert record.getMessage() == "refused 400: Invalid request line"
