@@ -25,6 +25,11 @@ if not os.environ.get("WEB_CONCURRENCY"):
     workers = 2  # while one is replaced, the other answers
 keepalive = 75  # seconds; longer than the 60 after which common proxies let go of a connection, so they do it first
 
+# No response depends on what a proxy says of itself. gunicorn would refuse a request if two of these headers contradict
+# each other or its own default values (X-Forwarded-Proto: https, X-Forwarded-Ssl: off).
+secure_scheme_headers = {}
+forwarder_headers = ""
+
 # TLS: GUNICORN_CMD_ARGS="--certfile cert.pem --keyfile key.pem". Handshakes are bounded in time by
 # MENAGERIE_HEAD_SECONDS (server/timeouts.py), and in number by MENAGERIE_MAX_CONNECTIONS (server/acceptor.py).
 
