@@ -24,6 +24,7 @@ from service.app.thread_pool import BoundedThreadPool
 from service.http.errors import OverloadedError, RequestError, StartupError, TooLargeError, failing_handler
 from service.http.media_types import require_no_transfer_coding
 from service.http.messages import NO_PARAMETERS, Match, Request, Response, add_field
+from service.http.request_target import AbsoluteTarget, require_host
 from service.inference.sandbox import check_in_fork
 from service.monitoring import log_format
 from service.monitoring.shared_counters import shared_counters
@@ -132,12 +133,18 @@ class AsgiApp:
         finally:
             self._in_flight -= 1
 
-    async def _respond(self, scope: Message, headers: Mapping[str, str], body: RequestBody) -> "EncodedResponse":
-        method, path = scope["method"], scope["path"]
+    async def _respond(self, scope: Message, headers: dict[str, str], body: RequestBody) -> "EncodedResponse":
+        method, absolute = scope["method"], AbsoluteTarget.split(scope["raw_path"])
+        if absolute:
+            scope["path"] = absolute.path  # gunicorn gives the whole target
+        path = scope["path"]
         match = self.match(method, path)
         is_inline = match is not None and match.on_event_loop
         try:
-            _require_host(scope, headers)
+            require_host(headers.get("host"), scope["http_version"])
+            if absolute:
+                absolute.require_valid()
+                headers["host"] = absolute.authority  # it takes precedence (RFC 9112, section 3.2.2)
             if body.has_more and self._pipeline.requires_key:  # don't read the body of a client without a key
                 self._pipeline.authenticate(_bodiless(method, path, match, headers))
             if not is_inline or body.length > self.max_inline_bytes:
@@ -163,7 +170,7 @@ class AsgiApp:
         except HTTPException as error:
             if method == "HEAD" or not isinstance(error, NotFound | MethodNotAllowed):
                 return None
-            handler = routing_error_handler(error)
+            handler = routing_error_handler(error, method, path)
             return Match(method, path, None, handler, NO_PARAMETERS, on_event_loop=True)
         route, handler = self._routes[endpoint]
         on_event_loop = route.on_event_loop and route.method == method
@@ -233,12 +240,6 @@ def _encode_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[bytes, byt
 def _bodiless(method: str, path: str, match: Match | None, headers: Mapping[str, str]) -> Request:
     """A request whose body is not going to be read."""
     return Request(method, path, headers, bytes, NO_PARAMETERS, match.route if match else None)
-
-
-def _require_host(scope: Message, headers: Mapping[str, str]) -> None:
-    """RFC 9112, section 3.2: an HTTP/1.1 request without Host gets 400; gunicorn leaves this to the application."""
-    if scope["http_version"] == "1.1" and "host" not in headers:
-        raise RequestError("the Host header is missing: HTTP/1.1 requires it")
 
 
 def _checked_body(headers: Mapping[str, str], body: bytes | None, max_bytes: int) -> bytes:

@@ -1,8 +1,9 @@
 """The Flask application: every route, for any WSGI server, for tests, and for what does not run on the event loop."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import flask
 from flask import Flask
@@ -11,13 +12,19 @@ from werkzeug.exceptions import MethodNotAllowed as WerkzeugMethodNotAllowed
 from werkzeug.routing import BaseConverter, Rule
 
 from service.app.pipeline import Pipeline
-from service.app.routes import Service, build_service
-from service.http.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError
+from service.app.routes import ROUTES, Service, build_service
+from service.http.errors import MethodNotAllowedError, NotFoundError, RequestError, TooLargeError, failing_handler
 from service.http.media_types import require_no_transfer_coding
 from service.http.messages import Handler, Request, Response
+from service.http.request_target import AbsoluteTarget, require_host
 from service.http.routing import Route
 from service.monitoring.shared_counters import shared_counters
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_METHODS = ", ".join(sorted({"HEAD", "OPTIONS", *(route.method for route in ROUTES)}))
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -46,8 +53,18 @@ def flask_app(service: Service) -> Flask:
     for route, handler in service.handlers.items():
         rule = re.sub(r"{(\w+)}", r"<name:\1>", route.path)
         app.add_url_rule(rule, endpoint_of(route), partial(handle, handler, route), methods=[route.method])
-    app.register_error_handler(HTTPException, lambda error: handle(routing_error_handler(error), None))
+    app.register_error_handler(HTTPException, lambda error: handle(_unmatched_handler(error), None))
+    app.wsgi_app = partial(_with_path, app.wsgi_app)  # type: ignore[method-assign]  # (as Flask documents it)
     return app
+
+
+def _with_path(
+    wsgi_app: "WSGIApplication", environ: "WSGIEnvironment", start_response: "StartResponse"
+) -> Iterable[bytes]:
+    """Call an application with ``/`` for the empty path of ``http://host``: Werkzeug would redirect, in HTML."""
+    if not environ.get("SCRIPT_NAME"):
+        environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
+    return wsgi_app(environ, start_response)
 
 
 def endpoint_of(route: Route) -> str:
@@ -74,8 +91,24 @@ def _handle(
 ) -> flask.Response:
     given = flask.request
     request = Request(given.method, given.path, given.headers, partial(_read_body, max_bytes), parameters, route)
+    try:
+        _require_valid_target(given.environ)
+    except RequestError as error:
+        handler = failing_handler(error)
     response = pipeline.handle(request, handler)
     return flask.Response(response.body, response.status, response.all_headers, content_type=response.content_type)
+
+
+def _require_valid_target(environ: "WSGIEnvironment") -> None:
+    """Check the host, and the request target as far as it is known: PEP 3333 has only its path.
+
+    Raises:
+        RequestError: one of them is invalid.
+    """
+    require_host(environ.get("HTTP_HOST"), environ["SERVER_PROTOCOL"].removeprefix("HTTP/"))
+    target = environ.get("RAW_URI", "")  # gunicorn and Werkzeug have this
+    if absolute := AbsoluteTarget.split(target.partition("?")[0].encode("latin-1")):
+        absolute.require_valid()
 
 
 def _read_body(max_bytes: int) -> bytes:
@@ -89,21 +122,29 @@ def _read_body(max_bytes: int) -> bytes:
     return body
 
 
-def routing_error_handler(error: HTTPException) -> Handler:
-    """A handler that raises the service's own error for one that Flask or its URL map raised."""
+def routing_error_handler(error: HTTPException, method: str, path: str) -> Handler:
+    """A handler for what no route matches: it raises the service's own error for that of Flask or its URL map."""
+    if (method, path) == ("OPTIONS", "*"):  # about the server, not about a path (RFC 9110, section 9.3.7)
+        return lambda _: Response(204, b"", headers={"Allow": _METHODS})
     error.with_traceback(None)  # else what is cached would keep the frames alive
 
     def handler(_: Request) -> Response:
-        raise _translate(error)
+        raise _translate(error, method)
 
     return handler
 
 
-def _translate(error: HTTPException) -> RequestError:
+def _unmatched_handler(error: HTTPException) -> Handler:
+    return routing_error_handler(error, flask.request.method, flask.request.environ["PATH_INFO"])
+
+
+def _translate(error: HTTPException, method: str) -> RequestError:
     """The service's own error for one that Flask raised."""
     if isinstance(error, WerkzeugMethodNotAllowed):
         allow = ", ".join(sorted(error.valid_methods or ()))
         return MethodNotAllowedError(f"this path supports {allow}", headers={"Allow": allow})
+    if method == "CONNECT":  # its target is no path but another server
+        return MethodNotAllowedError("this server is no proxy", headers={"Allow": _METHODS})
     if error.code == NotFoundError.status:
         return NotFoundError("unknown path: GET / lists the paths")
     return RequestError(f"malformed request: {error.name}")

@@ -11,21 +11,19 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from service.http.messages import Match, add_field
+from service.http.request_target import is_authority
 
 MAX_FIELDS = 50
 MAX_HEAD_BYTES = 4096
 _REQUEST_LINE = re.compile(r"POST (/[A-Za-z0-9._:/-]*) HTTP/1\.1\r\n")  # no query, no path that has another spelling
 _FIELD_LINE = re.compile(r"([A-Za-z0-9-]+): ?([!-~](?:[ -~]*[!-~])?)\r\n")
 _LENGTH = re.compile(r"[0-9]{1,10}")
-# Fields that change how a message is framed or how its connection is used (RFC 9110, 9112) are left to gunicorn. So are
-# those in which it looks for contradictions to X-Forwarded-Proto.
-_LEFT_TO_GUNICORN = {"connection", "expect", "http2-settings", "te", "trailer", "transfer-encoding", "upgrade"} | {
-    "x-forwarded-protocol",
-    "x-forwarded-ssl",
-}
+# Fields that change how a message is framed or how its connection is used (RFC 9110, 9112) are left to gunicorn.
+_LEFT_TO_GUNICORN = {"connection", "expect", "http2-settings", "te", "trailer", "transfer-encoding", "upgrade"}
 _AT_MOST_ONCE = {"host", "content-length", "content-type"}
 # Values that a shape never keeps; others it drops once two heads differ in them.
 _NEVER_KEPT = {"authorization", "content-length", "cookie", "traceparent", "tracestate", "x-api-key", "x-request-id"}
+_NEVER_VARYING = {"connection", "host"}  # their values are checked once, when a shape is learned
 _MAX_LENGTHS = 128  # of heads, for which shapes are kept
 _MAX_SHAPES = 4  # of one length
 
@@ -138,12 +136,13 @@ class HeadParser:
         shapes = self._shapes.setdefault(len(text), [])
         varying = set(_NEVER_KEPT)
         places = [(field.name, field.start, field.stop) for field in fields]
+        host = next(field.value for field in fields if field.name == "host")
         for shape in shapes:
-            if shape.path == path and shape.places == places:
+            if shape.path == path and shape.places == places and shape.headers["host"] == host:
                 varying |= {field.name for field in fields if shape.headers[field.name] != field.value}
                 shapes.remove(shape)
                 break
-        shapes.insert(0, _Shape(text, path, match, fields, varying - {"connection"}))
+        shapes.insert(0, _Shape(text, path, match, fields, varying - _NEVER_VARYING))
         del shapes[_MAX_SHAPES:]
 
 
@@ -157,5 +156,7 @@ def _fields(text: str, start: int) -> Iterator[_Field]:
 def _is_simple(field: _Field) -> bool:
     if field.name == "content-length":
         return _LENGTH.fullmatch(field.value) is not None
+    if field.name == "host":
+        return is_authority(field.value)
     # Many clients send `Connection: keep-alive`, which HTTP/1.1 means anyway.
     return field.name not in _LEFT_TO_GUNICORN or (field.name, field.value.lower()) == ("connection", "keep-alive")

@@ -113,6 +113,7 @@ request_tuples = st.tuples(
         + ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index", "/v1", "/v1/models/plants:predict"]
         + ["/", "/livez", "/readyz", "/health", "/model", "/predict/", "//predict", "/predict?a=b", "/pr%65dict"]
         + ["/%00", "/%ff", "/a%2fb", "/nowhere", "/../x", "/predict;a", "/%C3%A9"]
+        + ["http://x/predict", "http://x:1/v2/models/animals/infer?a", "http://x", "http://u@x/livez", "ftp://x/v1"]
     ),
     st.none() | protocol_bodies,
     st.fixed_dictionaries(
@@ -126,6 +127,7 @@ request_tuples = st.tuples(
             "Accept": st.sampled_from(["*/*", "text/html"]),
             "traceparent": st.sampled_from([f"00-{'a' * 32}-{'b' * 16}-{flags}" for flags in ("00", "01")]),
             "Expect": st.just("100-continue"),
+            "Host": st.sampled_from(["x", "", "a b", "u@x", "x:99999", "[::1]:80"]),
             "Inference-Header-Content-Length": st.sampled_from(["0", "10", "-1", "x", ""]),
         },
     ),
@@ -147,3 +149,29 @@ def test_adapters_give_identical_errors(server: Server, flask_server: Server, ba
     assert exchange(server, "POST", "/predict", bad.body, bad.headers) == exchange(
         flask_server, "POST", "/predict", bad.body, bad.headers
     )
+
+
+TARGETS = [
+    ("GET", "http://x"),
+    ("HEAD", "http://x?a=b"),
+    ("GET", "https://x:80/readyz?a=b"),
+    ("POST", "http://x//v1/models/animals:predict"),
+    ("POST", "http://u@x/v1/models/animals:predict"),
+    ("GET", "http://x:99999/v2"),
+    ("GET", "ftp://x/livez"),
+    ("OPTIONS", "*"),
+    ("OPTIONS", "http://x"),
+    ("CONNECT", "x:443"),
+    ("CONNECT", "/predict"),
+]
+
+
+@pytest.mark.parametrize("host", ["x", "", "x:", "a b", "u@x", "x:99999", "[::1"])
+@pytest.mark.parametrize(("method", "target"), TARGETS)
+def test_adapters_agree_on_targets_and_hosts(
+    server: Server, flask_server: Server, method: str, target: str, host: str
+) -> None:
+    """In every form of a request target (RFC 9112, section 3.2), and for valid and invalid values of Host."""
+    body = GOOD if method == "POST" else None
+    headers = {"Host": host, "Content-Type": "application/json"}
+    assert exchange(server, method, target, body, headers) == exchange(flask_server, method, target, body, headers)

@@ -93,6 +93,18 @@ ODD = [
     request(host=b""),
     request(host=b"Host: x\r\nHost: y\r\n"),
     request(host=b"Host:\r\n"),
+    request(host=b"Host: @\r\n"),  # as long as that of a simple request
+    request(host=b"Host: a b\r\n"),
+    request(host=b"Host: u@x\r\n"),
+    request(host=b"Host: x:99999\r\n"),
+    request(host=b"Host: x:8o\r\n"),
+    request(host=b"Host: [::1\r\n"),
+    request(host=b"Host: [::1]:80\r\n"),
+    request(host=b"Host: x_y.example:\r\n"),
+    request(start=b"POST http://@/predict HTTP/1.1"),
+    request(start=b"POST http://x:80/v2/models/animals/infer?a HTTP/1.1"),
+    request(start=b"POST /predict HTTP/1.0", more=b"Connection: keep-alive\r\n"),
+    request(start=b"OPTIONS * HTTP/1.1", body=b"", content_type=b""),
     request(content_type=b"Content-Type: text/plain\r\nContent-Type: application/json\r\n"),
     request(length=b""),
     request(length=b"Content-Length: +%d\r\n" % len(GOOD)),
@@ -117,6 +129,7 @@ ODD = [
     request(more=b": c\r\n"),
     request(more=b"no colon\r\n"),
     request(more=b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n"),
+    request(more=b"X-Forwarded-Proto: http\r\nX-Forwarded-Protocol: ssl\r\n"),
     request(more=b"A: b\r\n" * 120),
     request(more=b"A: " + b"b" * 9000 + b"\r\n"),
 ]
@@ -164,6 +177,14 @@ def test_an_odd_request_gets_gunicorns_response(server: Server, slow_server: Ser
         expected = exchange(slow_server, requests_, len(requests_))
         assert exchange(server, requests_, len(requests_)) == expected
     assert expected[0][0] == b"200"
+
+
+def test_each_host_is_checked(server: Server) -> None:
+    """Also where heads differ in nothing else: the fast path has seen several valid ones before."""
+    hosts = [b"x", b"y", b"x", b"@", b"z", b"y", b'"', b"x"] * 2
+    sent = [request(host=b"Host: %b\r\n" % host) for host in hosts]
+    statuses = [status for status, _ in exchange(server, sent, len(sent))]
+    assert statuses == [b"200" if host.isalpha() else b"400" for host in hosts]
 
 
 @given(st.lists(st.sampled_from(SIMPLE), min_size=1, max_size=4), st.lists(st.integers(0, 10**6), max_size=5))

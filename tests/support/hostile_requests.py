@@ -1,6 +1,8 @@
 """What an attacker sends: values for every protocol, and raw requests, each with the statuses that it gets."""
 
 import json
+import re
+import socket
 from typing import Any, NamedTuple
 
 from support.bad_input import GOOD
@@ -194,23 +196,28 @@ LINES = [
     RawRequest("no Host, a long way round", b"GET /model HTTP/1.1\r\n\r\n", (400,)),
     RawRequest("no Host in HTTP/1.0", b"GET /livez HTTP/1.0\r\n\r\n", (200,)),
     RawRequest("two Hosts", get(b"/livez", b"Host: y\r\n"), (400,)),
-    RawRequest("a Host that is none", b'GET /model HTTP/1.1\r\nHost: []:"<zebra>\r\n\r\n', (200,)),
     RawRequest(
-        "contradicting schemes", get(b"/livez", b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n"), (400,)
+        "contradicting schemes", get(b"/livez", b"X-Forwarded-Proto: https\r\nX-Forwarded-Ssl: off\r\n"), (200,)
     ),
+    RawRequest(
+        "contradicting protocols", post(b"X-Forwarded-Proto: http\r\nX-Forwarded-Protocol: ssl\r\n" + _LENGTH), (200,)
+    ),
+    RawRequest("two schemes", post(b"X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https\r\n" + _LENGTH), (200,)),
+    RawRequest("a header that gunicorn trusts", get(b"/livez", b"SCRIPT_NAME: /zebra\r\nPATH_INFO: /x\r\n"), (200,)),
     RawRequest("bytes of TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 200 + b"\r\n\r\n", (400,)),
     RawRequest("every byte", bytes(range(256)) + b"\r\n\r\n", (400,)),
     RawRequest("a proxy's greeting", b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n" + get(b"/livez"), (400,)),
     RawRequest("empty lines", b"\r\n" * 1000 + get(b"/livez"), (400,)),
 ]
 STARTS = [
-    RawRequest("an absolute target", post(_LENGTH, path=b"http://zebra/predict"), (404,)),
-    RawRequest("CONNECT", get(b"zebra:80", method=b"CONNECT"), (404,)),
+    RawRequest("CONNECT", get(b"zebra:80", method=b"CONNECT"), (405,)),
     RawRequest("CONNECT to a path", get(b"/predict", method=b"CONNECT"), (405,)),
     RawRequest("TRACE", get(b"/predict", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
     RawRequest("TRACE of /v1", get(b"/v1/models/animals", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
     RawRequest("TRACE of /v2", get(b"/v2", b"X-A: zebra\r\n", method=b"TRACE"), (405,)),
-    RawRequest("OPTIONS of all", get(b"*", method=b"OPTIONS"), (404,)),
+    RawRequest("OPTIONS of all", get(b"*", method=b"OPTIONS"), (204,)),
+    RawRequest("OPTIONS of a star", get(b"/*", method=b"OPTIONS"), (404,)),
+    RawRequest("GET of all", get(b"*"), (400,)),
     RawRequest("a method that is none", get(b"/predict", method=b"ZEBRA"), (405,)),
     RawRequest("a method in lower case", get(b"/livez", method=b"zebra"), (400,)),
     RawRequest("a method of signs", get(b"/livez", method=b"Z@BRA"), (400,)),
@@ -261,4 +268,79 @@ IDS = [
     RawRequest("two ids", get(b"/livez", b"X-Request-ID: zebra\r\nX-Request-ID: zebra\r\n"), (200,)),
     RawRequest("an id of 8,000 letters", get(b"/livez", b"X-Request-ID: " + b"zebra" * 1600 + b"\r\n"), (200,)),
 ]
-STREAMS = LENGTHS + SMUGGLING + LINES + STARTS + PATHS + IDS
+
+BAD_AUTHORITIES = [
+    b"zebra zebra",
+    b"zebra:80 zebra:80",
+    b'[]:"<zebra>',
+    b"user@zebra",
+    b"user:word@zebra",
+    b"zebra/x",
+    b"zebra?x",
+    b"zebra#x",
+    b"zebra\\x",
+    b"zebra:99999",
+    b"zebra:123456",
+    b"zebra:8o",
+    b"zebra:-1",
+    b"zebra:80:80",
+    b"zebra%zz",
+    b":80",
+    b"[::1",
+    b"::1",
+    b"[::zebra]",
+    b"[::1]80",
+    b"z\xe9bra",
+    "z\u00e9bra".encode(),
+]
+"""Values of Host, and authorities of a request target, that are invalid (RFC 9110, section 7.2; RFC 3986)."""
+HOSTS = [
+    RawRequest(f"{method.decode()} with Host {host!r}", b"%b HTTP/1.1\r\nHost: %b\r\n%b" % (method, host, rest), (400,))
+    for host in BAD_AUTHORITIES
+    for method, rest in (
+        (b"GET /model", b"\r\n"),
+        (b"POST /predict", b"Content-Type: application/json\r\n%b\r\n%b" % (_LENGTH, GOOD)),
+    )
+]
+TARGETS = [
+    RawRequest("an absolute target", post(_LENGTH, path=b"http://zebra/predict"), (200,)),
+    RawRequest("an absolute target without a path", get(b"http://zebra"), (200,)),
+    RawRequest("an absolute target with a query only", get(b"http://zebra?zebra=http://zebra/"), (200,)),
+    RawRequest("an absolute target with port and query", get(b"HTTP://[::1]:80/readyz?zebra=zebra"), (200,)),
+    RawRequest("an absolute target of https", post(_LENGTH, path=b"https://zebra/v1/models/zebra:predict"), (404,)),
+    RawRequest("an absolute target of another scheme", get(b"ftp://zebra/livez"), (400,)),
+    RawRequest("an absolute target without a scheme", get(b"://zebra/livez"), (400,)),
+    RawRequest("an absolute target without a host", get(b"http:///livez"), (400,)),
+    RawRequest("a path before a scheme", get(b"livez/http://zebra"), (400,)),
+    RawRequest("an absolute target with half an escape", get(b"http://zebra/%e"), (404,)),
+    RawRequest("an absolute target, no Host", b"GET http://zebra/livez HTTP/1.1\r\n\r\n", (400,)),
+    RawRequest("an absolute target, a bad Host", b"GET http://x/livez HTTP/1.1\r\nHost: @\r\n\r\n", (400,)),
+    *(
+        RawRequest(f"an absolute target at {authority!r}", post(_LENGTH, path=b"http://%b/predict" % authority), (400,))
+        for authority in BAD_AUTHORITIES
+        if authority not in {b"zebra/x", b"zebra?x"}  # there the path or the query begins
+    ),
+]
+STREAMS = LENGTHS + SMUGGLING + LINES + STARTS + HOSTS + TARGETS + PATHS + IDS
+
+
+def exchange(port: int, row: RawRequest) -> tuple[list[int], bytes]:
+    """The statuses and the bytes of all responses; waits a moment for one more than expected."""
+    received = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        try:
+            client.sendall(row.sent)
+            while True:
+                if len(_statuses(received)) >= len(row.statuses):
+                    client.settimeout(0.1 if row.statuses else 0.5)
+                chunk = client.recv(65_536)
+                if not chunk:
+                    break
+                received += chunk
+        except (TimeoutError, ConnectionResetError, BrokenPipeError):
+            pass
+    return _statuses(received), received
+
+
+def _statuses(received: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
