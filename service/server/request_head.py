@@ -7,6 +7,7 @@ a head field by field takes 12 us.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -23,7 +24,6 @@ _LEFT_TO_GUNICORN = {"connection", "expect", "http2-settings", "te", "trailer", 
 _AT_MOST_ONCE = {"host", "content-length", "content-type"}
 # Values that a shape never keeps; others it drops once two heads differ in them.
 _NEVER_KEPT = {"authorization", "content-length", "cookie", "traceparent", "tracestate", "x-api-key", "x-request-id"}
-_NEVER_VARYING = {"connection", "host"}  # their values are checked once, when a shape is learned
 _MAX_LENGTHS = 128  # of heads, for which shapes are kept
 _MAX_SHAPES = 4  # of one length
 
@@ -71,6 +71,18 @@ class _Shape:
             if not value.isprintable() or value != value.strip():
                 return None
         return headers
+
+
+class _ShapeOfHosts(_Shape):
+    """One whose heads differ in Host; for one Host, that is checked once, when its shape is learned."""
+
+    def read(self, text: str) -> dict[str, str] | None:
+        """The headers of a head if it has this shape, and its Host is valid."""
+        headers = super().read(text)
+        return headers if headers and _is_valid_host(headers["host"]) else None
+
+
+_is_valid_host = lru_cache(_MAX_LENGTHS)(is_authority)
 
 
 class HeadParser:
@@ -136,13 +148,13 @@ class HeadParser:
         shapes = self._shapes.setdefault(len(text), [])
         varying = set(_NEVER_KEPT)
         places = [(field.name, field.start, field.stop) for field in fields]
-        host = next(field.value for field in fields if field.name == "host")
         for shape in shapes:
-            if shape.path == path and shape.places == places and shape.headers["host"] == host:
+            if shape.path == path and shape.places == places:
                 varying |= {field.name for field in fields if shape.headers[field.name] != field.value}
                 shapes.remove(shape)
                 break
-        shapes.insert(0, _Shape(text, path, match, fields, varying - _NEVER_VARYING))
+        shape_class = _ShapeOfHosts if "host" in varying else _Shape
+        shapes.insert(0, shape_class(text, path, match, fields, varying - {"connection"}))
         del shapes[_MAX_SHAPES:]
 
 
