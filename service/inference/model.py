@@ -17,6 +17,7 @@ from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.layers import NetworkLayer
 from service.inference.ranges import Ranges
+from service.number_format import format_distinct
 
 _T = TypeVar("_T")
 
@@ -124,9 +125,10 @@ class Model:
         feature = self.features[feature_index]
         lower, upper = self.ranges.lower[label_index][feature_index], self.ranges.upper[label_index][feature_index]
         unit = f" {feature.unit}".rstrip()
+        shown, lowest, highest = format_distinct((value, lower, upper))
         return (
-            f"{feature.name} is {value:g}{unit}, outside the training range of {self.labels[label_index]}, "
-            f"{lower:g} to {upper:g}{unit}: the prediction may be unreliable"
+            f"{feature.name} is {shown}{unit}, outside the training range of {self.labels[label_index]}, "
+            f"{lowest} to {highest}{unit}: the prediction may be unreliable"
         )
 
 

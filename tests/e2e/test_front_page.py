@@ -8,7 +8,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlencode
 
+import numpy as np
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
@@ -16,7 +18,9 @@ from playwright.sync_api import Browser, Page, Route, expect
 from sklearn.datasets import load_iris
 from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving
+from support.handmade_bundles import Network, publish
 
+from models.manifest import Feature
 from service.app import api_keys
 
 pytestmark = pytest.mark.browser
@@ -24,6 +28,7 @@ pytestmark = pytest.mark.browser
 PHONE, LAPTOP, PROJECTOR = (390, 844), (1280, 800), (1920, 1080)
 SECOND = 1000  # ms
 ANY_LABEL = re.compile(r"^\w+$")
+ANY_TEXT = re.compile(r"\S")
 MINUS, TIMES = "\u2212", "\u00d7"
 TEXTS = """[...document.querySelectorAll("#network text")]
   .filter(text => text.textContent && getComputedStyle(text).display !== "none")
@@ -33,7 +38,13 @@ TEXTS = """[...document.querySelectorAll("#network text")]
 
 @contextmanager
 def open_page(
-    browser: Browser, server: Server, address: str = "/", size: tuple[int, int] = LAPTOP, **options: object
+    browser: Browser,
+    server: Server,
+    address: str = "/",
+    size: tuple[int, int] = LAPTOP,
+    *,
+    label: re.Pattern[str] = ANY_LABEL,
+    **options: object,
 ) -> Iterator[Page]:
     """A page that shows a prediction; on exit, check that it logged nothing and sent requests to the service only."""
     viewport = {"width": size[0], "height": size[1]}
@@ -48,7 +59,7 @@ def open_page(
         )
         page.goto(server.url + address)
         if "=" not in address or "=&" not in address:
-            expect(page.locator("#prediction .predicted-label")).to_have_text(ANY_LABEL)
+            expect(page.locator("#prediction .predicted-label")).to_have_text(label)
         yield page
         assert problems == []
 
@@ -62,6 +73,16 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
 def features_of(page: Page) -> dict[str, float]:
     """The features in the curl command of the page."""
     return json.loads(re.search(r"-d '(.*)'$", page.inner_text(".command code"))[1])["features"]  # type: ignore[index,no-any-return]
+
+
+def overlapping(boxes: list[list[float]]) -> list[tuple[list[float], list[float]]]:
+    """The pairs of boxes (left, top, right, bottom) that share more than a pixel or two."""
+    return [
+        (one, other)
+        for i, one in enumerate(boxes)
+        for other in boxes[:i]
+        if min(one[2], other[2]) - max(one[0], other[0]) > 1 and min(one[3], other[3]) - max(one[1], other[1]) > 4
+    ]
 
 
 def explain(server: Server, features: dict[str, float]) -> dict[str, object]:
@@ -328,13 +349,7 @@ def test_the_page_fits_the_screen_and_is_accessible(
             if fault["impact"] in ("serious", "critical")
         ] == []
         boxes = page.evaluate(TEXTS)
-        overlaps = [
-            (one, other)
-            for i, one in enumerate(boxes)
-            for other in boxes[:i]
-            if min(one[2], other[2]) - max(one[0], other[0]) > 1 and min(one[3], other[3]) - max(one[1], other[1]) > 4
-        ]
-        assert overlaps == []
+        assert overlapping(boxes) == []
 
 
 def test_a_tap_inspects_a_node_on_a_phone(browser: Browser, server: Server) -> None:
@@ -448,6 +463,87 @@ def test_a_model_trained_on_another_table_has_a_page(browser: Browser, tmp_path:
         page.get_by_role("slider", name="Petal length").press("End")
         expect(page.locator("#attribution h3")).to_have_text(re.compile("^Why "))
         expect(page.locator("#card")).to_contain_text("Limits of the model")
+
+
+UNUSUAL_FEATURES = [
+    Feature(name="concentration", unit="mol/L", minimum=1e-13, maximum=1e-11),
+    Feature(name="revenue", minimum=1e12, maximum=4.12e12),
+    Feature(name="created_at", unit="s", minimum=1_600_000_000, maximum=1_700_000_000),
+    Feature(name="eGFR", minimum=0, maximum=200),
+    Feature(name="pH", minimum=0, maximum=14),
+    Feature(name="_x", minimum=-1, maximum=1),
+    Feature(name="the_distance_between_" + "two_points_" * 12, unit="hundredths of a millimetre", minimum=0, maximum=1),
+]
+UNUSUAL_LABELS = ["a label that has many words " * 5, "yes", "ALabelWithoutAnySpaces" * 7]
+
+
+@pytest.fixture(scope="module")
+def unusual_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model with values of any size and with names of any length."""
+    store = tmp_path_factory.mktemp("unusual")
+    network = Network.random([len(UNUSUAL_FEATURES), 6, 6, len(UNUSUAL_LABELS)])
+    bounds = np.array([(feature.minimum, feature.maximum) for feature in UNUSUAL_FEATURES])
+    network.normal = bounds.mean(axis=1), (bounds[:, 1] - bounds[:, 0]) / 4
+    publish(store, network, features=UNUSUAL_FEATURES, labels=UNUSUAL_LABELS)
+    with serving(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODEL_NAME="handmade") as server:
+        yield server
+
+
+@pytest.mark.parametrize("size", [PHONE, LAPTOP, PROJECTOR], ids=["phone", "laptop", "projector"])
+def test_numbers_and_names_of_any_length_are_legible(
+    browser: Browser, unusual_server: Server, size: tuple[int, int]
+) -> None:
+    """A field shows all of its number, a long name ends in an ellipsis, and nothing overlaps."""
+    values = {"concentration": 2.67e-12, "revenue": 2.56e12, "created_at": 1_650_000_123, "eGFR": 98.7654321}
+    rest = {"pH": 7, "_x": -0.5, UNUSUAL_FEATURES[-1].name: 0.25}
+    with open_page(browser, unusual_server, f"/#{urlencode(values | rest)}", size, label=ANY_TEXT) as page:
+        fields = page.locator(".row-head input")
+        assert [field.input_value() for field in fields.all()] == [
+            f"2.67e{MINUS}12", "2.56e12", "1650000123", "98.7654321", "7", f"{MINUS}0.5", "0.25"
+        ]  # fmt: skip
+        page.get_by_label("concentration", exact=True).fill(f"{MINUS}2.671234567e-12")
+        assert (
+            fields.evaluate_all("fields => fields.filter(field => field.scrollWidth > field.clientWidth).length") == 0
+        )
+        page.get_by_label("concentration", exact=True).fill(f"2.67e{MINUS}12")
+        assert page.locator(".row label").all_text_contents()[:6] == [
+            "concentration", "revenue", "Created at", "eGFR", "pH", "_x"
+        ]  # fmt: skip
+        expect(page.locator("#lead")).to_contain_text("7 measurements in, one of 3 labels out")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert overlapping(page.evaluate(TEXTS)) == []
+        assert overlapping(page.evaluate(TEXTS.replace("#network text", ".row-head > *, .hint"))) == []
+        assert page.evaluate("[...document.querySelectorAll('.hint')].every(e => e.scrollHeight <= 2.5 * 16)")
+
+
+def test_a_slider_keeps_to_the_values_between_its_bounds(browser: Browser, unusual_server: Server) -> None:
+    """Three digits do not tell seconds since 1970 apart: each step of the slider is another value."""
+    with open_page(browser, unusual_server, label=ANY_TEXT) as page:
+        slider = page.get_by_role("slider", name="Created at")
+        slider.focus()
+        seen = set()
+        for _ in range(4):
+            page.keyboard.press("PageUp")
+            seen.add(features_of(page)["created_at"])
+        assert len(seen) == 4
+        assert all(1_600_000_000 <= value <= 1_700_000_000 for value in seen)
+
+
+def test_a_model_that_cannot_be_explained_has_a_prediction(browser: Browser, tmp_path: Path) -> None:
+    """One measurement is in the singular; the page shows label and probabilities, and says why there is no more."""
+    network = Network.random([1, 3, 2])
+    publish(tmp_path, network, features=[Feature(name="features", minimum=-3, maximum=3)], weights=False)
+    with serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME="handmade") as server:
+        answer = requests.post(f"{server.url}/predict", json={"features": {"features": 0}}, timeout=10).json()
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(server.url)
+            expect(page.locator("#prediction .predicted-label")).to_have_text(answer["label"])
+            expect(page.locator("#lead")).to_contain_text("1 measurement in, one of 2 labels out")
+            expect(page.locator("#attribution")).to_contain_text("No explanation: the model was trained without")
+            expect(page.locator("#error")).to_be_hidden()
+            page.get_by_role("slider", name="features").press("End")
+            expect(page.locator("#caption")).to_contain_text("not available for this model")
 
 
 def test_the_page_waits_for_a_service_that_is_down(browser: Browser) -> None:

@@ -230,7 +230,7 @@ def test_get_is_not_allowed(send: Send) -> None:
     assert (response.status, response.headers["Allow"]) == (405, "POST")
 
 
-def client_of(store: Path, network: Network, **options: int) -> FlaskClient:
+def client_of(store: Path, network: Network, **options: Any) -> FlaskClient:
     publish(store, network, **options)
     return create_app(Settings(model_store=store, model_name="handmade")).test_client()
 

@@ -101,31 +101,47 @@ class Network:
         return dict(zip(self.names, outputs, strict=True))
 
 
-def publish(store: Path, network: Network, *, background: int = 20, alike: int = 1, version: int = 1) -> Bundle:
-    """Publish a network as the next version, at least ``version``.
+def publish(  # noqa: PLR0913 (each has a default)
+    store: Path,
+    network: Network,
+    *,
+    features: Sequence[Feature] | None = None,
+    labels: Sequence[str] | None = None,
+    background: int = 20,
+    alike: int = 1,
+    version: int = 1,
+    weights: bool = True,
+) -> Bundle:
+    """Publish a network as the next version, at least ``version``; without ``weights`` it cannot be explained.
 
-    Features are f1, f2, ... from -3 to 3, labels l1, l2, ... There are ``background`` background rows, in which the
-    first ``alike`` features are equal.
+    Features are f1, f2, ... from -3 to 3 and labels l1, l2, ... unless given. There are ``background`` background
+    rows, in which the first ``alike`` features are equal.
     """
-    count, labels = network.weights[0].shape[1], [f"l{i + 1}" for i in range(len(network.weights[-1]))]
-    names = [f"f{i + 1}" for i in range(count)]
+    features = features or [Feature(name=f"f{i + 1}", minimum=-3, maximum=3) for i in range(len(network.weights[0][0]))]
+    labels = labels or [f"l{i + 1}" for i in range(len(network.weights[-1]))]
+    lowest = np.array([feature.minimum for feature in features])
+    span = np.array([feature.maximum for feature in features]) - lowest
     rng = np.random.default_rng(1)
-    golden = rng.uniform(-3, 3, (6, count)).astype(np.float32)
+    golden = (lowest + span * rng.uniform(0, 1, (6, len(features)))).astype(np.float32)
     outputs = network.outputs(golden.astype(np.float64))
-    background_rows = rng.uniform(-2, 2, (background, count))
+    background_rows = lowest + span * rng.uniform(1 / 6, 5 / 6, (background, len(features)))
     background_rows[:, :alike] = background_rows[:, :1]
+    quantiles = {
+        feature.name: tuple((feature.minimum + width * np.array([1, 3, 5]) / 6).tolist())
+        for feature, width in zip(features, span, strict=True)
+    }
     manifest = Manifest(
         name="handmade",
-        features=tuple(Feature(name=name, minimum=-3, maximum=3) for name in names),
+        features=tuple(features),
         labels=tuple(labels),
         layers=network.layers,
         training=Training(about="handmade", created="", rows=1, seed=0, facts={}, libraries={}),
         metrics={},
         reference=Reference(
             probabilities=(0, 0.5, 1),
-            features=dict.fromkeys(names, (-2, 0, 2)),
+            features=quantiles,
             labels=dict.fromkeys(labels, 1 / len(labels)),
-            ranges=dict.fromkeys(labels, dict.fromkeys(names, (-2, 2))),
+            ranges={label: {name: (values[0], values[-1]) for name, values in quantiles.items()} for label in labels},
         ),
         golden=tuple(
             GoldenRow(
@@ -139,7 +155,8 @@ def publish(store: Path, network: Network, *, background: int = 20, alike: int =
         (store / "handmade" / str(version - 1)).mkdir(parents=True)
     with bundle.draft(store / "handmade") as folder:
         (folder / bundle.MODEL_LITERT).write_bytes(_export(network))
-        (folder / bundle.WEIGHTS).write_text(network.parameters.model_dump_json())
+        if weights:
+            (folder / bundle.WEIGHTS).write_text(network.parameters.model_dump_json())
         return Bundle.read(bundle.publish(folder, manifest))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from models.manifest import Feature
+from service.number_format import format_distinct
 
 _MIN_OUT_OF_BOUNDS = 0.02  # share of a feature's values; from here on the sentence is about them
 _MIN_RANK_SHIFT = 0.05  # beyond even odds that a recent value is greater, or less, than one of the training rows
@@ -25,19 +26,20 @@ def describe_feature(
     """
     unit = f" {feature.unit}".rstrip()
     if recent_shares[-1] >= _MIN_OUT_OF_BOUNDS:
+        bounds = format_distinct((feature.minimum, feature.maximum))
         return (
-            f"{feature.name} is out of bounds, {feature.minimum:g} to {feature.maximum:g}{unit}, in "
+            f"{feature.name} is out of bounds, {bounds[0]} to {bounds[1]}{unit}, in "
             f"{recent_shares[-1]:.0%} of the rows: is it measured in another unit?"
         )
     rank_shift = _rank_shift(training_shares, recent_shares)
     if abs(rank_shift) < _MIN_RANK_SHIFT:
         return f"{feature.name} is distributed differently than in the training rows"
     direction = "higher" if rank_shift > 0 else "lower"
-    recent_median = _format_interval(median_bin(edges, recent_shares), unit)
-    return (
-        f"{feature.name} is {direction}: "
-        f"its median was {training_median:.3g}{unit} in training and is now {recent_median}"
-    )
+    lower, upper = median_bin(edges, recent_shares)
+    ends = [end for end in (lower, upper) if end is not None]
+    before, *texts = format_distinct((training_median, *ends), digits=3)
+    now = f"{_describe_interval(lower, texts)}{unit}" if ends else "the same"
+    return f"{feature.name} is {direction}: its median was {before}{unit} in training and is now {now}"
 
 
 def describe_labels(labels: Sequence[str], training_shares: Sequence[float], recent_shares: Sequence[float]) -> str:
@@ -55,11 +57,11 @@ def median_bin(edges: Sequence[float], shares: Sequence[float]) -> Interval:
     return [None, *edges][index], [*edges, None][index]
 
 
-def _format_interval(interval: Interval, unit: str) -> str:
-    lower, upper = interval
-    if lower is None:
-        return f"{upper:.3g}{unit} or less" if upper is not None else "the same"
-    return f"more than {lower:.3g}{unit}" if upper is None else f"between {lower:.3g} and {upper:.3g}{unit}"
+def _describe_interval(lower: float | None, ends: Sequence[str]) -> str:
+    """An interval in words, given one or two ends as text; the lower is missing if ``lower`` is None."""
+    if len(ends) == 2:  # noqa: PLR2004
+        return f"between {ends[0]} and {ends[1]}"
+    return f"more than {ends[0]}" if lower is not None else f"{ends[0]} or less"
 
 
 def _rank_shift(training_shares: Sequence[float], recent_shares: Sequence[float]) -> float:

@@ -7,9 +7,11 @@ const RETRY_DELAYS = [500, 1000, 2000, 4000]; // ms
 
 /** The service did not respond, or responded with an error; the message is for a person. */
 export class ServiceError extends Error {
-  constructor(message, { isPermanent = false } = {}) {
+  constructor(message, { isPermanent = false, status, detail } = {}) {
     super(message);
     this.isPermanent = isPermanent; // a retry would fail in the same way
+    this.status = status; // of the response, if there was one
+    this.detail = detail;
   }
 }
 
@@ -23,9 +25,27 @@ export async function fetchPicture(path) {
   return `data:image/svg+xml,${encodeURIComponent(await (await send(path, {})).text())}`;
 }
 
+let isExplainable = true; // until the service has said otherwise
+let reason;
+
+/** The explanation of a row; of a model that cannot be explained, only its prediction, without layers. */
 async function fetchExplanation(features) {
+  if (isExplainable) {
+    try {
+      return await postFeatures("explain", features);
+    } catch (error) {
+      if (error.status !== 501) throw error;
+      isExplainable = false;
+      reason = error.detail;
+    }
+  }
+  const prediction = await postFeatures("predict", features);
+  return { prediction, layers: null, attributions: null, attributions_reason: reason, sweeps: {} };
+}
+
+async function postFeatures(path, features) {
   const headers = { "Content-Type": "application/json" };
-  return (await send("explain", { method: "POST", headers, body: JSON.stringify({ features }) })).json();
+  return (await send(path, { method: "POST", headers, body: JSON.stringify({ features }) })).json();
 }
 
 async function send(path, options) {
@@ -50,6 +70,8 @@ async function send(path, options) {
   const detail = problem.detail ? `: ${problem.detail}` : "";
   throw new ServiceError(`The request failed (${response.status}${detail}).`, {
     isPermanent: response.status < 500 || response.status === 501,
+    status: response.status,
+    detail: problem.detail,
   });
 }
 

@@ -2,7 +2,7 @@
 
 import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
-import { capitalize, featureTitle, formatMeasurement, formatNumber, formatShortPercent } from "./format.js";
+import { capitalize, featureTitle, formatCount, formatMeasurement, formatShortPercent, formatValue } from "./format.js";
 
 const REFRESH_INTERVAL = 60_000; // ms, while the panel is open and the page visible
 
@@ -46,7 +46,7 @@ export class DriftPanel {
       h(
         "p",
         { className: "muted" },
-        `${drift.rows} ${drift.rows === 1 ? "row" : "rows"}${since ? ` since ${since}` : " so far"}; the window holds the ` +
+        `${formatCount(drift.rows, "row")}${since ? ` since ${since}` : " so far"}; the window holds the ` +
           `last ${drift.window_rows}. Requests from this page are not counted. Each number is a population stability ` +
           `index: 0 means no shift, ${drift.labels.limit.toFixed(2)} or more means a shift.`,
       ),
@@ -84,7 +84,7 @@ function formatRange(feature, above, upto) {
   if (above === null) return upto === null ? "any" : `up to ${formatMeasurement(feature, upto)}`;
   return upto === null
     ? `over ${formatMeasurement(feature, above)}`
-    : `${formatNumber(above)} to ${formatMeasurement(feature, upto)}`;
+    : `${formatValue(feature, above)} to ${formatMeasurement(feature, upto)}`;
 }
 
 /** One variable: its name, a pair of bars for each bin, and its population stability index. */
@@ -99,7 +99,7 @@ function driftRow(name, bins, { psi, rows, shifted }) {
   return h(
     "li",
     { className: shifted ? "shifted" : "" },
-    h("span", { className: "row-name" }, name),
+    h("span", { className: "row-name", title: name }, name),
     h("span", chart, ...columns),
     h("span", { className: "psi" }, rows ? psi.toFixed(2) : "–", shifted ? h("br") : null, shifted ? "shifted" : null),
   );

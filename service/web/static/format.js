@@ -3,14 +3,32 @@
 import { scaleLinear, scaleLog } from "./vendor/d3.js";
 
 const LOG_SCALE_RATIO = 100; // a feature whose bounds are further apart than this factor has a logarithmic slider
+const [MIN_PLAIN, MAX_PLAIN] = [1e-4, 1e7]; // rounded numbers of other sizes are written with an exponent
+const SNAKE_CASE = /^[a-z][a-z0-9]*(_[a-z0-9]+)+$/;
+const MAX_PLAIN_LENGTH = 9; // characters; a longer number is written with an exponent if that is shorter
 
-/** A number with three significant digits, or more where the integer part is longer: 0.0123, 61.5, 1234. */
+/** A number with three significant digits, or more where the integer part is longer: 0.0123, 61.5, 1234, 2.56e12. */
 export function formatNumber(value, digits = 3) {
-  if (value === 0) return "0";
-  const exponent = Math.floor(Math.log10(Math.abs(value)));
-  if (exponent < -4) return value.toExponential(digits - 1).replace("-", "−");
-  const rounded = Number(value.toFixed(Math.max(0, digits - 1 - exponent)));
-  return String(rounded).replace("-", "−");
+  const size = Math.abs(value);
+  const isWhole = size >= 10 ** digits && size < MAX_PLAIN;
+  const rounded = isWhole ? Math.round(value) : Number(value.toPrecision(digits));
+  return size && (size < MIN_PLAIN || size >= MAX_PLAIN) ? formatScientific(rounded) : formatExactly(rounded);
+}
+
+/** A number with all of its digits. */
+export function formatExactly(value) {
+  const plain = String(value).replace("e+", "e").replaceAll("-", "−");
+  const scientific = formatScientific(value);
+  return plain.length > MAX_PLAIN_LENGTH && scientific.length < plain.length ? scientific : plain;
+}
+
+function formatScientific(value) {
+  return value.toExponential().replace("e+", "e").replaceAll("-", "−");
+}
+
+/** A count with its noun: 1 measurement, 2 measurements. */
+export function formatCount(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 /** A number with two decimals: all have the same width, so columns stay aligned while values change. */
@@ -41,15 +59,27 @@ export function formatShortPercent(share) {
 
 /** A value and its unit, joined by a no-break space. */
 export function formatMeasurement(feature, value) {
-  return feature.unit ? `${formatNumber(value)}\u00a0${feature.unit}` : formatNumber(value);
+  const text = formatValue(feature, value);
+  return feature.unit ? `${text}\u00a0${feature.unit}` : text;
 }
 
-/** `body_mass_kg` as "Body mass", without the unit. */
+/** A value of a feature, with as many digits as tell values within its bounds apart: seconds since 1970 need more. */
+export function formatValue(feature, value) {
+  return formatNumber(value, significantDigits(feature));
+}
+
+function significantDigits({ minimum, maximum }) {
+  const size = Math.max(Math.abs(minimum), Math.abs(maximum));
+  return Math.min(17, 3 + Math.max(0, Math.floor(Math.log10(size / (maximum - minimum)))));
+}
+
+/** `body_mass_kg` as "Body mass", without the unit; a name that is not of this kind stays as it is. */
 export function featureTitle(feature) {
-  const words = feature.name.split(/[_\s]+/).filter(Boolean);
+  if (!SNAKE_CASE.test(feature.name)) return feature.name;
+  const words = feature.name.split("_");
   const unit = feature.unit.toLowerCase().replace(/[^a-z0-9]/g, "");
   if (words.length > 1 && unit && words.at(-1).toLowerCase() === unit) words.pop();
-  return capitalize(words.join(" "));
+  return words[0].length > 2 ? capitalize(words.join(" ")) : words.join(" ");
 }
 
 /** `hidden_1` as "hidden 1". */
@@ -73,14 +103,19 @@ export function createScale(feature) {
   return create().domain([minimum, maximum]).range([0, 1]).clamp(true);
 }
 
-/** A value from a slider, rounded to three significant digits and kept within the bounds. */
+/** `text`, or its beginning and an ellipsis if it is longer than so many characters. */
+export function shorten(text, length) {
+  return text.length > length ? `${text.slice(0, Math.max(1, length - 1))}…` : text;
+}
+
+/** A value from a slider, rounded to the significant digits of its feature and kept within the bounds. */
 export function roundWithinBounds(feature, value) {
-  const rounded = Number(value.toPrecision(3));
+  const rounded = Number(value.toPrecision(significantDigits(feature)));
   return Math.min(feature.maximum, Math.max(feature.minimum, rounded));
 }
 
 /** The number in a text, NaN if there is none; a decimal comma is accepted. */
 export function parseNumber(text) {
-  const normalized = text.trim().replace(",", ".").replace("−", "-");
+  const normalized = text.trim().replace(",", ".").replaceAll("−", "-");
   return normalized === "" ? NaN : Number(normalized);
 }

@@ -1,7 +1,7 @@
 /** The forward pass played layer by layer, and the glossary; both provide the text of the caption. */
 
 import { h } from "./dom.js";
-import { spaced } from "./format.js";
+import { formatCount, spaced } from "./format.js";
 import { ACTIVATION_DEFINITIONS, createGlossary } from "./glossary.js";
 
 const STEP_DURATIONS = { slow: 6000, normal: 3500, fast: 1200 }; // ms
@@ -148,7 +148,7 @@ export class ForwardPassPlayer extends EventTarget {
     const last = index === this.#explanation.layers.length - 1;
     const name = last ? "the output layer" : spaced(layer.name);
     return (
-      `Every node of ${name} receives the outputs of all ${before} nodes before it. Each connection multiplies its input by ` +
+      `Every node of ${name} receives the output of ${before === 1 ? "the node" : `all ${before} nodes`} before it. Each connection multiplies its input by ` +
       "its weight. The line shows the product: grey lines increase the sum, red lines decrease it."
     );
   }
@@ -164,7 +164,7 @@ export class ForwardPassPlayer extends EventTarget {
     const text = `Each node has added up its weighted inputs and its bias. ${ACTIVATION_DEFINITIONS[layer.activation] ?? ""}`;
     if (index < this.#explanation.layers.length - 1) {
       const silentNodes = layer.nodes.filter(({ output }) => output === 0).length;
-      return `${text} Here ${layer.nodes.length - silentNodes} of ${layer.nodes.length} nodes are active.`;
+      return `${text} Here ${layer.nodes.length - silentNodes} of ${formatCount(layer.nodes.length, "node")} are active.`;
     }
     return `${text} The largest is that of ${this.#explanation.prediction.label}, which is therefore the prediction.`;
   }

@@ -15,8 +15,7 @@ export function createGlossary(model) {
       part: "layers",
       definition:
         `A column of nodes that are computed together. There are ${layers.length}: the input layer takes the measurements, ` +
-        `${hidden.map(({ name }) => spaced(name)).join(" and ")} look for patterns, and the output layer gives the ` +
-        "probabilities.",
+        `${describeHidden(hidden)}and the output layer gives the probabilities.`,
     },
     {
       term: "node",
@@ -79,3 +78,8 @@ export const ACTIVATION_DEFINITIONS = {
   tanh: "tanh maps any sum to a number between −1 and 1.",
   linear: "linear leaves the sum unchanged.",
 };
+
+function describeHidden(layers) {
+  if (!layers.length) return "";
+  return `${layers.map(({ name }) => spaced(name)).join(" and ")} ${layers.length === 1 ? "looks" : "look"} for patterns, `;
+}

@@ -3,7 +3,7 @@
 import { Explainer, fetchJson, retry } from "./api.js";
 import { h } from "./dom.js";
 import { DriftPanel } from "./drift.js";
-import { formatPercent, roundWithinBounds } from "./format.js";
+import { formatCount, formatPercent, roundWithinBounds } from "./format.js";
 import { ForwardPassPlayer } from "./forward_pass.js";
 import { renderModelCard } from "./model_card.js";
 import { NetworkDiagram } from "./network.js";
@@ -61,7 +61,7 @@ class Page {
     this.share = new Share(byId("share"), byId("copy-link"), this.state);
     this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
     byId("lead").textContent =
-      `A small neural network, drawn in full: ${model.features.length} measurements in, ` +
+      `A small neural network, drawn in full: ${formatCount(model.features.length, "measurement")} in, ` +
       `one of ${model.labels.length} labels out.`;
   }
 
@@ -146,12 +146,13 @@ class Page {
     this.#pendingFrame ||= requestAnimationFrame(() => {
       this.#pendingFrame = 0;
       const explanation = this.#explanation;
+      const computation = explanation?.layers ? explanation : null; // null if the model cannot be explained
       const { values, missingCount, completeValues, label, node } = this.state;
       this.sliders.show(explanation);
-      this.network.show(explanation);
+      this.network.show(computation);
       this.network.pin(node);
       this.network.highlight(this.#inspectedNode ?? node);
-      this.player.explanation = explanation;
+      this.player.explanation = computation;
       this.prediction.show(explanation, label ?? explanation?.prediction.label, missingCount);
       this.presets.show(values, explanation, missingCount);
       this.share.show(completeValues);
@@ -159,14 +160,19 @@ class Page {
     });
   }
 
+  get #hint() {
+    if (!this.#explanation) return "The network needs a value for every measurement.";
+    return this.#explanation.layers ? HINT : "The outputs of the layers are not available for this model.";
+  }
+
   #drawCaption() {
     const node = this.#inspectedNode ?? (this.#playerCaption ? null : this.state.node);
-    const hasSum = this.#explanation && this.network.hasNode(node);
+    const hasSum = this.#explanation?.layers && this.network.hasNode(node);
     byId("weighted-sum").hidden = !hasSum;
     byId("attribution").classList.toggle("covered", Boolean(hasSum));
     if (hasSum) byId("weighted-sum").replaceChildren(...renderWeightedSum(this.#explanation, this.model, node));
     const { heading, text } = this.#playerCaption ?? {
-      text: this.#explanation ? HINT : "The network needs a value for every measurement.",
+      text: this.#hint,
     };
     byId("caption").replaceChildren(h("p", {}, heading ? h("strong", {}, `${heading}: `) : null, text));
   }
@@ -179,7 +185,7 @@ class Page {
 
   #onHover(name) {
     const index = this.model.features.findIndex((feature) => feature.name === name);
-    this.#inspect(index < 0 || !this.#explanation ? null : `${this.model.layers[0].name}.${index + 1}`, {
+    this.#inspect(index < 0 || !this.#explanation?.layers ? null : `${this.model.layers[0].name}.${index + 1}`, {
       onlyHighlight: true,
     });
   }
@@ -192,7 +198,7 @@ class Page {
   }
 
   #pin(key) {
-    if (key && !this.#explanation) return;
+    if (key && !this.#explanation?.layers) return;
     this.player.stop();
     this.state.set({ node: key === this.state.node ? null : key });
   }

@@ -2,8 +2,9 @@
 
 import { fetchPicture } from "./api.js";
 import { h } from "./dom.js";
-import { formatPercent } from "./format.js";
+import { formatCount, formatPercent } from "./format.js";
 
+const MAX_RECALLS = 8;
 const FIGURES = {
   "confusion.svg": "Confusion matrix: for each true label, the share that was predicted as each label.",
   "reliability.svg": "Calibration: how often the prediction is correct at each confidence.",
@@ -24,7 +25,7 @@ export function renderModelCard(container, model, files, report) {
       "p",
       { className: "muted" },
       `${model.name}, version ${model.version}. Trained on ${training.created.slice(0, 10)} with ` +
-        `${training.rows.toLocaleString("en")} rows: ${training.about}.`,
+        `${formatCount(training.rows, "row")}: ${training.about}.`,
     ),
     h("div", { className: "metrics" }, ...renderMetrics(evaluation, network)),
     h(
@@ -52,11 +53,19 @@ function renderMetrics(evaluation, crossValidation) {
   if (!evaluation) return [];
   const metrics = [
     ["accuracy on held-out groups", evaluation.accuracy],
-    ...Object.entries(evaluation.recall ?? {}).map(([label, recall]) => [`recall of ${label}`, recall]),
+    ...selectRecalls(evaluation.recall ?? {}),
   ];
   if (crossValidation?.stress)
     metrics.push(["accuracy with an error of 8 % on all derived values", crossValidation.stress.accuracy]);
   return metrics.map(([name, share]) => h("p", { className: "metric" }, h("b", {}, formatPercent(share)), ` ${name}`));
+}
+
+/** The recall of every label, or the lowest of many. */
+function selectRecalls(recalls) {
+  const entries = Object.entries(recalls);
+  if (entries.length <= MAX_RECALLS) return entries.map(([label, recall]) => [`recall of ${label}`, recall]);
+  const [label, recall] = entries.reduce((lowest, entry) => (entry[1] < lowest[1] ? entry : lowest));
+  return [[`recall of ${label}, the lowest of ${entries.length} labels`, recall]];
 }
 
 function renderFigure([name, caption]) {

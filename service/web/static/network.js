@@ -1,9 +1,10 @@
 /** The network diagram: every node with its output, every connection as thick as its contribution. */
 
 import { linkHorizontal, scaleLinear, select } from "./vendor/d3.js";
-import { featureTitle, formatFixed, formatShortPercent, maxLength, spaced } from "./format.js";
+import { featureTitle, formatFixed, formatShortPercent, maxLength, shorten, spaced } from "./format.js";
 
 const MIN_WIDTH = 0.75; // px, a connection that contributes nothing
+const CHARACTER_WIDTH = { input: 0.52, output: 0.62 }; // rem, on average
 const MAX_WIDTH = 7; // px, the connection that contributes most in its layer
 const curve = linkHorizontal()
   .x(([x]) => x)
@@ -77,6 +78,7 @@ export class NetworkDiagram extends EventTarget {
     nodes.append("text").attr("class", "value").attr("dy", ".35em");
     const named = nodes.filter((node) => node.role !== "hidden");
     named.append("text").attr("class", "name");
+    named.append("title").text((node) => node.text);
   }
 
   /**
@@ -96,7 +98,7 @@ export class NetworkDiagram extends EventTarget {
     const inputLength = maxLength(this.#layers[0].names);
     const outputLength = maxLength(this.#layers.at(-1).names);
     const left = rem * (rowCenters ? 0.25 : isNarrow ? 5 : Math.min(16, 0.55 * inputLength));
-    const right = rem * (isNarrow ? 0.3 : Math.min(10, Math.max(4.2, 0.6 * outputLength + 0.9)));
+    const right = rem * (isNarrow ? 0.3 : Math.min(7.5, Math.max(4.2, 0.6 * outputLength + 0.9)));
     const x = scaleLinear([0, this.#layers.length - 1], [left + radius, width - right - radius]);
     for (const node of this.#nodes) {
       node.x = x(node.layer.index);
@@ -117,7 +119,8 @@ export class NetworkDiagram extends EventTarget {
     const nodes = this.#svg.selectAll(".node").attr("transform", ({ x, y }) => `translate(${x},${y})`);
     nodes.selectAll(".body, .share").attr("r", radius);
     nodes.selectAll(".name").each(function (node) {
-      renderName(select(this), node, radius, rem, isNarrow);
+      const room = node.role === "input" ? left : isNarrow ? x(1) - x(0) - 0.5 * rem : right;
+      renderName(select(this), node, radius, rem, isNarrow, Math.floor(room / (CHARACTER_WIDTH[node.role] * rem)));
     });
     this.#svg
       .selectAll(".connection")
@@ -280,20 +283,21 @@ function maxContribution(nodes) {
 }
 
 /** Renders the name of a node: left of an input, right of an output or, in a narrow diagram, below it. */
-function renderName(element, { role, text }, radius, rem, isNarrow) {
+function renderName(element, { role, text }, radius, rem, isNarrow, maxLength) {
   const isBelow = isNarrow && role === "output";
   const lines = isNarrow && role === "input" ? text.split(/ (?=\S+$)/) : [text];
+  const isWide = text.length > 6; // than its node
   element
-    .attr("text-anchor", isBelow ? "middle" : role === "input" ? "end" : "start")
+    .attr("text-anchor", isBelow ? (isWide ? "end" : "middle") : role === "input" ? "end" : "start")
     .attr("dy", isBelow ? "1em" : ".35em")
     .text(null)
     .selectAll("tspan")
     .data(lines)
     .join("tspan")
-    .attr("x", isBelow ? 0 : (role === "input" ? -1 : 1) * (radius + 0.45 * rem))
+    .attr("x", isBelow ? (isWide ? radius : 0) : (role === "input" ? -1 : 1) * (radius + 0.45 * rem))
     .attr("y", (_, line) => (isBelow ? radius + 0.15 * rem : 0.85 * rem * (line - (lines.length - 1) / 2)))
     .attr("dy", isBelow ? "1em" : ".35em")
-    .text((line) => line);
+    .text((line) => shorten(line, maxLength));
 }
 
 /** Top and bottom of the layers: those of the inputs, or further apart where the largest layer needs more room. */

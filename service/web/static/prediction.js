@@ -1,8 +1,10 @@
 /** The prediction: label, confidence, probabilities, warnings and the attribution of the explained label. */
 
 import { h } from "./dom.js";
-import { featureTitle, formatMeasurement, formatPercent, maxLength } from "./format.js";
+import { featureTitle, formatCount, formatMeasurement, formatPercent, maxLength, shorten } from "./format.js";
 
+const LONG_LABEL = 16; // characters; a longer one has a smaller font
+const MAX_NAME = 40; // characters of a name in a sentence
 const MIN_CONTRIBUTION = 0.005; // of a probability; the sentence leaves out smaller ones
 
 /** Emits `explain` with a label when a person selects it. */
@@ -31,7 +33,7 @@ export class PredictionPanel extends EventTarget {
     const element = h(
       "button",
       { type: "button", className: "probability", "data-label": index % 8 },
-      h("span", { className: "label" }, label),
+      h("span", { className: "label", title: label }, label),
       bar,
       share,
     );
@@ -44,15 +46,15 @@ export class PredictionPanel extends EventTarget {
     this.#result.classList.toggle("empty", !explanation);
     for (const button of this.#buttons) this.#showProbability(button, explanation?.prediction, label);
     if (!explanation) {
-      const remaining = missingCount === 1 ? "One measurement" : `${missingCount} measurements`;
-      this.#result.replaceChildren(h("p", { className: "predicted-label" }, `${remaining} missing`));
+      const missing = `${formatCount(missingCount, "measurement")} missing`;
+      this.#result.replaceChildren(h("p", { className: "predicted-label" }, missing));
       this.#attribution.replaceChildren(h("p", {}, "Enter all measurements to get a prediction."));
       return;
     }
     const { prediction } = explanation;
     this.#result.setAttribute("data-label", this.#model.labels.indexOf(prediction.label) % 8);
     this.#result.replaceChildren(
-      h("p", { className: "predicted-label" }, prediction.label),
+      renderLabel(prediction.label),
       h("p", { className: "confidence" }, h("b", {}, formatPercent(prediction.confidence)), " confidence"),
     );
     this.#attribution.replaceChildren(
@@ -81,7 +83,7 @@ export class PredictionPanel extends EventTarget {
           open: this.#showsWarnings,
           ontoggle: ({ target }) => (this.#showsWarnings = target.open),
         },
-        h("summary", {}, `Possibly unreliable: ${count} outside the training range of ${prediction.label}`),
+        h("summary", {}, `Possibly unreliable: ${count} outside the training range of ${shorten(prediction.label, MAX_NAME)}`),
         h(
           "ul",
           {},
@@ -102,7 +104,7 @@ export class PredictionPanel extends EventTarget {
       }))
       .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
     return [
-      h("h3", {}, label === prediction.label ? `Why ${label}?` : `Why not ${label}?`),
+      h("h3", { title: label }, `${label === prediction.label ? "Why" : "Why not"} ${shorten(label, MAX_NAME)}?`),
       renderSentence(contributions, label, attributions.base[label], prediction.probabilities[label]),
       renderWaterfall(
         contributions,
@@ -114,15 +116,21 @@ export class PredictionPanel extends EventTarget {
   }
 }
 
+function renderLabel(label) {
+  const className = label.length > LONG_LABEL ? "predicted-label long" : "predicted-label";
+  return h("p", { className, title: label }, label);
+}
+
 /** The largest contributions in a sentence. */
-function renderSentence(contributions, label, base, probability) {
+function renderSentence(contributions, explainedLabel, base, probability) {
+  const label = shorten(explainedLabel, MAX_NAME);
   const largest = (sign) =>
     contributions.filter(({ contribution }) => sign * contribution > MIN_CONTRIBUTION).slice(0, 2);
   const [up, down] = [largest(1), largest(-1)];
   const list = (selected) =>
     selected.flatMap(({ feature, value }, i) => [
       i ? " and " : "",
-      h("b", {}, `${featureTitle(feature)} `),
+      h("b", { title: feature.name }, `${shorten(featureTitle(feature), MAX_NAME)} `),
       `(${formatMeasurement(feature, value)})`,
     ]);
   const conjugate = (verb, selected) => (selected.length === 1 ? `${verb}s` : verb);
@@ -170,7 +178,7 @@ function renderStep(name, value, from, to, text, className) {
   return h(
     "li",
     { className },
-    h("span", { className: "row-name" }, name),
+    h("span", { className: "row-name", title: name }, name),
     h("span", { className: "row-value" }, value),
     h("span", { className: "bar-area", "aria-hidden": "true" }, segment),
     h("span", { className: "row-contribution" }, text),

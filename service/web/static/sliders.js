@@ -5,13 +5,15 @@ import {
   capitalize,
   createScale,
   featureTitle,
+  formatExactly,
   formatMeasurement,
-  formatNumber,
+  formatValue,
   parseNumber,
   roundWithinBounds,
 } from "./format.js";
 
 const STEPS = 1000; // positions of a slider
+const MIN_FIELD_LENGTH = 6; // characters
 const TRACK_HEIGHT = 9; // px, the coloured part of a track; the line below it shows the training range
 
 export class Sliders extends EventTarget {
@@ -63,10 +65,10 @@ export class Sliders extends EventTarget {
       h(
         "div",
         { className: "row-head" },
-        h("label", { htmlFor: id }, featureTitle(feature)),
+        h("label", { htmlFor: id, title: feature.name }, featureTitle(feature)),
         row.helpButton,
         row.field,
-        h("span", { className: "unit" }, feature.unit),
+        h("span", { className: "unit", title: feature.unit }, feature.unit),
       ),
       h("div", { className: "track" }, row.canvas, row.slider),
       row.hint,
@@ -87,11 +89,12 @@ export class Sliders extends EventTarget {
 
   #onSlide(row) {
     const value = this.#sliderValue(row);
-    row.field.value = formatForField(value);
+    setText(row.field, formatForField(value));
     this.#emit(row, value);
   }
 
   #onType(row) {
+    fitWidth(row.field);
     const value = parseNumber(row.field.value);
     const { minimum, maximum } = row.feature;
     const isEmpty = row.field.value.trim() === "";
@@ -106,7 +109,7 @@ export class Sliders extends EventTarget {
   /** A field that is left with an invalid text returns to the current value. */
   #onLeave(row) {
     row.error = null;
-    row.field.value = formatForField(row.value);
+    setText(row.field, formatForField(row.value));
     this.#showHint(row);
   }
 
@@ -120,7 +123,7 @@ export class Sliders extends EventTarget {
     for (const row of this.#rows) {
       row.value = values[row.feature.name];
       row.element.classList.toggle("empty", row.value === null);
-      if (!isSameValue(row.field.value, row.value)) row.field.value = formatForField(row.value);
+      if (!isSameValue(row.field.value, row.value)) setText(row.field, formatForField(row.value));
       if (this.#sliderValue(row) !== row.value) this.#moveSlider(row);
       row.slider.setAttribute(
         "aria-valuetext",
@@ -160,6 +163,7 @@ export class Sliders extends EventTarget {
   #showHint(row) {
     const { hint, feature, value, sweep, label, hasWarning, error } = row;
     const { below, above } = sweep?.changes ?? {};
+    const format = (end) => formatValue(feature, end);
     const shown = JSON.stringify([error, value === null, hasWarning && label, below, above]);
     if (shown === row.shown) return; // most values that a slider passes change nothing here
     row.shown = shown;
@@ -170,19 +174,20 @@ export class Sliders extends EventTarget {
     else if (value === null) hint.replaceChildren(describeMeasuring(feature));
     else if (hasWarning)
       hint.replaceChildren(
-        `Training range of ${label}: ${formatRange(row.ranges[label][feature.name], feature)}`,
+        h("span", { className: "hint-label", title: label }, `Training range of ${label}`),
+        h("span", { className: "hint-range" }, `: ${row.ranges[label][feature.name].map(format).join(" to ")}`),
+        h("span", { className: "hint-unit" }, `\u00a0${feature.unit}`),
       );
-    else hint.replaceChildren(this.#renderChange(below, "below"), this.#renderChange(above, "above"));
+    else hint.replaceChildren(...[["below", below], ["above", above]].map((side) => this.#renderChange(feature, ...side)));
   }
 
-  #renderChange(change, side) {
-    return change
-      ? h("span", { className: side }, this.#renderLabel(change.label), ` ${side} ${formatNumber(change.at)}`)
-      : "";
+  #renderChange(feature, side, change) {
+    if (!change) return "";
+    return h("span", { className: side }, this.#renderLabel(change.label), ` ${side} ${formatValue(feature, change.at)}`);
   }
 
   #renderLabel(label) {
-    return h("span", { className: "chip", "data-label": this.#labels.indexOf(label) % 8 }, label);
+    return h("span", { className: "chip", "data-label": this.#labels.indexOf(label) % 8, title: label }, label);
   }
 
   paintTracks() {
@@ -230,7 +235,17 @@ function paintStripes(context, { values, labels: sweptLabels, probabilities }, x
 
 /** A value as text for its field. */
 function formatForField(value) {
-  return value === null ? "" : formatNumber(value, 6);
+  return value === null ? "" : formatExactly(value);
+}
+
+function setText(field, text) {
+  field.value = text;
+  fitWidth(field);
+}
+
+/** Makes a field as wide as its text: a part of a number would look like another number. */
+function fitWidth(field) {
+  field.style.setProperty("--length", `${Math.max(MIN_FIELD_LENGTH, field.value.length)}ch`);
 }
 
 /** Whether the text of a field already means the value. */
@@ -243,7 +258,7 @@ function describeBounds(feature) {
 }
 
 function formatRange([lowest, highest], feature) {
-  return `${formatNumber(lowest)} to ${formatMeasurement(feature, highest)}`;
+  return `${formatValue(feature, lowest)} to ${formatMeasurement(feature, highest)}`;
 }
 
 function describeMeasuring(feature) {

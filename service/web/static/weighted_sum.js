@@ -1,7 +1,7 @@
 /** The calculation of a node's output: inputs times weights, the bias, the weighted sum and the activation. */
 
 import { h } from "./dom.js";
-import { featureTitle, formatFixed, formatMeasurement, formatPercent, formatSigned, spaced } from "./format.js";
+import { featureTitle, formatFixed, formatMeasurement, formatNumber, formatPercent, formatSigned, spaced } from "./format.js";
 
 const MAX_POWERS = 6; // more labels than this are not written out in the formula of softmax
 
@@ -52,7 +52,7 @@ function renderTerm(value, text, name) {
   return h(
     "li",
     { className: `term ${sign}` },
-    h("span", { className: "term-name" }, name),
+    h("span", { className: "term-name", title: name }, name),
     h("span", { className: "term-factors" }, text),
     h("span", { className: "term-value" }, formatSigned(value)),
   );
@@ -87,7 +87,7 @@ function renderNormalization({ value, mean, standard_deviation: deviation, outpu
     h(
       "p",
       { className: "output" },
-      `(${formatMeasurement(feature, value)} − ${formatMeasurement(feature, mean)}) ÷ ${formatMeasurement(feature, deviation)} = `,
+      `(${formatMeasurement(feature, value)} − ${formatMeasurement(feature, mean)}) ÷ ${formatNumber(deviation)} = `,
       h("b", {}, formatFixed(output)),
     ),
     h(
