@@ -1,6 +1,7 @@
 """Keeps unit tests fast and independent of the machine: they start no process and open no connection."""
 
 import os
+import platform
 import socket
 import subprocess
 from pathlib import Path
@@ -19,6 +20,7 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 def _no_process_and_no_socket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a test of tests/unit fail if it starts a process, or binds or connects a socket."""
     if request.path.is_relative_to(UNIT):
+        platform.processor()  # TensorFlow's imports ask for it: Python runs `uname` for that, once
         monkeypatch.setattr(subprocess.Popen, "__init__", _refuse)
         monkeypatch.setattr(os, "fork", _refuse)
         for method in ("bind", "connect"):
