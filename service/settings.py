@@ -95,6 +95,14 @@ class Settings(BaseModel):
     write_seconds: Annotated[
         float, Field(gt=0, le=_DAY, description="timeout in seconds for a client to read a response")
     ] = 10
+    linger_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=_DAY,
+            description="seconds to discard what a client still sends after an early response, before closing; 0: none",
+        ),
+    ] = 30
     drain_seconds: Annotated[
         float, Field(ge=0, le=20, description="seconds to keep serving after SIGTERM, while `/readyz` returns 503")
     ] = 3

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -49,6 +50,16 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 def _without_test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Remove the variable that ``Settings.load`` would refuse as an unknown setting."""
     monkeypatch.delenv("MENAGERIE_REQUIRE_ALL", raising=False)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1, with its key in ``key.pem`` beside it."""
+    folder = tmp_path_factory.mktemp("tls")
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=menagerie"
+    make += " -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
+    subprocess.run(make.split(), cwd=folder, check=True, capture_output=True)
+    return folder / "cert.pem"
 
 
 @pytest.fixture(scope="session")

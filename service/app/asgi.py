@@ -79,8 +79,6 @@ class AsgiApp:
             response = await self._respond(scope, headers, body)
             await send({"type": "http.response.start", "status": response.status, "headers": response.headers})
             await send({"type": "http.response.body", "body": response.body})
-            if body.has_more:
-                await body.discard()
 
     def handle(self, match: Match, headers: Mapping[str, str], body: bytes) -> Response:
         """Handle a request to a route on the event loop, whose body is complete and short."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import suppress
 from typing import Any
 
 from service.http.errors import OverloadedError, TooSlowError
@@ -11,7 +10,6 @@ from service.http.messages import Headers
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-_DISCARD_SECONDS = 2
 _ALWAYS_ACCEPTED = 65_536  # bytes; a small body is not refused for what other clients send
 
 
@@ -52,7 +50,7 @@ class RequestBody:
             return None
         content = bytearray()  # a list of chunks of two bytes each would take thirty times their size
         try:
-            async for chunk in self._chunks(self._limits.seconds):
+            async for chunk in self._chunks():
                 content += chunk
                 self._count(len(chunk))
                 if self._size > self._limits.max_bytes:
@@ -61,28 +59,19 @@ class RequestBody:
             raise TooSlowError.after(self._limits.seconds) from None
         return bytes(content)
 
-    async def discard(self) -> None:
-        """Read on for a moment: closing the connection on a client that still sends could cost it the response."""
-        remaining = self._limits.max_bytes
-        with suppress(TimeoutError, ConnectionError):
-            async for chunk in self._chunks(_DISCARD_SECONDS):
-                remaining -= len(chunk)
-                if remaining < 0:
-                    return
-
     def close(self) -> None:
         """Count its bytes no longer."""
         self._limits.pending_bytes -= self._size
 
-    async def _chunks(self, seconds: float) -> AsyncIterator[bytes]:
-        """What arrives within some seconds.
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        """What arrives in time.
 
         Raises:
             TimeoutError: there is more.
             ConnectionError: the client left.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
+        deadline = loop.time() + self._limits.seconds
         while self.has_more:
             async with asyncio.timeout_at(deadline):
                 message = await self._receive()

@@ -47,7 +47,7 @@ class FastPathProtocol(Connection):
                 self._send(response)
                 if len(data) < head.request_size:
                     self._discard_bytes = head.request_size - len(data)
-                    self.partial_bytes, self.is_head_complete = 1, True
+                    self.partial_bytes, self.is_head_complete, self.is_answered_early = 1, True, True
                 return
             if (head.is_inline and len(data) < head.request_size) if head else _may_begin_request(data):
                 self._hold(data, is_head_complete=head is not None)
@@ -61,6 +61,7 @@ class FastPathProtocol(Connection):
         if head and head.match:
             error = TooSlowError.after(self.app.settings.body_seconds)
             response = self.app.fail("POST", head.path, head.match, head.headers, error)
+            self.is_answered_early = True
             self._send(response, is_last=True)
         else:
             super().refuse(status, reason)
@@ -94,6 +95,7 @@ class FastPathProtocol(Connection):
         rest = data[self._discard_bytes :]
         self._discard_bytes = max(0, self._discard_bytes - len(data))
         if not self._discard_bytes:
+            self.is_answered_early = False
             self.await_request()
         return rest
 

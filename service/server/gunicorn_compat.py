@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from logging import Formatter, Handler
@@ -49,7 +50,7 @@ _USED: list[tuple[str, object, str]] = [
     ("", gasgi, "ASGIProtocol"),
     ("", Worker, "max_requests nr sockets"),
     ("", ASGIWorker, "handle_quit_signal servers"),
-    ("", ASGIProtocol, "_awaiting_request _body_receiver _callback_parser _closed _current_request"),
+    ("", ASGIProtocol, "_awaiting_request _body_receiver _callback_parser _closed _current_request _request_ready"),
     ("", ASGIProtocol, "_arm_keepalive_timer _close_transport _keepalive_timeout _will_close"),
     ("", ASGIProtocol, "_feed_callback_parser _http1_buffered _is_buffer_full _resume_reading"),
     ("", ASGIProtocol, "_send_error_response _send_response_start _serve_http_request"),
@@ -125,6 +126,11 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
         return self._current_request is not None
 
     @property
+    def has_unread_body(self) -> bool:
+        """Whether the body of the last request that gunicorn has parsed has not wholly arrived."""
+        return self._body_receiver is not None and not self._body_receiver._complete  # noqa: SLF001
+
+    @property
     def is_closed(self) -> bool:
         """Whether the connection is closed, or will be once all that is written has been sent."""
         return bool(self._closed)
@@ -163,6 +169,25 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
     def _close_transport(self) -> None:
         self.begin_close()
 
+    def end_writing(self) -> None:
+        """Half-close once all that is written has been sent (TLS cannot), and read on; gunicorn is given no more."""
+        self._closed = True
+        if self.transport.can_write_eof():
+            with suppress(OSError):  # the client has left
+                self.transport.write_eof()
+        if self._body_receiver is not None:
+            self._body_receiver.signal_disconnect()
+        self._drop_body()
+        self._callback_parser.reset()  # it may hold up to 256 kB too
+        super()._resume_reading()
+        self._request_ready.set()
+
+    def _drop_body(self) -> None:
+        """Drop what has arrived of a body that is answered and not read, as it counts towards gunicorn's buffer."""
+        if self._body_receiver is not None:
+            self._body_receiver._chunks.clear()  # noqa: SLF001
+            self._body_receiver._buffered = 0  # noqa: SLF001
+
     def parse(self, data: bytes) -> bool:
         """Give bytes to gunicorn's parser; False once the connection is closed for what they are."""
         try:
@@ -196,8 +221,7 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
 
     def _will_close(self, request: object, response_requires_close: bool) -> bool:  # noqa: FBT001 (gunicorn's)
         """Whether the next response is the last on this connection: gunicorn announces it, and closes."""
-        has_unread_body = self._body_receiver is not None and not self._body_receiver._complete  # noqa: SLF001
-        return has_unread_body or self.app.is_leaving or super()._will_close(request, response_requires_close)
+        return self.has_unread_body or self.app.is_leaving or super()._will_close(request, response_requires_close)
 
     def _resume_reading(self) -> None:
         if not self._is_buffer_full():
@@ -205,6 +229,7 @@ class GunicornConnection(ASGIProtocol):  # type: ignore[misc]
 
     async def _serve_http_request(self, request: object, sockname: object, peername: object) -> bool:
         keepalive: bool = await super()._serve_http_request(request, sockname, peername)
+        self._drop_body()
         if self._http1_buffered():
             await asyncio.sleep(0)
         return keepalive

@@ -11,12 +11,14 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from service.server.connection import Connection
+from service.server.lingering_close import LingeringClose
 from service.settings import Settings
 
 _MAX_HEAD_BYTES = 65_536  # gunicorn bounds each field and their number, which together are 800 kB
 _CHECK_SECONDS = 1.0
 _BATCH = 200  # connections checked before requests have their turn, about 0.1 ms
 _MAX_UNSENT_BYTES = 131_072  # that the kernel holds for a client, beyond those that are under way
+_MAX_REFUSED = 32  # connections beyond the limit, refused and not closed yet
 
 
 def bound_sockets(listeners: Iterable[socket.socket], settings: Settings) -> None:
@@ -42,7 +44,7 @@ class TimeoutProtocol(Connection):
         self._settings: Settings = self.app.settings
         self._unsent_bytes, self._stalled_since = 0, self.waiting_since
         if len(Connection.all_open) > self._settings.max_connections:
-            _connection_limit.make_room(self)
+            _connection_limit.make_room(self, self._settings.max_connections)
 
     def data_received(self, data: bytes) -> None:
         """Give the bytes to gunicorn, but refuse a head without end."""
@@ -53,7 +55,8 @@ class TimeoutProtocol(Connection):
     def check(self, now: float) -> None:
         """End what has taken too long."""
         waited, write_seconds = now - self.waiting_since, self._settings.write_seconds
-        if self._stalled_seconds(now) > write_seconds or (self.is_closed and waited > write_seconds):
+        has_overstayed = self.is_closed and self not in LingeringClose.all_open and waited > write_seconds
+        if self._stalled_seconds(now) > write_seconds or has_overstayed:
             self.transport.abort()
         elif self.is_awaiting_request and not self.is_closed and waited > self._request_seconds():
             if self.partial_bytes > 1:
@@ -87,9 +90,10 @@ class TimeoutProtocol(Connection):
 
 
 class _ConnectionLimit:
-    """Makes room for a new connection: closes the one that has been idle longest, if any has been for a second.
+    """Makes room for a new connection: closes the one that lingers longest, or has been idle longest.
 
-    All connections have to be looked at to sort them, so that is done at most once a second.
+    A connection counts as idle after a second. To sort them, all connections have to be looked at, so that is done at
+    most once a second.
     """
 
     _IDLE_SECONDS = 1.0
@@ -98,9 +102,21 @@ class _ConnectionLimit:
         self._idle: list[tuple[float, Connection]] = []  # since when; the longest last
         self._sorted_at = 0.0
 
-    def make_room(self, new: Connection) -> None:
-        """Close an idle connection, or else refuse the new one."""
-        now = new.worker.loop.time()
+    def make_room(self, new: Connection, limit: int) -> None:
+        """Close a connection that is answered already or idle, or else refuse the new one."""
+        served = len(Connection.all_open) - len(LingeringClose.all_open)
+        if served > limit:
+            if self._close_idle(new.worker.loop.time()):
+                return
+            new.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections, none of them idle")
+            limit += _MAX_REFUSED
+        if len(Connection.all_open) > limit and LingeringClose.all_open:
+            oldest, lingering = next(iter(LingeringClose.all_open.items()))
+            Connection.all_open.pop(oldest, None)
+            lingering.abort()
+
+    def _close_idle(self, now: float) -> bool:
+        """Close the connection that has been idle longest; whether there was one."""
         if not self._idle and now - self._sorted_at > self._IDLE_SECONDS:
             idle = [other for other in Connection.all_open if other.is_idle(now, self._IDLE_SECONDS)]
             self._idle = sorted(((other.waiting_since, other) for other in idle), key=lambda pair: -pair[0])
@@ -109,8 +125,8 @@ class _ConnectionLimit:
             since, other = self._idle.pop()
             if other in Connection.all_open and other.waiting_since == since:
                 other.close()
-                return
-        new.refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections, none of them idle")
+                return True
+        return False
 
 
 _connection_limit = _ConnectionLimit()

@@ -28,15 +28,6 @@ from support.gunicorn_server import (
 JSON = {"Content-Type": "application/json"}
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=menagerie"
-    make += " -addext subjectAltName=IP:127.0.0.1 -keyout key.pem -out cert.pem"
-    subprocess.run(make.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "cert.pem"
-
-
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast path", "gunicorn's protocol"])
 def secure(request: pytest.FixtureRequest, certificate: Path) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as patch:
