@@ -3,7 +3,8 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from http.client import HTTPConnection
 from itertools import takewhile
 
 import pytest
@@ -20,9 +21,8 @@ LONG_REQUEST, EXPLAIN = post("/predict", BATCH), post("/explain", GOOD)
 @pytest.fixture(scope="module")
 def busy() -> Iterator[Server]:
     """A service with room for one request in threads, always taken."""
-    with serving(
-        MENAGERIE_FAST_PATH="true", WEB_CONCURRENCY="1", MENAGERIE_MAX_CONCURRENCY="1", MENAGERIE_THREADS="1"
-    ) as server:
+    settings = {"MENAGERIE_MAX_CONCURRENCY": "1", "MENAGERIE_THREADS": "1", "MENAGERIE_MAX_BODY_BYTES": "100000000"}
+    with serving(MENAGERIE_FAST_PATH="true", WEB_CONCURRENCY="1", **settings) as server:
         is_over = threading.Event()
 
         def keep_busy() -> None:
@@ -74,3 +74,11 @@ def test_a_connection_outlives_a_refusal(busy: Server, whole: bytes) -> None:
             assert exchange(client, whole[head:] + post("/predict", GOOD), b"", live) == [b"503", b"200", b"200"]
             return
     pytest.fail("there was always room")
+
+
+def test_a_client_that_sends_a_long_body_first_reads_the_refusal(busy: Server) -> None:
+    """80 MB are refused for the threads, or if there is room at that moment, for MENAGERIE_MAX_PENDING_BYTES."""
+    for _ in range(3):
+        with closing(HTTPConnection("127.0.0.1", busy.port, timeout=60)) as client:
+            client.request("POST", "/predict", bytes(80_000_000), JSON)
+            assert client.getresponse().status == 503
