@@ -15,6 +15,7 @@ from hypothesis import HealthCheck
 from playwright.sync_api import Browser, expect, sync_playwright
 from support.gunicorn_server import Server, serving
 from support.http_responses import HttpResponse, Send
+from support.nginx import PREFIXES, under_prefixes
 from werkzeug.datastructures import Headers
 
 from service.app import create_app
@@ -91,6 +92,13 @@ def client(app: Flask) -> FlaskClient:
 def server() -> Iterator[Server]:
     with serving() as ready:
         yield ready
+
+
+@pytest.fixture(scope="session")
+def proxy(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of an nginx that serves ``server`` under the prefixes `PREFIXES` and nothing else."""
+    with under_prefixes(tmp_path_factory.mktemp("nginx"), dict.fromkeys(PREFIXES, server.port)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

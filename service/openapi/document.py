@@ -37,6 +37,9 @@ string or a boolean, and a key must not occur twice.
 Errors are `application/problem+json` (RFC 9457); under `/v1` and `/v2` they are `{{"error": "…"}}`. Every `GET`
 endpoint also supports `HEAD`.
 """
+# Relative to the document's own URL (OpenAPI 3.1, section 4.8.5): a proxy may serve both under a path prefix. Without a
+# slash, a client that only joins this and a path does not write two.
+_SERVER = {"url": ".", "description": "the service that serves this document"}
 _TAGS = {
     Protocol.NATIVE: "Menagerie's native protocol",
     Protocol.OIP: "The Open Inference Protocol (KServe's V2)",
@@ -88,13 +91,14 @@ def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: 
             "description": _DESCRIPTION.format(name=manifest.name, version=manifest.version).strip(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
+        "servers": [_SERVER],
         "tags": [{"name": protocol, "description": description} for protocol, description in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": _schemas(types),
             "parameters": _parameters(manifest),
             "headers": _RESPONSE_HEADERS,
-            "securitySchemes": _SECURITY_SCHEMES if requires_key else {},
+            **({"securitySchemes": _SECURITY_SCHEMES} if requires_key else {}),  # even of none, viewers make a form
         },
     }
 

@@ -1,6 +1,6 @@
-// What /docs runs: Swagger UI over this service's own description, with no other host in play.
+// What /docs runs: Swagger UI for this service's own OpenAPI document; no other host is involved.
 window.ui = SwaggerUIBundle({
-  url: "openapi.json",
+  url: new URL("openapi.json", location.href).href, // without a user name and password, with which no browser fetches
   dom_id: "#swagger-ui",
   deepLinking: true,
   defaultModelsExpandDepth: 0,

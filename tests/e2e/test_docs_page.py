@@ -1,17 +1,20 @@
 """``/docs`` in a browser."""
 
+import shlex
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 from support.gunicorn_server import Server
+from support.nginx import PREFIXES
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def page(server: Server, browser: Browser) -> Iterator[Page]:
-    """/docs in a browser; fails on console messages, errors and requests to other hosts."""
+@contextmanager
+def open_docs(browser: Browser, base: str, *, credentials: str = "") -> Iterator[Page]:
+    """/docs in a browser; fails on console messages, errors and requests to anything but ``base``."""
     problems: list[str] = []
     with browser.new_context() as context:
         page = context.new_page()
@@ -19,11 +22,33 @@ def page(server: Server, browser: Browser) -> Iterator[Page]:
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "request",
-            lambda request: problems.append(request.url) if not request.url.startswith((server.url, "data:")) else None,
+            lambda request: (
+                None
+                if request.url.replace(credentials, "").startswith((base, "data:"))
+                else problems.append(request.url)
+            ),
         )
-        page.goto(f"{server.url}/docs")
+        page.goto(f"{base}docs".replace("//", f"//{credentials}", 1))
         yield page
     assert problems == []
+
+
+@pytest.fixture
+def page(server: Server, browser: Browser) -> Iterator[Page]:
+    with open_docs(browser, f"{server.url}/") as page:
+        yield page
+
+
+def try_out(page: Page, operation: str) -> Locator:
+    """Open an operation, try it out, execute: the response to its example."""
+    section = page.locator(f"#operations-{operation}")
+    section.locator(".opblock-summary-control").click()
+    section.get_by_role("button", name="Try it out").click()
+    section.get_by_role("button", name="Execute").click()
+    response = section.locator(".live-responses-table")
+    assert response.locator(".response-col_status").first.inner_text() == "Code"
+    assert response.locator("tbody .response-col_status").first.inner_text().startswith("200")
+    return response
 
 
 @pytest.mark.parametrize(
@@ -35,15 +60,26 @@ def page(server: Server, browser: Browser) -> Iterator[Page]:
     ],
 )
 def test_try_it_out(page: Page, operation: str, expected: str) -> None:
-    """Open an operation, try it out, execute: the response to its example appears."""
-    section = page.locator(f"#operations-{operation}")
-    section.locator(".opblock-summary-control").click()
-    section.get_by_role("button", name="Try it out").click()
-    section.get_by_role("button", name="Execute").click()
-    response = section.locator(".live-responses-table")
-    assert response.locator(".response-col_status").first.inner_text() == "Code"
-    assert response.locator("tbody .response-col_status").first.inner_text().startswith("200")
-    assert expected in response.inner_text()
+    assert expected in try_out(page, operation).inner_text()
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_try_it_out_behind_a_path_prefix(browser: Browser, proxy: str, prefix: str) -> None:
+    """The request, and the command that is shown, keep the prefix."""
+    base = f"{proxy}{prefix}/"
+    operation = "oip-v2_model_infer"
+    with open_docs(browser, base) as page:
+        assert '"model_name": "animals"' in try_out(page, operation).inner_text()
+        url = f"{base}v2/models/animals/infer"
+        assert page.locator(f"#operations-{operation} .request-url pre").inner_text() == url
+        assert url in shlex.split(page.locator(f"#operations-{operation} .curl-command pre").inner_text())
+
+
+def test_try_it_out_with_a_password_in_the_url(browser: Browser, proxy: str) -> None:
+    """A proxy may ask for one; a browser refuses to fetch a URL that has one."""
+    with open_docs(browser, f"{proxy}/models/", credentials="anne:secret@") as page:
+        try_out(page, "native-predict")
+        assert "secret" not in page.inner_text("body")
 
 
 def test_operations_and_schemas_unfold(page: Page, server: Server) -> None:
@@ -60,3 +96,4 @@ def test_operations_and_schemas_unfold(page: Page, server: Server) -> None:
     page.wait_for_selector("section.models article")
     assert page.locator("section.models article").count() == len(document["components"]["schemas"])
     assert page.locator(".errors-wrapper").count() == 0
+    assert page.locator(".authorize").count() == 0, "the service has no API keys"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,10 +15,12 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Request as BrowserRequest
 from sklearn.datasets import load_iris
 from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving
 from support.handmade_bundles import Network, publish
+from support.nginx import PREFIXES, under_prefixes
 
 from models.manifest import Feature
 from service.app import api_keys
@@ -322,6 +324,38 @@ def test_the_curl_command_returns_the_same_label(page: Page, server: Server) -> 
     assert page.inner_text("#prediction .predicted-label") == answer["label"]
 
 
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_page_keeps_the_path_prefix_of_a_proxy(browser: Browser, proxy: str, prefix: str) -> None:
+    """Its requests, links, pictures and the command for a shell."""
+    base = f"{proxy}{prefix}/"
+    with browser.new_context() as context:
+        page = context.new_page()
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
+        page.goto(base.removesuffix("/"))  # nginx redirects to the path with a slash
+        expect(page).to_have_url(re.compile(re.escape(base) + "(#.*)?$"))
+        expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
+        page.click("#drift summary")
+        expect(page.locator(".drift-rows li")).to_have_count(9)
+        expect(page.locator("#card img")).to_have_count(4)
+        links = page.evaluate("[...document.links].map(link => link.href)")
+        assert {f"{base}model", f"{base}page/report/index.html"} <= set(links)
+        assert [url for url in links if url.startswith(proxy) and not url.startswith(base)] == []
+        assert [url for url in urls[1:] if not url.startswith((base, "data:"))] == []
+        command = ["sh", "-c", f"{page.inner_text('.command code')} --silent --show-error --fail"]
+        answer = subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
+        assert json.loads(answer)["label"] == "dog"
+
+
+def test_the_page_works_with_a_password_in_its_url(browser: Browser, proxy: str) -> None:
+    """A proxy may ask for one. A browser refuses to fetch a URL that has one, and no command may show it."""
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{proxy.replace('//', '//anne:secret@')}/models/")
+        expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
+        assert page.inner_text(".command code").startswith(f"curl {proxy}/models/predict ")
+
+
 def test_the_model_card_shows_results_and_limits(page: Page) -> None:
     """Metrics, pictures that load, the recall of each group, and the limits of the model."""
     page.locator("#card").scroll_into_view_if_needed()
@@ -592,3 +626,33 @@ def test_the_page_prompts_for_a_required_api_key(browser: Browser) -> None:
         page.reload()
         expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
         expect(page.locator("dialog")).to_have_count(0)
+
+
+def test_each_service_behind_a_proxy_has_its_own_api_key(browser: Browser, tmp_path: Path) -> None:
+    """Although a browser stores what all pages of one origin keep in one place: no service receives another's key."""
+    keys = {"/cats": api_keys.make(), "/dogs": api_keys.make()}
+    with ExitStack() as stack:
+        servers = {
+            prefix: stack.enter_context(serving(MENAGERIE_API_KEYS=key_hash)) for prefix, (_, key_hash) in keys.items()
+        }
+        ports = {prefix: server.port for prefix, server in servers.items()}
+        proxy = stack.enter_context(under_prefixes(tmp_path, ports))
+        page = stack.enter_context(browser.new_context()).new_page()
+        sent: dict[str, set[str]] = {prefix: set() for prefix in keys}
+
+        def note_key(request: BrowserRequest) -> None:
+            if key := request.headers.get("x-api-key"):
+                sent[request.url.removeprefix(proxy)[:5]].add(key)
+
+        page.on("request", note_key)
+        for prefix, (key, _) in keys.items():
+            page.goto(f"{proxy}{prefix}/")
+            expect(page.locator("dialog [role=alert]")).to_be_empty()
+            page.get_by_label("This service requires an API key.").fill(key)
+            page.get_by_role("button", name="Use this key").click()
+            expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
+        for prefix in keys:
+            page.goto(f"{proxy}{prefix}/")
+            expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
+            expect(page.locator("dialog")).to_have_count(0)
+        assert sent == {prefix: {key} for prefix, (key, _) in keys.items()}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from flask.testing import FlaskClient
@@ -46,6 +47,15 @@ def test_document_is_valid(document: dict[str, Any]) -> None:
     """Against the OpenAPI 3.1 specification."""
     assert document["openapi"].startswith("3.1.")
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+@pytest.mark.parametrize("folder", ["", "/models", "/team/models"])
+def test_server_is_where_the_document_is(document: dict[str, Any], folder: str) -> None:
+    """Its URL is relative: a proxy may serve all paths under a prefix. Clients resolve it, or put it before a path."""
+    (server,) = document["servers"]
+    base = f"http://localhost{folder}"
+    assert urljoin(f"{base}/openapi.json", server["url"]).rstrip("/") == base
+    assert urljoin(f"{base}/docs", f"{server['url']}/v2/models") == f"{base}/v2/models"
 
 
 def test_document_is_the_same_through_gunicorn(send: Send, document: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from service.web import page
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 FILES = sorted(path for path in page.FOLDER.rglob("*") if path.is_file())
+PAGE_PATHS = [f"/page/{path.name}" for path in FILES if path.parent == page.FOLDER]
 MAX_PAGE_BYTES = 150_000  # of all that a browser loads on opening, compressed
 
 
@@ -181,6 +182,15 @@ def test_files_contain_no_url_of_another_host() -> None:
             continue
         addresses = set(re.findall(r"https?://[^\s\"'<>)]+", path.read_text()))
         assert addresses <= {"http://www.w3.org/2000/svg"}, path.name
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/initialise.js", *PAGE_PATHS])
+def test_references_are_relative(app: Flask, path: str) -> None:
+    """A proxy may serve the page under a path prefix, which an absolute path would leave."""
+    text = app.test_client().get(path, headers=BROWSER).text
+    attributes = re.findall(r"""\b(?:href|src|action|srcset|poster|url)\s*[=:]\s*["'`]([^"'`]*)""", text)
+    calls = re.findall(r"""(?:\b(?:fetch\w*|send|import|URL|url)\(|\bfrom |@import )\s*["'`]?([^"'`)\s]*)""", text)
+    assert [each for each in attributes + calls if each.startswith("/")] == []
 
 
 def test_page_weight_is_limited(app: Flask) -> None:

@@ -15,6 +15,14 @@ export class ServiceError extends Error {
   }
 }
 
+/**
+ * The URL of a path of the service, below the path prefix that a proxy may add. Not relative to `document.baseURI`: that
+ * keeps a user name and password of the page's URL, and with those a browser refuses to fetch.
+ */
+export function urlOf(path) {
+  return new URL(path, location.href).href;
+}
+
 /** The JSON document at a path. */
 export async function fetchJson(path) {
   return (await send(path, {})).json();
@@ -51,7 +59,7 @@ async function postFeatures(path, features) {
 async function send(path, options) {
   let response;
   try {
-    response = await fetch(path, {
+    response = await fetch(urlOf(path), {
       ...options,
       headers: withApiKey(options.headers),
       signal: AbortSignal.timeout(TIMEOUT),

@@ -2,7 +2,8 @@
 
 import { h } from "./dom.js";
 
-const STORAGE_KEY = "menagerie-key";
+// Pages of one origin share the storage, and a proxy may have several services, each under a path of its own.
+const STORAGE_KEY = `menagerie-key ${new URL(".", location.href).pathname}`;
 let pendingPrompt = null; // one dialog, however many requests wait for the key
 
 /** The headers of a request, with the API key if there is one. */

@@ -1,5 +1,6 @@
 /** The current request as a curl command, and a link to the current state of the page. */
 
+import { urlOf } from "./api.js";
 import { copyOnClick, h } from "./dom.js";
 
 export class Share {
@@ -36,13 +37,17 @@ export class Share {
   /** Shows the request for complete measurements; null keeps the previous one. */
   show(features) {
     if (!features) return;
-    this.#command = formatCurlCommand(new URL("predict", document.baseURI).href, features);
+    this.#command = formatCurlCommand(urlOf("predict"), features);
     this.#code.textContent = this.#command;
   }
 }
 
 /** The request as a command for any POSIX shell. */
 function formatCurlCommand(url, features) {
-  const body = JSON.stringify({ features }).replaceAll("'", "'\\''");
-  return `curl ${url} -H 'Content-Type: application/json' -d '${body}'`;
+  return `curl ${quote(url)} -H 'Content-Type: application/json' -d ${quote(JSON.stringify({ features }))}`;
+}
+
+/** A text as one word for the shell, as Python's `shlex.quote`: the path of a proxy may have an `&` or an apostrophe. */
+function quote(text) {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
