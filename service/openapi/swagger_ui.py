@@ -24,7 +24,7 @@ _PAGE = """<!DOCTYPE html>
 <body>
 <div id="swagger-ui"></div>
 <script src="docs/swagger-ui-bundle.js?{0}"></script>
-<script src="docs/initialise.js?{0}"></script>
+<script type="module" src="docs/initialise.js?{0}"></script>
 </body>
 </html>
 """

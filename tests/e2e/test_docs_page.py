@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
-from support.gunicorn_server import Server
+from playwright.sync_api import Browser, Locator, Page, expect
+from support.gunicorn_server import Server, serving
 from support.nginx import PREFIXES
+
+from service.app import api_keys
 
 pytestmark = pytest.mark.browser
 
@@ -80,6 +82,22 @@ def test_try_it_out_with_a_password_in_the_url(browser: Browser, proxy: str) -> 
     with open_docs(browser, f"{proxy}/models/", credentials="anne:secret@") as page:
         try_out(page, "native-predict")
         assert "secret" not in page.inner_text("body")
+
+
+def test_an_api_key_is_asked_for_once(browser: Browser) -> None:
+    """The document requires one, too; afterwards requests have the key, and no other page of the service asks."""
+    key, key_hash = api_keys.make()
+    with serving(MENAGERIE_API_KEYS=key_hash) as server, browser.new_context() as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/docs")
+        for entered in ("wrong", key):
+            page.get_by_label("This service requires an API key.").fill(entered)
+            page.get_by_role("button", name="Use this key").click()
+        assert '"label": "cat"' in try_out(page, "native-predict").inner_text()
+        page.locator(".auth-wrapper .authorize").first.click()
+        expect(page.locator(".auth-container", has_text="X-API-Key")).to_contain_text("Authorized")
+        page.goto(f"{server.url}/")
+        expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
 
 
 def test_operations_and_schemas_unfold(page: Page, server: Server) -> None:

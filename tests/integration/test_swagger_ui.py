@@ -20,6 +20,13 @@ def test_page_has_no_inline_script(send: Send) -> None:
     assert sorted(loaded) == sorted(FILES)
 
 
+def test_imported_modules_exist(send: Send) -> None:
+    """The dialog for an API key is that of the page at ``/``."""
+    modules = re.findall(r'from "\.\./([^"]+)"', send("GET", "/docs/initialise.js").body.decode())
+    assert len(modules) == 2
+    assert all(send("GET", f"/{module}").status == 200 for module in modules)
+
+
 TYPES = {
     "swagger-ui.css": "text/css; charset=utf-8",
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",

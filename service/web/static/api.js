@@ -33,6 +33,11 @@ export async function fetchPicture(path) {
   return `data:image/svg+xml,${encodeURIComponent(await (await send(path, {})).text())}`;
 }
 
+/** Asks a person for the API key if a path requires one and the stored key, if any, is not valid. */
+export async function requireAccess(path) {
+  await send(path, { method: "HEAD" });
+}
+
 let isExplainable = true; // until the service has said otherwise
 let reason;
 
