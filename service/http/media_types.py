@@ -1,23 +1,34 @@
 """What a request says about its body and about the response it accepts: media types, codings, quality values."""
 
+import re
+from collections.abc import Iterator
+
 from service.http.errors import UnsupportedMediaError
 from service.http.messages import Headers, Request
+from service.http.routing import JSON
+
+# The type or its suffix (RFC 6839), then parameters, which are not looked at. A comma outside of quotes would begin the
+# value of a second Content-Type field.
+_JSON_TYPE = re.compile(
+    r'application/(?:[\w!#$&^.+-]+\+)?json[ \t]*(?:;(?:[^",]|"(?:[^"\\]|\\.)*+")*+)?', re.ASCII | re.IGNORECASE
+)
+_MAX_SHOWN = 100  # characters of a client's Content-Type that a response repeats
 
 
-def require_media_type(request: Request, *media_types: str) -> None:
-    """Refuse a body that is not of one of these types, in UTF-8 and uncompressed; ``""`` stands for no Content-Type.
+def require_json(request: Request) -> None:
+    """Refuse a body that is not declared as JSON, or is compressed.
+
+    Parameters of the media type are ignored: JSON defines none, and its charset has no effect (RFC 8259, section 11).
 
     Raises:
         UnsupportedMediaError: the message names what to send instead.
     """
-    headers = request.headers
-    if headers.get("content-type", "") in media_types and not headers.get("content-encoding", ""):
+    given = request.headers.get("content-type", "")
+    if given == JSON and not request.headers.get("content-encoding", ""):
         return  # nearly always
-    given, _, parameters = request.headers.get("content-type", "").lower().partition(";")
-    charset = parameters.strip().removeprefix("charset=").strip('"')
-    if given.strip() not in media_types or charset not in ("", "utf-8"):
-        accepted = " or ".join(f"`Content-Type: {name}`" for name in media_types if name)
-        raise UnsupportedMediaError(f"send {accepted}, with the body in UTF-8")
+    if not _JSON_TYPE.fullmatch(given):
+        sent = f"not `{given[:_MAX_SHOWN]}`" if given else "the request has no Content-Type"
+        raise UnsupportedMediaError(f"send `Content-Type: {JSON}`: {sent}", headers={"Accept": JSON})
     require_identity_coding(request)
 
 
@@ -25,10 +36,14 @@ def require_identity_coding(request: Request) -> None:
     """Refuse a compressed body.
 
     Raises:
-        UnsupportedMediaError: the request has a Content-Encoding.
+        UnsupportedMediaError: the request has a content coding; Accept-Encoding says so (RFC 9110, section 12.5.3).
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaError("send the body uncompressed, without Content-Encoding")
+    given = request.headers.get("content-encoding", "")
+    if given and not {*_list_elements(given)} <= {"identity"}:
+        raise UnsupportedMediaError(
+            f"send the body uncompressed, without Content-Encoding: not `{given[:_MAX_SHOWN]}`",
+            headers={"Accept-Encoding": "identity"},
+        )
 
 
 def require_no_transfer_coding(headers: Headers) -> None:
@@ -41,14 +56,45 @@ def require_no_transfer_coding(headers: Headers) -> None:
         raise UnsupportedMediaError("send the body uncompressed: chunked is the only supported Transfer-Encoding")
 
 
-def accepts(field: str, name: str) -> bool:
-    """Whether an Accept or Accept-Encoding field names something with a quality above 0 (RFC 9110, section 12.4.2)."""
-    for choice in field.lower().split(","):
-        given, _, parameters = choice.partition(";")
-        if given.strip() == name:
-            quality = parameters.replace(" ", "").partition("q=")[2].partition(";")[0]
+def preferred(field: str, *offers: str) -> str:
+    """The media type or content coding that an Accept or Accept-Encoding field prefers; "" if it accepts none.
+
+    That of the highest quality; of equal ones the one that the field names most precisely, then the first of `offers`
+    (RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3). Parameters other than ``q`` are ignored.
+    """
+    qualities: dict[str, float] = {}
+    for element in _list_elements(field):
+        given, *parameters = map(str.strip, element.split(";"))
+        qualities.setdefault(given, _quality(parameters))
+
+    def rank(offer: str) -> tuple[float, int]:
+        """The quality of an offer, and how far the range that gives it is from the offer's own name."""
+        matching = [(qualities[each], -distance) for distance, each in enumerate(_ranges(offer)) if each in qualities]
+        return matching[0] if matching else (0.0, 0)
+
+    best = max(offers, key=rank)
+    return best if rank(best)[0] > 0 else ""
+
+
+def _list_elements(field: str) -> Iterator[str]:
+    """The elements of a list in lower case, without empty ones (RFC 9110, section 5.6.1)."""
+    return filter(None, map(str.strip, field.lower().split(",")))
+
+
+def _quality(parameters: list[str]) -> float:
+    """The quality value among parameters; 1 if there is none, 0 if it is invalid."""
+    for parameter in parameters:
+        name, _, value = map(str.strip, parameter.partition("="))
+        if name == "q":
             try:
-                return float(quality or 1) > 0
+                quality = float(value)
             except ValueError:
-                return False
-    return False
+                return 0
+            return quality if 0 <= quality <= 1 else 0
+    return 1
+
+
+def _ranges(offer: str) -> tuple[str, ...]:
+    """What stands for a media type or a content coding in a field, the most precise first."""
+    kind, slash, _ = offer.partition("/")
+    return (offer, f"{kind}/*", "*/*") if slash else (offer, "*")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from service.http.media_types import accepts
+from service.http.media_types import preferred
 from service.http.messages import Request, Response
 
 MEDIA_TYPES = {
@@ -64,7 +64,8 @@ class StaticFile:
         if _matches(request.headers.get("if-none-match", ""), self._tag):
             return Response(304, b"", self._media_type, headers)
         body = self.content
-        if accepts(request.headers.get("accept-encoding", ""), "gzip") and len(self._compressed) < len(body):
+        accepted = request.headers.get("accept-encoding", "")
+        if preferred(accepted, "gzip", "identity") == "gzip" and len(self._compressed) < len(body):
             body = self._compressed
             headers["Content-Encoding"] = "gzip"
         return Response(200, body, self._media_type, headers)

@@ -49,13 +49,19 @@ _TAGS = {
 _STRING: dict[str, Any] = {"schema": {"type": "string"}}
 _LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "Length of the body's JSON part in bytes"}
 _COMMON_HEADERS = ("X-Request-ID", "Cache-Control", "Server-Timing", "traceresponse")
-_HEADERS_BY_STATUS: Mapping[int, Sequence[str]] = {405: ["Allow"], 503: ["Retry-After"]}
+_HEADERS_BY_STATUS: Mapping[int, Sequence[str]] = {
+    405: ["Allow"],
+    415: ["Accept", "Accept-Encoding"],
+    503: ["Retry-After"],
+}
 _RESPONSE_HEADERS = {
     "X-Request-ID": {**_STRING, "required": True, "description": "The request's id if it is valid, else a new one"},
     "Cache-Control": {**_STRING, "required": True, "description": "`no-store`, except for static files"},
     "Server-Timing": {**_STRING, "description": "Duration of each stage in milliseconds, unless disabled"},
     "traceresponse": {**_STRING, "description": "The trace id of `traceparent` and this request's span id"},
     "Allow": {**_STRING, "required": True, "description": "The methods that this path supports"},
+    "Accept": {**_STRING, "description": "The accepted media type, if the body has another one"},
+    "Accept-Encoding": {**_STRING, "description": "`identity`, if the body is compressed"},
     "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait before a retry"},
     "Inference-Header-Content-Length": _LENGTH,
 }

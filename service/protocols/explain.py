@@ -8,9 +8,9 @@ import orjson
 
 from service.arrays import Array
 from service.http.errors import Fault, NotExplainableError, NotJsonError, UnacceptableError
-from service.http.media_types import require_media_type
+from service.http.media_types import require_json
 from service.http.messages import Request, Response
-from service.http.routing import JSON, Declare, Protocol
+from service.http.routing import Declare, Protocol
 from service.inference import shapley
 from service.inference.layers import DenseLayer, NormalizationLayer
 from service.inference.model import Model, PerModel
@@ -55,7 +55,7 @@ class Explain:
     def explain(self, request: Request) -> Response:
         """Explain how the network computes the prediction of one row."""
         model, validator, _ = self._registry.select(request)
-        require_media_type(request, JSON)
+        require_json(request)
         rows = _parse_one_row(validator, request)
         request.context.prediction = prediction = model.predict(rows)
         request.context.mark("infer")

@@ -6,7 +6,7 @@ import orjson
 
 from service.arrays import Prediction
 from service.http.errors import NotJsonError, UnacceptableError
-from service.http.media_types import require_media_type
+from service.http.media_types import require_json
 from service.http.messages import Request, Response
 from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model, PerModel
@@ -56,7 +56,7 @@ class Native:
     def predict(self, request: Request) -> Response:
         """Predict the label of one row, or of several rows."""
         model, validator, _ = self._registry.select(request)
-        require_media_type(request, JSON)
+        require_json(request)
         rows, is_single = validator.parse(request.read(), request.context)
         request.context.prediction = prediction = model.predict(rows)
         request.context.mark("infer")

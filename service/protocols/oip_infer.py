@@ -11,9 +11,8 @@ import orjson
 
 from service.arrays import Array, Prediction
 from service.http import strict_json
-from service.http.media_types import require_media_type
+from service.http.media_types import require_identity_coding
 from service.http.messages import Request, Response
-from service.http.routing import JSON
 from service.inference.model import Model, PerModel
 from service.inference.validation import Validator
 from service.protocols.oip_request import (
@@ -31,7 +30,6 @@ from service.protocols.row_codec import GivenRow
 
 BYTES = "application/octet-stream"
 _FP32 = np.dtype("<f4")
-_MEDIA_TYPES = ("", JSON, BYTES)  # the protocol's clients send any of these
 
 _readers = PerModel(RequestReader)
 
@@ -45,7 +43,7 @@ class OipRow:
         self._labels = [Tensor(LABEL, (1,), [label]) for label in model.labels]
 
     def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
-        if headers.get("content-type", "") not in _MEDIA_TYPES or "content-encoding" in headers:
+        if "content-encoding" in headers:
             return None
         size = headers.get("inference-header-content-length", "")
         if not size:
@@ -78,7 +76,7 @@ def infer(model: Model, validator: Validator, request: Request) -> Response:
     Raises:
         RequestError: the request is not one that this model can answer.
     """
-    require_media_type(request, *_MEDIA_TYPES)
+    require_identity_coding(request)
     rows, form, request_id = _readers.of(model).read(request, validator)
     hidden = [output.name for output in form.outputs if output.name in model.hidden_layers]
     request.context.prediction = prediction = model.predict(rows, hidden)

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from models.manifest import Manifest
 from service.http.errors import NotFoundError
-from service.http.media_types import accepts
+from service.http.media_types import preferred
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol
 from service.http.static_file import MEDIA_TYPES, NO_SOURCES, StaticFile
@@ -54,7 +54,7 @@ class Page:
     @_declare("GET", "/", {JSON: ["Index"], "text/html": ["string"]}, more={304: {}}, public=True)
     def index(self, request: Request) -> Response:
         """The web page for browsers, a list of paths for other clients."""
-        is_browser = accepts(request.headers.get("accept", ""), "text/html")
+        is_browser = preferred(request.headers.get("accept", ""), JSON, "text/html") == "text/html"
         response = self._files["index.html"].respond(request) if is_browser else json_response(_INDEX)
         response.headers["Vary"] = "Accept, Accept-Encoding"
         return response

@@ -110,7 +110,15 @@ request_tuples = st.tuples(
             for prefix in PATH_PREFIXES
             for verb in ("", "/infer", ":predict", ":classify", "/ready", "/metadata")
         ]
-        + ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index", "/v1", "/v1/models/plants:predict"]
+        + [
+            "/v2",
+            "/v2/health/live",
+            "/v2/health/ready",
+            "/v2/repository/index",
+            "/v1",
+            "/v1/models",
+            "/v1/models/plants:predict",
+        ]
         + ["/", "/livez", "/readyz", "/health", "/model", "/predict/", "//predict", "/predict?a=b", "/pr%65dict"]
         + ["/%00", "/%ff", "/a%2fb", "/nowhere", "/../x", "/predict;a", "/%C3%A9"]
         + ["http://x/predict", "http://x:1/v2/models/animals/infer?a", "http://x", "http://u@x/livez", "ftp://x/v1"]
@@ -120,11 +128,19 @@ request_tuples = st.tuples(
         {},
         optional={
             "Content-Type": st.sampled_from(
-                ["application/json"] * 5 + ["application/json; charset=utf-8", "text/plain", "", "APPLICATION/JSON"]
+                ["application/json"] * 5
+                + [
+                    "application/json; charset=utf-8",
+                    "text/plain",
+                    "",
+                    "APPLICATION/JSON",
+                    "a/b, c/d",
+                    "application/a+json;",
+                ]
             ),
             "Content-Encoding": st.sampled_from(["identity", "gzip", ""]),
             "X-Request-ID": st.sampled_from(["mine", "a b", "", "x" * 200]),
-            "Accept": st.sampled_from(["*/*", "text/html"]),
+            "Accept": st.sampled_from(["*/*", "text/html", "text/html;q=0.1, application/json"]),
             "traceparent": st.sampled_from([f"00-{'a' * 32}-{'b' * 16}-{flags}" for flags in ("00", "01")]),
             "Expect": st.just("100-continue"),
             "Host": st.sampled_from(["x", "", "a b", "u@x", "x:99999", "[::1]:80"]),

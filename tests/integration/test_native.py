@@ -81,11 +81,34 @@ def test_integers_are_numbers(send: Send) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json; charset=UTF-8", "Application/JSON", 'application/json;charset="utf-8"']
+    "content_type",
+    [
+        "application/json; charset=UTF-8",
+        "Application/JSON",
+        'application/json;charset="utf-8"',
+        "application/json; charset=utf-8; version=1",
+        "application/json; odata=verbose",
+        "application/json;",
+        "application/json; charset=latin-1",
+        "application/vnd.api+json",
+    ],
 )
-def test_equivalent_content_types_are_accepted(send: Send, content_type: str) -> None:
-    """RFC 9110, section 8.3.1: media types are case-insensitive; JSON is in UTF-8 only."""
-    assert send("POST", "/predict", GOOD, {"Content-Type": content_type}).status == 200
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_equivalent_content_types_are_accepted(send: Send, path: str, content_type: str) -> None:
+    """RFC 9110, section 8.3.1: media types are case-insensitive; JSON's parameters have no effect (RFC 8259)."""
+    assert send("POST", path, GOOD, {"Content-Type": content_type}).status == 200
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_refused_content_type_is_named(send: Send, path: str) -> None:
+    """With what to send instead, also in Accept; Accept-Encoding is about content codings only (RFC 9110)."""
+    response = send("POST", path, GOOD, {"Content-Type": 'text/plain; a="\xe9' + "x" * 200 + '"'})
+    assert response.status == 415
+    assert response.headers["Accept"] == "application/json"
+    assert "Accept-Encoding" not in response.headers
+    detail = json.loads(response.body)["detail"]
+    assert detail.startswith('send `Content-Type: application/json`: not `text/plain; a="\xe9x')
+    assert len(detail) < 200
 
 
 @pytest.mark.parametrize("bad", BAD_INPUTS, ids=lambda bad: bad.description)

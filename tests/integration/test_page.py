@@ -21,16 +21,48 @@ PAGE_PATHS = [f"/page/{path.name}" for path in FILES if path.parent == page.FOLD
 MAX_PAGE_BYTES = 150_000  # of all that a browser loads on opening, compressed
 
 
-def test_browser_gets_html(send: Send) -> None:
-    """A client whose Accept includes HTML."""
-    response = send("GET", "/", headers=BROWSER)
+@pytest.mark.parametrize(
+    "accept",
+    [
+        BROWSER["Accept"],
+        "text/html",
+        "text/*",
+        "text/html, */*",
+        "text/html, application/json;q=0.9",
+        "application/json;q=0.1, text/html;q=0.2",
+        "application/json;q=0, */*",
+        "application/*;q=0.5, text/*",
+        "Text/HTML;level=1",
+    ],
+)
+def test_browser_gets_html(send: Send, accept: str) -> None:
+    """A client whose Accept prefers HTML."""
+    response = send("GET", "/", headers={"Accept": accept})
     assert (response.status, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert response.body.startswith(b"<!doctype html>")
     assert response.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 @pytest.mark.parametrize(
-    "accept", [None, "*/*", "application/json", "text/plain", "text/html;q=0", "text/html;q=x", ""]
+    "accept",
+    [
+        None,
+        "*/*",
+        "application/json",
+        "text/plain",
+        "text/html;q=0",
+        "text/html;q=x",
+        "",
+        "text/html;q=0.2, application/json",
+        "application/json, text/html;q=0.9, */*;q=0.8",
+        "application/json, text/html",
+        "application/json, text/plain, */*",
+        "text/html;q=0, text/*, application/json;q=0.1",
+        "application/*",
+        "text/html;q=0.1, */*",
+        "image/png",
+        "application/json;q=0, image/png",
+    ],
 )
 def test_other_clients_get_the_paths(send: Send, accept: str | None) -> None:
     """As JSON, and Vary tells caches that the response depends on Accept."""

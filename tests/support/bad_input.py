@@ -151,7 +151,16 @@ BAD_INPUTS = [
     BadInput("text/plain", GOOD, 415, content_type="text/plain"),
     BadInput("a form's content type", GOOD, 415, content_type="application/x-www-form-urlencoded"),
     BadInput("JSON lines", GOOD, 415, content_type="application/jsonl"),
-    BadInput("another charset", GOOD, 415, content_type="application/json; charset=utf-16"),
+    BadInput("text/json", GOOD, 415, content_type="text/json"),
+    BadInput("two content types", GOOD, 415, content_type="application/json; charset=utf-8, text/plain"),
+    BadInput("UTF-16", GOOD.decode().encode("utf-16"), 400, content_type="application/json; charset=utf-16"),
+    BadInput(
+        "UTF-16 without a mark",
+        GOOD.decode().encode("utf-16-le"),
+        400,
+        content_type="application/json; charset=utf-16le",
+    ),
+    BadInput("Latin-1", '{"größe": 1}'.encode("latin-1"), 400, content_type="application/json; charset=latin-1"),
     BadInput("gzip", GOOD, 415, more_headers=(("Content-Encoding", "gzip"),)),
     # too large
     BadInput("5 MB", b" " * 5_000_000 + GOOD, 413),

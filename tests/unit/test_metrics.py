@@ -71,6 +71,10 @@ def test_both_formats_have_the_same_samples(client: FlaskClient) -> None:
     assert {name.removesuffix("_info") for name in text_families} == set(openmetrics_families)
     for name in ("menagerie_predictions", "menagerie_rejections", "menagerie_connections"):
         assert text_families[name].samples == openmetrics_families[name].samples
+    for accept in (f"{OPENMETRICS};q=0.5, text/plain", f"{OPENMETRICS};q=0, */*", f"x-{OPENMETRICS}", "*/*", "text/*"):
+        assert client.get("/metrics", headers={"Accept": accept}).content_type == text.content_type
+    for accept in (OPENMETRICS.title(), "text/plain;q=0.5, application/*", f"*/*, {OPENMETRICS}"):
+        assert client.get("/metrics", headers={"Accept": accept}).content_type == openmetrics.content_type
     nasty = client.get("/metrics", headers={"Accept": f'{OPENMETRICS};version="\\";x'})
     assert nasty.content_type == openmetrics.content_type
 

@@ -120,6 +120,7 @@ def test_errors_of_the_body_have_the_shape_of_the_protocol(route: Route, client:
     for status, response in refused:
         assert response.status_code == status
         assert_error_shape(response, route)
+        assert response.headers.get("Accept-Encoding") == ("identity" if status == 415 else None)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=route_id)
