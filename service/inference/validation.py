@@ -59,6 +59,8 @@ class Validator:
         """
         document = strict_json.parse(body)
         context.mark("parse")
+        if type(document) is dict and len(document) > 1:
+            _drop_null(document)
         try:
             rows, names, is_single = self._validate_document(document, body)
         except ValueError:  # of pydantic, or of _validate_document
@@ -200,8 +202,8 @@ class Validator:
                 "", "type", f"the body must be an object with `features` or `instances`, not {_json_type(document)}"
             )
             return
-        for key in document.keys() - {"features", "instances"}:
-            yield _unknown_fault(key, "", ["features", "instances"])
+        members = ["features", "instances"]
+        yield from (_unknown_fault(key, "", members) for key in document if key not in members)
         if ("features" in document) == ("instances" in document):
             yield Fault("", "form", "send either `features` for one row or `instances` for several")
         elif "features" in document:
@@ -248,6 +250,13 @@ class Validator:
                     else (self._names.index(key), f"{location}.{key}")
                 )
                 yield _value_fault(self._features[index], field, fault["type"], fault["input"])
+
+
+def _drop_null(document: dict[str, Any]) -> None:
+    """Drop the null one of ``features`` and ``instances`` if the other is not null: it counts as absent."""
+    for given, null in (("features", "instances"), ("instances", "features")):
+        if document.get(given) is not None and null in document and document[null] is None:
+            del document[null]
 
 
 def _unknown_fault(key: str, prefix: str, known: list[str]) -> Fault:

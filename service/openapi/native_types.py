@@ -1,6 +1,6 @@
 """Schemas of the native protocol and of the service's own routes, as types for pydantic."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, create_model
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
@@ -142,8 +142,8 @@ def named_types(types: ModelTypes) -> list[Any]:
     rows = types.many(typed_dict("RowPrediction", _prediction_fields(types)))
     return [
         *(Index, Alive, Ready, Health, Drift, Report, Problem, InputProblem),
-        typed_dict("OneRow", {"features": types.row}),
-        typed_dict("ManyRows", {"instances": types.many(types.row)}),
+        typed_dict("OneRow", {"features": types.row, "instances": NotRequired[None]}),
+        typed_dict("ManyRows", {"instances": types.many(types.row), "features": NotRequired[None]}),
         prediction(types),
         typed_dict("Predictions", {"predictions": rows, "model": Identity}),
         _model_description(),

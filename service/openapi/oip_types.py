@@ -139,23 +139,26 @@ def _request(types: ModelTypes) -> Any:
     within its feature's bounds; and that an output may be requested only once.
     """
     width, open_object = len(types.values), ConfigDict()
-    no_bytes = Field(json_schema_extra={"not": {"required": ["binary_data_size"]}})
+    no_bytes = typed_dict("InferenceInputParameters", {"binary_data_size": NotRequired[None]}, config=open_object)
     flat = Annotated[list[float], Field(min_length=width, max_length=width * types.max_rows)]
     tensor = {
         "name": Literal[INPUT],
         "shape": tuple[Annotated[int, Field(ge=1, le=types.max_rows)], Annotated[int, Field(ge=width, le=width)]],
         "datatype": Literal[DATATYPES],
-        "parameters": NotRequired[Annotated[dict[str, Any], no_bytes]],
+        "parameters": NotRequired[no_bytes | None],
         "data": flat | types.many(types.feature_list),
     }
     hidden = [layer.name for layer in types.manifest.layers[:-1]]
-    output = {"name": Literal[PROBABILITIES, LABEL, WARNINGS, *hidden], "parameters": NotRequired[OutputParameters]}
+    output = {
+        "name": Literal[PROBABILITIES, LABEL, WARNINGS, *hidden],
+        "parameters": NotRequired[OutputParameters | None],
+    }
     inputs: Any = list[typed_dict("InferenceInput", tensor, config=open_object)]
     outputs: Any = list[typed_dict("InferenceOutput", output, config=open_object)]
     request = {
-        "id": NotRequired[str],
-        "parameters": NotRequired[Parameters],
+        "id": NotRequired[str | None],
+        "parameters": NotRequired[Parameters | None],
         "inputs": Annotated[inputs, Field(min_length=1, max_length=1)],
-        "outputs": NotRequired[Annotated[outputs, Field(json_schema_extra={"uniqueItems": True})]],
+        "outputs": NotRequired[Annotated[outputs, Field(json_schema_extra={"uniqueItems": True})] | None],
     }
     return typed_dict("InferenceRequest", request, config=open_object)

@@ -31,7 +31,7 @@ _strict = with_config(ConfigDict(strict=True))
 
 @_strict
 class InputParameters(TypedDict):
-    binary_data_size: NotRequired[Annotated[int, Field(ge=0)]]
+    binary_data_size: NotRequired[Annotated[int, Field(ge=0)] | None]
 
 
 @_strict
@@ -39,35 +39,38 @@ class Input(TypedDict):
     name: str
     shape: list[int]
     datatype: str
-    parameters: NotRequired[InputParameters]
+    parameters: NotRequired[InputParameters | None]
     data: NotRequired[Any]
 
 
 @_strict
 class OutputParameters(TypedDict):
-    binary_data: NotRequired[bool]
-    classification: NotRequired[Annotated[int, Field(ge=1)]]
+    binary_data: NotRequired[bool | None]
+    classification: NotRequired[Annotated[int, Field(ge=1)] | None]
 
 
 @_strict
 class Output(TypedDict):
     name: str
-    parameters: NotRequired[OutputParameters]
+    parameters: NotRequired[OutputParameters | None]
 
 
 @_strict
 class Parameters(TypedDict):
-    binary_data_output: NotRequired[bool]
+    binary_data_output: NotRequired[bool | None]
 
 
 @_strict
 class Inference(TypedDict):
-    """An inference request; unknown keys are ignored, as other servers of the protocol do."""
+    """An inference request. Unknown keys are ignored, as other servers of the protocol do.
 
-    id: NotRequired[str]
-    parameters: NotRequired[Parameters]
+    Null stands for an optional member that is absent: typed clients, such as KServe's, send it.
+    """
+
+    id: NotRequired[str | None]
+    parameters: NotRequired[Parameters | None]
     inputs: list[Input]
-    outputs: NotRequired[list[Output]]
+    outputs: NotRequired[list[Output] | None]
 
 
 _inference: Any = TypeAdapter(Inference).validator
@@ -161,7 +164,7 @@ class RequestReader:
         if not inference["inputs"]:
             raise BadTensorError(f"the input {INPUT} is missing")
         tensor = inference["inputs"][0]
-        shape, size = tensor["shape"], tensor.get("parameters", {}).get("binary_data_size")
+        shape, size = tensor["shape"], (tensor.get("parameters") or {}).get("binary_data_size")
         if len(shape) != 2 or shape[0] < 1 or shape[1] != self._width:  # noqa: PLR2004 (rows and columns)
             raise BadTensorError(f"{_LOCATION}.shape must be [rows, {self._width}] with at least one row")
         if ("data" in tensor) == (size is not None):
@@ -169,8 +172,8 @@ class RequestReader:
         outputs = inference.get("outputs") or [Output(name=PROBABILITIES), Output(name=LABEL)]
         known = {PROBABILITIES, LABEL, WARNINGS, *self._hidden_layers}
         _require_names([output["name"] for output in outputs], known, "output")
-        default = inference.get("parameters", {}).get("binary_data_output", False)
-        requested = [_requested(output["name"], output.get("parameters", {}), default) for output in outputs]
+        default = (inference.get("parameters") or {}).get("binary_data_output") or False
+        requested = [_requested(output["name"], output.get("parameters") or {}, default) for output in outputs]
         return RequestForm(shape, tensor["datatype"], size, requested, strings)
 
     def _keep(self, key: bytes | int, form: RequestForm) -> None:
@@ -195,7 +198,7 @@ class RequestReader:
 
 
 def take_variable_parts(document: Any) -> tuple[Any, str | None]:
-    """Take a request's data and id out of its JSON: what is left is its form."""
+    """Take a request's data and id out of its JSON: what is left is its form, in which null stands for the data."""
     data, request_id = None, None
     if type(document) is dict:
         if type(document.get("id")) is str:
@@ -203,14 +206,17 @@ def take_variable_parts(document: Any) -> tuple[Any, str | None]:
         inputs = document.get("inputs")
         if type(inputs) is list and inputs and type(inputs[0]) is dict and "data" in inputs[0]:
             data, inputs[0]["data"] = inputs[0]["data"], None
+            if data is None:
+                del inputs[0]["data"]
     return data, request_id
 
 
 def _requested(name: str, parameters: OutputParameters, default: bool) -> RequestedOutput:  # noqa: FBT001
-    classes = parameters.get("classification", 0)
+    classes = parameters.get("classification") or 0
     if classes and name != PROBABILITIES:
         raise BadTensorError(f"classification is available for {PROBABILITIES}, not for {name}")
-    return RequestedOutput(name, classes, parameters.get("binary_data", default))
+    is_binary = parameters.get("binary_data")
+    return RequestedOutput(name, classes, default if is_binary is None else is_binary)
 
 
 def _raw_inference(size: int, width: int) -> Inference:

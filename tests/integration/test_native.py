@@ -111,6 +111,20 @@ def test_refused_content_type_is_named(send: Send, path: str) -> None:
     assert len(detail) < 200
 
 
+@pytest.mark.parametrize(
+    ("document", "same"),
+    [
+        ({"features": LLAMA, "instances": None}, {"features": LLAMA}),
+        ({"instances": None, "features": LLAMA}, {"features": LLAMA}),
+        ({"features": None, "instances": [LLAMA]}, {"instances": [LLAMA]}),
+        ({"features": None, "instances": [named(LLAMA)]}, {"instances": [named(LLAMA)]}),
+    ],
+)
+def test_null_is_taken_as_absent(send: Send, document: Any, same: Any) -> None:
+    """Typed clients send null for a member that they do not use."""
+    assert predict(send, document) == predict(send, same)
+
+
 @pytest.mark.parametrize("bad", BAD_INPUTS, ids=lambda bad: bad.description)
 def test_invalid_request_is_refused(send: Send, bad: BadInput) -> None:
     """Each gets its status and a problem that names the fault, without the body's values."""
@@ -125,6 +139,14 @@ def test_invalid_request_is_refused(send: Send, bad: BadInput) -> None:
     if bad.status == 422:
         assert bad.code in {fault["code"] for fault in problem["errors"]}
         assert not bad.field or bad.field in {fault["field"] for fault in problem["errors"]}
+
+
+def test_unknown_members_are_reported_in_their_order(send: Send) -> None:
+    """Every worker gives the same response; a member that is null beside the other one is no fault."""
+    names = ["z", "alpha", "m", "b", "omega", "c"]
+    document = {"features": MAINE_COON, "instances": None, **dict.fromkeys(names)}
+    response = send("POST", "/predict", json.dumps(document).encode(), JSON)
+    assert [fault["field"] for fault in json.loads(response.body)["errors"]] == names
 
 
 def test_all_faults_of_a_row_are_reported(send: Send) -> None:

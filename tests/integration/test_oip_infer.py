@@ -101,6 +101,64 @@ def test_content_type_is_ignored(send: Send, content_type: str) -> None:
     assert (response.status, response.body) == (200, send("POST", INFER, body, JSON).body)
 
 
+@pytest.mark.parametrize(
+    ("null", "absent"),
+    [
+        (request_body(tensor(MAINE_COON), id=None), request_body(tensor(MAINE_COON))),
+        (request_body(tensor(MAINE_COON), parameters=None), request_body(tensor(MAINE_COON))),
+        (request_body(tensor(MAINE_COON), outputs=None), request_body(tensor(MAINE_COON))),
+        (request_body(tensor(MAINE_COON), parameters={"binary_data_output": None}), request_body(tensor(MAINE_COON))),
+        (request_body(tensor(MAINE_COON, parameters=None)), request_body(tensor(MAINE_COON))),
+        (request_body(tensor(MAINE_COON, parameters={"binary_data_size": None})), request_body(tensor(MAINE_COON))),
+        (
+            request_body(tensor(MAINE_COON), id="7", outputs=[{"name": "label", "parameters": None}]),
+            request_body(tensor(MAINE_COON), id="7", outputs=[{"name": "label"}]),
+        ),
+        (
+            request_body(
+                tensor(MAINE_COON),
+                outputs=[{"name": "probabilities", "parameters": {"binary_data": None, "classification": None}}],
+            ),
+            request_body(tensor(MAINE_COON), outputs=[{"name": "probabilities"}]),
+        ),
+        (
+            request_body(tensor(MAINE_COON, parameters=None), id=None, parameters=None, outputs=None, model_name=None),
+            request_body(tensor(MAINE_COON)),
+        ),
+    ],
+)
+def test_null_is_taken_as_absent(send: Send, null: bytes, absent: bytes) -> None:
+    """Typed clients send it for optional members; also when the same request comes again."""
+    expected = infer(send, absent)
+    assert [infer(send, each) for each in (null, null, absent)] == [expected] * 3
+    assert "id" not in expected or expected["id"] == "7"
+
+
+def test_null_for_binary_tensors(send: Send) -> None:
+    """``data`` may be null where bytes follow, and an output's ``binary_data`` where all outputs are binary."""
+    expected = send("POST", INFER, *binary_request([LLAMA], parameters={"binary_data_output": True}))
+    for _ in range(2):
+        body, headers = binary_request(
+            [LLAMA],
+            tensor={"data": None},
+            parameters={"binary_data_output": True},
+            outputs=[{"name": name, "parameters": {"binary_data": None}} for name in ("probabilities", "label")],
+        )
+        response = send("POST", INFER, body, headers)
+        assert split_binary_response(response) == split_binary_response(expected)
+
+
+def test_null_is_no_way_around_a_check(send: Send) -> None:
+    """A request with data that are null does not make a later one known that has both data and bytes, or neither."""
+    both = {"data": None, "parameters": {"binary_data_size": 32}}
+    assert send("POST", INFER, *binary_request([LLAMA], tensor=both)).status == 200
+    assert send("POST", INFER, *binary_request([LLAMA], tensor=both | {"data": list(LLAMA)})).status == 400
+    assert infer(send, request_body(tensor(LLAMA)))
+    assert send("POST", INFER, request_body(tensor(LLAMA, data=None)), JSON).status == 400
+    twice = request_body(tensor(LLAMA), id=None).replace(b'"id"', b'"id": "7", "id"')
+    assert send("POST", INFER, twice, JSON).status == 400
+
+
 def test_requested_outputs_are_returned(send: Send, model: Model) -> None:
     """In the requested order: any layer, and the warnings."""
     names = ["warnings", "hidden_2", "normalization", "label"]
@@ -194,7 +252,10 @@ BAD_INPUTS = [
     BadInput("inputs empty", request_body(), "the input features is missing"),
     BadInput("inputs an object", b'{"inputs": {}}', "inputs: "),
     BadInput("an id that is a number", request_body(tensor(MAINE_COON), id=7), "id: "),
-    BadInput("an id that is null", request_body(tensor(MAINE_COON), id=None), "id: "),
+    BadInput("inputs null", b'{"inputs": null}', "inputs: "),
+    BadInput("a name that is null", request_body(tensor(MAINE_COON, name=None)), "inputs[0].name: "),
+    BadInput("a shape that is null", request_body(tensor(MAINE_COON, shape=None)), "inputs[0].shape: "),
+    BadInput("an output that is null", request_body(tensor(MAINE_COON), outputs=[None]), "outputs[0]: "),
     BadInput("a key twice", GOOD[:-1] + b', "inputs": []}', "twice"),
     BadInput("a key twice in a tensor", GOOD.replace(b'"name"', b'"name": "x", "name"'), "twice"),
     BadInput("an unknown tensor", request_body(tensor(MAINE_COON, name="image")), "unknown input 'image'"),
@@ -208,7 +269,7 @@ BAD_INPUTS = [
         request_body({k: v for k, v in tensor(MAINE_COON).items() if k != "data"}),
         "either data",
     ),
-    BadInput("data null", request_body(tensor(MAINE_COON, data=None)), "must be a list"),
+    BadInput("data null", request_body(tensor(MAINE_COON, data=None)), "either data or"),
     BadInput("shape against data", request_body(tensor(MAINE_COON, shape=[2, 8])), "16 elements"),
     BadInput("a wrong width", request_body(tensor(MAINE_COON[:7], shape=[1, 7])), "shape must be [rows, 8]"),
     BadInput("a row too short", request_body(tensor(MAINE_COON[:7])), "must have 8 numbers"),

@@ -137,6 +137,14 @@ BAD_INPUTS = [
     BadInput("400 digits", _first_number("9" * 400), 422, "not_finite", MASS),
     # instances
     BadInput("no instances", _json({"instances": []}), 422, "count", "instances"),
+    BadInput("both null", _json({"features": None, "instances": None}), 422, "form"),
+    BadInput("an unknown key that is null", _json({"features": MAINE_COON, "id": None}), 422, "unknown", "id"),
+    BadInput(
+        "null and then a list",
+        b'{"features": null, "features": [], "instances": [%b]}' % _json(MAINE_COON),
+        422,
+        "duplicate",
+    ),
     BadInput("instances an object", _json({"instances": named(MAINE_COON)}), 422, "type", "instances"),
     BadInput("instances null", _json({"instances": None}), 422, "type", "instances"),
     BadInput("instances a flat list", _json({"instances": MAINE_COON}), 422, "type", "instances[0]"),
@@ -153,14 +161,16 @@ BAD_INPUTS = [
     BadInput("JSON lines", GOOD, 415, content_type="application/jsonl"),
     BadInput("text/json", GOOD, 415, content_type="text/json"),
     BadInput("two content types", GOOD, 415, content_type="application/json; charset=utf-8, text/plain"),
-    BadInput("UTF-16", GOOD.decode().encode("utf-16"), 400, content_type="application/json; charset=utf-16"),
+    BadInput("UTF-16, declared", GOOD.decode().encode("utf-16"), 400, content_type="application/json; charset=utf-16"),
     BadInput(
         "UTF-16 without a mark",
         GOOD.decode().encode("utf-16-le"),
         400,
         content_type="application/json; charset=utf-16le",
     ),
-    BadInput("Latin-1", '{"größe": 1}'.encode("latin-1"), 400, content_type="application/json; charset=latin-1"),
+    BadInput(
+        "Latin-1, declared", '{"größe": 1}'.encode("latin-1"), 400, content_type="application/json; charset=latin-1"
+    ),
     BadInput("gzip", GOOD, 415, more_headers=(("Content-Encoding", "gzip"),)),
     # too large
     BadInput("5 MB", b" " * 5_000_000 + GOOD, 413),
