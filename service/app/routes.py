@@ -27,6 +27,7 @@ from service.monitoring.worker_metrics import WorkerMetrics
 from service.openapi.endpoint import OpenApi
 from service.openapi.swagger_ui import SwaggerUi
 from service.protocols.explain import Explain
+from service.protocols.explanations import Explanations
 from service.protocols.health import Health, Readiness
 from service.protocols.native import Native
 from service.protocols.oip import Oip
@@ -117,11 +118,12 @@ def build_service(
         return model_metrics.totals(model.version)
 
     # What handles requests.
+    explanations = Explanations()
     parts = [
         Native(registry),
-        Explain(registry),
+        Explain(registry, explanations),
         Oip(registry, readiness, statistics),
-        TfServing(registry, readiness),
+        TfServing(registry, readiness, explanations),
         Health(
             registry, readiness, (lambda request: api_keys.accepts(request.headers)) if api_keys else lambda _: True
         ),

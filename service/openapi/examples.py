@@ -22,6 +22,8 @@ def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:
         },
         "ServingRows": {"rows": {"instances": [row, values]}},
         "ServingByColumn": {"columns": {"inputs": {name: [value] for name, value in row.items()}}},
+        "ServingFewRows": {"a row": {"instances": [values]}},
+        "ServingFewByColumn": {},
         "ServingExamples": {"one": {"examples": [row]}},
         "ServingParts": {},
     }

@@ -50,6 +50,11 @@ class DenseLayer(TypedDict):
 
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
+    return [explanation(types)]
+
+
+def explanation(types: ModelTypes) -> Any:
+    """The response of ``POST /explain``."""
     labels = types.manifest.labels
     by_label = typed_dict("NumberByLabel", dict.fromkeys(labels, float))
     by_feature = typed_dict("AttributionsByFeature", dict.fromkeys(types.values, by_label))
@@ -61,11 +66,11 @@ def named_types(types: ModelTypes) -> list[Any]:
         "probabilities": typed_dict("NumbersByLabel", dict.fromkeys(labels, list[float])),
         "changes": typed_dict("Changes", {"below": change | None, "above": change | None}),
     }
-    explanation = {
+    fields = {
         "prediction": native_types.prediction(types),
         "layers": list[NormalizationLayer | DenseLayer],
         "attributions": attributions | None,
         "attributions_reason": NotRequired[str],
         "sweeps": typed_dict("Sweeps", dict.fromkeys(types.values, typed_dict("Sweep", sweep))),
     }
-    return [typed_dict("Explanation", explanation)]
+    return typed_dict("Explanation", fields)

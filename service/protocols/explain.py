@@ -1,49 +1,25 @@
-"""POST /explain: how the network came to a prediction. docs/explanations.md says what each number means."""
-
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-import orjson
+"""POST /explain: how the network came to the prediction of one row."""
 
 from service.arrays import Array
 from service.http.errors import Fault, NotExplainableError, NotJsonError, UnacceptableError
 from service.http.media_types import require_json
 from service.http.messages import Request, Response
 from service.http.routing import Declare, Protocol
-from service.inference import shapley
-from service.inference.layers import DenseLayer, NormalizationLayer
-from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
-from service.inference.sweep import Change, grid, knots, sweeps
 from service.inference.validation import Validator
-from service.protocols.native_documents import NativeDocuments
+from service.protocols.explanations import Explanations
 
 _ONE_ROW = Fault("instances", "form", "send `features`: only one row can be explained per request")
 
 _declare = Declare(Protocol.NATIVE)
 
 
-class _Precomputed(NamedTuple):
-    """What each explanation of a model needs: the ``background`` [rows, features], and the grid of each feature."""
-
-    background: Array
-    grids: list[Array]
-
-    @classmethod
-    def of(cls, model: Model) -> "_Precomputed":
-        quantiles = model.manifest.reference.features
-        grids = [grid(knots(feature, quantiles[feature.name])) for feature in model.features]
-        return cls(np.array(model.manifest.background, np.float32), grids)
-
-
 class Explain:
     """Explains the prediction of one row."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, explanations: Explanations) -> None:
         self._registry = registry
-        self._precomputed = PerModel(_Precomputed.of)
-        self._documents = PerModel(NativeDocuments)
+        self._explanations = explanations
 
     @_declare(
         "POST",
@@ -59,14 +35,7 @@ class Explain:
         rows = _parse_one_row(validator, request)
         request.context.prediction = prediction = model.predict(rows)
         request.context.mark("infer")
-        precomputed = self._precomputed.of(model)
-        document = {
-            "prediction": orjson.Fragment(self._documents.of(model).row(prediction)),
-            "layers": list(_layers(model, rows)),
-            **_attributions(model, rows[0], precomputed.background),
-            "sweeps": dict(_sweeps(model, rows[0], precomputed.grids)),
-        }
-        return Response(200, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+        return Response(200, self._explanations.explain(model, prediction))
 
 
 def _parse_one_row(validator: Validator, request: Request) -> Array:
@@ -80,86 +49,3 @@ def _parse_one_row(validator: Validator, request: Request) -> Array:
         if is_single:
             return rows
     raise UnacceptableError([_ONE_ROW])
-
-
-def _layers(model: Model, rows: Array) -> Iterator[dict[str, Any]]:
-    """Every layer's nodes with what goes in and comes out; the outputs are the engine's own."""
-    weights, outputs = model.layer_weights, model.layer_outputs(rows)
-    inputs, input_names = rows[0], model.manifest.feature_names
-    for layer in weights:
-        output = outputs[layer.name][0]
-        if isinstance(layer, NormalizationLayer):
-            nodes = _normalization_nodes(layer, input_names, inputs, output)
-            yield {"name": layer.name, "kind": "normalization", "nodes": list(nodes)}
-        else:
-            units = tuple(f"{layer.name}.{unit}" for unit in range(1, len(output) + 1))
-            names = model.labels if layer is weights[-1] else units
-            nodes = _dense_nodes(layer, names, input_names, inputs, output)
-            yield {"name": layer.name, "kind": "dense", "activation": layer.activation, "nodes": list(nodes)}
-            input_names = names
-        inputs = output
-
-
-def _normalization_nodes(
-    layer: NormalizationLayer, names: Sequence[str], inputs: Array, output: Array
-) -> Iterator[dict[str, Any]]:
-    for name, value, mean, deviation, out in zip(names, inputs, layer.mean, layer.deviation, output, strict=True):
-        yield {"name": name, "value": value, "mean": mean, "standard_deviation": deviation, "output": out}
-
-
-def _dense_nodes(
-    layer: DenseLayer, names: Sequence[str], input_names: Sequence[str], inputs: Array, output: Array
-) -> Iterator[dict[str, Any]]:
-    contributions = layer.contributions(inputs)
-    sums = contributions.sum(axis=1) + layer.bias
-    for unit, name in enumerate(names):
-        connections = zip(input_names, layer.weights[unit], inputs, contributions[unit], strict=True)
-        yield {
-            "name": name,
-            "bias": layer.bias[unit],
-            "weighted_sum": sums[unit],
-            "output": output[unit],
-            "connections": [
-                {"from": source, "weight": weight, "input": value, "contribution": contribution}
-                for source, weight, value, contribution in connections
-            ],
-        }
-
-
-def _attributions(model: Model, row: Array, background: Array) -> dict[str, Any]:
-    """The Shapley values, or the reason why there are none."""
-    if len(row) > shapley.MAX_FEATURES:
-        reason = f"the model has {len(row)} features: Shapley values are computed for up to {shapley.MAX_FEATURES}"
-        return {"attributions": None, "attributions_reason": reason}
-    if not len(background):
-        return {
-            "attributions": None,
-            "attributions_reason": "the model has no background rows to compare with: train it again",
-        }
-    base, values = shapley.attribute(model.probabilities, row, background)
-    by_feature = {
-        name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)
-    }
-    return {"attributions": {"base": _by_label(model, base), "values": by_feature}}
-
-
-def _sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
-    labels = np.array(model.labels, object)
-    for name, swept in zip(model.manifest.feature_names, sweeps(model.probabilities, row, grids), strict=True):
-        yield (
-            name,
-            {
-                "values": swept.values,
-                "labels": labels.take(swept.labels).tolist(),
-                "probabilities": _by_label(model, np.ascontiguousarray(swept.probabilities.T)),
-                "changes": {"below": _change(model, swept.below), "above": _change(model, swept.above)},
-            },
-        )
-
-
-def _change(model: Model, change: Change | None) -> dict[str, Any] | None:
-    return {"at": change.value, "label": model.labels[change.label]} if change else None
-
-
-def _by_label(model: Model, values: Any) -> dict[str, Any]:
-    return dict(zip(model.labels, values, strict=True))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from service.http.errors import NotReadyError
 from service.http.messages import Request, Response, json_response
@@ -29,6 +30,16 @@ class Readiness:
         """
         if self.is_draining:
             raise NotReadyError("the service is shutting down")
+
+    def respond(self, document: dict[str, Any]) -> Response:
+        """The response to a readiness probe: ``document`` with ``ready``; 503 and ``error`` if not ready."""
+        try:
+            self.require()
+        except NotReadyError as error:
+            response = json_response({**document, "ready": False, "error": error.detail}, error.status.value)
+            response.headers.update(error.headers)
+            return response
+        return json_response({**document, "ready": True})
 
 
 _declare = Declare(Protocol.SERVICE)

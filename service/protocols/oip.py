@@ -7,7 +7,7 @@ extensions for statistics, for a model's configuration and for the model reposit
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.http.errors import BadTensorError, NotJsonError, NotReadyError, UnacceptableError
+from service.http.errors import BadTensorError, NotJsonError, UnacceptableError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
@@ -48,7 +48,7 @@ class Oip:
     @_declare("GET", "/v2/health/ready", "ServerReady", more={503: "ServerReady"}, public=True, on_event_loop=True)
     def ready(self, _: Request) -> Response:
         """Whether the server accepts inference requests."""
-        return self._ready({"live": True})
+        return self._readiness.respond({"live": True})
 
     @_declare("POST", "/v2/repository/index", "RepositoryIndex")
     def index(self, _: Request) -> Response:
@@ -87,7 +87,7 @@ class Oip:
     )
     def model_ready(self, request: Request) -> Response:
         """Whether the model is ready."""
-        return self._ready({"name": self._registry.select(request).model.identity["name"]})
+        return self._readiness.respond({"name": self._registry.select(request).model.identity["name"]})
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]/config", "ModelConfiguration")
     def model_config(self, request: Request) -> Response:
@@ -139,15 +139,6 @@ class Oip:
         """
         version = self._registry.select(request)
         return infer(version.model, version.validator, request)
-
-    def _ready(self, document: dict[str, Any]) -> Response:
-        try:
-            self._readiness.require()
-        except NotReadyError as error:
-            response = json_response({**document, "ready": False, "error": error.detail}, error.status.value)
-            response.headers.update(error.headers)
-            return response
-        return json_response({**document, "ready": True})
 
     def _model_statistics(self, model: Model) -> dict[str, Any]:
         """Over all workers and protocols since the start. Nothing is queued or cached, so those counts stay 0."""

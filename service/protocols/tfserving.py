@@ -1,7 +1,8 @@
 """The REST API of TensorFlow Serving, under ``/v1``, for a model with one input and one output.
 
-Source: tensorflow.org/tfx/serving/api_rest. docs/protocols.md has the differences and their reasons. KServe calls its
-own subset of this API V1, and uses the model status as the model's readiness.
+Source: tensorflow.org/tfx/serving/api_rest. docs/protocols.md has the differences and their reasons. KServe's V1
+protocol (kserve.github.io/website, "V1 Protocol") is a subset of this API with two additions, which are spoken as well:
+a list of models, and explanations. It uses the model status as the model's readiness.
 """
 
 from collections.abc import Mapping
@@ -11,18 +12,20 @@ import orjson
 
 from service.arrays import Array, Prediction
 from service.http import strict_json
-from service.http.errors import BadInstancesError, NotJsonError, UnacceptableError
+from service.http.errors import BadInstancesError, Fault, NotExplainableError, NotJsonError, UnacceptableError
 from service.http.media_types import require_identity_coding
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
+from service.inference.validation import Validator
+from service.protocols.explanations import Explanations
 from service.protocols.health import Readiness
 from service.protocols.row_codec import GivenRow
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
-
+MAX_EXPLAINED_ROWS = 16  # an explanation takes as long as thousands of predictions, and has 60 kB
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
 
@@ -48,25 +51,37 @@ class TfServingRow:
 
 
 class TfServing:
-    """The model's status, its metadata, and predictions by row, by column or as classification."""
+    """The model's status, its metadata, and predictions by row, by column, as classification or explained."""
 
-    def __init__(self, registry: Registry, readiness: Readiness) -> None:
+    def __init__(self, registry: Registry, readiness: Readiness, explanations: Explanations) -> None:
         self._registry = registry
         self._readiness = readiness
+        self._explanations = explanations
 
-    @_declare("GET", "/v1/models/{model}[/versions/{version}]", "ServingStatus", on_event_loop=True)
+    @_declare("GET", "/v1/models", "ServingModels", on_event_loop=True)
+    def list_models(self, _: Request) -> Response:
+        """Names of the models, for clients of KServe's V1 protocol."""
+        return json_response({"models": [self._registry.current.model.identity["name"]]})
+
+    @_declare(
+        "GET",
+        "/v1/models/{model}[/versions/{version}]",
+        "ServingStatus",
+        more={503: "ServingStatus"},
+        on_event_loop=True,
+    )
     def model(self, request: Request) -> Response:
         """Status of the model.
 
         `model_version_status` is for clients of TensorFlow Serving, `name` and `ready` are for clients of KServe's V1
-        protocol.
+        protocol. While the service shuts down, the state is `UNLOADING`, and the status code is 503.
         """
         model = self._registry.select(request).model
         status = {"error_code": "OK", "error_message": ""}
         models = [model] if "version" in request.parameters else self._registry.models
-        versions = [{"version": each.identity["version"], "state": "AVAILABLE", "status": status} for each in models]
-        readiness = {"name": model.identity["name"], "ready": not self._readiness.is_draining}
-        return json_response({"model_version_status": versions, **readiness})
+        state = "UNLOADING" if self._readiness.is_draining else "AVAILABLE"
+        versions = [{"version": each.identity["version"], "state": state, "status": status} for each in models]
+        return self._readiness.respond({"model_version_status": versions, "name": model.identity["name"]})
 
     @_declare("GET", "/v1/models/{model}[/versions/{version}]/metadata", "ServingMetadata")
     def model_metadata(self, request: Request) -> Response:
@@ -98,20 +113,32 @@ class TfServing:
     def model_predict(self, request: Request) -> Response:
         """Predict probabilities with the model, from rows or columns."""
         model, validator, _ = self._registry.select(request)
-        document, body = _parse(request)
-        if ("instances" in document) == ("inputs" in document):
-            raise BadInstancesError("send either `instances`, row by row, or `inputs`, by column")
-        form = "instances" if "instances" in document else "inputs"
-        if strict_json.has_numbers_only(body, form):
-            rows = _require_list(document[form], form)
-            values = validator.validate_rows(rows, form, are_numbers=True)
-        else:
-            rows = _instances(document[form]) if form == "instances" else _columns(document[form])
-            values = validator.validate_rows(rows, form)
-            strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
-            strict_json.require_unique_keys(body, strings)
-        request.context.mark("validate")
-        return _probabilities_response(form, _predict(model, values, request))
+        form, rows = _read_rows(request, validator)
+        return _probabilities_response(form, _predict(model, rows, request).probabilities)
+
+    @_declare(
+        "POST",
+        "/v1/models/{model}[/versions/{version}]:explain",
+        "ServingExplanations",
+        accepts="ServingFewRows | ServingFewByColumn",
+        errors=[*_ERRORS, NotExplainableError],
+    )
+    def model_explain(self, request: Request) -> Response:
+        """Explain how the network of the model computes the predictions of up to 16 rows.
+
+        This is KServe's addition to TensorFlow Serving's API. Each explanation is that of `/explain`.
+        """
+        model, validator, _ = self._registry.select(request)
+        form, rows = _read_rows(request, validator)
+        if len(rows) > MAX_EXPLAINED_ROWS:
+            message = (
+                f"{form} must have 1 to {MAX_EXPLAINED_ROWS} rows, not {len(rows)}, because each explanation takes long"
+            )
+            raise UnacceptableError([Fault(form, "count", message)])
+        predictions = strict_json.shortest_decimals(_predict(model, rows, request).probabilities)
+        single = [model.predict(rows[index : index + 1]) for index in range(len(rows))]
+        explanations = b",".join([self._explanations.explain(model, each) for each in single])
+        return Response(200, b'{"predictions":%b,"explanations":[%b]}' % (predictions, explanations))
 
     @_declare(
         "POST",
@@ -129,7 +156,8 @@ class TfServing:
         """
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
-        context, examples = document.get("context", {}), document.get("examples")
+        context, examples = document.get("context"), document.get("examples")
+        context = {} if context is None else context
         if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
             raise BadInstancesError(
                 "`examples` must be a list of objects, one per row, and `context` must be an object"
@@ -141,7 +169,7 @@ class TfServing:
             validator.validate_rows([row], "context")
         strict_json.require_unique_keys(body, strict_json.count_strings(document))
         request.context.mark("validate")
-        probabilities = strict_json.shortest_floats(_predict(model, values, request))
+        probabilities = strict_json.shortest_floats(_predict(model, values, request).probabilities)
         return json_response({"results": [list(zip(model.labels, row, strict=True)) for row in probabilities]})
 
 
@@ -153,15 +181,34 @@ def _parse(request: Request) -> tuple[dict[str, Any], bytes]:
     request.context.mark("parse")
     if not isinstance(document, dict):
         raise BadInstancesError("the body must be a JSON object")
-    if document.get("signature_name", SIGNATURE) not in ("", SIGNATURE):
+    if document.get("signature_name") not in (None, "", SIGNATURE):
         raise BadInstancesError(f"unknown signature_name: the model has {SIGNATURE}")
     return document, body
 
 
-def _predict(model: Model, rows: Array, request: Request) -> Array:
+def _read_rows(request: Request, validator: Validator) -> tuple[str, Array]:
+    """The rows that a request has, [rows, features], and its form: ``instances`` or ``inputs``."""
+    document, body = _parse(request)
+    forms = [form for form in ("instances", "inputs") if document.get(form) is not None]
+    if len(forms) != 1:
+        raise BadInstancesError("send either `instances`, row by row, or `inputs`, by column")
+    form = forms[0]
+    if strict_json.has_numbers_only(body, form):
+        rows = _require_list(document[form], form)
+        values = validator.validate_rows(rows, form, are_numbers=True)
+    else:
+        rows = _instances(document[form]) if form == "instances" else _columns(document[form])
+        values = validator.validate_rows(rows, form)
+        strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
+        strict_json.require_unique_keys(body, strings)
+    request.context.mark("validate")
+    return form, values
+
+
+def _predict(model: Model, rows: Array, request: Request) -> Prediction:
     request.context.prediction = prediction = model.predict(rows)
     request.context.mark("infer")
-    return prediction.probabilities
+    return prediction
 
 
 def _probabilities_response(form: str, probabilities: Array) -> Response:

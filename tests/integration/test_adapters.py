@@ -108,7 +108,7 @@ request_tuples = st.tuples(
         + [
             prefix + verb
             for prefix in PATH_PREFIXES
-            for verb in ("", "/infer", ":predict", ":classify", "/ready", "/metadata")
+            for verb in ("", "/infer", ":predict", ":classify", ":explain", "/ready", "/metadata")
         ]
         + [
             "/v2",

@@ -303,6 +303,9 @@ def test_network_with_an_unsupported_activation_still_predicts(tmp_path: Path) -
     problem = json.loads(response.data)
     assert problem["type"] == "urn:menagerie:problem:not-explainable"
     assert "hidden_1" in problem["detail"]
+    (name,) = json.loads(client.get("/v1/models").data)["models"]
+    response = client.post(f"/v1/models/{name}:explain", json={"instances": [[0, 0, 0]]})
+    assert (response.status_code, response.json) == (501, {"error": problem["detail"]})
 
 
 def test_first_requests_may_be_concurrent(app: Any) -> None:

@@ -158,6 +158,15 @@ def test_requests_in_flight_are_answered_after_sigterm() -> None:
         assert server.process.wait(30) == 0
 
 
+READINESS = [
+    "/v2/health/ready",
+    "/v2/models/animals/ready",
+    "/v2/models/animals/versions/1/ready",
+    "/v1/models/animals",
+    "/v1/models/animals/versions/1",
+]
+
+
 def test_the_service_drains_after_sigterm() -> None:
     """For some seconds it is not ready and goes on answering; an idle connection delays nothing."""
     with serving(MENAGERIE_DRAIN_SECONDS="3") as server, socket.create_connection(("127.0.0.1", server.port)) as idle:
@@ -169,9 +178,14 @@ def test_the_service_drains_after_sigterm() -> None:
         assert (ready.status_code, ready.json()["detail"]) == (503, "the service is shutting down")
         assert ready.headers["Retry-After"] == "1"
         assert (health.status_code, health.json()["ready"]) == (503, False)
-        for path, status in (("/v2/health/ready", 503), ("/v2/models/animals/ready", 503), ("/v1/models/animals", 200)):
+        for path in READINESS:
             state = requests.get(server.url + path, timeout=5)
-            assert (state.status_code, state.json()["ready"]) == (status, False)
+            assert (state.status_code, state.headers["Retry-After"]) == (503, "1"), path
+            assert (state.json()["ready"], state.json()["error"]) == (False, "the service is shutting down")
+            if path.startswith("/v1"):
+                assert [each["state"] for each in state.json()["model_version_status"]] == ["UNLOADING"]
+        for path in ("/livez", "/v2/health/live", "/v1/models", "/"):
+            assert requests.get(server.url + path, timeout=5).status_code == 200, path
         answer = requests.post(f"{server.url}/predict", GOOD, headers=JSON, timeout=5)
         assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
         assert server.process.wait(10) == 0

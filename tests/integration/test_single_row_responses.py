@@ -74,6 +74,7 @@ REQUESTS: dict[str, Request] = {
     "a coding": native(LLAMA, **{"Content-Encoding": "gzip"}),
     "no JSON": (PREDICT, b'{"features": [', JSON),
     "v1": (V1, json.dumps({"instances": [MAINE_COON]}).encode(), {}),
+    "v1 with null": (V1, json.dumps({"instances": [LLAMA], "inputs": None, "signature_name": None}).encode(), JSON),
     "v1 by name": (V1, json.dumps({"instances": [named(LLAMA)]}).encode(), JSON),
     "v1 with the tensor's name": (V1, json.dumps({"instances": [{"features": LLAMA}]}).encode(), JSON),
     "v1 invalid": (V1, json.dumps({"instances": [LLAMA[1:]]}).encode(), JSON),

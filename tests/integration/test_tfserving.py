@@ -7,7 +7,7 @@ import pytest
 from support.http_responses import Send
 from support.known_animals import GREAT_DANE, KNOWN, LLAMA, MAINE_COON, NAMES, named
 
-PREDICT, CLASSIFY = "/v1/models/animals:predict", "/v1/models/animals:classify"
+PREDICT, CLASSIFY, EXPLAIN = (f"/v1/models/animals:{verb}" for verb in ("predict", "classify", "explain"))
 LABELS = list(KNOWN)
 
 
@@ -78,6 +78,49 @@ def test_status_and_metadata(send: Send, path: str) -> None:
     assert sizes == ["-1", "8"]
 
 
+def test_list_of_models(send: Send) -> None:
+    """KServe's V1 protocol has it; in TensorFlow Serving it is an error."""
+    assert json.loads(send("GET", "/v1/models").body) == {"models": ["animals"]}
+
+
+@pytest.mark.parametrize("path", [EXPLAIN, "/v1/models/animals/versions/1:explain"])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"instances": [MAINE_COON, LLAMA]},
+        {"instances": [{"features": MAINE_COON}, named(LLAMA)], "signature_name": None},
+        {"inputs": [MAINE_COON, LLAMA]},
+        {"inputs": {name: [MAINE_COON[index], LLAMA[index]] for index, name in enumerate(NAMES)}},
+    ],
+    ids=["rows", "by name", "inputs", "columns"],
+)
+def test_explanations_are_those_of_explain(send: Send, path: str, document: Any) -> None:
+    """KServe's V1 protocol has them beside the predictions."""
+    response = post(send, document, path)
+    assert list(response) == ["predictions", "explanations"]
+    assert response["predictions"] == post(send, {"instances": [MAINE_COON, LLAMA]})["predictions"]
+    json_type = {"Content-Type": "application/json"}
+    for row, explanation in zip((MAINE_COON, LLAMA), response["explanations"], strict=True):
+        native = send("POST", "/explain", json.dumps({"features": row}).encode(), json_type)
+        assert explanation == json.loads(native.body)
+
+
+@pytest.mark.parametrize(
+    ("path", "null", "absent"),
+    [
+        (PREDICT, {"instances": [LLAMA], "inputs": None}, {"instances": [LLAMA]}),
+        (PREDICT, {"instances": None, "inputs": [LLAMA]}, {"inputs": [LLAMA]}),
+        (PREDICT, {"signature_name": None, "instances": [named(LLAMA)]}, {"instances": [named(LLAMA)]}),
+        (CLASSIFY, {"context": None, "examples": [named(LLAMA)]}, {"examples": [named(LLAMA)]}),
+        (CLASSIFY, {"signature_name": None, "examples": [named(LLAMA)]}, {"examples": [named(LLAMA)]}),
+        (EXPLAIN, {"instances": [LLAMA], "inputs": None}, {"instances": [LLAMA]}),
+    ],
+)
+def test_null_is_taken_as_absent(send: Send, path: str, null: Any, absent: Any) -> None:
+    """Typed clients send it for members that they do not use."""
+    assert post(send, null, path) == post(send, absent, path)
+
+
 class BadInput(NamedTuple):
     description: str
     document: Any  # bytes are sent unchanged
@@ -98,7 +141,8 @@ BAD_INPUTS = [
     BadInput("no inputs", {"inputs": []}, "1 to 10000 rows"),
     BadInput("no columns", {"inputs": {}}, "1 to 10000 rows"),
     BadInput("instances an object", {"instances": {"features": [MAINE_COON]}}, "must be a list"),
-    BadInput("instances null", {"instances": None}, "must be a list"),
+    BadInput("instances null", {"instances": None}, "either `instances`"),
+    BadInput("both forms null", {"instances": None, "inputs": None}, "either `instances`"),
     BadInput("inputs a number", {"inputs": 1}, "must be a list of rows"),
     BadInput("one row without its list", {"instances": MAINE_COON}, "instances[0] must be"),
     BadInput("rank 3", {"instances": [[MAINE_COON]]}, "must have 8 numbers, not 1"),
@@ -121,6 +165,12 @@ BAD_INPUTS = [
     ),
     BadInput("a signature that is a list", {"signature_name": ["x"], "instances": [MAINE_COON]}, "serving_default"),
     BadInput("10,001 rows", {"instances": [MAINE_COON] * 10_001}, "1 to 10000 rows"),
+    BadInput("17 rows to explain", {"instances": [MAINE_COON] * 17}, "1 to 16 rows, not 17", EXPLAIN),
+    BadInput("no rows to explain", {"instances": []}, "1 to 10000 rows", EXPLAIN),
+    BadInput("a wrong row to explain", {"instances": [MAINE_COON[:7]]}, "must have 8 numbers, not 7", EXPLAIN),
+    BadInput("features to explain", {"features": MAINE_COON}, "either `instances`", EXPLAIN),
+    BadInput("no JSON to explain", b"[", "not valid JSON", EXPLAIN),
+    BadInput("another model to explain", {}, "this service serves", "/v1/models/plants:explain", 404),
     BadInput("no examples", {}, "`examples` must be", CLASSIFY),
     BadInput("examples empty", {"examples": []}, "1 to 10000 rows", CLASSIFY),
     BadInput("examples as lists", {"examples": [MAINE_COON]}, "`examples` must be", CLASSIFY),
@@ -162,12 +212,13 @@ def test_invalid_request_is_refused(send: Send, bad: BadInput) -> None:
     ("method", "path", "status"),
     [
         ("GET", "/v1", 400),
-        ("GET", "/v1/models", 400),
         ("GET", "/v1/models/plants", 404),
         ("GET", "/v1/models/animals/versions/9", 404),
         ("GET", "/v1/models/plants/metadata", 404),
         ("GET", "/v1/models/animals:metadata", 400),
         ("GET", PREDICT, 405),
+        ("GET", EXPLAIN, 405),
+        ("POST", "/v1/models", 405),
         ("POST", "/v1/models/animals", 405),
     ],
 )

@@ -100,6 +100,9 @@ async def infer_by_v1(client, url, expected):
         raise AssertionError("the client now supports this: assert its result")
     response = await client.infer(url, {"instances": ROWS.tolist()}, NAME)
     assert np.array_equal(np.array(response["predictions"], np.float32), expected)
+    explained = await client.explain(url, NAME, {"instances": ROWS.tolist()})
+    assert np.array_equal(np.array(explained["predictions"], np.float32), expected)
+    assert [explanation["prediction"]["label"] for explanation in explained["explanations"]] == ["cat", "dog"]
     await _expect_error(client.infer(url, {"instances": [[1]]}, NAME), 400, "instances[0] must have 8 numbers, not 1")
     await _expect_error(client.is_model_ready(url, "plants"), 404, "model not found")
 
