@@ -12,7 +12,16 @@ from service.http.routing import JSON
 _JSON_TYPE = re.compile(
     r'application/(?:[\w!#$&^.+-]+\+)?json[ \t]*(?:;(?:[^",]|"(?:[^"\\]|\\.)*+")*+)?', re.ASCII | re.IGNORECASE
 )
-_MAX_SHOWN = 100  # characters of a client's Content-Type that a response repeats
+# What a response may name as sent; of anything else a client sends it repeats nothing.
+_WELL_KNOWN = frozenset({"br", "compress", "deflate", "gzip", "x-gzip", "zstd"}) | {
+    "application/octet-stream",
+    "application/x-www-form-urlencoded",
+    "application/xml",
+    "multipart/form-data",
+    "text/csv",
+    "text/json",
+    "text/plain",
+}
 
 
 def require_json(request: Request) -> None:
@@ -27,8 +36,8 @@ def require_json(request: Request) -> None:
     if given == JSON and not request.headers.get("content-encoding", ""):
         return  # nearly always
     if not _JSON_TYPE.fullmatch(given):
-        sent = f"not `{given[:_MAX_SHOWN]}`" if given else "the request has no Content-Type"
-        raise UnsupportedMediaError(f"send `Content-Type: {JSON}`: {sent}", headers={"Accept": JSON})
+        problem = f"{_named(given)} is not supported" if given else "the request has none"
+        raise UnsupportedMediaError(f"send `Content-Type: {JSON}`: {problem}", headers={"Accept": JSON})
     require_identity_coding(request)
 
 
@@ -41,7 +50,7 @@ def require_identity_coding(request: Request) -> None:
     given = request.headers.get("content-encoding", "")
     if given and not {*_list_elements(given)} <= {"identity"}:
         raise UnsupportedMediaError(
-            f"send the body uncompressed, without Content-Encoding: not `{given[:_MAX_SHOWN]}`",
+            f"send the body uncompressed, without Content-Encoding: {_named(given)} is not supported",
             headers={"Accept-Encoding": "identity"},
         )
 
@@ -74,6 +83,12 @@ def preferred(field: str, *offers: str) -> str:
 
     best = max(offers, key=rank)
     return best if rank(best)[0] > 0 else ""
+
+
+def _named(sent: str) -> str:
+    """A client's media type or coding if it is well known."""
+    name = sent.partition(";")[0].strip().lower()
+    return f"`{name}`" if name in _WELL_KNOWN else "the one sent"
 
 
 def _list_elements(field: str) -> Iterator[str]:

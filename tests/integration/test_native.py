@@ -102,13 +102,12 @@ def test_equivalent_content_types_are_accepted(send: Send, path: str, content_ty
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
 def test_refused_content_type_is_named(send: Send, path: str) -> None:
     """With what to send instead, also in Accept; Accept-Encoding is about content codings only (RFC 9110)."""
-    response = send("POST", path, GOOD, {"Content-Type": 'text/plain; a="\xe9' + "x" * 200 + '"'})
+    response = send("POST", path, GOOD, {"Content-Type": "text/plain; a=zebra"})
     assert response.status == 415
     assert response.headers["Accept"] == "application/json"
     assert "Accept-Encoding" not in response.headers
     detail = json.loads(response.body)["detail"]
-    assert detail.startswith('send `Content-Type: application/json`: not `text/plain; a="\xe9x')
-    assert len(detail) < 200
+    assert detail == "send `Content-Type: application/json`: `text/plain` is not supported"
 
 
 @pytest.mark.parametrize(
