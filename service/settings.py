@@ -46,6 +46,9 @@ class Settings(BaseModel):
         Field(description="engine that runs the network; `keras` needs the extra of that name"),
     ] = "litert"
     max_rows: Annotated[int, Field(ge=1, description="maximum number of rows in a request")] = 10_000
+    max_explained_rows: Annotated[
+        int, Field(ge=1, description="maximum number of rows in a request for explanations under `/v1`")
+    ] = 16
     max_body_bytes: Annotated[
         int, Field(ge=1, description="maximum size of a request's body in bytes; larger ones get 413")
     ] = 4_194_304

@@ -123,7 +123,7 @@ def build_service(
         Native(registry),
         Explain(registry, explanations),
         Oip(registry, readiness, statistics),
-        TfServing(registry, readiness, explanations),
+        TfServing(registry, readiness, explanations, settings.max_explained_rows),
         Health(
             registry, readiness, (lambda request: api_keys.accepts(request.headers)) if api_keys else lambda _: True
         ),

@@ -17,7 +17,7 @@ class OpenApi:
     def __init__(self, settings: Settings, registry: Registry, routes: Sequence[Route], *, requires_key: bool) -> None:
         self._registry = registry
         self._routes = routes
-        self._max_rows = settings.max_rows
+        self._settings = settings
         self._requires_key = requires_key
         self._documents = PerModel(self._build)
 
@@ -31,5 +31,5 @@ class OpenApi:
         from service.openapi.document import build_document
         from service.openapi.model_types import ModelTypes
 
-        types = ModelTypes(model.manifest, self._max_rows)
+        types = ModelTypes(model.manifest, self._settings.max_rows, self._settings.max_explained_rows)
         return json_response(build_document(types, self._routes, requires_key=self._requires_key)).body

@@ -18,11 +18,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ModelTypes:
-    """The types of one model. A ``TypeAliasType`` gives a schema a name of its own, as a class does."""
+    """The types of one model, and how many rows requests may have.
 
-    def __init__(self, manifest: Manifest, max_rows: int) -> None:
+    A ``TypeAliasType`` gives a schema a name of its own, as a class does.
+    """
+
+    def __init__(self, manifest: Manifest, max_rows: int, max_explained_rows: int) -> None:
         self.manifest = manifest
         self.max_rows = max_rows
+        self.max_explained_rows = max_explained_rows
         self.example = example(manifest)
         self.values = {feature.name: _value(feature, self.example[feature.name]) for feature in manifest.features}
         self.features, feature_list = validation.row_types(self.values)

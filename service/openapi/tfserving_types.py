@@ -8,7 +8,7 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from service.openapi import explain_types
 from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
-from service.protocols.tfserving import INPUT, MAX_EXPLAINED_ROWS, OUTPUT, SIGNATURE
+from service.protocols.tfserving import INPUT, OUTPUT, SIGNATURE
 
 _Signature = NotRequired[Literal["serving_default", ""] | None]
 
@@ -55,7 +55,7 @@ def named_types(types: ModelTypes) -> list[Any]:
 
 def _requests(types: ModelTypes) -> list[Any]:
     few = copy(types)
-    few.max_rows = MAX_EXPLAINED_ROWS
+    few.max_rows = types.max_explained_rows
     wrapped = types.row | typed_dict("ServingInstance", {INPUT: types.row})
     values = {name: value | tuple[value] for name, value in types.values.items()}
     part = typed_dict("ServingPart", {name: NotRequired[value] for name, value in values.items()})

@@ -25,7 +25,6 @@ from service.protocols.row_codec import GivenRow
 
 INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
-MAX_EXPLAINED_ROWS = 16  # an explanation takes as long as thousands of predictions, and has 60 kB
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
 
@@ -51,9 +50,15 @@ class TfServingRow:
 
 
 class TfServing:
-    """The model's status, its metadata, and predictions by row, by column, as classification or explained."""
+    """The model's status, its metadata, and predictions by row, by column, as classification or explained.
 
-    def __init__(self, registry: Registry, readiness: Readiness, explanations: Explanations) -> None:
+    A request for explanations has at most ``max_explained_rows``: one takes as long as thousands of predictions.
+    """
+
+    def __init__(
+        self, registry: Registry, readiness: Readiness, explanations: Explanations, max_explained_rows: int
+    ) -> None:
+        self._max_explained_rows = max_explained_rows
         self._registry = registry
         self._readiness = readiness
         self._explanations = explanations
@@ -124,16 +129,14 @@ class TfServing:
         errors=[*_ERRORS, NotExplainableError],
     )
     def model_explain(self, request: Request) -> Response:
-        """Explain how the network of the model computes the predictions of up to 16 rows.
+        """Explain how the network of the model computes the predictions of a few rows.
 
         This is KServe's addition to TensorFlow Serving's API. Each explanation is that of `/explain`.
         """
         model, validator, _ = self._registry.select(request)
         form, rows = _read_rows(request, validator)
-        if len(rows) > MAX_EXPLAINED_ROWS:
-            message = (
-                f"{form} must have 1 to {MAX_EXPLAINED_ROWS} rows, not {len(rows)}, because each explanation takes long"
-            )
+        if len(rows) > self._max_explained_rows:
+            message = f"{form} must have 1 to {self._max_explained_rows} rows to explain, not {len(rows)}"
             raise UnacceptableError([Fault(form, "count", message)])
         predictions = strict_json.shortest_decimals(_predict(model, rows, request).probabilities)
         single = [model.predict(rows[index : index + 1]) for index in range(len(rows))]

@@ -96,7 +96,7 @@ def test_document_of_another_model_is_valid(model: Model) -> None:
     manifest = json.loads(text)
     manifest["features"][1] |= {"unit": "", "how": ""}
     document = build_document(
-        ModelTypes(Manifest.model_validate_json(json.dumps(manifest)), 3), ROUTES, requires_key=False
+        ModelTypes(Manifest.model_validate_json(json.dumps(manifest)), 3, 3), ROUTES, requires_key=False
     )
     assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
     assert "Körper masse/kg" in document["components"]["schemas"]["Features"]["properties"]

@@ -165,7 +165,7 @@ BAD_INPUTS = [
     ),
     BadInput("a signature that is a list", {"signature_name": ["x"], "instances": [MAINE_COON]}, "serving_default"),
     BadInput("10,001 rows", {"instances": [MAINE_COON] * 10_001}, "1 to 10000 rows"),
-    BadInput("17 rows to explain", {"instances": [MAINE_COON] * 17}, "1 to 16 rows, not 17", EXPLAIN),
+    BadInput("17 rows to explain", {"instances": [MAINE_COON] * 17}, "1 to 16 rows to explain, not 17", EXPLAIN),
     BadInput("no rows to explain", {"instances": []}, "1 to 10000 rows", EXPLAIN),
     BadInput("a wrong row to explain", {"instances": [MAINE_COON[:7]]}, "must have 8 numbers, not 7", EXPLAIN),
     BadInput("features to explain", {"features": MAINE_COON}, "either `instances`", EXPLAIN),
