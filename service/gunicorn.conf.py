@@ -10,6 +10,7 @@ gc.disable()  # before the imports, until all is loaded: it stays, so walking it
 
 from service.monitoring.shared_counters import shared_counters
 from service.server.environment import drop_empty
+from service.server.health_port import hand_over_health_port, run_health_process
 from service.server.preflight import can_preload, log_conflicts, require_loaded, require_startable
 from service.server.reload import share_shutdown_flag, survive_failed_reload
 from service.server.start_message import log_start_message
@@ -50,6 +51,7 @@ def on_starting(server):
     require_startable(server)
     share_shutdown_flag(server)
     survive_failed_reload(server)
+    run_health_process(server)
 
 
 def when_ready(server):
@@ -78,6 +80,11 @@ def worker_exit(server, worker):
     from service.server.lifecycle import finish_worker
 
     finish_worker(worker)
+
+
+def pre_exec(server):
+    """Prepare the new master of a SIGUSR2."""
+    hand_over_health_port(server)
 
 
 def child_exit(server, worker):

@@ -109,6 +109,14 @@ class Settings(BaseModel):
     drain_seconds: Annotated[
         float, Field(ge=0, le=20, description="seconds to keep serving after SIGTERM, while `/readyz` returns 503")
     ] = 3
+    health_port: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=65_535,
+            description="port for health probes, answered at once however busy the workers are; 0: none",
+        ),
+    ] = 0
     fast_path: Annotated[
         bool,
         Field(description="handle simple requests straight from their bytes; off: at over twice the CPU time"),

@@ -5,6 +5,7 @@ all slots. The slot of a worker that has exited goes to a later one, which adds 
 pages that nobody has written to take no memory.
 """
 
+import math
 import mmap
 import os
 import tempfile
@@ -23,7 +24,8 @@ Cells = NDArray[np.int64]
 
 _SLOTS = 256  # the first is that of the master, or of a process without workers
 _CELLS = 1 << 16  # of 8 bytes, in each slot
-_LAYOUT, _ALIVE, _PLANNED_EXIT, _STARTS, _PLANNED_EXITS, _UNPLANNED_EXITS = range(6)  # the last three in slot 0 only
+_LAYOUT, _ALIVE, _PLANNED_EXIT, _ACCEPTING, _REPORTED_MS = range(5)
+_STARTS, _PLANNED_EXITS, _UNPLANNED_EXITS = range(5, 8)  # in slot 0 only
 _ENTRY = 8  # cells of each slot in the directory, which precedes the slots
 
 
@@ -63,14 +65,14 @@ class SharedCounters:
         """A slot for a worker that is about to start; called in the master."""
         slot = min(set(range(_SLOTS)) - self._allocated, default=_SLOTS - 1)
         self._allocated.add(slot)
-        self._directory[slot, [_ALIVE, _PLANNED_EXIT]] = 0
+        self._directory[slot, [_ALIVE, _PLANNED_EXIT, _ACCEPTING]] = 0
         self._directory[0, _STARTS] += 1
         return slot
 
     def release_slot(self, slot: int) -> None:
         """The worker has ended; its counts stay. Called in the master."""
         self._directory[0, _PLANNED_EXITS if self._directory[slot, _PLANNED_EXIT] else _UNPLANNED_EXITS] += 1
-        self._directory[slot, _ALIVE] = 0
+        self._directory[slot, [_ALIVE, _ACCEPTING]] = 0
         self._allocated.discard(slot)
 
     def use_slot(self, slot: int) -> None:
@@ -81,8 +83,12 @@ class SharedCounters:
         self.slot = slot
 
     def mark_alive(self) -> None:
-        """Let this worker's gauges be read."""
-        self._directory[self.slot, _ALIVE] = 1
+        """Let this worker's gauges be read; it calls this once a second, so that others see that it does not hang."""
+        self._directory[self.slot, [_ALIVE, _REPORTED_MS]] = 1, time.monotonic_ns() // 1_000_000
+
+    def mark_accepting(self, *, is_accepting: bool) -> None:
+        """Note whether this worker accepts connections."""
+        self._directory[self.slot, _ACCEPTING] = is_accepting
 
     def mark_planned_exit(self) -> None:
         """Note that this worker is about to exit on request."""
@@ -92,6 +98,16 @@ class SharedCounters:
     def was_used(self) -> bool:
         """Whether any worker has ever had a slot to write to, so that it has loaded the application."""
         return bool(self._directory[1:, _LAYOUT].any())
+
+    def last_report(self, *, accepting: bool) -> float:
+        """When a worker last marked itself alive, in seconds of ``time.monotonic``, which all processes share.
+
+        Minus infinity if none has. With ``accepting`` only workers count that accept connections now; without it, also
+        those that have ended.
+        """
+        reports = self._directory[1:, _REPORTED_MS]
+        last = int((reports * self._directory[1:, _ACCEPTING] if accepting else reports).max())
+        return last / 1000 if last else -math.inf
 
     @property
     def living(self) -> list[int]:

@@ -46,7 +46,7 @@ status_line: Callable[[tuple[int, int], int], bytes] = getattr(protocol, "_get_c
 # A setting that does without the names if it is off, whose names they are, and the names.
 _USED: list[tuple[str, object, str]] = [
     ("", sock, "_sock_type ssl_context"),
-    ("", Arbiter, "LISTENERS master_pid reexec_pid systemd"),
+    ("", Arbiter, "LISTENERS SIGNALS manage_workers master_pid reexec_pid systemd"),
     ("", gasgi, "ASGIProtocol"),
     ("", Worker, "max_requests nr sockets"),
     ("", ASGIWorker, "handle_quit_signal servers"),
@@ -277,10 +277,27 @@ def master_sockets(arbiter: Any) -> list[socket.socket]:
 
 def is_only_master(arbiter: Any) -> bool:
     """Whether the sockets are this master's: systemd has not opened them, and no other master has them too."""
-    has_older_master = (
-        arbiter.master_pid and arbiter.master_pid == os.getppid()
-    )  # gunicorn learns up to 1 s later that it ended
-    return not (arbiter.reexec_pid or has_older_master or arbiter.systemd)
+    return not (has_newer_master(arbiter) or has_older_master(arbiter) or arbiter.systemd)
+
+
+def has_newer_master(arbiter: Any) -> bool:
+    """Whether a SIGUSR2 has started another master, which has not ended."""
+    return bool(arbiter.reexec_pid)
+
+
+def has_older_master(arbiter: Any) -> bool:
+    """Whether the master that started this one at a SIGUSR2 has not ended; gunicorn learns of that up to 1 s later."""
+    return bool(arbiter.master_pid and arbiter.master_pid == os.getppid())
+
+
+def set_in_new_master(arbiter: Any, variable: str, value: str) -> None:
+    """Set an environment variable of the master that a SIGUSR2 is about to start."""
+    arbiter.cfg.env_orig[variable] = value
+
+
+def handled_signals(arbiter: Any) -> list[int]:
+    """The signals that the master handles; a child that it forks inherits the handlers."""
+    return list(arbiter.SIGNALS)
 
 
 def install_protocol(connection: type[GunicornConnection]) -> None:
@@ -351,6 +368,11 @@ def loaded_service(app: Any) -> "Service | None":
 def wrap_stop(arbiter: Any, wrapper: Callable[..., None]) -> None:
     """Wrap what the master does on SIGTERM, SIGINT or SIGQUIT: it tells its workers to end, and waits for them."""
     arbiter.stop = partial(wrapper, arbiter.stop)
+
+
+def wrap_manage_workers(arbiter: Any, wrapper: Callable[[Callable[[], None]], None]) -> None:
+    """Wrap what the master does at the start, once a second and after each signal: it starts missing workers."""
+    arbiter.manage_workers = partial(wrapper, arbiter.manage_workers)
 
 
 def wrap_reload(arbiter: Any, wrapper: Callable[[Callable[[], None]], None]) -> None:

@@ -118,6 +118,8 @@ class WorkerLifecycle:
             await asyncio.sleep(_TICK_SECONDS)
         if self._settings.acceptor and not self._worker.asgi.is_leaving:
             self._start_acceptors()
+        if not self._worker.asgi.is_leaving:
+            shared_counters().mark_accepting(is_accepting=True)
         while gunicorn_compat.answered_requests(self._worker) < self._max_requests:  # noqa: ASYNC110 (likewise)
             await asyncio.sleep(_TICK_SECONDS * 10)
         count = gunicorn_compat.answered_requests(self._worker)
@@ -142,6 +144,7 @@ class WorkerLifecycle:
         """Accept for some more time, each connection for one response; then exit after the last response."""
         last = self._loop.time() + self._worker.cfg.graceful_timeout - _MARGIN_SECONDS
         await asyncio.sleep(self._settings.drain_seconds)
+        shared_counters().mark_accepting(is_accepting=False)
         for acceptor in self._acceptors:
             acceptor.stop()
         gunicorn_compat.close_listeners(self._worker)

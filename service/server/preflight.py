@@ -15,6 +15,7 @@ from service.http.errors import StartupError
 from service.monitoring import otel_environment
 from service.monitoring.shared_counters import shared_counters
 from service.server import environment, gunicorn_compat
+from service.server.health_port import open_health_port
 from service.server.listeners import open_listeners
 from service.settings import Settings
 
@@ -99,7 +100,8 @@ def _check(arbiter: Any) -> None:
     if fault := environment.find_fault(os.environ) or tls_fault(cfg):
         raise StartupError(fault)
     otel_environment.require_valid(os.environ)
-    if warning := gunicorn_compat.check_release(Settings.load()):
+    settings = Settings.load()
+    if warning := gunicorn_compat.check_release(settings):
         arbiter.log.warning("menagerie: %s", warning)
     if not 1 <= cfg.workers <= environment.MAX_WORKERS:
         raise StartupError(f"cannot run {cfg.workers} workers: set WEB_CONCURRENCY to 1 to {environment.MAX_WORKERS}")
@@ -107,6 +109,9 @@ def _check(arbiter: Any) -> None:
         raise StartupError(f"--log-level {cfg.loglevel} is invalid: set it to one of {', '.join(_LOG_LEVELS)}")
     if cfg.worker_tmp_dir and not Path(cfg.worker_tmp_dir).is_dir():
         raise StartupError(f"--worker-tmp-dir {cfg.worker_tmp_dir} is not a folder: set it to one that exists")
+    if settings.health_port and cfg.worker_class_str != "asgi":
+        raise StartupError("MENAGERIE_HEALTH_PORT works with the asgi worker only: remove it, or --worker-class")
+    arbiter.health_port = open_health_port(settings.health_port, cfg.address)
     open_listeners(arbiter)  # last: what fails after it would leave the file of a unix socket behind
 
 

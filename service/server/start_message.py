@@ -14,12 +14,14 @@ _KEY_HEADER = " -H 'Authorization: Bearer <API key>'"
 
 def log_start_message(arbiter: Any) -> None:
     """Log the service's URLs and a curl command with a golden row, which the model is known to answer."""
-    requires_key = Settings.load().requires_key
-    if not requires_key:
+    settings = Settings.load()
+    if not settings.requires_key:
         arbiter.log.info("no API keys are set: anyone who can reach this port can send requests (MENAGERIE_API_KEYS)")
     scheme = "https" if arbiter.cfg.is_ssl else "http"
     addresses = listening_addresses(arbiter)
     urls = ", ".join(_url(scheme, address) for address in addresses)
+    if settings.health_port:
+        urls += f" (health probes: {_url('http', ('0.0.0.0', settings.health_port))}/readyz)"  # noqa: S104 (as it is shown)
     service = gunicorn_compat.loaded_service(arbiter.app)
     if not service:
         arbiter.log.info("serving at %s once the workers have loaded the model", urls)
@@ -28,7 +30,7 @@ def log_start_message(arbiter: Any) -> None:
     values = (float(f"{value:.4g}") for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
     curl = f"curl {_curl_target(scheme, addresses[0])} -H 'Content-Type: application/json'"
-    curl += f"{_KEY_HEADER if requires_key else ''} -d '{body}'"
+    curl += f"{_KEY_HEADER if settings.requires_key else ''} -d '{body}'"
     arbiter.log.info("serving %s %d at %s; try:\n%s", manifest.name, manifest.version, urls, curl)
 
 

@@ -38,6 +38,18 @@ SENSELESS: list[tuple[dict[str, str], str]] = [
     ({"GUNICORN_CMD_ARGS": "--certfile /nowhere"}, "cannot use --certfile /nowhere with --keyfile None (No such file"),
     ({"MENAGERIE_POLL_SECONDS": "inf"}, "MENAGERIE_POLL_SECONDS is invalid: Input should be less than or equal to"),
     ({"MENAGERIE_WRITE_SECONDS": "1e9"}, "MENAGERIE_WRITE_SECONDS is invalid: "),
+    ({"MENAGERIE_HEALTH_PORT": "health"}, "MENAGERIE_HEALTH_PORT is invalid: Input should be a valid integer"),
+    ({"MENAGERIE_HEALTH_PORT": "-1"}, "MENAGERIE_HEALTH_PORT is invalid: Input should be greater than or equal to 0"),
+    ({"MENAGERIE_HEALTH_PORT": "80000"}, "MENAGERIE_HEALTH_PORT is invalid: Input should be less than or equal to"),
+    ({"MENAGERIE_HEALTH_PORT": "8000", "PORT": "8000"}, "MENAGERIE_HEALTH_PORT and the service's port are both 8000: "),
+    (
+        {"MENAGERIE_HEALTH_PORT": "8000", "GUNICORN_CMD_ARGS": "--bind 127.0.0.1:8000 --reuse-port"},
+        "MENAGERIE_HEALTH_PORT and the service's port are both 8000: set one to another port",
+    ),
+    (
+        {"MENAGERIE_HEALTH_PORT": "8081", "GUNICORN_CMD_ARGS": "--worker-class gthread"},
+        "MENAGERIE_HEALTH_PORT works with the asgi worker only: ",
+    ),
     ({ENDPOINT: "collector"}, f"{ENDPOINT} is invalid: set it to a URL such as http://localhost:4318"),
     (
         COLLECTOR | {"OTEL_BSP_MAX_QUEUE_SIZE": "0"},
@@ -92,7 +104,8 @@ def test_empty_variables_count_as_not_set() -> None:
     names = "WEB_CONCURRENCY GUNICORN_CMD_ARGS FORWARDED_ALLOW_IPS LISTEN_FDS LISTEN_PID MENAGERIE_ENGINE "
     names += "MENAGERIE_MAX_ROWS MENAGERIE_API_KEYS MENAGERIE_LOG_FORMAT OTEL_TRACES_SAMPLER OTEL_TRACES_SAMPLER_ARG "
     names += "OTEL_BSP_MAX_QUEUE_SIZE OTEL_BSP_SCHEDULE_DELAY OTEL_EXPORTER_OTLP_TIMEOUT OTEL_EXPORTER_OTLP_HEADERS "
-    names += "OTEL_RESOURCE_ATTRIBUTES OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT OTEL_SERVICE_NAME OTEL_SDK_DISABLED"
+    names += "OTEL_RESOURCE_ATTRIBUTES OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT OTEL_SERVICE_NAME OTEL_SDK_DISABLED "
+    names += "MENAGERIE_HEALTH_PORT"
     empty = dict.fromkeys(names.split(), "")
     with starting("--bind", "127.0.0.1:0", **empty, **COLLECTOR) as process:
         url = await_message(process, "serving animals 1 at").partition(";")[0].rpartition(" ")[2]

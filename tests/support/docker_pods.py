@@ -18,17 +18,18 @@ _UNITS = {"Mi": 2**20, "Gi": 2**30}
 
 
 class RunningPod(NamedTuple):
-    """A started pod; ``url`` reaches it from the host, ``name`` is its container's."""
+    """A started pod; ``url`` and ``health_url`` reach it from the host, ``name`` is its container's."""
 
     pod: Pod
     url: str
+    health_url: str
     name: str
 
     def probe(self, kind: str) -> bool:
         """Whether the ``startup``, ``liveness`` or ``readiness`` probe passes now."""
         probe = self.pod.container[f"{kind}Probe"]
         try:
-            return requests.get(self.url + probe["httpGet"]["path"], timeout=probe["timeoutSeconds"]).ok
+            return requests.get(self.health_url + probe["httpGet"]["path"], timeout=probe["timeoutSeconds"]).ok
         except (requests.ConnectionError, requests.Timeout):
             return False
 
@@ -58,8 +59,9 @@ class RunningPod(NamedTuple):
 @contextmanager
 def run_pod(pod: Pod, image: str, name: str, mounts: dict[str, Path]) -> Iterator[RunningPod]:
     """Start the pod's container; ``mounts`` are folders of the host by their path in the container."""
-    port = free_port()
+    port, health_port = free_port(), free_port()
     command = ["run", "--detach", "--name", name, "--publish", f"127.0.0.1:{port}:{pod.environment['PORT']}"]
+    command += ["--publish", f"127.0.0.1:{health_port}:{pod.port(pod.container['readinessProbe']['httpGet']['port'])}"]
     command += _limit_options(pod)
     for variable, value in pod.environment.items():
         command += ["--env", f"{variable}={value}"]
@@ -71,7 +73,7 @@ def run_pod(pod: Pod, image: str, name: str, mounts: dict[str, Path]) -> Iterato
         command += ["--volume", f"{folder}:{path}:ro"]
     try:
         _docker(*command, image)
-        yield RunningPod(pod, f"http://127.0.0.1:{port}", name)
+        yield RunningPod(pod, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{health_port}", name)
     finally:
         subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
 

@@ -32,6 +32,11 @@ class Pod(NamedTuple):
         assert isinstance(container, dict)
         return container
 
+    def port(self, port: int | str) -> int:
+        """A port of the container by its number or its name."""
+        by_name = {each.get("name"): each["containerPort"] for each in self.container["ports"]}
+        return int(by_name.get(port, port))
+
 
 def build_kustomization(folder: Path) -> list[Document]:
     """The output of ``kustomize build``."""

@@ -1,5 +1,7 @@
 """Counters that processes share: they survive every process, and add up in whatever order processes end."""
 
+import math
+import time
 from collections import Counter
 
 import pytest
@@ -77,6 +79,24 @@ def test_a_marked_exit_counts_as_planned() -> None:
             counters.mark_planned_exit()
         counters.release_slot(slot)
     assert counters.worker_counts == {"starts": 2, "planned_exits": 1, "unplanned_exits": 1}
+
+
+def test_a_report_outlives_its_worker_and_its_accepting_does_not() -> None:
+    """Whoever asks whether all workers hang does not depend on which have ended."""
+    counters = SharedCounters()
+    reported = time.monotonic()
+    assert counters.last_report(accepting=False) == counters.last_report(accepting=True) == -math.inf
+    slot = counters.allocate_slot()
+    counters.use_slot(slot)
+    counters.mark_alive()
+    assert counters.last_report(accepting=False) == pytest.approx(reported, abs=60)
+    assert counters.last_report(accepting=True) == -math.inf
+    counters.mark_accepting(is_accepting=True)
+    assert counters.last_report(accepting=True) == counters.last_report(accepting=False)
+    counters.release_slot(slot)
+    assert counters.allocate_slot() == slot
+    assert counters.last_report(accepting=True) == -math.inf
+    assert counters.last_report(accepting=False) == pytest.approx(reported, abs=60)
 
 
 def test_counts_of_another_layout_are_dropped() -> None:
