@@ -1,7 +1,8 @@
 """Under three times the load that it can carry, the service answers as much as before; the rest is refused cheaply.
 
-The worker has a core of its own, clients and probes have another. The fast path answers faster than one program can
-send, so that there three programs that only count share the worker's core.
+Probes of the health port are answered at once all the while. The service has a core of its own, clients and probes have
+another. The fast path answers faster than one program can send, so that there three programs that only count share the
+service's core.
 """
 
 import json
@@ -11,8 +12,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple, Self
@@ -22,11 +23,13 @@ import requests
 from support.bad_input import GOOD
 from support.closed_loop_clients import LoadResult, post
 from support.fault_reports import Report
-from support.gunicorn_server import free_port, serving
+from support.gunicorn_server import free_port, serving, workers
 
 from benchmarks.server import pinned_to
 
 SETTINGS = {"MENAGERIE_MAX_CONCURRENCY": "8", "WEB_CONCURRENCY": "1"}
+PROBES = ("/livez", "/readyz")
+PROBE_SECONDS = 0.5  # half of what a kubelet waits by default
 HEALTH_PATHS = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 CORES = sorted(os.sched_getaffinity(0))
 BATCH = b'{"instances": [%s]}' % b", ".join([b"[6.8, 31, 42, 36, 11.4, 8.2, 7.6, 38.6]"] * 1_000)
@@ -40,8 +43,8 @@ class Scenario(NamedTuple):
     request: bytes
     clients: int
     options: tuple[str, ...] = ()
-    busy_programs: int = 0  # that share the worker's core
-    probes_aside: bool = False  # new connections leave no room for the probes', which need another port
+    busy_programs: int = 0  # that share the service's core
+    has_room: bool = True  # for new connections to the service's port
     is_short: bool = True  # whether the short form has it
 
 
@@ -55,7 +58,7 @@ SCENARIOS = [
         is_short=False,
     ),
     Scenario(
-        "single rows, a new connection if none is idle", post("/predict", GOOD), 64, busy_programs=3, probes_aside=True
+        "single rows, a new connection if none is idle", post("/predict", GOOD), 64, busy_programs=3, has_room=False
     ),
     Scenario(
         "single rows, each on a new connection",
@@ -63,7 +66,7 @@ SCENARIOS = [
         64,
         ("--new-connections",),
         busy_programs=3,
-        probes_aside=True,
+        has_room=False,
     ),
     Scenario("explanations", post("/explain", GOOD), 8),
     Scenario("batches of 1,000 rows", post("/predict", BATCH), 8, is_short=False),
@@ -73,10 +76,11 @@ SCENARIOS = [
 class Probes:
     """Requests health again and again, each time on a new connection, as Kubernetes does."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, paths: Sequence[str]) -> None:
         self.max_latency = 0.0
         self.failed: list[object] = []
         self._port = port
+        self._paths = paths
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
@@ -90,7 +94,7 @@ class Probes:
 
     def _run(self) -> None:
         while not self._is_over.is_set():
-            for path in HEALTH_PATHS:
+            for path in self._paths:
                 sent_at = time.perf_counter()
                 answer = requests.get(f"http://127.0.0.1:{self._port}{path}", timeout=60)
                 self.max_latency = max(self.max_latency, time.perf_counter() - sent_at)
@@ -126,20 +130,27 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Outcome(NamedTuple):
-    """What became of three times the load; ``kept`` is the share of the capacity that was answered."""
+    """What became of three times the load.
+
+    ``kept`` is the share of the capacity that was answered, ``probe_seconds`` the time of the slowest probe.
+    """
 
     kept: float
+    probe_seconds: float
     result: LoadResult
     notes: str
 
 
-def overload(scenario: Scenario, port: int, probed_port: int, worker: int, rounds: list[float]) -> Outcome:
+def overload(scenario: Scenario, port: int, health_port: int, worker: int, rounds: list[float]) -> Outcome:
     """Measure the capacity, then send three times as much; repeat for each of the ``rounds``, given in seconds.
 
     Both take turns, because a machine is not always as fast.
     """
     at_capacity, above = [], []
-    with Probes(probed_port) as probes:
+    with (
+        Probes(health_port, PROBES) as probes,
+        Probes(port, HEALTH_PATHS) if scenario.has_room else nullcontext() as health,
+    ):
         for seconds in rounds:
             clients = (f"--clients={scenario.clients}", "--timeout=8", "--warm-up=1")
             one = run_clients(scenario, port, worker, seconds, *clients)
@@ -150,6 +161,7 @@ def overload(scenario: Scenario, port: int, probed_port: int, worker: int, round
             above.append(run_clients(scenario, port, worker, seconds * timeout, *options))
             at_capacity.append(one)
     assert not probes.failed
+    assert not (health and health.failed)
     normal, over = merge(at_capacity), merge(above)
     capacity = normal["outcomes"]["good"] / normal["seconds"]
     outcomes = over["outcomes"]
@@ -167,12 +179,13 @@ def overload(scenario: Scenario, port: int, probed_port: int, worker: int, round
         ),
         f"within {timeout:.1f} s",
         f"p99 {over['p99'] * 1e3:.0f} ms",
-        f"health {probes.max_latency * 1e3:.0f} ms at worst{' (a port of its own)' if scenario.probes_aside else ''}",
+        f"probes {probes.max_latency * 1e3:.0f} ms at worst",
+        *([f"health on the service's port {health.max_latency * 1e3:.0f} ms at worst"] if health else []),
         f"requests sent late by {over['max_lag'] * 1e3:.0f} ms at worst",
     ]
     result = LoadResult(sum(outcomes.values()), lost=outcomes.get("broken", 0), wrong=outcomes.get("wrong", 0))
     result.latencies = [over["max_latency"]]
-    return Outcome(kept, result, "; ".join(notes))
+    return Outcome(kept, probes.max_latency, result, "; ".join(notes))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -182,7 +195,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_goodput_holds_under_overload(report: Report, long: bool, scenario: Scenario) -> None:
-    """Nearly as much is answered within a second as at capacity; nothing is wrong or cut off, and probes succeed.
+    """Nearly as much is answered in time as at capacity; nothing is wrong or cut off, and probes succeed in time.
 
     A machine that stops the clients themselves for a while measures these: then it is tried again.
     """
@@ -190,16 +203,15 @@ def test_goodput_holds_under_overload(report: Report, long: bool, scenario: Scen
     tries, rounds, min_kept = (1, [4.0] * 6, 0.6) if long else (4, [3.0], 0.3)
     with ExitStack() as stack:
         with pinned_to(CORES[:1]):
-            second_port = free_port()
-            server = stack.enter_context(serving("--bind", f"127.0.0.1:{second_port}", **SETTINGS))
+            health_port = free_port()
+            server = stack.enter_context(serving(MENAGERIE_HEALTH_PORT=str(health_port), **SETTINGS))
             stack.enter_context(busy_programs(scenario.busy_programs))
         stack.enter_context(pinned_to(CORES[-1:]))
-        worker = int(Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text())
-        probed_port = second_port if scenario.probes_aside else server.port
+        _, worker = workers(server)  # the first answers probes
         for number in range(1, tries + 1):
-            outcome = overload(scenario, server.port, probed_port, worker, rounds)
+            outcome = overload(scenario, server.port, health_port, worker, rounds)
             report(f"three times the load: {scenario.name}", number, outcome.result, outcome.notes)
             assert (outcome.result.lost, outcome.result.wrong) == (0, 0)
-            if outcome.kept > min_kept:
+            if outcome.kept > min_kept and outcome.probe_seconds < PROBE_SECONDS:
                 return
-    pytest.fail(f"only {outcome.kept:.0%} of the capacity was answered")
+    pytest.fail(f"{outcome.kept:.0%} of the capacity was answered, the slowest probe in {outcome.probe_seconds:.3f} s")

@@ -182,10 +182,10 @@ def test_not_ready_while_no_worker_accepts(slow_start: str, fault: str) -> None:
 def test_one_of_two_workers_is_enough(slow_start: str) -> None:
     """While the other is replaced, the service stays ready."""
     with probed("--config", slow_start, WEB_CONCURRENCY="2") as service:
-        for _ in range(2):
-            await_message(service.server.process, "ASGI server listening")
-        os.kill(service.workers[0], signal.SIGKILL)
         await_workers(service.server, lambda now: len(now) == 3)
+        second = service.workers[1]
+        os.kill(second, signal.SIGKILL)
+        await_workers(service.server, lambda now: len(now) == 3 and second not in now)
         assert {probe(service.health_port, "/readyz") for _ in range(100)} == {200}
 
 
@@ -262,6 +262,19 @@ def test_a_port_that_cannot_be_used_fails_the_start() -> None:
             f"menagerie: cannot listen on port {port} for health probes (Address already in use): "
             "set MENAGERIE_HEALTH_PORT to a free port from 1024, or to 0 for none"
         )
+
+
+@pytest.mark.parametrize("option", ["--bind=unix:{path}", "--reuse-port", "--pid={path}"])
+def test_the_port_is_the_same_however_the_service_listens(tmp_path: Path, option: str) -> None:
+    """Beside a unix socket, with sockets that each worker opens, and without what the settings can switch off."""
+    port, path = free_port(), tmp_path / "s"
+    off = {f"MENAGERIE_{name}": "false" for name in ("FAST_PATH", "ACCEPTOR", "TIMEOUTS")}
+    settings = {"PORT": str(free_port()), "MENAGERIE_HEALTH_PORT": str(port)} | off
+    with starting(option.format(path=path), **settings) as process:
+        await_status(port, "/readyz", 200)
+        process.terminate()
+        assert process.wait(30) == 0
+    assert (probe(port, "/livez"), path.exists()) == (0, False)
 
 
 def test_0_opens_no_port() -> None:

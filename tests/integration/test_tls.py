@@ -20,6 +20,7 @@ from support.gunicorn_server import (
     await_ready,
     await_workers,
     environment,
+    free_port,
     parse_log,
     serving,
     workers,
@@ -72,6 +73,15 @@ def test_a_handshake_that_never_ends_is_closed(certificate: Path, monkeypatch: p
         silent.sendall(sent)
         assert silent.recv(1) == b""
         assert requests.get(f"{server.url}/livez", timeout=10).ok
+
+
+def test_probes_of_the_health_port_need_no_certificate(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It speaks plain HTTP, as the image's health check and a kubelet do."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
+    port = free_port()
+    with serving(*keys, MENAGERIE_HEALTH_PORT=str(port)):
+        assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10).ok
 
 
 def test_handshakes_that_never_end_are_bounded(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
