@@ -18,9 +18,11 @@ from service.http.errors import StartupError
 from service.monitoring.shared_counters import shared_counters
 from service.server import gunicorn_compat
 from service.server.listeners import Address
-from service.server.probe_server import ServiceHealth, serve_probes
+from service.server.probe_server import END_SIGNAL, ServiceHealth, serve_probes
 
 _HANDED_OVER = "HEALTH_FD"  # names the file descriptor to the new master of a SIGUSR2
+_STOP_SECONDS = 2.0  # after which it is killed
+_TICK_SECONDS = 0.02
 _RESTART_SECONDS = 1.0  # a process that ends at once is not started more often
 
 
@@ -107,10 +109,15 @@ class HealthProcess:
             self._run(master)
 
     def stop(self) -> None:
-        """End the process, so that nobody listens on the port any more."""
-        if self._is_running():
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        """End the process, once it has answered the probes that it has accepted."""
+        if not self._is_running():
+            return
+        os.kill(self._pid, END_SIGNAL)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._is_running():
+            if time.monotonic() > deadline:  # it is stopped
+                os.kill(self._pid, signal.SIGKILL)
+            time.sleep(_TICK_SECONDS)
 
     def _is_running(self) -> bool:
         try:

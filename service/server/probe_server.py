@@ -7,6 +7,7 @@ client can hold it up: all have a few seconds, and if there are too many, the on
 import asyncio
 import os
 import re
+import signal
 import socket
 import time
 from contextlib import suppress
@@ -26,6 +27,8 @@ _CLIENT_SECONDS = 5.0
 _MAX_CLIENTS = 100
 _MAX_HEAD_BYTES = 8192
 _WATCH_SECONDS = 0.5
+_END_SECONDS = 0.2
+END_SIGNAL = signal.SIGALRM  # SIGTERM and others go to whole groups of processes, of which this one outlives the rest
 _REQUEST_LINE = re.compile(rb"([!-~]+) ([!-~]+) HTTP/1\.[01]\r\n")
 
 
@@ -79,7 +82,9 @@ class ServiceHealth:
 
 
 async def serve_probes(listener: socket.socket, health: ServiceHealth, parent: int) -> None:
-    """Answer until the parent process has ended."""
+    """Answer until the parent process has ended, or sends `END_SIGNAL`."""
+    is_over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(END_SIGNAL, is_over.set)
     clients: dict[asyncio.StreamWriter, None] = {}  # oldest first
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -94,9 +99,15 @@ async def serve_probes(listener: socket.socket, health: ServiceHealth, parent: i
             del clients[writer]
             writer.close()
 
-    async with await asyncio.start_server(serve, sock=listener, limit=_MAX_HEAD_BYTES):
-        while os.getppid() == parent:  # noqa: ASYNC110 (no event: the parent may be killed)
-            await asyncio.sleep(_WATCH_SECONDS)
+    server = await asyncio.start_server(serve, sock=listener, limit=_MAX_HEAD_BYTES)
+    while os.getppid() == parent and not is_over.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(is_over.wait(), _WATCH_SECONDS)
+    server.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_SECONDS):
+            while clients:  # noqa: ASYNC110 (an event for this would be longer)
+                await asyncio.sleep(_END_SECONDS / 10)
 
 
 def _answer(health: ServiceHealth, head: bytes) -> bytes:

@@ -185,9 +185,9 @@ def test_compose_passes_all_settings(project: Project) -> None:
 
 
 def test_processes_have_no_privileges(service: Container) -> None:
-    """Master and workers run as a numeric user without capabilities, and no child can gain one."""
+    """Master, workers and the process for probes run as a numeric user without capabilities, and none can gain one."""
     statuses = processes(service)
-    assert [process["Name"] for process in statuses].count("gunicorn") == 1 + WORKERS
+    assert [process["Name"] for process in statuses].count("gunicorn") == 1 + WORKERS + 1
     for process in statuses:
         assert process["Uid"].split() == ["10001"] * 4
         assert {process[name] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}

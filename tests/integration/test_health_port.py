@@ -217,6 +217,15 @@ def test_the_port_is_open_until_the_service_has_ended() -> None:
         assert probe(service.health_port, "/livez") == 0
 
 
+def test_a_stopped_process_does_not_keep_the_service_from_ending() -> None:
+    """The one that answers probes is killed then."""
+    with probed() as service:
+        os.kill(service.health_process, signal.SIGSTOP)
+        service.server.process.terminate()
+        assert service.server.process.wait(30) == 0
+        assert probe(service.health_port, "/livez") == 0
+
+
 def test_nobody_answers_for_a_master_that_is_gone() -> None:
     """Killed, it cannot end the process that answers probes."""
     with probed() as service:
