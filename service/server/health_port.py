@@ -69,8 +69,8 @@ def run_health_process(arbiter: Any) -> None:
         start_missing_workers()
 
     def stop(stop_service: Callable[..., None], *arguments: Any) -> None:
-        if gunicorn_compat.has_newer_master(arbiter):
-            process.stop()  # the service goes on: the newer master says so
+        if gunicorn_compat.has_newer_master(arbiter) or gunicorn_compat.has_older_master(arbiter):
+            process.stop()  # the service goes on: the other master says so
         try:
             stop_service(*arguments)
         finally:

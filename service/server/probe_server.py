@@ -90,13 +90,15 @@ async def serve_probes(listener: socket.socket, health: ServiceHealth, parent: i
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         clients[writer] = None
         if len(clients) > _MAX_CLIENTS:
-            next(iter(clients)).transport.abort()
+            oldest = next(iter(clients))
+            del clients[oldest]
+            oldest.transport.abort()
         try:
             with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(_CLIENT_SECONDS):
                     writer.write(_answer(health, await reader.readuntil(b"\r\n\r\n")))
         finally:
-            del clients[writer]
+            clients.pop(writer, None)
             writer.close()
 
     server = await asyncio.start_server(serve, sock=listener, limit=_MAX_HEAD_BYTES)

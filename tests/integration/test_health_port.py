@@ -243,22 +243,26 @@ def test_the_process_that_answers_is_replaced() -> None:
     assert message == "menagerie: the process that answers health probes has ended: starting another"
 
 
-def test_a_new_master_takes_the_port_over() -> None:
-    """SIGUSR2 starts it, SIGTERM ends the old one; in between one of them answers, always ready."""
+@pytest.mark.parametrize("ended", ["old", "new"])
+def test_two_masters_share_the_port(ended: str) -> None:
+    """SIGUSR2 starts the new one, SIGTERM ends either; all the while one of them answers, always ready."""
     with probed(MENAGERIE_DRAIN_SECONDS="1") as service:
-        old, statuses = service.server.process, set[int]()
+        statuses: set[int] = set()
+        old = service.server.process
         await_message(old, "ASGI server listening")
         old.send_signal(signal.SIGUSR2)
         new = int(await_message(old, "Listening at").rpartition("(")[2].rstrip(")"))
         try:
             while len(children(new)) < 3:
                 statuses.add(probe(service.health_port, "/readyz"))
-            old.terminate()
-            while old.poll() is None:
+            os.kill(old.pid if ended == "old" else new, signal.SIGTERM)
+            while old.poll() is None if ended == "old" else Path(f"/proc/{new}").exists():
                 statuses.add(probe(service.health_port, "/readyz"))
             statuses |= {probe(service.health_port, "/readyz") for _ in range(100)}
         finally:
-            os.kill(new, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.kill(new, signal.SIGTERM)
+        old.terminate()
         await_status(service.health_port, "/readyz", 0)
     assert statuses == {200}
 
