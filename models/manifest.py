@@ -1,5 +1,6 @@
 """The types of ``manifest.json`` and ``weights.json``, and the check of a network against the golden rows."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
@@ -13,6 +14,19 @@ GOLDEN_TOLERANCE = 1e-5
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
 Vector = tuple[FiniteFloat, ...]
+
+
+# Invisible characters that are no part of a name at its ends: zero-width spaces and joiners, marks of direction.
+_INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+
+
+def normalize_name(text: str) -> str:
+    """The name of a feature, column or label as training reads it from a table, and as scoring looks for it.
+
+    Spaces of all kinds become one ordinary space, and none is left at the ends. Characters are composed (Unicode's
+    NFC). Zero-width joiners within words remain: Persian, Hindi and emoji need them.
+    """
+    return unicodedata.normalize("NFC", " ".join(text.split()).strip(_INVISIBLE + " "))
 
 
 class _FrozenModel(BaseModel):

@@ -1,9 +1,10 @@
 """The command line of `python -m models.train` as typed options."""
 
 import argparse
+import codecs
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +14,29 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass
-class TrainingOptions:
+class TableOptions:
+    """How the user's table is read: what pandas' `read_csv` calls the same has the same name."""
+
+    table: Path | None = None  # the user's file, None for the animals of traits.csv
+    label: str | None = None  # a column of the table
+    group: str | None = None
+    schema: Path | None = None  # describes the table's other columns
+    drop: list[str] = field(default_factory=list)  # each a column, or several with commas between them
+    keep: list[str] = field(
+        default_factory=list
+    )  # likewise, columns that would be left out because they number the rows
+    drop_rows_with_gaps: bool = False
+    drop_rare_labels: bool = False
+    delimiter: str | None = None  # None: detected
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None  # None: UTF-8
+    na_values: list[str] = field(default_factory=list)  # in addition to those of pandas
+    keep_na_labels: bool = False
+
+
+@dataclass
+class TrainingOptions(TableOptions):
     """Everything that decides a training run, with the defaults of the command line."""
 
     store: Path = SHIPPED_STORE
@@ -24,10 +47,6 @@ class TrainingOptions:
     candidates: int = 4
     folds: int = 5  # 0 without cross-validation
     report: bool = True
-    table: Path | None = None  # the user's CSV file, None for the animals of traits.csv
-    label: str | None = None  # a column of the table
-    group: str | None = None
-    schema: Path | None = None  # describes the table's other columns
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
@@ -35,9 +54,11 @@ def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
     parser = _build_parser()
     options = parser.parse_args(arguments, TrainingOptions())
     if options.table is None:
-        for name in ("label", "group", "schema"):
-            if getattr(options, name) is not None:
-                parser.error(f"--{name} is only valid with --data: add --data or leave out --{name}")
+        defaults = TableOptions()
+        for name in (each.name for each in fields(TableOptions)):
+            option = f"--{name.replace('_', '-')}"
+            if getattr(options, name) != getattr(defaults, name):
+                parser.error(f"{option} is only valid with --data: add --data or leave out {option}")
     elif options.label is None:
         parser.error("--data requires --label COLUMN, the column with the labels")
     options.name = options.name or (_name_from_path(options.table) if options.table else SHIPPED_NAME)
@@ -71,11 +92,32 @@ def _build_parser() -> argparse.ArgumentParser:
     how.add_argument("--no-report", dest="report", action="store_false", help="skip cross-validation and report")
     own = parser.add_argument_group("training on your own table")
     own.add_argument(
-        "--data", dest="table", type=Path, metavar="CSV", help="table with a column of labels, all others numeric"
+        "--data", dest="table", type=Path, metavar="FILE", help="CSV, also compressed with gzip, or Parquet"
     )
     own.add_argument("--label", metavar="COLUMN", help="column with the labels")
     own.add_argument("--group", metavar="COLUMN", help="column whose values keep rows together in every split")
     own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see docs/models.md)")
+    own.add_argument(
+        "--drop", action="extend", nargs=1, metavar="COLUMNS", help="leave out columns (comma-separated; repeatable)"
+    )
+    own.add_argument(
+        "--keep", action="extend", nargs=1, metavar="COLUMNS", help="train on columns although they number the rows"
+    )
+    own.add_argument("--drop-rows-with-gaps", action="store_true", help="leave out rows with missing values")
+    own.add_argument("--drop-rare-labels", action="store_true", help="leave out labels with fewer than 10 rows")
+    text = parser.add_argument_group("how your table is written, where it is not detected")
+    text.add_argument("--delimiter", type=_delimiter, metavar="SIGN", help=r"between cells, such as ';' or '\t'")
+    text.add_argument("--decimal", choices=(".", ","), help="decimal sign")
+    text.add_argument("--thousands", choices=(",", ".", " ", "'"), help="sign between thousands")
+    text.add_argument("--encoding", type=_encoding, help="character encoding (default: utf-8)")
+    text.add_argument(
+        "--na-values",
+        action="extend",
+        nargs=1,
+        metavar="TEXT",
+        help="stands for a missing value, as NA, NaN, null, None and an empty cell do (repeatable)",
+    )
+    text.add_argument("--keep-na-labels", action="store_true", help="read NA, None and the like as labels")
     return parser
 
 
@@ -98,6 +140,20 @@ def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _delimiter(text: str) -> str:
+    delimiter = "\t" if text == r"\t" else text
+    if len(delimiter) != 1 or not (delimiter == "\t" or " " <= delimiter <= "~") or delimiter in "\"'":
+        raise argparse.ArgumentTypeError(f"{text!r} is not one ASCII character other than a quote")
+    return delimiter
+
+
+def _encoding(text: str) -> str:
+    try:
+        return codecs.lookup(text).name
+    except LookupError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no encoding: use a name such as cp1252 or utf-16") from None
 
 
 def _folds(text: str) -> int:

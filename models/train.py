@@ -88,10 +88,11 @@ def load_dataset(options: TrainingOptions) -> "Dataset":
         from models.animals import Animals
 
         return Animals.read()
-    from models.table import Table, check_groups
+    from models.tables.dataset import check_groups
+    from models.tables.reader import read_table
 
-    table = Table.read(options.table, options.label, options.schema, options.group)
-    check_groups(table, options.folds)
+    table = read_table(options, _log)
+    check_groups(table, options.folds, options.group)
     return table
 
 

@@ -4,76 +4,71 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.tables import read, write
 
-from models import table
 from models.errors import DataError
-from models.table import Table, check_groups
+from models.tables import source_file
+from models.tables.dataset import check_groups
 
 HEADER = "kind,width_mm,depth_mm,box\n"
-LINES = [f"{'ab'[i % 2]},{i + 1},{(7 * i) % 11},{i // 4}\n" for i in range(40)]
+LINES = [f"{'ab'[i % 2]},{2 * i + 1},{(7 * i) % 11},{i // 4}\n" for i in range(40)]
 GOOD = HEADER + "".join(LINES)
-
-
-def write(folder: Path, text: str | bytes, name: str = "my.csv") -> Path:
-    path = folder / name
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
 
 
 def test_every_column_but_label_and_group_is_a_feature(tmp_path: Path) -> None:
     """Features keep their order, labels are sorted, bounds lie one range beyond the data."""
-    read = Table.read(write(tmp_path, GOOD), "kind", group="box")
-    assert [feature.name for feature in read.features] == ["width_mm", "depth_mm"]
-    assert read.labels == ("a", "b")
-    assert (read.features[0].minimum, read.features[0].maximum, read.features[0].unit) == (0, 79, "")
-    assert len(read.groups) == 10
-    assert read.individuals.rows.shape == (40, 2)
-    assert read.is_grouped
+    table = read(write(tmp_path, GOOD), group="box")
+    assert [feature.name for feature in table.features] == ["width_mm", "depth_mm"]
+    assert table.labels == ("a", "b")
+    assert (table.features[0].minimum, table.features[0].maximum, table.features[0].unit) == (0, 157, "")
+    assert len(table.groups) == 10
+    assert table.individuals.rows.shape == (40, 2)
+    assert table.is_grouped
 
 
 def test_without_a_group_each_individual_is_a_group(tmp_path: Path) -> None:
     """The column is then a feature like the others."""
-    read = Table.read(write(tmp_path, GOOD), "kind")
-    assert len(read.groups) == 40
-    assert len(read.features) == 3
-    assert not read.is_grouped
+    table = read(write(tmp_path, GOOD))
+    assert len(table.groups) == 40
+    assert len(table.features) == 3
+    assert not table.is_grouped
 
 
 def test_negative_data_has_a_negative_minimum(tmp_path: Path) -> None:
     """Only a feature that is never negative is bounded by 0."""
-    read = Table.read(write(tmp_path, GOOD.replace("a,1,", "a,-1,")), "kind")
-    assert read.features[0].minimum == -42
+    table = read(write(tmp_path, GOOD.replace("a,1,", "a,-1,")))
+    assert table.features[0].minimum == -81
 
 
 def test_a_schema_gives_units_bounds_how_and_the_order_of_labels(tmp_path: Path) -> None:
     """What the schema leaves out comes from the data."""
     schema = write(
         tmp_path,
-        'labels = ["b", "a"]\n[features.width_mm]\nunit = "mm"\nminimum = 0.5\nmaximum = 50\nhow = "caliper"\n',
+        'labels = ["b", "a"]\n[features.width_mm]\nunit = "mm"\nminimum = 0.5\nmaximum = 90\nhow = "caliper"\n',
         "my.toml",
     )
-    read = Table.read(write(tmp_path, GOOD), "kind", schema)
-    width, depth = read.features[:2]
-    assert read.labels == ("b", "a")
-    assert (width.unit, width.minimum, width.maximum, width.how) == ("mm", 0.5, 50, "caliper")
+    table = read(write(tmp_path, GOOD), schema=schema)
+    width, depth = table.features[:2]
+    assert table.labels == ("b", "a")
+    assert (width.unit, width.minimum, width.maximum, width.how) == ("mm", 0.5, 90, "caliper")
     assert (depth.unit, depth.minimum, depth.maximum) == ("", 0, 20)
-    assert read.source_hashes.keys() == {"my.csv", "my.toml"}
+    assert table.source_hashes.keys() == {"my.csv", "my.toml"}
 
 
 def test_augmentation_repeats_the_given_groups(tmp_path: Path) -> None:
     """Every individual appears equally often, and none of another group."""
-    read = Table.read(write(tmp_path, GOOD), "kind", group="box")
+    table = read(write(tmp_path, GOOD), group="box")
     groups = np.array([0, 3])
-    sample = read.sample_augmented(groups, 80, np.random.default_rng(0))
+    sample = table.sample_augmented(groups, 80, np.random.default_rng(0))
     assert len(sample.rows) == 80
     assert set(np.bincount(sample.groups)) == {0, 40}
 
 
 def test_a_byte_order_mark_blank_lines_and_spaces_are_ignored(tmp_path: Path) -> None:
     """Spreadsheets export them."""
-    read = Table.read(write(tmp_path, "\ufeff" + GOOD.replace("\n", " \r\n\r\n")), "kind")
-    assert read.labels == ("a", "b")
-    assert len(read.individuals.rows) == 40
+    table = read(write(tmp_path, "\ufeff" + GOOD.replace("\n", " \r\n\r\n")))
+    assert table.labels == ("a", "b")
+    assert len(table.individuals.rows) == 40
 
 
 @pytest.mark.parametrize(
@@ -84,26 +79,26 @@ def test_a_byte_order_mark_blank_lines_and_spaces_are_ignored(tmp_path: Path) ->
         (HEADER, "no rows"),
         (b"kind,a\n\xff\xfe", "not UTF-8"),
         (GOOD.replace("kind,width_mm", "kind,kind"), "two columns"),
-        (GOOD.replace("width_mm", ""), "column 2 has no usable name"),
-        (GOOD.replace("a,1,", "a,,"), "line 2, column 'width_mm': the cell is empty"),
-        (GOOD.replace("a,1,", "a,inf,"), "line 2, column 'width_mm': 'inf'"),
-        (GOOD.replace("a,1,", "a,nan,"), "line 2, column 'width_mm': 'nan'"),
-        (GOOD.replace("a,1,", "a,tall,"), "line 2, column 'width_mm': 'tall'"),
-        (GOOD.replace("a,1,", "a,1_0,"), "line 2, column 'width_mm': '1_0'"),
-        (GOOD.replace("a,1,", "a,1e999,"), "line 2, column 'width_mm': 1e999 is too large"),
-        (GOOD.replace("a,1,", ",1,"), "line 2, column 'kind': the cell has no valid label"),
-        (GOOD.replace("a,1,", "a,1,2,"), "line 2, has 5 cells, the header 4"),
+        (GOOD.replace("width_mm", ""), "column 2 has no name"),
+        (GOOD.replace("a,1,", "a,,"), "column 'width_mm', line 2: the cell has no value"),
+        (GOOD.replace("a,1,", "a,inf,"), "column 'width_mm', line 2: 'inf' is an infinite number"),
+        (GOOD.replace("a,1,", "a,nan,"), "column 'width_mm', line 2: the cell has no value"),
+        (GOOD.replace("a,1,", "a,tall,"), "column 'width_mm', line 2: 'tall' is not a number"),
+        (GOOD.replace("a,1,", "a,1_0,"), "column 'width_mm', line 2: '1_0' is a number with underscores"),
+        (GOOD.replace("a,1,", "a,1e999,"), "column 'width_mm', line 2: 1e999 is too large"),
+        (GOOD.replace("a,1,", ",1,"), "column 'kind', line 2: the cell has no value"),
+        (GOOD.replace("a,1,", "a,1,2,"), "line 2 has more cells than the header, which has 4"),
         (GOOD.replace("a,1,", '"a,1,'), "not valid CSV"),
         (GOOD.replace("b,", "a,"), "only the label 'a'"),
-        (GOOD.replace("a,1,", "c,1,"), "has 1 of at least 10 rows with label 'c'"),
-        (HEADER + "".join(f"{'ab'[i % 2]},5,{i},0\n" for i in range(40)), "'width_mm' is 5 in every row"),
+        (GOOD.replace("a,1,", "c,1,"), "fewer than 10 rows with the label 'c' \\(1\\)"),
+        (HEADER + "".join(f"{'ab'[i % 2]},5,{i},0\n" for i in range(40)), "no feature column is left"),
         ("kind\n" + "a\nb\n" * 20, "no feature column"),
     ],
 )
 def test_a_table_unfit_for_training_is_refused(tmp_path: Path, text: str | bytes, message: str) -> None:
     """The error names the location and the fault in one line."""
     with pytest.raises(DataError, match=message) as refused:
-        Table.read(write(tmp_path, text), "kind")
+        read(write(tmp_path, text))
     assert "\n" not in str(refused.value)
 
 
@@ -111,16 +106,16 @@ def test_a_table_unfit_for_training_is_refused(tmp_path: Path, text: str | bytes
 def test_an_unknown_column_is_refused(tmp_path: Path, label: str, group: str | None) -> None:
     """The error names the column, be it the label or the group."""
     with pytest.raises(DataError, match="column"):
-        Table.read(write(tmp_path, GOOD), label, group=group)
+        read(write(tmp_path, GOOD), label, group=group)
 
 
 def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size is checked before the file is read."""
     with pytest.raises(DataError, match="cannot read"):
-        Table.read(tmp_path / "none.csv", "kind")
-    monkeypatch.setattr(table, "MAX_FILE_BYTES", 10)
+        read(tmp_path / "none.csv")
+    monkeypatch.setattr(source_file, "MAX_FILE_BYTES", 10)
     with pytest.raises(DataError, match="larger than"):
-        Table.read(write(tmp_path, GOOD), "kind")
+        read(write(tmp_path, GOOD))
 
 
 @pytest.mark.parametrize(
@@ -142,11 +137,11 @@ def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pyt
 def test_an_invalid_schema_is_refused(tmp_path: Path, schema: str, message: str) -> None:
     """The error names the key."""
     with pytest.raises(DataError, match=message):
-        Table.read(write(tmp_path, GOOD), "kind", write(tmp_path, schema, "my.toml"))
+        read(write(tmp_path, GOOD), schema=write(tmp_path, schema, "my.toml"))
 
 
 def test_too_few_groups_for_the_folds_are_refused(tmp_path: Path) -> None:
     """Every fold needs a holdout split with groups of each label."""
-    read = Table.read(write(tmp_path, GOOD), "kind", group="box")
-    with pytest.raises(DataError, match="--folds 5 needs 10"):
-        check_groups(read, 5)
+    table = read(write(tmp_path, GOOD), group="box")
+    with pytest.raises(DataError, match="--folds 5 needs at least 10 groups of 'box'"):
+        check_groups(table, 5, "box")

@@ -1,0 +1,145 @@
+"""The values of a column: numbers, gaps, and what is neither."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from models.tables.columns import Columns, Flags
+from models.tables.findings import count, list_some
+from models.tables.number_format import NumberFormat
+
+MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
+
+# What pandas takes for a missing value, in any case.
+GAP_MARKERS = (
+    *("", "NA", "N/A", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "-NaN", "null", "None"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+
+# A kind of text that is no number, what it is called, and what to do about it; the first that fits is named.
+_KINDS = (
+    (r"#(DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)", "an error of a spreadsheet", "correct the formula"),
+    (r"[+-]?(inf|infinity|∞)", "an infinite number", "replace it"),
+    (r"true|false|yes|no", "a truth value", "write 1 and 0"),
+    (r"[+-]?[0-9.,\s]+\s*%", "a percentage", "remove the percent sign"),
+    (r"[+-]?\s*[$€£¥₹₽₩]\s*[0-9.,\s]+|[+-]?[0-9.,\s]+\s*[$€£¥₹₽₩]", "an amount of money", "remove the currency sign"),
+    (
+        r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}([T ].*)?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})( .*)?",
+        "a date",
+        "write a number, such as the days since a fixed day",
+    ),
+    (r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]*)?)?", "a time", "write a number, such as the seconds"),
+    (r"[+-]?0x[0-9a-f]+", "a hexadecimal number", "write it with decimal digits"),
+    (r"[+-]?[0-9]+(_[0-9]+)+(\.[0-9]*)?", "a number with underscores", "remove them"),
+    (r"[\u2010-\u2015\u2212]\s*[0-9.,]+(e.*)?", "a number with a minus sign other than '-'", "replace the sign"),
+    (r"[<>≤≥~≈]=?\s*[0-9.,]+.*", "a bound and not a value", "replace it by a number"),
+    (r"[+-]?[0-9]+\s*[/-]\s*[0-9]+", "a fraction or a range", "replace it by a number"),
+    (r"[+-]?[0-9.,]*[0-9][.,]?\s*[^\W\d_]{1,6}[²³]?", "a number with a unit", "remove the unit"),
+    (
+        r"[+-]?[0-9][0-9.,' \u00a0\u202f\u2019]*",
+        "a number with other separators than the rest",
+        "write it like the others",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The parsed values of a feature's column: ``values`` is not a number where there is a gap or an invalid text."""
+
+    values: NDArray[np.float64]
+    is_gap: Flags
+    is_invalid: Flags
+    text: pa.Array | None  # of the values, if the column is text
+
+    def describe_invalid(self, name: str, columns: Columns) -> str:
+        """What the invalid values are, where the first ones are, and what to do."""
+        if self.text is None:
+            return f"column {name!r} {columns.describe_rows(self.is_invalid)} is not finite: replace it"
+        invalid = self.text.filter(pa.array(self.is_invalid))
+        number, total = len(invalid), len(self.values)
+        if number == total - int(self.is_gap.sum()) and _kind(invalid[0].as_py()) is None:
+            examples = list_some([repr(_shorten(value)) for value in invalid.unique()[:3].to_pylist()])
+            return f"column {name!r} is text ({examples}): leave it out"
+        where = columns.describe_rows(self.is_invalid)
+        example = invalid[0].as_py()
+        what, remedy = _kind(example) or ("not a number", "correct it")
+        prefix = f"{columns.row_word}{'s' if number > 1 else ''} "
+        if number == 1:
+            return f"column {name!r}, {where}: {_shorten(example)!r} is {what}: {remedy}, or leave the column out"
+        return (
+            f"column {name!r} has {count(number, 'value')} that {'is' if number == 1 else 'are'} no numbers, the first "
+            f"of them {_shorten(example)!r}, {what} ({prefix}{where.removeprefix(prefix)}): {remedy}, or leave the "
+            "column out"
+        )
+
+
+def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """A text column without spaces around its values."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return pc.utf8_trim_whitespace(array)
+
+
+def find_gaps(text: pa.Array, markers: tuple[str, ...]) -> Flags:
+    """Where a text column, without spaces around its values, has nothing or a marker for a missing value."""
+    forms = (str, str.lower, str.upper, str.capitalize)
+    values = pa.array(sorted({form(marker) for form in forms for marker in markers}))
+    return to_numpy(pc.fill_null(pc.is_in(text, value_set=values), True))  # noqa: FBT003 (the value for nulls)
+
+
+def parse_cells(column: pa.ChunkedArray, markers: tuple[str, ...], number_format: NumberFormat) -> Cells:
+    """Parse a column as numbers; text in ``number_format``, except in Parquet numbers as they are."""
+    if not pa.types.is_string(column.type):
+        return _parse_typed(column, markers)
+    text = strip(column)
+    is_gap = find_gaps(text, markers)
+    is_number = to_numpy(pc.fill_null(pc.match_substring_regex(text, number_format.pattern), False))  # noqa: FBT003
+    is_number &= ~is_gap
+    numbers = pc.if_else(pa.array(is_number), text, None)
+    values = _to_floats(number_format.to_plain(numbers).cast(pa.float64()))
+    is_gap |= _find_numeric_markers(values, markers)
+    values[is_gap] = np.nan
+    return Cells(values, is_gap, ~is_number & ~is_gap, text)
+
+
+def _parse_typed(column: pa.ChunkedArray, markers: tuple[str, ...]) -> Cells:
+    array = column.combine_chunks()
+    if pa.types.is_decimal(array.type):
+        array = array.cast(pa.string())  # through its digits, because dividing by a power of ten is not exact
+    values = _to_floats(array.cast(pa.float64(), safe=False))
+    is_gap = to_numpy(array.is_null()) | np.isnan(values) | _find_numeric_markers(values, markers)
+    is_infinite = np.isinf(values)
+    values[is_gap | is_infinite] = np.nan
+    return Cells(values, is_gap, is_infinite, None)
+
+
+def _find_numeric_markers(values: NDArray[np.float64], markers: tuple[str, ...]) -> Flags:
+    """Where a number stands for a missing value, such as -999, however it is written."""
+    numbers = [float(marker) for marker in markers if re.fullmatch(r"[+-]?[0-9]+\.?[0-9]*", marker)]
+    return np.isin(values, numbers) if numbers else np.zeros(len(values), bool)
+
+
+def _to_floats(array: pa.Array) -> NDArray[np.float64]:
+    return np.array(array.to_numpy(zero_copy_only=False), np.float64)
+
+
+def to_numpy(flags: pa.Array) -> Flags:
+    """Arrow's bits as an array of Booleans."""
+    return np.array(flags.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _kind(text: str) -> tuple[str, str] | None:
+    for pattern, what, remedy in _KINDS:
+        if re.fullmatch(pattern, text, re.IGNORECASE):
+            return what, remedy
+    if re.fullmatch(r"[+-]?[\d.,]+", text):
+        return "a number with other digits than 0 to 9", "replace them"
+    return None
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:40]}..."  # noqa: PLR2004 (a glance)

@@ -1,0 +1,85 @@
+"""The dataset that a user's table becomes, and whether it can be split for training and evaluation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.dataset import Integers, Sample
+from models.errors import DataError
+from models.manifest import Feature
+from models.tables.findings import list_some
+
+_MIN_FOLDS = 2
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of a table as ``individuals``, in file order; without groups, each row is a group."""
+
+    description: str
+    features: tuple[Feature, ...]
+    labels: tuple[str, ...]
+    groups: tuple[str, ...]
+    group_labels: Integers
+    individuals: Sample
+    source_hashes: dict[str, str]
+
+    @property
+    def label_weights(self) -> tuple[float, ...]:
+        return (1.0,) * len(self.labels)
+
+    @property
+    def is_grouped(self) -> bool:
+        return len(self.groups) < len(self.individuals.rows)
+
+    def sample(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:  # noqa: ARG002 (nothing is drawn)
+        """All individuals of the groups."""
+        return self._take(self._find_members(groups))
+
+    def sample_augmented(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
+        """All individuals of the groups in random order, repeated until there are about ``count``."""
+        members = self._find_members(groups)
+        repetitions = max(1, round(count / len(members)))
+        return self._take(np.concatenate([rng.permutation(members) for _ in range(repetitions)]))
+
+    def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> None:
+        """None: a measurement is not derived from other facts."""
+
+    def _find_members(self, groups: Integers) -> Integers:
+        return np.flatnonzero(np.isin(self.individuals.groups, groups))
+
+    def _take(self, indices: Integers) -> Sample:
+        everyone = self.individuals
+        return Sample(everyone.rows[indices], everyone.labels[indices], everyone.groups[indices])
+
+
+def find_group_labels(groups: Integers, labels: Integers, label_count: int) -> Integers:
+    """The most frequent label of each group, from the group and the label of each row."""
+    pairs, sizes = np.unique(groups * label_count + labels, return_counts=True)
+    order = np.lexsort((-sizes, pairs // label_count))  # by group; in a group, the most frequent label first
+    _, first = np.unique((pairs // label_count)[order], return_index=True)
+    found: Integers = (pairs % label_count)[order][first]
+    return found
+
+
+def check_groups(table: Table, folds: int, group: str | None) -> None:
+    """Check that every label has enough groups, or rows without ``--group``, for a holdout split in every fold.
+
+    Raises:
+        DataError: a label has too few.
+    """
+    needed = 2 * max(folds, 2)
+    counts = np.bincount(table.group_labels, minlength=len(table.labels)).tolist()
+    scarce = {name: number for name, number in zip(table.labels, counts, strict=True) if number < needed}
+    if not scarce:
+        return
+    noun = "groups" if group else "rows"
+    which = list_some([f"{name!r} has {number}" for name, number in scarce.items()])
+    remedies = [f"add {noun}"]
+    if folds and (possible := min(scarce.values()) // 2) >= _MIN_FOLDS:
+        remedies.append(f"lower --folds to {possible}")
+    if group:
+        remedies.append("leave out --group")
+    purpose = f"--folds {folds} needs" if folds else "training needs"
+    which_groups = f"groups of {group!r} in which it is the most frequent" if group else "rows"
+    raise DataError(f"for each label, {purpose} at least {needed} {which_groups}, but {which}: {' or '.join(remedies)}")
