@@ -61,6 +61,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
                 parser.error(f"{option} is only valid with --data: add --data or leave out {option}")
     elif options.label is None:
         parser.error("--data requires --label COLUMN, the column with the labels")
+    if options.decimal is not None and options.decimal == options.thousands:
+        parser.error("--decimal and --thousands are the same sign: change one")
     options.name = options.name or (_name_from_path(options.table) if options.table else SHIPPED_NAME)
     options.folds = options.folds if options.report else 0
     return options

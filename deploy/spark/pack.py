@@ -16,7 +16,7 @@ from service.settings import SHIPPED_STORE, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "requirements" / "score.txt"
-CODE = ("models/__init__.py", "models/bundle.py", "models/manifest.py", "service")
+CODE = ("models/__init__.py", "models/bundle.py", "models/manifest.py", "models/number_format.py", "service")
 
 
 def pack(folder: Path) -> Path:

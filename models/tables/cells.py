@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from models.number_format import NumberFormat
 from models.tables.columns import Columns, Flags
 from models.tables.findings import count, list_some
-from models.tables.number_format import NumberFormat
 
 MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
 

@@ -18,7 +18,6 @@ from models.tables.findings import Findings, count, list_some
 from models.tables.source_file import open_text
 
 _CELLS_AT_ONCE = 100_000  # as Python's strings, before they become compact columns
-_MAX_CELL_CHARACTERS = 1 << 20
 
 
 def read_csv(options: TableOptions, findings: Findings) -> Columns:
@@ -45,7 +44,6 @@ class _Rows:
     """The rows of an open CSV file, with the number of cells that its header has."""
 
     def __init__(self, path: Path, text: io.TextIOWrapper, dialect: CsvDialect, findings: Findings) -> None:
-        csv.field_size_limit(_MAX_CELL_CHARACTERS)
         self._path = path
         self._dialect = dialect
         self._findings = findings

@@ -7,12 +7,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.manifest import Feature
+from models.number_format import NumberFormat
 from models.options import TableOptions
 from models.tables.cells import MAX_MAGNITUDE, parse_cells, strip
 from models.tables.columns import Columns
 from models.tables.findings import Findings, list_some
 from models.tables.gaps import Gaps
-from models.tables.number_format import NumberFormat, NumberFormatDetector
+from models.tables.number_detection import NumberFormatDetector
 from models.tables.schema import Schema
 
 _MIN_STEPS = 100  # that float32 must tell apart between the minimum and the maximum of a feature

@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from models.manifest import normalize_name
+from models.number_format import NumberFormat
 from models.options import TableOptions
 from models.tables.cells import find_gaps, parse_cells, strip
 from models.tables.columns import Columns
 from models.tables.findings import Findings, list_some
 from models.tables.labels import MAX_NAME_LENGTH, find_invisible
-from models.tables.number_format import NumberFormat
 from models.tables.row_numbers import numbers_rows
 
 _PANDAS_UNNAMED = re.compile(r"Unnamed: [0-9]+")  # what pandas calls a column without a name when it reads one

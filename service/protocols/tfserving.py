@@ -222,7 +222,7 @@ def _probabilities_response(form: str, probabilities: Array) -> Response:
 def _instances(instances: Any) -> list[Any]:
     """The rows of ``instances``, each with or without the name of the input around it."""
     rows = _require_list(instances, "instances")
-    return [row[INPUT] if _is_object(row) and row.keys() == {INPUT} else row for row in rows]
+    return [row[INPUT] if _is_object(row) and row.keys() == {INPUT} and _is_row(row[INPUT]) else row for row in rows]
 
 
 def _require_list(rows: Any, form: str) -> list[Any]:
@@ -232,9 +232,14 @@ def _require_list(rows: Any, form: str) -> list[Any]:
 
 
 def _columns(inputs: Any) -> list[Any]:
-    """The rows of ``inputs``: rows with or without the name of the input around them, or a list for each feature."""
+    """The rows of ``inputs``: rows with or without the name of the input around them, or a list for each feature.
+
+    The only feature of a model may have the name of the input; its values are not rows.
+    """
     if _is_object(inputs) and inputs.keys() == {INPUT}:
-        inputs = inputs[INPUT]
+        values = inputs[INPUT]
+        if not isinstance(values, list) or not values or any(map(_is_row, values)):
+            inputs = values
     if isinstance(inputs, list):
         return inputs
     if not _is_object(inputs) or not all(isinstance(column, list) for column in inputs.values()):
@@ -252,6 +257,10 @@ def _count_names(form: Any) -> int:
 def _scalar(value: Any) -> Any:
     """The value of an example's feature, which may be in a list of one."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | dict)
 
 
 def _is_object(value: Any) -> bool:

@@ -4,10 +4,12 @@ import argparse
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from models.bundle import BundleError
+from models.number_format import NumberFormat
 from service.http.errors import StartupError
 from service.score.errors import TableError
 from service.score.formats import FileFormat
@@ -41,6 +43,10 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
         default=",",
         help="delimiter of CSV input (default: comma); CSV output has commas",
     )
+    parser.add_argument("--decimal", choices=(".", ","), help="decimal sign in CSV input (default: point)")
+    parser.add_argument(
+        "--thousands", choices=(",", ".", " ", "'"), help="sign between thousands in CSV input (default: none)"
+    )
     rows = _DEFAULT_PART_ROWS
     parser.add_argument(
         "--part-rows", type=_positive, default=rows, help=f"rows per part of a folder (default: {rows})"
@@ -51,13 +57,19 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
     )
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor summary")
     arguments = parser.parse_args(argv)
+    decimal = arguments.decimal or ("," if arguments.thousands == "." else ".")
+    if decimal == arguments.thousands:
+        parser.error("--decimal and --thousands are the same sign: change one")
     return ScoreOptions(
         input_path=arguments.input,
         output_path=arguments.output,
         input_format=FileFormat(arguments.from_) if arguments.from_ else None,
         output_format=FileFormat(arguments.to) if arguments.to else None,
         rejects_path=arguments.rejects,
-        columns=ColumnOptions.from_arguments(arguments),
+        columns=replace(
+            ColumnOptions.from_arguments(arguments),
+            number_format=NumberFormat(decimal, arguments.thousands or ""),
+        ),
         delimiter=arguments.delimiter,
         part_rows=arguments.part_rows,
         threads=arguments.threads,

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.manifest import Feature
+from models.manifest import Feature, normalize_name
+from models.number_format import NumberFormat
 from service.arrays import Array
 from service.score.errors import TableError
 
@@ -47,21 +48,25 @@ class FeatureColumns:
     """
 
     def __init__(
-        self, features: Sequence[Feature], schema: pa.Schema, mapping: Mapping[str, str], *, all_text: bool
+        self,
+        features: Sequence[Feature],
+        schema: pa.Schema,
+        mapping: Mapping[str, str],
+        *,
+        all_text: bool,
+        number_format: NumberFormat | None = None,
     ) -> None:
         self._features = features
         self._all_text = all_text
+        self._number_format = None if number_format == NumberFormat() else number_format
         feature_names = [feature.name for feature in features]
         for name in mapping:
             if name not in feature_names:
                 raise TableError(f"--map {name}: unknown feature; {suggest_name(name, feature_names)}")
-        self.names = [mapping.get(name, name) for name in feature_names]
-        for feature_name, name in zip(feature_names, self.names, strict=True):
-            if not (indices := schema.get_all_field_indices(name)):
-                hint = (all_text and _suggest_delimiter(schema.names)) or suggest_name(name, schema.names)
-                raise TableError(f"no column {name}: {hint}; or choose one with --map {feature_name}=COLUMN")
-            if len(indices) > 1:
-                raise TableError(f"{len(indices)} columns are named {name}: rename all but one")
+        self.names = [
+            _find_column(mapping.get(name, name), schema.names, feature_name=name, all_text=all_text)
+            for name in feature_names
+        ]
 
     def extract(self, batch: pa.RecordBatch) -> tuple[Array, Codes]:
         """The features' values, float32 [rows, features], and their fault codes in the same shape."""
@@ -77,13 +82,25 @@ class FeatureColumns:
             column = column.dictionary_decode()
         type_codes: Codes | None = None
         if self._all_text:
-            column, type_codes = _parse_text(column)
+            column, type_codes = _parse_text(column, self._number_format)
         elif (type_code := _type_code(column.type)) is not None:
             type_codes = np.where(_is_null(column), FaultCode.MISSING, type_code)
             column = pa.nulls(len(column), pa.float64())
         else:
             column = _to_floats(column)
         return _check_values(column, feature, type_codes)
+
+
+def _find_column(name: str, known_names: Sequence[str], *, feature_name: str, all_text: bool) -> str:
+    """The column of this name, or else the one that training would give this name, without spaces around it."""
+    found = [known for known in known_names if known == name]
+    found = found or [known for known in known_names if normalize_name(known) == normalize_name(name)]
+    if not found:
+        hint = (all_text and _suggest_delimiter(known_names)) or suggest_name(name, known_names)
+        raise TableError(f"no column {name}: {hint}; or choose one with --map {feature_name}=COLUMN")
+    if len(found) > 1:
+        raise TableError(f"{len(found)} columns are named {name}: rename all but one")
+    return found[0]
 
 
 def _check_values(column: pa.Array, feature: Feature, type_codes: Codes | None) -> tuple[NDArray[Any], Codes | int]:
@@ -110,17 +127,22 @@ def _to_floats(column: pa.Array) -> pa.Array:
     return column.cast(pa.float64(), safe=False)
 
 
-def _parse_text(column: pa.Array) -> tuple[pa.Array, Codes | None]:
+def _parse_text(column: pa.Array, number_format: NumberFormat | None) -> tuple[pa.Array, Codes | None]:
     """A text column as doubles, with fault codes for missing values and for text that is not a number."""
-    column = pc.ascii_trim_whitespace(column)
+    column = pc.utf8_trim_whitespace(column)
     try:
-        return column.cast(pa.float64()), None
+        if not number_format:
+            return column.cast(pa.float64()), None
     except pa.ArrowInvalid:  # at least one value is not a number, so each is looked at
-        is_number = pc.fill_null(pc.match_substring_regex(column, _NUMBER), False)  # noqa: FBT003 (the value for nulls)
-        is_missing = pc.fill_null(pc.is_in(column, value_set=_MISSING_TEXT), True)  # noqa: FBT003
-        codes = np.where(_to_numpy(is_number), 0, FaultCode.STRING)
-        codes = np.where(_to_numpy(is_missing), FaultCode.MISSING, codes)
-        return pc.if_else(is_number, column, None).cast(pa.float64()), codes.astype(np.uint8)
+        pass
+    pattern = number_format.pattern if number_format else _NUMBER
+    is_number = pc.fill_null(pc.match_substring_regex(column, pattern), False)  # noqa: FBT003 (the value for nulls)
+    is_missing = pc.fill_null(pc.is_in(column, value_set=_MISSING_TEXT), True)  # noqa: FBT003
+    codes = np.where(_to_numpy(is_number), 0, FaultCode.STRING)
+    codes = np.where(_to_numpy(is_missing), FaultCode.MISSING, codes)
+    numbers = pc.if_else(is_number, column, None)
+    plain = number_format.to_plain(numbers) if number_format else numbers
+    return plain.cast(pa.float64()), codes.astype(np.uint8)
 
 
 def _type_code(dtype: pa.DataType) -> FaultCode | None:
@@ -148,8 +170,7 @@ def suggest_name(name: str, known_names: Sequence[str]) -> str:
     matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0)
     if not matches:
         return "the table has no columns"
-    match = matches[0]
-    return f"did you mean {match}?" if match == match.strip() else f"did you mean {match!r}, with the spaces?"
+    return f"did you mean {matches[0]}?"
 
 
 def _suggest_delimiter(known_names: Sequence[str]) -> str | None:

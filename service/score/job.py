@@ -3,10 +3,12 @@
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from models.number_format import NumberFormat
 from service.inference.model import Model
 from service.score.errors import TableError
 from service.score.formats import FileFormat, require_format
@@ -110,6 +112,7 @@ def _describe(
 ) -> dict[str, Any]:
     """The first line of the journal: what must be the same in a run that resumes this one."""
     columns = options.columns
+    number_format = {} if columns.number_format == NumberFormat() else asdict(columns.number_format)
     return {
         "model": {**model.identity, "sha256": manifest_sha256(model), "engine": settings.engine},
         "files": {file.name: [file.size, file.modified_ns] for file in files},
@@ -119,6 +122,7 @@ def _describe(
         "prefix": columns.prefix,
         "delimiter": options.delimiter,
         "part_rows": options.part_rows,
+        **number_format,
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from models.number_format import NumberFormat
 from service.score.formats import FileFormat
 
 STANDARD_STREAM = Path("-")  # as an input path standard input, as an output path standard output
@@ -16,12 +17,14 @@ class ColumnOptions:
     """Which columns hold the features, and which columns the output has.
 
     ``mapping`` gives the column of each feature whose column has another name; ``keep`` lists the table's own columns
-    that are copied to the output, None for all; the names of the prediction columns start with ``prefix``.
+    that are copied to the output, None for all; the names of the prediction columns start with ``prefix``. Text has
+    its numbers in the ``number_format``.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     keep: Sequence[str] | None = None
     prefix: str = ""
+    number_format: NumberFormat = field(default_factory=NumberFormat)
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Self:

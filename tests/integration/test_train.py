@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris
+from support.gunicorn_server import environment
 from support.published_bundles import newest_version
 
 from models import bundle
@@ -84,9 +85,19 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
         "data",
         "label",
         "schema",
+        "drop",
+        "keep",
+        "drop-rows-with-gaps",
+        "drop-rare-labels",
+        "delimiter",
+        "decimal",
+        "thousands",
+        "encoding",
+        "na-values",
+        "keep-na-labels",
     ):
         assert f"--{option}" in process.stdout
-    heavy = {"tensorflow", "keras", "sklearn", "matplotlib"}
+    heavy = {"tensorflow", "keras", "sklearn", "matplotlib", "pyarrow"}
     check = f"import sys, models.train as t; t.parse_options([]); sys.exit(bool({heavy} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=True)
 
@@ -110,6 +121,14 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
         (["table.csv"], "table.csv"),
         (["--label", "species"], "--data"),
         (["--schema", "my.toml"], "--data"),
+        (["--drop", "id"], "--drop is only valid with --data"),
+        (["--drop-rows-with-gaps"], "--drop-rows-with-gaps is only valid with --data"),
+        (["--decimal", ","], "--decimal is only valid with --data"),
+        (["--data", "none.csv", "--label", "species", "--decimal", ";"], "--decimal"),
+        (["--data", "none.csv", "--label", "species", "--decimal", ",", "--thousands", ","], "the same sign"),
+        (["--data", "none.csv", "--label", "species", "--delimiter", "::"], "--delimiter"),
+        (["--data", "none.csv", "--label", "species", "--encoding", "klingon"], "--encoding"),
+        (["--data", "{iris}", "--label", "species", "--drop", "id"], "'id'"),
         (["--data", "none.csv"], "--label"),
         (["--data", "none.csv", "--label", "species"], "none.csv"),
         (["--data", ".", "--label", "species"], "cannot read ."),
@@ -189,6 +208,42 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     for feature in bins.features.values():
         assert stability_index(feature.training_shares, counts[feature.cells]) < 0.05
     assert manifest.reference.shares["petal_width"][1] > 0.02  # though it is the quantile of 0.01
+
+
+@pytest.mark.tensorflow
+def test_a_table_from_excel_is_trained_on_and_scored(tmp_path: Path) -> None:
+    """With an index, decimal commas, names of all kinds, a gap and a constant column: each is noted, one a line."""
+    flowers = load_iris()
+    names = ["Länge (cm) ", "class", "features", "n" * 150]
+    lines = [";".join(["", *names, "constant", " kind"])]
+    for index, (row, species) in enumerate(zip(flowers.data, flowers.target, strict=True)):
+        cells = [str(value).replace(".", ",") for value in row]
+        lines.append(";".join([str(index), *cells, "1", flowers.target_names[species]]))
+    lines[3] = lines[3].replace("4,7", "")
+    table, store = tmp_path / "t.csv", tmp_path / "store"
+    table.write_text("\ufeff" + "\r\n".join(lines) + "\r\n", encoding="utf-8")
+    process = train("--out", store, "--data", table, "--label", "kind", "--drop-rows-with-gaps", *SMALL)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr.splitlines() == [
+        "delimiter: semicolons",
+        "left out: column 1, which has no name, has the names or numbers of the rows",
+        "decimal sign: comma, as in '5,1' in column 'Länge (cm)'",
+        "left out: 1 row of 150 with gaps (by column: 'Länge (cm)' 1)",
+        "left out, because all rows have the same value: 'constant' (1)",
+        "training",
+    ]
+    manifest = Bundle.read(newest_version(store / "t")).manifest
+    assert manifest.feature_names == ("Länge (cm)", *names[1:])
+    scored = subprocess.run(
+        [sys.executable, "-m", "service.score", table, "-", "--to", "csv", "--delimiter", ";", "--decimal", ","],
+        cwd=ROOT,
+        env=environment(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODEL_NAME="t"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert "150 rows: 149 predicted, 1 rejected" in scored.stderr
 
 
 @pytest.mark.tensorflow

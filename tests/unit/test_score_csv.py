@@ -154,6 +154,39 @@ def test_other_delimiters(tmp_path: Path, delimiter: str, option: str) -> None:
     assert [row["id"] for row in read(tmp_path / "o.arrow")] == [f"a{delimiter}b"]
 
 
+@pytest.mark.parametrize(
+    ("decimal", "thousands", "options"),
+    [
+        (",", "", ["--decimal", ","]),
+        (",", ".", ["--decimal", ",", "--thousands", "."]),
+        (",", ".", ["--thousands", "."]),
+        (".", ",", ["--thousands", ","]),
+        (".", " ", ["--thousands", " "]),
+        (".", "'", ["--thousands", "'"]),
+    ],
+)
+def test_other_decimal_signs_and_thousands(tmp_path: Path, decimal: str, thousands: str, options: list[str]) -> None:
+    """As training reads them; a value in another format is rejected, and kept columns are copied unchanged."""
+    for form in ("plain", "local"):
+        path = tmp_path / f"{form}.csv"
+        row = [f"{value:.2f}" for value in GREAT_DANE]
+        if form == "local":
+            row = [cell.replace(".", decimal) for cell in row]
+        number = f"12{thousands}345{decimal}5"
+        text = (
+            ";".join(["note", *NAMES]) + "\n" + f"{number};{';'.join(row)}\n" + f"x;{';'.join(['1.2.3', *row[1:]])}\n"
+        )
+        path.write_text(text)
+        output = tmp_path / f"{form}.out.csv"
+        arguments = options if form == "local" else []
+        assert main([str(path), str(output), "--quiet", "--delimiter", ";", *arguments]) == 0
+        (scored,) = read(output)
+        assert scored["note"] == number
+        (rejected,) = read(tmp_path / f"{form}.out.rejects.csv")
+        assert rejected["note"] == "x"
+    assert read(tmp_path / "plain.out.csv")[0]["confidence"] == read(tmp_path / "local.out.csv")[0]["confidence"]
+
+
 @pytest.mark.parametrize("option", ["", ";;", '"', "\n", "é", "\0"])
 def test_what_cannot_be_a_delimiter(tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str) -> None:
     """The parser takes one byte, which neither ends a line nor quotes."""
@@ -191,7 +224,7 @@ ROW = GOOD.encode() + b"\n"
         (HEADER.replace(b",", b"\t") + ROW, r"the columns seem to be separated by tabs: set --delimiter '\t'"),
         (HEADER.replace(b",", b"|") + ROW, "the columns seem to be separated by vertical bars: set --delimiter '|'"),
         (b"sep=;\n" + HEADER + ROW, "the columns seem to be separated by commas: set --delimiter ','"),
-        (b" body_mass_kg,body_mass_kg ," + HEADER[13:] + ROW, "did you mean 'body_mass_kg ', with the spaces?"),
+        (b" body_mass_kg,body_mass_kg ," + HEADER[13:] + ROW, "2 columns are named body_mass_kg: rename all but one"),
         (codecs.BOM_UTF16_LE + (HEADER + ROW).decode().encode("utf-16-le"), "it is UTF-16 text: save it as UTF-8"),
         ((HEADER + ROW).decode().encode("utf-16-be"), "so it may be UTF-16 text: save it as UTF-8"),
         (gzip.compress(HEADER + ROW), "it is compressed with gzip: decompress it"),

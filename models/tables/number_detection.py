@@ -1,4 +1,4 @@
-"""How the numbers of a table are written: which sign separates decimals, and which one thousands."""
+"""Detects how the numbers of a table are written: which sign separates decimals, and which one thousands."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -6,36 +6,11 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.number_format import EXPONENT, SIGN_CLASSES, NumberFormat
 from models.tables.findings import Findings
 
-# What a sign of an option stands for in a pattern: the spaces and apostrophes that are used between thousands.
-_CLASSES = {" ": "[ \u00a0\u202f]", "'": "['\u2019]", ".": r"\.", ",": ","}
 _NAMES = {" ": "space", "'": "apostrophe", ".": "point", ",": "comma"}
-_EXPONENT = "(?:[eE][+-]?[0-9]+)"
 _SAMPLE_ROWS = 10_000
-
-
-@dataclass(frozen=True)
-class NumberFormat:
-    """The signs that separate decimals and thousands; "" if thousands are not separated."""
-
-    decimal: str = "."
-    thousands: str = ""
-
-    @property
-    def pattern(self) -> str:
-        """A regular expression for a number."""
-        digits = "[0-9]+"
-        if self.thousands:
-            digits = f"(?:[0-9]+|[0-9]{{1,3}}(?:{_CLASSES[self.thousands]}[0-9]{{3}})+)"
-        decimal = _CLASSES[self.decimal]
-        return f"^[+-]?(?:{digits}(?:{decimal}[0-9]*)?|{decimal}[0-9]+){_EXPONENT}?$"
-
-    def to_plain(self, numbers: pa.Array) -> pa.Array:
-        """Text that matches `pattern`, as other programs write the same numbers."""
-        if self.thousands:
-            numbers = pc.replace_substring_regex(numbers, _CLASSES[self.thousands], "")
-        return numbers if self.decimal == "." else pc.replace_substring(numbers, self.decimal, ".")
 
 
 class _Evidence(NamedTuple):
@@ -62,7 +37,7 @@ class NumberFormatDetector:
                 if example is not None:
                     examples.setdefault(sign, f"{example!r} in column {name!r}")
         for sign in (" ", "'"):
-            pattern = f"^[+-]?[0-9]{{1,3}}(?:{_CLASSES[sign]}[0-9]{{3}})+(?:[.,][0-9]*)?$"
+            pattern = f"^[+-]?[0-9]{{1,3}}(?:{SIGN_CLASSES[sign]}[0-9]{{3}})+(?:[.,][0-9]*)?$"
             if sign not in self._thousands and (example := _find(text, pattern)) is not None:
                 self._thousands[sign] = f"{example!r} in column {name!r}"
 
@@ -113,8 +88,8 @@ def _find_evidence(text: pa.Array, sign: str, other: str) -> _Evidence:
     """Examples of what ``sign`` separates in a column; ``other`` is the other of comma and point."""
     if not pc.any(pc.match_substring(text, sign)).as_py():
         return _Evidence(None, None, None)
-    s, o = _CLASSES[sign], _CLASSES[other]
-    exponent, separator = _EXPONENT, "|".join((o, _CLASSES[" "], _CLASSES["'"]))
+    s, o = SIGN_CLASSES[sign], SIGN_CLASSES[other]
+    exponent, separator = EXPONENT, "|".join((o, SIGN_CLASSES[" "], SIGN_CLASSES["'"]))
     decimal = (
         f"^[+-]?(?:[0-9]+{s}(?:[0-9]{{0,2}}|[0-9]{{4,}})|[0-9]*{s}[0-9]+{exponent}|{s}[0-9]+"
         f"|0[0-9]*{s}[0-9]{{3}}|[0-9]{{4,}}{s}[0-9]{{3}}|[0-9]{{1,3}}(?:(?:{separator})[0-9]{{3}})+{s}[0-9]*){exponent}?$"
