@@ -1,6 +1,7 @@
 """The values of a column: numbers, gaps, and what is neither."""
 
 import re
+import shlex
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,11 @@ GAP_MARKERS = (
 # A kind of text that is no number, what it is called, and what to do about it; the first that fits is named.
 _KINDS = (
     (r"#(DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)", "an error of a spreadsheet", "correct the formula"),
+    (
+        r"[-\u2010-\u2015.?*]+|missing|unknown|n\.?d\.?|n\.a\.?|nil",
+        "perhaps a missing value",
+        "if so, add --na-values={}",
+    ),
     (r"[+-]?(inf|infinity|∞)", "an infinite number", "replace it"),
     (r"true|false|yes|no", "a truth value", "write 1 and 0"),
     (r"[+-]?[0-9.,\s]+\s*%", "a percentage", "remove the percent sign"),
@@ -47,6 +53,10 @@ _KINDS = (
 )
 
 
+_TEXT = "not a number", "correct it"
+_MAX_DISTINCT = 1000  # invalid values that are looked at in one column
+
+
 @dataclass(frozen=True)
 class Cells:
     """The parsed values of a feature's column: ``values`` is not a number where there is a gap or an invalid text."""
@@ -57,25 +67,22 @@ class Cells:
     text: pa.Array | None  # of the values, if the column is text
 
     def describe_invalid(self, name: str, columns: Columns) -> str:
-        """What the invalid values are, where the first ones are, and what to do."""
-        if self.text is None:
-            return f"column {name!r} {columns.describe_rows(self.is_invalid)} is not finite: replace it"
-        invalid = self.text.filter(pa.array(self.is_invalid))
-        number, total = len(invalid), len(self.values)
-        if number == total - int(self.is_gap.sum()) and _kind(invalid[0].as_py()) is None:
-            examples = list_some([repr(_shorten(value)) for value in invalid.unique()[:3].to_pylist()])
-            return f"column {name!r} is text ({examples}): leave it out"
+        """What the invalid values are, by kind, where the first ones are, and what to do."""
         where = columns.describe_rows(self.is_invalid)
-        example = invalid[0].as_py()
-        what, remedy = _kind(example) or ("not a number", "correct it")
-        prefix = f"{columns.row_word}{'s' if number > 1 else ''} "
-        if number == 1:
-            return f"column {name!r}, {where}: {_shorten(example)!r} is {what}: {remedy}, or leave the column out"
-        return (
-            f"column {name!r} has {count(number, 'value')} that {'is' if number == 1 else 'are'} no numbers, the first "
-            f"of them {_shorten(example)!r}, {what} ({prefix}{where.removeprefix(prefix)}): {remedy}, or leave the "
-            "column out"
-        )
+        if self.text is None:
+            return f"column {name!r}, {where}: an infinite number: replace it, or leave the column out"
+        invalid = self.text.filter(pa.array(self.is_invalid))
+        examples: dict[tuple[str, str], list[str]] = {}
+        for text in invalid.unique()[:_MAX_DISTINCT].to_pylist():
+            examples.setdefault(_find_kind(text), []).append(repr(_shorten(text)))
+        if list(examples) == [_TEXT] and len(invalid) == len(self.values) - int(self.is_gap.sum()):
+            return f"column {name!r} is text ({list_some(examples[_TEXT][:3])}): leave it out"
+        if len(invalid) == 1:
+            (((what, remedy), (example,)),) = examples.items()
+            return f"column {name!r}, {where}: {example} is {what}: {remedy}, or leave the column out"
+        kinds = "; ".join(f"{list_some(texts)} ({what}: {remedy})" for (what, remedy), texts in examples.items())
+        number = count(len(invalid), "value")
+        return f"column {name!r}: {number} are no numbers ({where}): {kinds}; or leave the column out"
 
 
 def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -132,13 +139,14 @@ def to_numpy(flags: pa.Array) -> Flags:
     return np.array(flags.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _kind(text: str) -> tuple[str, str] | None:
+def _find_kind(text: str) -> tuple[str, str]:
+    """What a text that is no number is, and what to do about it."""
     for pattern, what, remedy in _KINDS:
         if re.fullmatch(pattern, text, re.IGNORECASE):
-            return what, remedy
+            return what, remedy.format(shlex.quote(text))
     if re.fullmatch(r"[+-]?[\d.,]+", text):
         return "a number with other digits than 0 to 9", "replace them"
-    return None
+    return _TEXT
 
 
 def _shorten(text: str) -> str:

@@ -51,6 +51,7 @@ class _Rows:
             text.readline()
         self._reader = csv.reader(text, delimiter=dialect.delimiter, strict=True)
         self._width = 0
+        self._last_line = dialect.skipped_lines
         self._too_long: list[int] = []
         self._too_short: list[int] = []
 
@@ -58,8 +59,10 @@ class _Rows:
         try:
             return self._read_columns()
         except csv.Error as error:
-            line = self._line_number()
-            raise DataError(f"{self._path}, line {line}, is not valid CSV ({error}): correct it") from None
+            first, last = self._last_line + 1, self._line_number()
+            where = f"line {last}" if first >= last else f"lines {first} to {last}"
+            remedy = "close the quote that begins there" if last > first else "correct it"
+            raise DataError(f"{self._path}, {where}: not valid CSV ({error}): {remedy}") from None
 
     def _read_columns(self) -> Columns:
         header = next(row for row in self._reader if any(cell.strip() for cell in row))
@@ -86,15 +89,16 @@ class _Rows:
     def _complete_rows(self) -> Iterator[tuple[int, list[str]]]:
         """The rows with the number of their last line; empty cells beyond the last name are dropped."""
         for row in self._reader:
+            self._last_line = self._line_number()
             if len(row) != self._width:
                 while len(row) > self._width and not row[-1].strip():
                     row.pop()
                 if len(row) != self._width:
                     if any(cell.strip() for cell in row):
-                        (self._too_long if len(row) > self._width else self._too_short).append(self._line_number())
+                        (self._too_long if len(row) > self._width else self._too_short).append(self._last_line)
                     continue
             if any(cell.strip() for cell in row):
-                yield self._line_number(), row
+                yield self._last_line, row
 
     def _report_widths(self, complete: int) -> None:
         wrong = sorted(self._too_long + self._too_short)

@@ -111,4 +111,6 @@ def _select_rows(gaps: Gaps, labels: NamedRows, options: TableOptions) -> Flags:
             f"left out: {count(int(is_rare.sum()), 'row')} with the rare label{'s' if len(rare) > 1 else ''} {names}"
         )
         is_used &= ~is_rare
+        if not is_used.any():
+            raise DataError(f"{options.table}: every label is rare: check that --label is the right column")
     return is_used

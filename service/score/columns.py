@@ -170,7 +170,8 @@ def suggest_name(name: str, known_names: Sequence[str]) -> str:
     matches = difflib.get_close_matches(name, known_names, n=1, cutoff=0)
     if not matches:
         return "the table has no columns"
-    return f"did you mean {matches[0]}?"
+    match = matches[0]
+    return f"did you mean {match}?" if match == match.strip() else f"did you mean {match!r}, with the spaces?"
 
 
 def _suggest_delimiter(known_names: Sequence[str]) -> str | None:

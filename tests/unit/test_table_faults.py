@@ -133,6 +133,8 @@ def test_other_markers_of_gaps_are_an_option(tmp_path: Path) -> None:
         ("#DIV/0!", "an error of a spreadsheet"),
         ("1.2.3", "other separators than the rest"),
         ("tall", "not a number"),
+        ("?", "perhaps a missing value: if so, add --na-values='?'"),
+        ("-", "perhaps a missing value: if so, add --na-values=-"),
         ("1e999", "too large"),
         ("2e30", "too large"),
     ],
@@ -143,6 +145,26 @@ def test_what_is_no_number_is_named(tmp_path: Path, cell: str, message: str) -> 
     assert message in refused
     assert "column 'x', line 3" in refused
     assert "leave the column out" in refused or "leave out the column" in refused
+
+
+def test_all_kinds_in_a_column_are_named_at_once(tmp_path: Path) -> None:
+    """Each with its remedy."""
+    refused = refuse(write(tmp_path, make("x,y", "?,1", "5 cm,2", "6 cm,3", "12 %,4", "tall,5")))
+    assert "column 'x': 5 values are no numbers (lines 2, 3, 4 and 2 more): '?' (perhaps a missing value" in refused
+    assert "; '5 cm' and '6 cm' (a number with a unit: remove the unit); '12 %' (a percentage" in refused
+
+
+def test_an_open_quote_is_found_where_it_begins(tmp_path: Path) -> None:
+    """Not at the end of the file."""
+    assert "lines 4 to 41: not valid CSV" in refuse(write(tmp_path, make("x,y", "1,2", "3,4", '"5,6')))
+
+
+@pytest.mark.parametrize("count", [5, 9])
+def test_a_table_of_rare_labels_is_refused(tmp_path: Path, count: int) -> None:
+    """Also with the option that leaves them out."""
+    path = write(tmp_path, make("x,y", count=count))
+    assert "fewer than 10 rows with the labels" in refuse(path)
+    assert "every label is rare" in refuse(path, drop_rare_labels=True)
 
 
 def test_all_faults_are_named_at_once_by_column(tmp_path: Path) -> None:
