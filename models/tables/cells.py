@@ -53,6 +53,7 @@ _KINDS = (
 )
 
 
+_DIGITS_AND_SEPARATORS = "^[+-]?[0-9.,' \u00a0\u202f\u2019]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?$"
 _TEXT = "not a number", "correct it"
 _MAX_DISTINCT = 1000  # invalid values that are looked at in one column
 
@@ -98,16 +99,23 @@ def find_gaps(text: pa.Array, markers: tuple[str, ...]) -> Flags:
     return to_numpy(pc.fill_null(pc.is_in(text, value_set=values), True))  # noqa: FBT003 (the value for nulls)
 
 
-def parse_cells(column: pa.ChunkedArray, markers: tuple[str, ...], number_format: NumberFormat) -> Cells:
-    """Parse a column as numbers; text in ``number_format``, except in Parquet numbers as they are."""
+def parse_cells(column: pa.ChunkedArray, markers: tuple[str, ...], number_format: NumberFormat | None) -> Cells:
+    """Parse a column as numbers; text in ``number_format``, except in Parquet numbers as they are.
+
+    Without a ``number_format``, text of nothing but digits and separators is not invalid, though not parsed either.
+    """
     if not pa.types.is_string(column.type):
         return _parse_typed(column, markers)
     text = strip(column)
     is_gap = find_gaps(text, markers)
-    is_number = to_numpy(pc.fill_null(pc.match_substring_regex(text, number_format.pattern), False))  # noqa: FBT003
+    pattern = number_format.pattern if number_format else _DIGITS_AND_SEPARATORS
+    is_number = to_numpy(pc.fill_null(pc.match_substring_regex(text, pattern), False))  # noqa: FBT003 (for nulls)
     is_number &= ~is_gap
-    numbers = pc.if_else(pa.array(is_number), text, None)
-    values = _to_floats(number_format.to_plain(numbers).cast(pa.float64()))
+    if number_format:
+        numbers = pc.if_else(pa.array(is_number), text, None)
+        values = _to_floats(number_format.to_plain(numbers).cast(pa.float64()))
+    else:
+        values = np.full(len(text), np.nan)
     is_gap |= _find_numeric_markers(values, markers)
     values[is_gap] = np.nan
     return Cells(values, is_gap, ~is_number & ~is_gap, text)

@@ -49,6 +49,7 @@ def detect_dialect(path: Path, text: io.TextIOBase, label: str, delimiter: str |
     rows = samples[chosen]
     if label not in _names(rows[0]):
         _refuse_other_first_line(path, rows, label)
+        _refuse_other_delimiter(path, rows[0], chosen, label)
         _refuse_spaces(path, start, label)
     return CsvDialect(chosen, skipped, _has_row_names(rows))
 
@@ -99,6 +100,16 @@ def _have_same_kinds(first: list[str], others: list[list[str]]) -> bool:
     """Whether the first row has its numbers where most of the others have them."""
     kinds = Counter(tuple(bool(_NUMBER.fullmatch(cell)) for cell in row) for row in others)
     return bool(kinds) and kinds.most_common(1)[0][0] == tuple(bool(_NUMBER.fullmatch(cell)) for cell in first)
+
+
+def _refuse_other_delimiter(path: Path, header: list[str], delimiter: str, label: str) -> None:
+    if len(header) > 1:
+        return
+    for other, name in DELIMITERS.items():
+        if label in _names(header[0].split(other)):
+            if other == delimiter:
+                raise DataError(f"{path}: a pair of quotes is around each whole line: remove these quotes")
+            raise DataError(f"{path}: the columns are separated by {name}: add --delimiter {other!r}")
 
 
 def _refuse_spaces(path: Path, start: str, label: str) -> None:

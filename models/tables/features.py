@@ -23,8 +23,8 @@ Rows = NDArray[np.float64]
 
 def detect_number_format(
     columns: Columns, positions: Sequence[int], options: TableOptions, findings: Findings
-) -> NumberFormat:
-    """Detect how the numbers of the features are written, unless options say it."""
+) -> NumberFormat | None:
+    """Detect how the numbers of the features are written; None, with a fault, if it is unclear."""
     if not columns.delimiter:  # Parquet has numbers as such
         return NumberFormat()
     detector = NumberFormatDetector()
@@ -38,7 +38,7 @@ def read_numbers(
     columns: Columns,
     positions: Sequence[int],
     markers: tuple[str, ...],
-    number_format: NumberFormat,
+    number_format: NumberFormat | None,
     gaps: Gaps,
 ) -> Rows:
     """The values of the features at ``positions``, [rows, features], NaN in a gap and where there is no number.

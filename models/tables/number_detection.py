@@ -10,6 +10,7 @@ from models.number_format import EXPONENT, SIGN_CLASSES, NumberFormat
 from models.tables.findings import Findings
 
 _NAMES = {" ": "space", "'": "apostrophe", ".": "point", ",": "comma"}
+_FORMATS = [NumberFormat(decimal, thousands) for decimal in ".," for thousands in ",. '" if thousands != decimal]
 _SAMPLE_ROWS = 10_000
 
 
@@ -30,7 +31,12 @@ class NumberFormatDetector:
     _either: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, text: pa.Array) -> None:
-        """Look for evidence in the column ``name``, whose ``text`` has no spaces around it."""
+        """Look for evidence in the column ``name``, whose ``text`` has no spaces around it.
+
+        A column of something else, such as IP addresses or versions, shows nothing.
+        """
+        if not _has_mostly_numbers(text[:_SAMPLE_ROWS]):
+            return
         for sign in (",", "."):
             found = _find_evidence(text, sign, "." if sign == "," else ",")
             for examples, example in zip((self._decimal, self._thousands, self._either), found, strict=True):
@@ -41,11 +47,13 @@ class NumberFormatDetector:
             if sign not in self._thousands and (example := _find(text, pattern)) is not None:
                 self._thousands[sign] = f"{example!r} in column {name!r}"
 
-    def decide(self, findings: Findings, delimiter: str, decimal: str | None, thousands: str | None) -> NumberFormat:
-        """The format, of which ``decimal`` and ``thousands`` may be given; what cannot be decided is a fault."""
+    def decide(
+        self, findings: Findings, delimiter: str, decimal: str | None, thousands: str | None
+    ) -> NumberFormat | None:
+        """The format, of which ``decimal`` and ``thousands`` may be given; None, with a fault, if it is unclear."""
         chosen = decimal or self._decide_decimal(findings, delimiter, thousands)
         if chosen is None:
-            return NumberFormat()
+            return None
         if thousands is None:
             other = "," if chosen == "." else "."
             candidates = [sign for sign in (other, " ", "'") if sign in self._thousands or sign in self._either]
@@ -82,6 +90,12 @@ class NumberFormatDetector:
             )
             return None
         return "."
+
+
+def _has_mostly_numbers(text: pa.Array) -> bool:
+    number = pc.match_substring_regex(text, "|".join(f"(?:{number_format.pattern})" for number_format in _FORMATS))
+    others = pc.and_(pc.invert(number), pc.match_substring_regex(text, "[0-9]"))
+    return bool((pc.sum(number).as_py() or 0) > (pc.sum(others).as_py() or 0))
 
 
 def _find_evidence(text: pa.Array, sign: str, other: str) -> _Evidence:

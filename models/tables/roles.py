@@ -1,6 +1,5 @@
 """What each column of a table is for: label, group, feature, or left out."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ from models.tables.findings import Findings, list_some
 from models.tables.labels import MAX_NAME_LENGTH, find_invisible
 from models.tables.row_numbers import numbers_rows
 
-_PANDAS_UNNAMED = re.compile(r"Unnamed: [0-9]+")  # what pandas calls a column without a name when it reads one
+_PANDAS_INDEX = "Unnamed: 0"  # what pandas calls a first column without a name when it reads one
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,8 @@ def _find_reason_to_leave_out(columns: Columns, position: int, markers: tuple[st
     shown = repr(name) if name else f"{position + 1}, which has no name,"
     if _is_empty(array, markers):
         return f"left out: column {shown} is empty"
-    if (not name and position == 0) or name == "Unnamed: 0":
+    is_index = not name and (position == 0 or not columns.delimiter)  # in Parquet, only pandas' index has no name
+    if is_index or name == _PANDAS_INDEX:
         return f"left out: column {shown} has the names or numbers of the rows"
     if _counts_rows(array, markers):
         keep = f"; to train on it, add --keep {name!r}" if name else ""

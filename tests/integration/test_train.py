@@ -235,7 +235,7 @@ def test_a_table_from_excel_is_trained_on_and_scored(tmp_path: Path) -> None:
     manifest = Bundle.read(newest_version(store / "t")).manifest
     assert manifest.feature_names == ("Länge (cm)", *names[1:])
     scored = subprocess.run(
-        [sys.executable, "-m", "service.score", table, "-", "--to", "csv", "--delimiter", ";", "--decimal", ","],
+        [sys.executable, "-m", "service.score", table, tmp_path / "o.csv", "--delimiter", ";", "--decimal", ","],
         cwd=ROOT,
         env=environment(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODEL_NAME="t"),
         capture_output=True,

@@ -123,8 +123,11 @@ def test_decimals_and_thousands(
     ],
 )
 def test_what_is_ambiguous_is_asked(tmp_path: Path, cells: list[str], message: str) -> None:
-    """The message has the example and the options."""
-    assert message in refuse(write(tmp_path, column(*cells)))
+    """The message has the example and the options, and nothing else that follows from it."""
+    refused = refuse(write(tmp_path, column(*cells)))
+    assert message in refused
+    assert "\n" not in refused
+    assert refuse(write(tmp_path, column(*cells, "tall"))).count("\n  ") == 2
 
 
 def test_three_decimals_in_a_table_with_commas_are_decimals(tmp_path: Path) -> None:

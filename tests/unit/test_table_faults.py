@@ -50,6 +50,15 @@ def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path, first: str, o
         assert names(read(tmp_path / "my.csv", keep=[first])) == [first, "x"]
 
 
+def test_the_index_in_parquet_is_left_out(tmp_path: Path) -> None:
+    """Even if it is only a part of the counts, as after taking a sample."""
+    frame = pd.DataFrame({"x": [(i * i) % 37 for i in range(80)], "kind": ["a", "b"] * 40})
+    frame.groupby("kind").sample(20, random_state=1).to_parquet(tmp_path / "t.parquet")
+    table, noted = read_noted(tmp_path / "t.parquet")
+    assert names(table) == ["x"]
+    assert noted == ["left out: column 3, which has no name, has the names or numbers of the rows"]
+
+
 @pytest.mark.parametrize("numbers", [[2 * i for i in range(40)], [1, 2] * 20, [*range(39), 99], [5, 4, 3, 2] * 10])
 def test_other_whole_numbers_are_features(tmp_path: Path, numbers: list[int]) -> None:
     """Even numbers, for example, or counts that start again after two rows."""
@@ -154,6 +163,15 @@ def test_all_kinds_in_a_column_are_named_at_once(tmp_path: Path) -> None:
     assert "; '5 cm' and '6 cm' (a number with a unit: remove the unit); '12 %' (a percentage" in refused
 
 
+@pytest.mark.parametrize("other", ["192.168.100.{}", "1.{}.0", "1,2,{}", "12.30 {},5"])
+def test_a_column_of_something_else_does_not_confuse_the_decimal_sign(tmp_path: Path, other: str) -> None:
+    """Its values look like numbers with other separators; it is the only fault."""
+    rows = [f'{i * i}.5,"{other.format(100 + i if i % 3 == 0 else i)}",{"ab"[i % 2]}\n' for i in range(40)]
+    refused = refuse(write(tmp_path, "x,other,kind\n" + "".join(rows)))
+    assert "\n" not in refused
+    assert "column 'other'" in refused
+
+
 def test_an_open_quote_is_found_where_it_begins(tmp_path: Path) -> None:
     """Not at the end of the file."""
     assert "lines 4 to 41: not valid CSV" in refuse(write(tmp_path, make("x,y", "1,2", "3,4", '"5,6')))
@@ -196,6 +214,8 @@ def test_a_column_with_many_gaps_is_better_left_out(tmp_path: Path) -> None:
         (make("x,y").split("\n", 1)[1], "looks like a row of data"),
         ("5.1,3.5,setosa\n" * 20, "looks like a row of data"),
         (make("x,y").replace(",", " "), "the columns are separated by spaces"),
+        (make("x,y").replace(",", ";").replace("x", "sep=,\nx"), "the columns are separated by semicolons: add"),
+        ('"x,y,kind"\n' + '"1,2,a"\n"3,4,b"\n' * 20, "a pair of quotes is around each whole line"),
         (make("x,y").replace(",3", ",3,5").replace("\n1,", "\n1,0,", 1), "more cells than the header, which has 3"),
         ("x,y,kind\n" + "1,5,2,5,a\n3,5,4,5,b\n" * 20, "if the numbers have decimal commas"),
         ("x,y,kind\n1,2\n" + "1,5,a\n3,4,b\n" * 20, "line 2 has fewer cells than the header, which has 3"),
