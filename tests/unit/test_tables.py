@@ -1,5 +1,6 @@
 """A user's table: what is read from it, and what is refused."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,11 @@ def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(source_file, "MAX_FILE_BYTES", 10)
     with pytest.raises(DataError, match="larger than"):
         read(write(tmp_path, GOOD))
+    monkeypatch.setattr(source_file, "MAX_FILE_BYTES", 1000)
+    packed = gzip.compress((HEADER + 10 * LINES[0]).encode() + 10_000 * b"\n")
+    assert len(packed) < 1000
+    with pytest.raises(DataError, match="larger than"):
+        read(write(tmp_path, packed))
 
 
 @pytest.mark.parametrize(
