@@ -36,7 +36,8 @@ def read_table(options: TableOptions, note: Note = lambda _: None) -> Table:
     columns = read_parquet(path) if is_parquet(path) else read_csv(options, findings)
     markers = (*GAP_MARKERS, *options.na_values)
     roles = assign_roles(columns, options, markers, findings)
-    schema = Schema(options.schema, columns.names, path)
+    describable = [name for at, name in enumerate(columns.names) if name and at not in {roles.label, roles.group}]
+    schema = Schema(options.schema, describable, path)
 
     gaps = Gaps(columns, findings, dropped=options.drop_rows_with_gaps)
     labels = NamedRows(columns.arrays[roles.label], ("", *options.na_values) if options.keep_na_labels else markers)

@@ -132,6 +132,7 @@ def test_a_missing_or_oversized_file_is_refused(tmp_path: Path, monkeypatch: pyt
         ('labels = ["a", "c"]', "list each of a, b once"),
         ("labels = [1, 2]", "labels must be strings"),
         ("[features.length]", "'length', which is not a feature"),
+        ('[features.kind]\nunit = "mm"', "'kind', which is not a feature"),
         ("[features]\nwidth_mm = 3", "is not a section"),
         ('[features.width_mm]\nunits = "mm"', "unknown key 'units'"),
         ('[features.width_mm]\nminimum = "0"', "'minimum' of 'width_mm' must be a finite number"),
