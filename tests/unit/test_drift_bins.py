@@ -89,8 +89,11 @@ def test_out_of_bounds_values_are_counted_after_the_bins(bins: Bins, model: Mode
     assert counts[bins.labels.cells].sum() == 0
 
 
-def bins_of_values(model: Model, values: NDArray[np.float64], *, shares: bool) -> Bins:
-    """The bins of a model of which each feature has these values, with the shares at its quantiles or without."""
+def bins_of_values(model: Model, values: NDArray[np.float64], *, shares: bool, rows: int = 24_000) -> Bins:
+    """The bins of a model whose features all have these values, with the shares at their quantiles or without.
+
+    ``rows`` is the number of training rows that the manifest names.
+    """
     probabilities = model.manifest.reference.probabilities
     quantiles = np.quantile(values, probabilities).astype(np.float32)
     cumulative = tuple(float((values <= quantile).mean()) for quantile in quantiles)
@@ -102,7 +105,8 @@ def bins_of_values(model: Model, values: NDArray[np.float64], *, shares: bool) -
         ranges=model.manifest.reference.ranges,
         shares=dict.fromkeys(names, cumulative) if shares else {},
     )
-    changed = model.manifest.model_dump() | {"reference": reference.model_dump()}
+    training = model.manifest.training.model_copy(update={"rows": rows})
+    changed = model.manifest.model_dump() | {"reference": reference.model_dump(), "training": training.model_dump()}
     return Bins(Manifest.model_validate(changed), 1)
 
 
@@ -127,6 +131,20 @@ def test_values_that_many_rows_share_are_no_shift(model: Model, levels: tuple[fl
 
     assert index(rng.choice(values, 1_000)) < 0.05
     assert index(np.full(1_000, levels.index(min(levels)))) > 0.2
+
+
+@pytest.mark.parametrize("training_rows", [20, 40, 100])
+def test_a_model_trained_on_few_rows_raises_no_false_alarm(model: Model, training_rows: int) -> None:
+    """The quantiles of a few rows are uncertain, which the limit has to allow for: one alarm in 1,000 at most."""
+    rng = np.random.default_rng(training_rows)
+    alarms = 0
+    for _ in range(100):
+        bins = bins_of_values(model, rng.normal(size=training_rows), shares=True, rows=training_rows)
+        variable = next(iter(bins.features.values()))
+        for _ in range(10):
+            rows = rng.normal(size=(200, 1)).astype(np.float32).repeat(len(model.features), axis=1)
+            alarms += first_feature_index(bins, rows) >= bins.limit(variable, 200, min_psi=0.2)
+    assert alarms <= 1
 
 
 @pytest.mark.parametrize("value", [0, 2])
