@@ -58,8 +58,8 @@ USER 10001:10001
 STOPSIGNAL SIGTERM
 # http.client ignores a proxy that the engine sets for all containers.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 CMD ["python", "-c", "import http.client, os, sys; \
-    health_port = int(os.environ['MENAGERIE_HEALTH_PORT'] or 0); \
-    service = http.client.HTTPConnection('127.0.0.1', health_port or os.environ['PORT'] or 8000); \
+    health_port = int(os.environ.get('MENAGERIE_HEALTH_PORT') or 0); \
+    service = http.client.HTTPConnection('127.0.0.1', health_port or os.environ.get('PORT') or 8000); \
     service.request('GET', '/readyz'); \
     sys.exit(service.getresponse().status != 200)"]
 CMD ["python", "-m", "service"]

@@ -228,6 +228,7 @@ def test_image_contains_the_service_only(service: Container) -> None:
             "__pycache__",
             "bundle.py",
             "manifest.py",
+            "number_format.py",
             "store",
         ]
     )
