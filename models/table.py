@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models.dataset import Floats, Integers, Sample
+from models.dataset import Doubles, Integers, Sample
 from models.errors import DataError
 from models.manifest import Feature
 
@@ -21,7 +21,9 @@ MAX_FILE_BYTES = 200_000_000
 MIN_ROWS_PER_LABEL = 10
 MAX_NAME_LENGTH = 200
 MAX_LABELS = 1000
-MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
+MAX_RANGES = 50_000  # of a label and a feature; each has at most 270 bytes in the manifest
+MAX_MAGNITUDE = 1e30  # bounds, which lie one range beyond the data, have to fit into float32
+STEPS_PER_DEVIATION = 1000  # of float32, at least; with fewer, measurements would be rounded visibly
 FLOAT = (int, float)
 SCHEMA_KEYS = {"labels": list, "features": dict}
 FEATURE_KEYS = {"unit": str, "minimum": FLOAT, "maximum": FLOAT, "how": str}
@@ -77,6 +79,10 @@ class Table:
         )
 
     @property
+    def is_sampled(self) -> bool:
+        return False
+
+    @property
     def label_weights(self) -> tuple[float, ...]:
         return (1.0,) * len(self.labels)
 
@@ -89,10 +95,8 @@ class Table:
         return self._take(self._find_members(groups))
 
     def sample_augmented(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
-        """All individuals of the groups in random order, repeated until there are about ``count``."""
-        members = self._find_members(groups)
-        repetitions = max(1, round(count / len(members)))
-        return self._take(np.concatenate([rng.permutation(members) for _ in range(repetitions)]))
+        """All individuals of the groups: measured ones are not augmented."""
+        return self.sample(groups, count, rng)
 
     def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> None:
         """None: a measurement is not derived from other facts."""
@@ -119,6 +123,20 @@ def check_groups(table: Table, folds: int) -> None:
                 f"label {name!r} is the most frequent in only {count} groups, but --folds {folds} needs {needed}: "
                 "add groups, lower --folds, or leave out --group"
             )
+
+
+def check_size(table: Table) -> None:
+    """Check that a manifest can hold each feature's range among the rows of each label.
+
+    Raises:
+        DataError: there are too many labels and features.
+    """
+    labels, features = len(table.labels), len(table.features)
+    if labels * features > MAX_RANGES:
+        raise DataError(
+            f"the table has {labels} labels and {features} features, but their product may be {MAX_RANGES:,} at most: "
+            "leave out features, or join labels"
+        )
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -207,11 +225,14 @@ def _list_labels(path: Path, cells: list[str], order: list[str] | None, schema_p
     return tuple(labels if order is None else order)
 
 
-def _build_feature(path: Path, name: str, values: Floats, section: dict[str, Any], schema_path: Path | None) -> Feature:
+def _build_feature(
+    path: Path, name: str, values: Doubles, section: dict[str, Any], schema_path: Path | None
+) -> Feature:
     """Build a feature from its section of the schema; a bound that is not given lies one range beyond the data."""
     low, high = float(values.min()), float(values.max())
     if np.float32(low) == np.float32(high):
         raise DataError(f"{path}: column {name!r} is {low:g} in every row: remove it")
+    _check_precision(path, name, values)
     floor = 0.0 if low >= 0 else -math.inf
     minimum = section.get("minimum", max(floor, low - (high - low)))
     maximum = section.get("maximum", high + (high - low))
@@ -222,6 +243,18 @@ def _build_feature(path: Path, name: str, values: Floats, section: dict[str, Any
         )
     unit, how = section.get("unit", ""), section.get("how", "")
     return Feature(name=name, unit=unit, minimum=minimum, maximum=maximum, how=how)
+
+
+def _check_precision(path: Path, name: str, values: Doubles) -> None:
+    """Check that float32, in which the network computes, can tell the values of a feature apart."""
+    largest, deviation = float(np.abs(values).max()), float(values.std())
+    step = float(np.spacing(np.float32(largest)))
+    if deviation < STEPS_PER_DEVIATION * step:
+        raise DataError(
+            f"{path}: column {name!r} varies by {deviation:.2g} around {np.median(values):.10g}, where the network's "
+            f"single precision has steps of {step:.2g}: subtract {np.median(values):.10g} from the column, and from "
+            "what you send to the service, or leave the column out"
+        )
 
 
 def _read_schema(path: Path, names: list[str]) -> dict[str, Any]:
