@@ -91,6 +91,11 @@ def concatenate(scores: list[Scores]) -> Scores:
     return Scores(*map(np.concatenate, parts))
 
 
+def build_logistic_regression() -> Any:
+    """Build scikit-learn's logistic regression at its defaults, on standardized features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+
+
 def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> dict[str, Any]:
     """Fit logistic regression and gradient boosting, at scikit-learn's defaults, to plain individuals of the groups.
 
@@ -98,7 +103,7 @@ def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> 
     """
     sample = dataset.sample(groups, count, np.random.default_rng(seed))
     classifiers = {
-        LOGISTIC: make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        LOGISTIC: build_logistic_regression(),
         BOOSTING: HistGradientBoostingClassifier(random_state=seed, early_stopping=False),
     }
     if len(dataset.labels) > MAX_LABELS_OF_BOOSTING:

@@ -23,7 +23,7 @@ MAX_NAME_LENGTH = 200
 MAX_LABELS = 1000
 MAX_RANGES = 50_000  # of a label and a feature; each has at most 270 bytes in the manifest
 MAX_MAGNITUDE = 1e30  # bounds, which lie one range beyond the data, have to fit into float32
-STEPS_PER_DEVIATION = 1000  # of float32, at least; with fewer, measurements would be rounded visibly
+STEPS_PER_DEVIATION = 500  # of float32, at least; with fewer, measurements would be rounded visibly
 FLOAT = (int, float)
 SCHEMA_KEYS = {"labels": list, "features": dict}
 FEATURE_KEYS = {"unit": str, "minimum": FLOAT, "maximum": FLOAT, "how": str}
@@ -230,7 +230,7 @@ def _build_feature(
 ) -> Feature:
     """Build a feature from its section of the schema; a bound that is not given lies one range beyond the data."""
     low, high = float(values.min()), float(values.max())
-    if np.float32(low) == np.float32(high):
+    if low == high:
         raise DataError(f"{path}: column {name!r} is {low:g} in every row: remove it")
     _check_precision(path, name, values)
     floor = 0.0 if low >= 0 else -math.inf
@@ -249,10 +249,11 @@ def _check_precision(path: Path, name: str, values: Doubles) -> None:
     """Check that float32, in which the network computes, can tell the values of a feature apart."""
     largest, deviation = float(np.abs(values).max()), float(values.std())
     step = float(np.spacing(np.float32(largest)))
+    center = float(np.median(values))
     if deviation < STEPS_PER_DEVIATION * step:
         raise DataError(
-            f"{path}: column {name!r} varies by {deviation:.2g} around {np.median(values):.10g}, where the network's "
-            f"single precision has steps of {step:.2g}: subtract {np.median(values):.10g} from the column, and from "
+            f"{path}: column {name!r} varies by {deviation:.2g} around {center:.17g}, where the network's "
+            f"single precision has steps of {step:.2g}: subtract {center:.17g} from the column, and from "
             "what you send to the service, or leave the column out"
         )
 

@@ -13,10 +13,13 @@ from sklearn import datasets
 
 from benchmarks.environments import Environment, InstallError
 from benchmarks.peers import ENVIRONMENTS, INSTALL_SECONDS, ROOT
-from models.evaluate import LOGISTIC, NETWORK, Scores, concatenate
+from models import recipe
+from models.dataset import split_folds
+from models.evaluate import Scores, build_logistic_regression, concatenate, score
 from models.options import TrainingOptions
 from models.train import load_dataset
 
+FOLDS = 5
 FOLDER = Path(__file__).resolve().parent
 PAGE = ROOT / "docs" / "decisions" / "0017-measured-rows.md"
 MARKS = ("<!-- made by `make bench-training`: begin -->", "<!-- end -->")
@@ -71,10 +74,10 @@ def main() -> None:
     results: list[Measured] = []
     for path in chosen:
         with console.status(f"{path.stem}: {len(results) + 1} of {len(chosen)}"):
-            results.append(_measure(path))
+            results.append(_measure(path, options.seed))
         console.print(", ".join(f"{h} {c}" for h, c in zip(HEADINGS, results[-1].cells, strict=True)), highlight=False)
     text = _to_markdown(results)
-    if options.only:
+    if options.only or options.seed:
         console.print(text, highlight=False)
     else:
         _write_into_page(text)
@@ -84,6 +87,7 @@ def main() -> None:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description="Train on public tables.")
     parser.add_argument("--only", nargs="+", metavar="TABLE", help="print these tables only; the page stays as it is")
+    parser.add_argument("--seed", type=int, default=0, help="of the splits and the training; the page has those of 0")
     return parser.parse_args()
 
 
@@ -100,18 +104,27 @@ def _write_tables(folder: Path) -> list[Path]:
     return sorted(tables.glob("*.csv"), key=lambda path: path.stat().st_size)
 
 
-def _measure(path: Path) -> Measured:
-    from models import recipe
-
-    options = TrainingOptions(table=path, label="label", hidden=HIDDEN.get(path.stem, TrainingOptions.hidden))
+def _measure(path: Path, seed: int) -> Measured:
+    hidden = HIDDEN.get(path.stem, TrainingOptions.hidden)
+    options = TrainingOptions(table=path, label="label", hidden=hidden, seed=seed)
     dataset = load_dataset(options)
-    started = time.process_time()
-    recipe.train(dataset, np.arange(len(dataset.groups)), options, lambda _: None)
-    seconds = time.process_time() - started
-    folds = recipe.cross_validate(dataset, options, lambda _: None).plain
-    network, logistic = concatenate(folds[NETWORK]), concatenate(folds[LOGISTIC])
+    rng = np.random.default_rng(0)
+    network, logistic, seconds = [], [], []
+    for training, test in split_folds(dataset, np.arange(len(dataset.groups)), FOLDS, options.seed):
+        started = time.process_time()
+        trained = recipe.train(dataset, training, options, lambda _: None).network
+        seconds.append(time.process_time() - started)
+        rows, tested = dataset.sample(training, 0, rng), dataset.sample(test, 0, rng)
+        network.append(score(trained, tested))
+        logistic.append(score(build_logistic_regression().fit(rows.rows.astype(float), rows.labels), tested))
     return Measured(
-        path.stem, len(network.labels), len(dataset.features), len(dataset.labels), network, logistic, seconds
+        path.stem,
+        len(dataset.groups),
+        len(dataset.features),
+        len(dataset.labels),
+        concatenate(network),
+        concatenate(logistic),
+        float(np.mean(seconds)),
     )
 
 
