@@ -13,7 +13,8 @@ from models.replicas import Layers, Replicas
 
 def load(name: str) -> tuple[Doubles, Integers]:
     data = {"iris": load_iris, "wine": load_wine}[name]()
-    return StandardScaler().fit_transform(data.data), data.target
+    rows: Doubles = StandardScaler().fit_transform(data.data)
+    return rows, data.target
 
 
 def compute(rows: Doubles, layers: Layers) -> Doubles:
