@@ -26,8 +26,9 @@ def compute(rows: Doubles, layers: Layers) -> Doubles:
 
 
 def softmax(logits: Doubles) -> Doubles:
-    powers: Doubles = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probabilities: Doubles = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 @pytest.mark.parametrize("hidden", [(2,), (6, 6), (16, 8, 3)])
