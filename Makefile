@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-unit chaos train score bench check sbom fuzz format lock vendor clean
+.PHONY: run test test-unit chaos train score bench bench-training check sbom fuzz format lock vendor clean
 
 run: $(VENV)/serve
 	@exec $(BIN)/python -m service
@@ -29,6 +29,10 @@ score: $(VENV)/score
 
 bench: $(VENV)/dev
 	$(BIN)/python -m benchmarks $(if $(PEERS),--peers $(PEERS)) $(ARGS)
+
+# Trains on public tables and writes the comparison with logistic regression into docs/decisions/0017-measured-rows.md.
+bench-training: $(VENV)/dev
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.training $(ARGS)
 
 check: $(VENV)/dev
 	$(BIN)/ruff format --check

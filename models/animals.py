@@ -77,6 +77,7 @@ class Animals:
     labels = LABELS
     label_weights = LABEL_WEIGHTS
     is_grouped = True
+    is_sampled = True
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> "Animals":

@@ -149,7 +149,7 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     version or none. If two training runs publish at once, each gets a version of its own.
 
     Raises:
-        BundleError: the files cannot be written.
+        BundleError: the files cannot be written, or the manifest would be too large to be read.
     """
     model_dir = folder.parent
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
@@ -158,7 +158,13 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     try:
         while True:
             final = manifest.model_copy(update={"name": model_dir.name, "version": version, "files": files})
-            (folder / MANIFEST).write_text(final.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            content = final.model_dump_json(indent=1).encode() + b"\n"
+            if len(content) > _MAX_MANIFEST_BYTES:
+                raise BundleError(
+                    f"the manifest has {len(content) / 1e6:.0f} MB, but only {_MAX_MANIFEST_BYTES / 1e6:.0f} MB can be "
+                    "read, so nothing was published: train with fewer labels or features"
+                )
+            (folder / MANIFEST).write_bytes(content)
             for path in (*paths, folder / MANIFEST):
                 _fsync(path)
             target = model_dir / str(version)

@@ -11,6 +11,7 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from models.manifest import Feature
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Integers = NDArray[np.intp]
 
 HOLDOUT_SHARE = 0.1
@@ -23,6 +24,27 @@ class Sample:
     rows: Floats
     labels: Integers
     groups: Integers
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The mean and the standard deviation of each feature, [features], computed in double precision."""
+
+    mean: Floats
+    standard_deviation: Doubles
+
+    @classmethod
+    def fit(cls, rows: Floats) -> "Normalization":
+        """Compute them for rows [n, features]; the deviation of a constant feature is 1."""
+        doubles = rows.astype(np.float64)
+        deviation = doubles.std(axis=0)
+        is_constant = rows.min(axis=0) == rows.max(axis=0)
+        return cls(doubles.mean(axis=0).astype(np.float32), np.where(is_constant, 1, deviation))
+
+    def apply(self, rows: Floats) -> Doubles:
+        """Normalize rows [n, features]."""
+        normalized: Doubles = (rows.astype(np.float64) - self.mean) / self.standard_deviation
+        return normalized
 
 
 class Dataset(Protocol):
@@ -45,6 +67,10 @@ class Dataset(Protocol):
     @property
     def is_grouped(self) -> bool:
         """Whether a group holds more than a single individual."""
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether individuals are drawn from distributions, so that there are as many as one wants."""
 
     @property
     def group_labels(self) -> Integers:
@@ -76,8 +102,7 @@ def split_holdout(dataset: Dataset, groups: Integers, seed: int) -> tuple[Intege
     return groups[train], groups[holdout]
 
 
-def split_folds(dataset: Dataset, count: int, seed: int) -> list[tuple[Integers, Integers]]:
+def split_folds(dataset: Dataset, groups: Integers, count: int, seed: int) -> list[tuple[Integers, Integers]]:
     """Stratified k-fold over groups: (training groups, test groups) of each fold; each group is tested once."""
-    groups = np.arange(len(dataset.groups))
-    folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(groups, dataset.group_labels)
+    folds = StratifiedKFold(count, shuffle=True, random_state=seed).split(groups, dataset.group_labels[groups])
     return [(groups[train], groups[test]) for train, test in folds]

@@ -1,11 +1,13 @@
 """Metrics of classifiers on groups that they were not trained on, and cross-validation beside other classifiers."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -13,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from models.dataset import Dataset, Floats, Integers, Sample
 
 CALIBRATION_BINS = 15
+MAX_LABELS_OF_BOOSTING = 50
 NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosting"
 
 
@@ -75,7 +78,7 @@ class Scores:
 def score(classifier: Any, sample: Sample) -> Scores:
     """Score a Keras network or a scikit-learn classifier on a sample."""
     probabilities = (
-        classifier.predict_proba(sample.rows)
+        classifier.predict_proba(sample.rows.astype(np.float64))
         if hasattr(classifier, "predict_proba")
         else np.asarray(classifier(sample.rows, training=False))
     )
@@ -88,14 +91,27 @@ def concatenate(scores: list[Scores]) -> Scores:
     return Scores(*map(np.concatenate, parts))
 
 
+def build_logistic_regression() -> Any:
+    """Build scikit-learn's logistic regression at its defaults, on standardized features."""
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+
+
 def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> dict[str, Any]:
-    """Fit logistic regression and gradient boosting, at scikit-learn's defaults, to plain individuals of the groups."""
+    """Fit logistic regression and gradient boosting, at scikit-learn's defaults, to plain individuals of the groups.
+
+    With many labels logistic regression only: boosting builds a tree for each label and iteration.
+    """
     sample = dataset.sample(groups, count, np.random.default_rng(seed))
     classifiers = {
-        LOGISTIC: make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        LOGISTIC: build_logistic_regression(),
         BOOSTING: HistGradientBoostingClassifier(random_state=seed, early_stopping=False),
     }
-    return {name: classifier.fit(sample.rows, sample.labels) for name, classifier in classifiers.items()}
+    if len(dataset.labels) > MAX_LABELS_OF_BOOSTING:
+        del classifiers[BOOSTING]
+    rows = sample.rows.astype(np.float64)  # the square of a value can exceed float32
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return {name: classifier.fit(rows, sample.labels) for name, classifier in classifiers.items()}
 
 
 @dataclass(frozen=True)

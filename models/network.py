@@ -15,29 +15,54 @@ import numpy as np
 import tensorflow as tf
 
 from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS
-from models.dataset import Floats, Sample
+from models.dataset import Floats, Normalization, Sample
 from models.manifest import DenseWeights, NormalizationWeights, Weights
+from models.replicas import DenseLayer, Layers
 
-HIDDEN_UNITS = 6
 BATCH_SIZE = 512
 LEARNING_RATE = 0.02
+DEVIATIONS = (1e-6, 1e18)  # Keras replaces smaller ones by 1e-7, and larger ones have a square beyond float32
 WEIGHT_DECAY = 0.02  # less extreme far from the training rows: better under stress, and engines agree to 1e-5
 
 
-def build(labels: int, rows: Floats) -> keras.Sequential:
+def build(labels: int, rows: Floats, hidden: Sequence[int] = (6, 6)) -> keras.Sequential:
     """Build an untrained network whose normalization is adapted to ``rows`` [n, features] in raw units."""
     normalization = keras.layers.Normalization(name="normalization")
-    network = keras.Sequential(
+    network = _stack(normalization, rows.shape[1], hidden, labels)
+    normalization.adapt(rows)
+    return network
+
+
+def assemble(normalization: Normalization, layers: Layers, temperature: float) -> keras.Sequential:
+    """Build the network that has these dense layers, the logits divided by ``temperature``, after a normalization.
+
+    A standard deviation whose square float32 cannot hold is limited, and the first kernel makes up for that.
+    """
+    deviation = np.clip(normalization.standard_deviation, *DEVIATIONS)
+    first, last = layers[0], layers[-1]
+    first = DenseLayer(first.kernel * (deviation / normalization.standard_deviation)[:, None], first.bias)
+    last = DenseLayer(last.kernel / temperature, last.bias / temperature)
+    stages = [first, *layers[1:-1], last]
+    network = _stack(
+        keras.layers.Normalization(name="normalization", mean=normalization.mean, variance=deviation**2),
+        len(first.kernel),
+        [len(layer.bias) for layer in stages[:-1]],
+        len(last.bias),
+    )
+    for layer, stage in zip(network.layers[1:], stages, strict=True):
+        layer.set_weights([stage.kernel, stage.bias])
+    return network
+
+
+def _stack(normalization: Any, features: int, hidden: Sequence[int], labels: int) -> keras.Sequential:
+    return keras.Sequential(
         [
-            keras.Input((rows.shape[1],), name="features"),
+            keras.Input((features,), name="features"),
             normalization,
-            keras.layers.Dense(HIDDEN_UNITS, "relu", name="hidden_1"),
-            keras.layers.Dense(HIDDEN_UNITS, "relu", name="hidden_2"),
+            *(keras.layers.Dense(units, "relu", name=f"hidden_{i}") for i, units in enumerate(hidden, start=1)),
             keras.layers.Dense(labels, "softmax", name="probabilities"),
         ]
     )
-    normalization.adapt(rows)
-    return network
 
 
 def fit(

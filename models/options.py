@@ -10,6 +10,7 @@ from typing import NoReturn
 
 SHIPPED_STORE = Path(__file__).resolve().parent / "store"
 SHIPPED_NAME = "animals"
+MAX_HIDDEN_LAYERS = 5
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -45,6 +46,7 @@ class TrainingOptions(TableOptions):
     rows: int = 24_000  # individuals in an epoch
     epochs: int = 150
     candidates: int = 4
+    hidden: tuple[int, ...] = (6, 6)  # units of each hidden layer
     folds: int = 5  # 0 without cross-validation
     report: bool = True
 
@@ -52,7 +54,12 @@ class TrainingOptions(TableOptions):
 def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
     """Parse and validate the command line; exit with code 2 and one sentence if it is invalid."""
     parser = _build_parser()
-    options = parser.parse_args(arguments, TrainingOptions())
+    given = vars(parser.parse_args(arguments))
+    options = TrainingOptions(**given)
+    if options.table is not None:
+        for name in ("rows", "epochs", "candidates"):
+            if name in given:
+                parser.error(f"--{name} is only valid without --data, whose rows decide it: leave out --{name}")
     if options.table is None:
         defaults = TableOptions()
         for name in (each.name for each in fields(TableOptions)):
@@ -79,6 +86,7 @@ def _build_parser() -> argparse.ArgumentParser:
         description="Train a network that classifies individuals by measurements; publish it as the next version.",
         epilog="Without --data, trains on cats, dogs, llamas and lizards sampled from the facts in models/traits.csv.",
         allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,  # so that the defaults are those of TrainingOptions
     )
     out = parser.add_argument_group("output, in OUT/NAME/VERSION")
     out.add_argument(
@@ -87,11 +95,13 @@ def _build_parser() -> argparse.ArgumentParser:
     out.add_argument("--name", type=_name, help="model name (default: animals, or the file name of --data)")
     how = parser.add_argument_group("training")
     how.add_argument("--seed", type=_integer(0, 2**32 - 1), help="the same seed gives the same weights (default: 0)")
-    how.add_argument("--rows", type=_integer(100, 10**7), help="training rows per epoch (default: 24000)")
-    how.add_argument("--epochs", type=_integer(1, 100_000), help="epochs of each training round (default: 150)")
-    how.add_argument("--candidates", type=_integer(1, 1000), help="networks to select the best of (default: 4)")
+    how.add_argument("--hidden", type=_hidden, metavar="UNITS", help="units of each hidden layer (default: 6,6)")
     how.add_argument("--folds", type=_folds, help="folds of the cross-validation; 0 skips it (default: 5)")
     how.add_argument("--no-report", dest="report", action="store_false", help="skip cross-validation and report")
+    animals = parser.add_argument_group("training on the animals")
+    animals.add_argument("--rows", type=_integer(100, 10**7), help="training rows per epoch (default: 24000)")
+    animals.add_argument("--epochs", type=_integer(1, 100_000), help="epochs of each training round (default: 150)")
+    animals.add_argument("--candidates", type=_integer(1, 1000), help="networks to select the best of (default: 4)")
     own = parser.add_argument_group("training on your own table")
     own.add_argument(
         "--data", dest="table", type=Path, metavar="FILE", help="CSV, also compressed with gzip, or Parquet"
@@ -156,6 +166,15 @@ def _encoding(text: str) -> str:
         return codecs.lookup(text).name
     except LookupError:
         raise argparse.ArgumentTypeError(f"{text!r} is no encoding: use a name such as cp1252 or utf-16") from None
+
+
+def _hidden(text: str) -> tuple[int, ...]:
+    units = text.split(",")
+    if len(units) > MAX_HIDDEN_LAYERS or not all(re.fullmatch(r"[1-9]\d{0,2}", unit, re.ASCII) for unit in units):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not 1 to {MAX_HIDDEN_LAYERS} numbers of units from 1 to 999: write 16,8 for two hidden layers"
+        )
+    return tuple(map(int, units))
 
 
 def _folds(text: str) -> int:

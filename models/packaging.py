@@ -12,14 +12,16 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from models import network
 from models.bundle import MODEL_KERAS, MODEL_LITERT, BundleError
-from models.dataset import Dataset, Floats, Sample
+from models.dataset import Dataset, Doubles, Floats, Sample
 from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.manifest import GoldenRow, Layer, Manifest, Reference, Training, find_golden_mismatch
 from models.options import TrainingOptions
-from models.recipe import TrainingResult
+from models.training_result import TrainingResult
+from models.verdict import judge
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 BACKGROUND_ROWS = 100
+MAX_GOLDEN_VALUES = 30_000  # numbers in all golden rows; with many labels, not each has a row
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
 
 
@@ -77,26 +79,25 @@ def _describe_training(dataset: Dataset, result: TrainingResult, options: Traini
     return Training(
         about=dataset.description,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        rows=len(result.sample.rows),
+        rows=_count_distinct(result.sample),
         seed=options.seed,
         facts=dict(dataset.source_hashes),
         libraries=versions,
-        settings={
-            "epochs": options.epochs,
-            "candidates": options.candidates,
-            "chosen": result.selected + 1,
-            "groups": len(dataset.groups),
-            "held_apart_to_choose": len(result.holdout_groups),
-        },
+        settings=dict(result.settings),
     )
+
+
+def _count_distinct(sample: Sample) -> int:
+    """Count the individuals that differ: a row that repeats says nothing new about the population."""
+    return len(np.unique(np.column_stack([sample.rows, sample.labels]), axis=0))
 
 
 def _summarize_metrics(
     dataset: Dataset, result: TrainingResult, cross_validation: CrossValidation | None
 ) -> dict[str, Any]:
     """Summarize the selected candidate on the holdout groups, before its last round, and the cross-validation."""
-    validation = summarize(result.candidate_scores[result.selected], dataset.labels)
-    metrics: dict[str, Any] = {"validation": {"groups": len(result.holdout_groups), **validation}}
+    validation = summarize(result.validation, dataset.labels)
+    metrics: dict[str, Any] = {"validation": {"groups": len(result.validation_groups), **validation}}
     if cross_validation:
         metrics["cross_validation"] = {}
         for name, folds in cross_validation.plain.items():
@@ -106,6 +107,7 @@ def _summarize_metrics(
                 stressed = concatenate(cross_validation.stressed[name])
                 by_classifier["stress"] = summarize(stressed, dataset.labels)
             metrics["cross_validation"][name] = by_classifier
+    metrics["verdict"] = judge(metrics)
     return metrics
 
 
@@ -133,13 +135,19 @@ def _compute_ranges(names: list[str], rows: Floats) -> dict[str, tuple[float, fl
 
 
 def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tuple[GoldenRow, ...]:
-    """Compute every layer's output for each label's typical individual and for the corners of the feature space."""
+    """Compute every layer's output for each label's typical individual and for the corners of the feature space.
+
+    With many labels, typical individuals of some labels only.
+    """
     minimum = [feature.minimum for feature in dataset.features]
     maximum = [feature.maximum for feature in dataset.features]
     median = np.median(sample.rows, axis=0)
     corners = [minimum, sample.rows.min(axis=0), median, sample.rows.max(axis=0), maximum]
-    scale = sample.rows.std(axis=0)
-    typical = [_find_typical(sample.rows[sample.labels == label], scale) for label in range(len(dataset.labels))]
+    scale = sample.rows.std(axis=0, dtype=np.float64)
+    width = len(minimum) + sum(layer.output.shape[-1] for layer in trained.layers)
+    count = max(1, min(len(dataset.labels), MAX_GOLDEN_VALUES // width - len(corners)))
+    labels = np.linspace(0, len(dataset.labels) - 1, count).astype(int)
+    typical = [_find_typical(sample.rows[sample.labels == label], scale) for label in labels]
     rows = np.array([*typical, *corners], np.float32)
     outputs = network.compute_layers(trained, rows)
     return tuple(
@@ -148,7 +156,7 @@ def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tupl
     )
 
 
-def _find_typical(rows: Floats, scale: Floats) -> Floats:
+def _find_typical(rows: Floats, scale: Doubles) -> Floats:
     """Find the row of [n, features] that is nearest to the median, in standard deviations."""
     typical: Floats = rows[(((rows - np.median(rows, axis=0)) / scale) ** 2).sum(axis=1).argmin()]
     return typical

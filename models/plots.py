@@ -18,6 +18,7 @@ INK, FAINT = "#2b3440", "#9aa3ad"
 SMALL_FONT = 9.5  # points
 MIN_DIFFERENCE = 0.003  # two shares that differ by less get a single number
 MAX_ANNOTATED_LABELS = 12  # with more labels the confusion matrix has no room for numbers
+MAX_NAMED_LABELS = 40  # with more labels the confusion matrix is an image without names
 MAX_HORIZONTAL_LABELS = 6  # with more labels their names below the confusion matrix are rotated
 _MIN_SHARE = 0.0005
 _COLOR_SCHEME = (
@@ -72,6 +73,8 @@ def plot_pairs(full: dict[str, float], hollow: dict[str, float], colors: Sequenc
 def plot_confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str]) -> str:
     """Plot the confusion matrix, with each row normalized to shares."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if len(labels) > MAX_NAMED_LABELS:
+        return _plot_confusion_image(shares)
     figure, axes = _create_axes(min(0.9 + 0.62 * len(labels), 12))
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
@@ -86,6 +89,14 @@ def plot_confusion_matrix(counts: NDArray[np.int64], labels: Sequence[str]) -> s
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
+    return _render_svg(figure)
+
+
+def _plot_confusion_image(shares: NDArray[np.float64]) -> str:
+    """Plot a matrix of many labels as pixels, by the position of the label instead of its name."""
+    figure, axes = _create_axes(WIDTH)
+    axes.imshow(shares, cmap="Greens", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xlabel="predicted (position of the label)", ylabel="true label (position)")
     return _render_svg(figure)
 
 
@@ -134,6 +145,33 @@ def plot_losses(losses: Sequence[Sequence[float]], selected: int) -> str:
     text_style: Any = {"ha": "center", "va": "bottom", "transform": axes.transAxes, "fontsize": SMALL_FONT}
     axes.text(0.24, 1.0, "candidates; selected one in blue", color=color(1), **text_style)
     axes.text(0.76, 1.0, "last round, all groups", color=color(0), **text_style)
+    return _render_svg(figure)
+
+
+def plot_held_out_losses(
+    steps: Sequence[int],
+    candidates: Sequence[Sequence[float]],
+    selected: tuple[int, int] | None,
+    logistic: float | None,
+) -> str:
+    """Plot the held-out loss of each candidate by steps, and as a line that of logistic regression.
+
+    ``selected`` is a candidate and its number of steps; None if logistic regression was selected.
+    """
+    figure, axes = _create_axes(3.2)
+    for number, curve in enumerate(candidates):
+        is_selected = selected is not None and number == selected[0]
+        axes.plot(steps, curve, color=color(1) if is_selected else FAINT, linewidth=2 if is_selected else 1)
+    if selected:
+        axes.plot(selected[1], candidates[selected[0]][list(steps).index(selected[1])], "o", color=color(1))
+    if logistic is not None:
+        axes.axhline(logistic, color=color(0), linewidth=1 if selected else 2, linestyle=(0, (4, 3)))
+    axes.set(xlabel="steps", ylabel="log loss, held out (log scale)", xscale="log", yscale="log")
+    style: Any = {"va": "bottom", "transform": axes.transAxes, "fontsize": SMALL_FONT}
+    title = "selected candidate in blue" if selected else "selected: logistic regression"
+    axes.text(0.0, 1.0, title, color=color(1 if selected else 0), ha="left", **style)
+    if logistic is not None and selected:
+        axes.text(1.0, 1.0, "dashed: logistic regression", color=color(0), ha="right", **style)
     return _render_svg(figure)
 
 

@@ -1,79 +1,45 @@
-"""The training recipe: train several candidates, select the best on held-out groups, train that one on with all."""
+"""Training and cross-validation, by the recipe that suits the dataset."""
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from models import network
-from models.dataset import Dataset, Integers, Sample, split_folds, split_holdout
+from models import measured_recipe, sampled_recipe
+from models.dataset import Dataset, Integers, split_folds
 from models.evaluate import NETWORK, CrossValidation, Scores, fit_baselines, score
 from models.options import TrainingOptions
+from models.training_result import TrainingResult
 
-SELECTION_ROWS = 4000  # individuals that the candidates are compared on
-TEST_ROWS = 8000  # individuals in each fold's test sample
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The selected network, the sample it was last fitted to, and how it was selected."""
-
-    network: Any
-    sample: Sample
-    selected: int  # index of the candidate
-    candidate_scores: tuple[Scores, ...]  # of each candidate, on the holdout groups
-    losses: tuple[tuple[float, ...], ...]  # per epoch: of each candidate, then of the last round
-    holdout_groups: Integers
+TEST_ROWS = 8000  # individuals in each fold's test sample, if they are sampled
 
 
 def train(
-    dataset: Dataset, groups: Integers, options: TrainingOptions, on_epoch_end: Callable[[str], None]
+    dataset: Dataset, groups: Integers, options: TrainingOptions, on_step: Callable[[str], None]
 ) -> TrainingResult:
-    """Train candidates on nine tenths of the groups, select the best on the rest, train that one on with all groups.
-
-    The best has the lowest sum of its mean negative log likelihoods on plain and on stressed individuals. The last
-    round uses every group, because some are the only ones of their kind. ``on_epoch_end`` gets the name of the phase.
-    """
-    network.set_random_seed(options.seed)
-
-    def fit(candidate: Any, sample: Sample, phase: str) -> tuple[float, ...]:
-        weights = dataset.label_weights
-        return tuple(network.fit(candidate, sample, options.epochs, weights, lambda: on_epoch_end(phase)))
-
-    rng = np.random.default_rng(options.seed)
-    training, holdout = split_holdout(dataset, groups, options.seed)
-    plain = dataset.sample(holdout, SELECTION_ROWS, rng)
-    stressed = dataset.sample_stressed(holdout, SELECTION_ROWS, rng)
-    candidates, scores, log_losses, losses = [], [], [], []
-    for number in range(1, options.candidates + 1):
-        sample = dataset.sample_augmented(training, options.rows, rng)
-        candidate = network.build(len(dataset.labels), sample.rows)
-        losses.append(fit(candidate, sample, f"candidate {number}"))
-        candidates.append(candidate)
-        scores.append(score(candidate, plain))
-        log_losses.append(scores[-1].log_loss + (score(candidate, stressed).log_loss if stressed else 0))
-    selected = int(np.argmin(log_losses))
-    sample = dataset.sample_augmented(groups, options.rows, rng)
-    losses.append(fit(candidates[selected], sample, "last round"))
-    return TrainingResult(candidates[selected], sample, selected, tuple(scores), tuple(losses), holdout)
+    """Train a network on these groups; ``on_step`` gets the name of the phase at each of `count_steps`."""
+    train_groups = sampled_recipe.train if dataset.is_sampled else measured_recipe.train
+    return train_groups(dataset, groups, options, on_step)
 
 
-def cross_validate(dataset: Dataset, options: TrainingOptions, on_epoch_end: Callable[[str], None]) -> CrossValidation:
+def count_steps(dataset: Dataset, options: TrainingOptions) -> int:
+    """Count the calls of ``on_step`` in `train`."""
+    return sampled_recipe.count_steps(options) if dataset.is_sampled else measured_recipe.count_steps()
+
+
+def cross_validate(dataset: Dataset, options: TrainingOptions, on_step: Callable[[str], None]) -> CrossValidation:
     """Repeat the whole recipe in each fold, selection of a candidate included; compare it with the baselines."""
-
-    def train_fold(groups: Integers, fold: int) -> Any:
-        return train(dataset, groups, options, lambda _: on_epoch_end(f"fold {fold + 1}")).network
-
+    all_groups = np.arange(len(dataset.groups))
     plain: dict[str, list[Scores]] = defaultdict(list)
     stressed: dict[str, list[Scores]] = defaultdict(list)
-    for fold, (training, test) in enumerate(split_folds(dataset, options.folds, options.seed)):
-        rng = np.random.default_rng([options.seed, fold])
+    for fold, (training, test) in enumerate(split_folds(dataset, all_groups, options.folds, options.seed), start=1):
+        rng = np.random.default_rng([options.seed, fold - 1])
         plain_sample = dataset.sample(test, TEST_ROWS, rng)
         stressed_sample = dataset.sample_stressed(test, TEST_ROWS, rng)
         baselines = fit_baselines(dataset, training, options.rows, options.seed)
-        for name, classifier in {NETWORK: train_fold(training, fold), **baselines}.items():
+        phase = f"fold {fold}"
+        trained = train(dataset, training, options, lambda _, phase=phase: on_step(phase)).network  # type: ignore[misc]
+        for name, classifier in {NETWORK: trained, **baselines}.items():
             plain[name].append(score(classifier, plain_sample))
             if stressed_sample:
                 stressed[name].append(score(classifier, stressed_sample))

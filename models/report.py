@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from models.animals import DERIVED_CODES, Animals
 from models.dataset import Dataset
 from models.evaluate import NETWORK, CrossValidation, Scores, concatenate
 from models.manifest import Manifest
-from models.recipe import TrainingResult
+from models.training_result import HeldOutLosses, RoundLosses, TrainingResult
 
 WORST_GROUPS = 15
+MAX_SHOWN_LABELS = 12  # with more, the page shows those with the lowest recall
+MAX_CONFUSION_LABELS = 200  # with more, report.json has no matrix: it would take megabytes
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Report:
     def _scores(self) -> Scores:
         if self.cross_validation:
             return concatenate(self.cross_validation.plain[NETWORK])
-        return self.result.candidate_scores[self.result.selected]
+        return self.result.validation
 
     @cached_property
     def _group_recalls(self) -> list[tuple[int, float]]:
@@ -87,17 +90,13 @@ class Report:
             "judged_by": "cross-validation" if self.cross_validation else "the groups held out to select a candidate",
             "metrics": self.manifest.metrics,
             "labels": dataset.labels,
-            "confusion": scores.confusion_matrix.tolist(),
+            "confusion": scores.confusion_matrix.tolist() if len(dataset.labels) <= MAX_CONFUSION_LABELS else None,
             "reliability": [
                 {"individuals": count, "confidence": confidence, "accuracy": accuracy}
                 for count, confidence, accuracy in scores.calibration_curve
             ],
             "recall_by_group": recalls if dataset.is_grouped else [],
-            "losses": {
-                "candidates": result.losses[:-1],
-                "chosen": result.selected + 1,
-                "last_round": result.losses[-1],
-            },
+            "losses": _describe_losses(result.losses),
         }
         if self.cross_validation:
             folds_by_name = self.cross_validation.plain.items()
@@ -134,9 +133,31 @@ class Report:
             stressed = dict(zip(labels, concatenate(self.cross_validation.stressed[NETWORK]).recall, strict=True))
             svg = plots.plot_pairs(plain, stressed, plots.PALETTE)
             yield Chart("stress.svg", "Stress test", caption, svg)
-        caption = "Candidates are trained on nine tenths of the groups; the best on the rest is trained further on all."
-        svg = plots.plot_losses(self.result.losses, self.result.selected)
-        yield Chart("learning.svg", "Training loss", caption, svg)
+        yield self._draw_losses()
+
+    def _draw_losses(self) -> Chart:
+        losses = self.result.losses
+        if isinstance(losses, RoundLosses):
+            caption = (
+                "Candidates are trained on nine tenths of the groups; the best on the rest is trained further on all."
+            )
+            svg = plots.plot_losses([*losses.candidates, losses.last_round], losses.selected)
+            return Chart("learning.svg", "Training loss", caption, svg)
+        caption = (
+            "Log loss on rows that were held out while the candidates were trained. They differ in how strongly large "
+            "weights are penalized. Training stops after the number of steps that is best."
+        )
+        selected = None if losses.selected is None else (losses.selected, losses.selected_steps)
+        svg = plots.plot_held_out_losses(losses.steps, losses.candidates, selected, losses.logistic)
+        return Chart("learning.svg", "Selection", caption, svg)
+
+    def _select_labels(self) -> list[str]:
+        """Select the labels whose recall the page shows: all, or those with the lowest."""
+        labels = self.dataset.labels
+        if len(labels) <= MAX_SHOWN_LABELS:
+            return list(labels)
+        recall = {label: share for label, share in zip(labels, self._scores.recall, strict=True) if not isnan(share)}
+        return sorted(recall, key=recall.__getitem__)[:MAX_SHOWN_LABELS]
 
     def _render_page(self, charts: list[Chart]) -> str:
         environment = Environment(
@@ -152,12 +173,26 @@ class Report:
             metrics=by_classifier[NETWORK] if by_classifier else self.manifest.metrics["validation"],
             by_classifier=by_classifier,
             folds=len(self.cross_validation.plain[NETWORK]) if self.cross_validation else 0,
-            holdout_groups=len(self.result.holdout_groups),
+            verdict=self.manifest.metrics["verdict"],
+            shown_labels=self._select_labels(),
+            holdout_groups=len(self.result.validation_groups),
             groups=len(self.dataset.groups),
             is_grouped=self.dataset.is_grouped,
             facts=_summarize_facts(self.dataset) if isinstance(self.dataset, Animals) else None,
             charts=charts,
         )
+
+
+def _describe_losses(losses: RoundLosses | HeldOutLosses) -> dict[str, Any]:
+    if isinstance(losses, RoundLosses):
+        return {"candidates": losses.candidates, "chosen": losses.selected + 1, "last_round": losses.last_round}
+    return {
+        "steps": losses.steps,
+        "candidates": losses.candidates,
+        "logistic_regression": losses.logistic,
+        "chosen": None if losses.selected is None else losses.selected + 1,
+        "chosen_steps": losses.selected_steps,
+    }
 
 
 def _summarize_facts(animals: Animals) -> dict[str, Any]:

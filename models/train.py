@@ -62,12 +62,12 @@ def train(options: TrainingOptions) -> None:
         from models.summary import print_summary
 
         all_groups = np.arange(len(dataset.groups))
-        epochs = (options.candidates + 1) * options.epochs  # the last round included
+        steps = recipe.count_steps(dataset, options)
         cross_validation = None
         with _show_progress() as start_phase:
-            result = recipe.train(dataset, all_groups, options, start_phase("training", epochs))
+            result = recipe.train(dataset, all_groups, options, start_phase("training", steps))
             if options.folds:
-                advance = start_phase("cross-validation", options.folds * epochs)
+                advance = start_phase("cross-validation", options.folds * steps)
                 cross_validation = recipe.cross_validate(dataset, options, advance)
         network.export(result.network, folder)
         manifest = packaging.build_manifest(dataset, result, cross_validation, options)
@@ -88,11 +88,12 @@ def load_dataset(options: TrainingOptions) -> "Dataset":
         from models.animals import Animals
 
         return Animals.read()
-    from models.tables.dataset import check_groups
+    from models.tables.dataset import check_groups, check_size
     from models.tables.reader import read_table
 
     table = read_table(options, _log)
     check_groups(table, options.folds, options.group)
+    check_size(table)
     return table
 
 

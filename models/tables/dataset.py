@@ -9,6 +9,7 @@ from models.errors import DataError
 from models.manifest import Feature
 from models.tables.findings import list_some
 
+MAX_RANGES = 50_000  # of a label and a feature; each has at most 270 bytes in the manifest
 _MIN_FOLDS = 2
 
 
@@ -25,6 +26,10 @@ class Table:
     source_hashes: dict[str, str]
 
     @property
+    def is_sampled(self) -> bool:
+        return False
+
+    @property
     def label_weights(self) -> tuple[float, ...]:
         return (1.0,) * len(self.labels)
 
@@ -37,10 +42,8 @@ class Table:
         return self._take(self._find_members(groups))
 
     def sample_augmented(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample:
-        """All individuals of the groups in random order, repeated until there are about ``count``."""
-        members = self._find_members(groups)
-        repetitions = max(1, round(count / len(members)))
-        return self._take(np.concatenate([rng.permutation(members) for _ in range(repetitions)]))
+        """All individuals of the groups: measured ones are not augmented."""
+        return self.sample(groups, count, rng)
 
     def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> None:
         """None: a measurement is not derived from other facts."""
@@ -83,3 +86,17 @@ def check_groups(table: Table, folds: int, group: str | None) -> None:
     purpose = f"--folds {folds} needs" if folds else "training needs"
     which_groups = f"groups of {group!r} in which it is the most frequent" if group else "rows"
     raise DataError(f"for each label, {purpose} at least {needed} {which_groups}, but {which}: {' or '.join(remedies)}")
+
+
+def check_size(table: Table) -> None:
+    """Check that a manifest can hold each feature's range among the rows of each label.
+
+    Raises:
+        DataError: there are too many labels and features.
+    """
+    labels, features = len(table.labels), len(table.features)
+    if labels * features > MAX_RANGES:
+        raise DataError(
+            f"the table has {labels} labels and {features} features, but their product may be {MAX_RANGES:,} at most: "
+            "leave out features, or join labels"
+        )

@@ -16,7 +16,7 @@ from models.tables.gaps import Gaps
 from models.tables.number_detection import NumberFormatDetector
 from models.tables.schema import Schema
 
-_MIN_STEPS = 100  # that float32 must tell apart between the minimum and the maximum of a feature
+_STEPS_PER_DEVIATION = 500  # of float32, at least; with fewer, measurements would be rounded visibly
 
 Rows = NDArray[np.float64]
 
@@ -84,13 +84,8 @@ def build_features(
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         if low == high:
             constant.append(f"{name!r} ({low:g})")
-        elif _is_lost_in_float32(values, low, high):
-            findings.add_fault(
-                f"column {name!r} runs from {low!r} to {high!r}, which the network's 32-bit numbers hardly tell apart: "
-                "subtract an offset, or leave out the column",
-                position=position,
-                drop=name,
-            )
+        elif loss := _describe_lost_precision(values):
+            findings.add_fault(f"column {name!r} {loss}", position=position, drop=name)
         else:
             indices.append(index)
             features.append(schema.build_feature(name, low, high))
@@ -99,11 +94,16 @@ def build_features(
     return indices, features
 
 
-def _is_lost_in_float32(values: Rows, low: float, high: float) -> bool:
-    step = float(np.spacing(np.float32(max(abs(low), abs(high)))))
-    if high - low >= _MIN_STEPS * step:
-        return False
-    return len(np.unique(values.astype(np.float32))) < len(np.unique(values))
+def _describe_lost_precision(values: Rows) -> str:
+    """What float32, in which the network computes, loses of a feature's values; empty if that is too little to see."""
+    deviation, center = float(np.nanstd(values)), float(np.nanmedian(values))
+    step = float(np.spacing(np.float32(np.nanmax(np.abs(values)))))
+    if deviation >= _STEPS_PER_DEVIATION * step:
+        return ""
+    return (
+        f"varies by {deviation:.2g} around {center:.17g}, where the network's single precision has steps of "
+        f"{step:.2g}: subtract {center:.17g} from the column, and from what you send to the service, or leave it out"
+    )
 
 
 def _describe_type(dtype: pa.DataType) -> str | None:

@@ -482,8 +482,6 @@ def test_a_model_trained_on_another_table_has_a_page(browser: Browser, tmp_path:
         "--out",
         store,
         "--no-report",
-        "--epochs",
-        "20",
     ]
     subprocess.run([sys.executable, "-m", "models.train", *map(str, arguments)], cwd=ROOT, check=True, timeout=300)
     with (

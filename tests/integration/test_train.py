@@ -1,5 +1,6 @@
 """`python -m models.train` in a process of its own, from the command line to the published bundle."""
 
+import html
 import resource
 import signal
 import subprocess
@@ -80,6 +81,7 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
         "rows",
         "epochs",
         "candidates",
+        "hidden",
         "folds",
         "no-report",
         "data",
@@ -111,6 +113,13 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
         (["--epochs", "-1"], "--epochs"),
         (["--epochs", "1.5"], "--epochs"),
         (["--candidates", "0"], "--candidates"),
+        (["--hidden", "0"], "--hidden"),
+        (["--hidden", "6,,6"], "--hidden"),
+        (["--hidden", "1000"], "--hidden"),
+        (["--hidden", "6,6,6,6,6,6"], "--hidden"),
+        (["--data", "{iris}", "--label", "species", "--epochs", "150"], "--epochs"),
+        (["--data", "{iris}", "--label", "species", "--rows", "1000"], "--rows"),
+        (["--data", "{iris}", "--label", "species", "--candidates", "2"], "--candidates"),
         (["--folds", "1"], "--folds"),
         (["--folds", "99"], "--folds"),
         (["--seed", "-3"], "--seed"),
@@ -184,7 +193,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     schema.write_text(
         'labels = ["virginica", "setosa", "versicolor"]\n[features.petal_width]\nunit = "cm"\nmaximum = 5\n'
     )
-    options = ("--rows", 3000, "--epochs", 30, "--candidates", 2, "--folds", 3)
+    options = ("--hidden", "8", "--folds", 3)
     store = tmp_path / "store"
     trained = train_bundle(
         store, "--data", iris, "--label", "species", "--schema", schema, *options, name="Iris-flowers"
@@ -193,10 +202,17 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     assert manifest.labels == ("virginica", "setosa", "versicolor")
     assert (manifest.features[3].unit, manifest.features[3].maximum) == ("cm", 5)
     assert manifest.training.facts.keys() == {"Iris flowers.csv", "iris.toml"}
+    assert [layer.units for layer in manifest.layers] == [4, 8, 3]
+    assert manifest.training.rows == 149  # one of the 150 flowers has the measurements of another
     assert manifest.metrics["cross_validation"]["network"]["accuracy"] > 0.9
+    assert manifest.metrics["verdict"]["is_calibrated"] == (
+        manifest.metrics["cross_validation"]["network"]["expected_calibration_error"] <= 0.05
+    )
     assert "stress" not in manifest.metrics["cross_validation"]["network"]
     page = trained.read_bytes("report/index.html").decode()
     assert "No animal was measured" not in page
+    assert manifest.metrics["verdict"]["baselines"] in html.unescape(page)
+    assert manifest.metrics["verdict"]["calibration"] in html.unescape(page)
     model = Model.open(store / "Iris-flowers" / "1", "litert")
     answers = model.probabilities(np.array([golden.features for golden in manifest.golden[:3]], np.float32))
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]

@@ -211,6 +211,16 @@ def test_a_published_draft_is_a_bundle(tmp_path: Path, manifest: Manifest) -> No
     assert sorted(entry.name for entry in (tmp_path / "animals").iterdir()) == ["1", "2"]
 
 
+def test_a_manifest_that_its_reader_would_refuse_is_not_published(
+    tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the sizes and the remedy; no version is left."""
+    monkeypatch.setattr(bundle, "_MAX_MANIFEST_BYTES", 10_000)
+    with pytest.raises(BundleError, match="fewer labels or features"), bundle.draft(tmp_path / "animals") as draft:
+        bundle.publish(draft, manifest)
+    assert bundle.list_versions(tmp_path / "animals") == []
+
+
 def test_an_abandoned_draft_leaves_nothing(tmp_path: Path) -> None:
     """If training stops, its files are removed."""
     with pytest.raises(KeyboardInterrupt), bundle.draft(tmp_path / "animals") as draft:

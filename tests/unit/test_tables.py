@@ -8,8 +8,8 @@ import pytest
 from support.tables import read, write
 
 from models.errors import DataError
-from models.tables import source_file
-from models.tables.dataset import check_groups
+from models.tables import dataset, source_file
+from models.tables.dataset import check_groups, check_size
 
 HEADER = "kind,width_mm,depth_mm,box\n"
 LINES = [f"{'ab'[i % 2]},{2 * i + 1},{(7 * i) % 11},{i // 4}\n" for i in range(40)]
@@ -56,13 +56,13 @@ def test_a_schema_gives_units_bounds_how_and_the_order_of_labels(tmp_path: Path)
     assert table.source_hashes.keys() == {"my.csv", "my.toml"}
 
 
-def test_augmentation_repeats_the_given_groups(tmp_path: Path) -> None:
-    """Every individual appears equally often, and none of another group."""
+def test_measured_rows_are_neither_drawn_nor_repeated(tmp_path: Path) -> None:
+    """For training as for evaluation, a sample has every individual of the groups once, however many are wanted."""
     table = read(write(tmp_path, GOOD), group="box")
     groups = np.array([0, 3])
     sample = table.sample_augmented(groups, 80, np.random.default_rng(0))
-    assert len(sample.rows) == 80
-    assert set(np.bincount(sample.groups)) == {0, 40}
+    assert not table.is_sampled
+    assert np.bincount(sample.groups).tolist() == [4, 0, 0, 4]
 
 
 def test_a_byte_order_mark_blank_lines_and_spaces_are_ignored(tmp_path: Path) -> None:
@@ -145,6 +145,38 @@ def test_an_invalid_schema_is_refused(tmp_path: Path, schema: str, message: str)
     """The error names the key."""
     with pytest.raises(DataError, match=message):
         read(write(tmp_path, GOOD), schema=write(tmp_path, schema, "my.toml"))
+
+
+@pytest.mark.parametrize(
+    ("offset", "spread"),
+    [(1.7e9, 60), (52.5, 1e-6), (-1e6, 0.1), (1e20, 1e12), (1e-3, 1e-11)],
+)
+def test_a_spread_that_single_precision_cannot_hold_is_refused(tmp_path: Path, offset: float, spread: float) -> None:
+    """The error has the figures and what to subtract; the column is fit for training after that."""
+    values = [offset + spread * i / 40 for i in range(40)]
+    lines = [f"{'ab'[i % 2]},{value!r},{i}\n" for i, value in enumerate(values)]
+    path = write(tmp_path, "kind,when,other\n" + "".join(lines))
+    with pytest.raises(DataError, match=r"'when' varies by .* single precision has steps of .*: subtract ") as refused:
+        read(path)
+    center = float(str(refused.value).split("subtract ")[1].split()[0])
+    lines = [f"{'ab'[i % 2]},{value - center!r},{i}\n" for i, value in enumerate(values)]
+    assert read(write(tmp_path, "kind,when,other\n" + "".join(lines))).features[0].name == "when"
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(1.7e9, 1e7), (52.5, 0.05), (0, 1e-12), (1e20, 1e20), (1e29, 1e29)])
+def test_a_spread_that_single_precision_can_hold_is_read(tmp_path: Path, offset: float, spread: float) -> None:
+    """Unix seconds over months, latitudes in one town, any scale around 0."""
+    lines = [f"{'ab'[i % 2]},{offset + spread * i / 40!r}\n" for i in range(40)]
+    assert read(write(tmp_path, "kind,x\n" + "".join(lines))).features[0].name == "x"
+
+
+def test_more_ranges_than_a_manifest_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before training, not after it."""
+    table = read(write(tmp_path, GOOD))
+    check_size(table)
+    monkeypatch.setattr(dataset, "MAX_RANGES", 5)
+    with pytest.raises(DataError, match="2 labels and 3 features"):
+        check_size(table)
 
 
 def test_too_few_groups_for_the_folds_are_refused(tmp_path: Path) -> None:

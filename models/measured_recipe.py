@@ -1,0 +1,191 @@
+"""The recipe for measured rows: few, so what a network may learn from them is decided on rows that it has not seen.
+
+docs/decisions/0017-measured-rows.md has the evaluation of these values.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import logistic_network, network
+from models.dataset import Dataset, Doubles, Floats, Integers, Normalization, Sample, split_folds
+from models.evaluate import Scores
+from models.options import TrainingOptions
+from models.replicas import Layers, Replicas
+from models.training_result import HeldOutLosses, TrainingResult
+
+FOLDS = 5  # each row is held out once while the candidates are compared
+PENALTIES = (0.3, 1.0, 3.0)  # each is a candidate
+STEPS = (20, 40, 70, 100, 150, 200, 300, 400, 600)  # of the optimizer; the candidates are compared after each
+COMPARED_ROWS = 20_000  # of a larger table, only so many are used to compare the candidates
+MAX_LABELS_OF_LOGISTIC_REGRESSION = 50  # with more, it would take longer than all else
+REQUIRED_GAIN = 3.0  # standard errors; less may be chance, as the best of many is compared
+TEMPERATURES = np.exp(np.linspace(-1.5, 1.5, 61))
+
+Masks = list[NDArray[np.bool_]]  # of each fold: which rows it trains on, [n]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Normalized rows [n, features] with labels [n], and the shape of the network that learns them."""
+
+    rows: Doubles
+    labels: Integers
+    label_count: int
+    hidden: tuple[int, ...]
+    seed: int
+
+    @property
+    def can_be_logistic(self) -> bool:
+        """Whether the network can be a logistic regression, and that takes no longer than to train it."""
+        can_express = logistic_network.can_express(self.rows.shape[1], self.label_count, self.hidden)
+        return can_express and self.label_count <= MAX_LABELS_OF_LOGISTIC_REGRESSION
+
+    def select(self, indices: Integers) -> "Task":
+        """The same task with some of the rows."""
+        return Task(self.rows[indices], self.labels[indices], self.label_count, self.hidden, self.seed)
+
+    def build_replicas(self, penalties: tuple[float, ...], masks: Masks) -> Replicas:
+        """Build a replica for each penalty and mask of training rows; those of a penalty are adjacent."""
+        widths = [self.rows.shape[1], *self.hidden, self.label_count]
+        row_weights = np.array([mask for _ in penalties for mask in masks], np.float32)
+        return Replicas(widths, np.repeat(penalties, len(masks)).tolist(), row_weights, self.seed)
+
+
+def count_steps() -> int:
+    """Count the calls of ``on_step`` in `train`."""
+    return len(STEPS)
+
+
+def train(
+    dataset: Dataset, groups: Integers, options: TrainingOptions, on_step: Callable[[str], None]
+) -> TrainingResult:
+    """Compare candidates on held-out groups after growing numbers of steps, and train the best again with all rows.
+
+    The number of steps that is best on held-out groups is where training stops. The network's probabilities get a
+    temperature (Guo et al. 2017) if that makes those of held-out rows better.
+    """
+    network.set_random_seed(options.seed)
+    sample = dataset.sample(groups, options.rows, np.random.default_rng(options.seed))
+    normalization = Normalization.fit(sample.rows)
+    task = Task(normalization.apply(sample.rows), sample.labels, len(dataset.labels), options.hidden, options.seed)
+    masks = _mask_folds(dataset, groups, sample, options.seed)
+    held_out = _compare_candidates(task, masks, on_step)
+    if held_out.selected is None:
+        logits, layers = _fit_logistic_regression(task, masks)
+        settings: dict[str, object] = {"network": "logistic regression"}
+    else:
+        penalty = PENALTIES[held_out.selected]
+        logits, layers = _train_selected(task, masks, penalty, held_out.selected_steps)
+        settings = {"penalty": penalty, "steps": held_out.selected_steps}
+    temperature = _fit_temperature(logits, task.labels)
+    return TrainingResult(
+        network.assemble(normalization, layers, temperature),
+        sample,
+        Scores(np.exp(_log_softmax(logits / np.float32(temperature))), sample.labels, sample.groups),
+        groups,
+        held_out,
+        {
+            "hidden": list(options.hidden),
+            **settings,
+            "temperature": round(temperature, 4),
+            "rows": len(sample.rows),
+            "groups": len(dataset.groups),
+        },
+    )
+
+
+def _mask_folds(dataset: Dataset, groups: Integers, sample: Sample, seed: int) -> Masks:
+    """Mask the training rows of each fold of the groups."""
+    fewest = np.bincount(dataset.group_labels[groups], minlength=len(dataset.labels)).min()
+    folds = split_folds(dataset, groups, max(2, min(FOLDS, int(fewest))), seed)
+    return [np.isin(sample.groups, training) for training, _ in folds]
+
+
+def _compare_candidates(task: Task, masks: Masks, on_step: Callable[[str], None]) -> HeldOutLosses:
+    """Compute the held-out log loss of each candidate after each of `STEPS`, and select by it.
+
+    Logistic regression is selected unless a network is better beyond chance.
+    """
+    if len(task.rows) > COMPARED_ROWS:
+        indices = np.sort(np.random.default_rng(task.seed).permutation(len(task.rows))[:COMPARED_ROWS])
+        task, masks = task.select(indices), [mask[indices] for mask in masks]
+    replicas = task.build_replicas(PENALTIES, masks)
+    rows = task.rows.astype(np.float32)
+    logits = np.empty((len(PENALTIES), len(rows), task.label_count), np.float32)
+    losses = np.empty((len(STEPS), len(PENALTIES), len(rows)))
+    for index, steps in enumerate(STEPS):
+        replicas.train(rows, task.labels, steps)
+        for fold, mask in enumerate(masks):
+            logits[:, ~mask] = replicas.compute_logits(rows[~mask], slice(fold, None, len(masks)))
+        losses[index] = _log_losses(logits, task.labels)
+        on_step("selection")
+    means = losses.mean(axis=2)
+    best, selected = np.unravel_index(means.argmin(), means.shape)
+    curves = tuple(tuple(curve.tolist()) for curve in means.T)
+    if task.can_be_logistic:
+        logistic = _log_losses(_fit_logistic_regression(task, masks)[0], task.labels)
+        if not _is_better(losses[best, selected], logistic):
+            return HeldOutLosses(STEPS, curves, None, 0, float(logistic.mean()))
+        return HeldOutLosses(STEPS, curves, int(selected), STEPS[best], float(logistic.mean()))
+    return HeldOutLosses(STEPS, curves, int(selected), STEPS[best], None)
+
+
+def _train_selected(task: Task, masks: Masks, penalty: float, steps: int) -> tuple[Floats, Layers]:
+    """Train with all rows, and once more without each fold: the held-out logits [n, labels], and the layers."""
+    replicas = task.build_replicas((penalty,), [*masks, np.ones(len(task.rows), bool)])
+    rows = task.rows.astype(np.float32)
+    replicas.train(rows, task.labels, steps)
+    logits = np.empty((len(rows), task.label_count), np.float32)
+    for fold, mask in enumerate(masks):
+        logits[~mask] = replicas.compute_logits(rows[~mask], slice(fold, fold + 1))[0]
+    return logits, replicas.get_layers(len(masks))
+
+
+def _fit_logistic_regression(task: Task, masks: Masks) -> tuple[Floats, Layers]:
+    """Fit as `_train_selected` trains."""
+    logits = np.empty((len(task.rows), task.label_count), np.float32)
+    for mask in masks:
+        coefficients, intercepts = logistic_network.fit_logistic_regression(task.rows[mask], task.labels[mask])
+        logits[~mask] = task.rows[~mask] @ coefficients + intercepts
+    coefficients, intercepts = logistic_network.fit_logistic_regression(task.rows, task.labels)
+    return logits, logistic_network.express(task.rows, coefficients, intercepts, task.hidden)
+
+
+def _fit_temperature(logits: Floats, labels: Integers) -> float:
+    """Find the temperature with the lowest log loss; 1 unless that is better beyond chance."""
+    losses = [_log_losses(logits / np.float32(temperature), labels) for temperature in TEMPERATURES]
+    best = int(np.argmin([loss.mean() for loss in losses]))
+    return float(TEMPERATURES[best]) if _is_better(losses[best], _log_losses(logits, labels)) else 1.0
+
+
+def _is_better(losses: Doubles, reference: Doubles) -> bool:
+    """Whether losses [n] are lower than those of the reference for the same rows, beyond chance.
+
+    The gain must also pay for one more missed row, to which a confident network gives a probability of about 1/n: so
+    few rows are missed on an easy table that their share is uncertain.
+    """
+    gains, count = reference - losses, len(losses)
+    return bool(gains.mean() > max(REQUIRED_GAIN * gains.std() / np.sqrt(count), np.log(count) / count))
+
+
+def _log_losses(logits: Floats, labels: Integers) -> Doubles:
+    """Compute the negative log likelihood of each row, [..., n], from logits [..., n, labels].
+
+    The labels are smoothed as if there were one more row of each label (Laplace's rule of succession). Else nothing
+    limits the confidence of a network that is right on all held-out rows, and the first one that it misses costs much.
+    """
+    log_probabilities = _log_softmax(logits).astype(np.float64)
+    label_count = logits.shape[-1]
+    share = label_count / (len(labels) + label_count)
+    likelihoods = log_probabilities[..., np.arange(len(labels)), labels]
+    losses: Doubles = (share - 1) * likelihoods - share * log_probabilities.mean(axis=-1)
+    return losses
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_probabilities: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log_probabilities

@@ -1,0 +1,47 @@
+"""What a training run leaves: the network, how good it was on held-out groups, and how it came about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.dataset import Integers, Sample
+from models.evaluate import Scores
+
+
+@dataclass(frozen=True)
+class RoundLosses:
+    """The training loss of each epoch, of each candidate and then of the selected one's last round."""
+
+    candidates: tuple[tuple[float, ...], ...]
+    selected: int
+    last_round: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class HeldOutLosses:
+    """The log loss on held-out rows of each candidate after each number of ``steps``, and what was selected.
+
+    ``selected`` is None if that is ``logistic``, the logistic regression, which is None if it was no candidate.
+    """
+
+    steps: tuple[int, ...]
+    candidates: tuple[tuple[float, ...], ...]
+    selected: int | None
+    selected_steps: int
+    logistic: float | None
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The selected network and the sample that it was last fitted to.
+
+    ``validation`` are the scores of the selected candidate on ``validation_groups``, before it was fitted to them.
+    ``settings`` are those that the manifest records.
+    """
+
+    network: Any
+    sample: Sample
+    validation: Scores
+    validation_groups: Integers
+    losses: RoundLosses | HeldOutLosses
+    settings: Mapping[str, Any]
