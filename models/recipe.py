@@ -61,10 +61,14 @@ def train(
 
 
 def cross_validate(dataset: Dataset, options: TrainingOptions, on_epoch_end: Callable[[str], None]) -> CrossValidation:
-    """Repeat the whole recipe in each fold, selection of a candidate included; compare it with the baselines."""
+    """Repeat the whole recipe in each fold, selection of a candidate included; compare it with the baselines.
 
-    def train_fold(groups: Integers, fold: int) -> Any:
-        return train(dataset, groups, options, lambda _: on_epoch_end(f"fold {fold + 1}")).network
+    If the dataset has extreme groups, the recipe is repeated once more without them and scored on them.
+    """
+
+    def fit_classifiers(groups: Integers, phase: str) -> dict[str, Any]:
+        trained = train(dataset, groups, options, lambda _: on_epoch_end(phase)).network
+        return {NETWORK: trained, **fit_baselines(dataset, groups, options.rows, options.seed)}
 
     plain: dict[str, list[Scores]] = defaultdict(list)
     stressed: dict[str, list[Scores]] = defaultdict(list)
@@ -72,9 +76,13 @@ def cross_validate(dataset: Dataset, options: TrainingOptions, on_epoch_end: Cal
         rng = np.random.default_rng([options.seed, fold])
         plain_sample = dataset.sample(test, TEST_ROWS, rng)
         stressed_sample = dataset.sample_stressed(test, TEST_ROWS, rng)
-        baselines = fit_baselines(dataset, training, options.rows, options.seed)
-        for name, classifier in {NETWORK: train_fold(training, fold), **baselines}.items():
+        for name, classifier in fit_classifiers(training, f"fold {fold + 1}").items():
             plain[name].append(score(classifier, plain_sample))
             if stressed_sample:
                 stressed[name].append(score(classifier, stressed_sample))
-    return CrossValidation(plain, stressed)
+    extremes: dict[str, Scores] = {}
+    if split := dataset.split_extremes():
+        training, test = split
+        sample = dataset.sample(test, TEST_ROWS, np.random.default_rng(options.seed))
+        extremes = {name: score(fitted, sample) for name, fitted in fit_classifiers(training, "extremes").items()}
+    return CrossValidation(plain, stressed, extremes)

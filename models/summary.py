@@ -20,6 +20,8 @@ def print_summary(bundle: Bundle, options: TrainingOptions) -> None:
     if by_classifier:
         console.print(_build_comparison(by_classifier, manifest.labels))
         console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out groups", style="dim")
+        if "extremes" in by_classifier[NETWORK]:
+            console.print("extremes: worst recall on the most extreme groups, all held out at once", style="dim")
     else:
         accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']} groups held out to select a candidate"
         console.print(f"accuracy {accuracy} (no cross-validation)")
@@ -39,12 +41,13 @@ def _serve_command(folder: Path, name: str) -> str:
 def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) -> Table:
     """Build a table with a line for each classifier of the cross-validation."""
     table = Table(box=None, header_style="dim")
-    for heading in ("", "accuracy", *labels, "ECE", "8 % stress"):
+    for heading in ("", "accuracy", *labels, "ECE", "8 % stress", "extremes"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, metrics in by_classifier.items():
         recall = [f"{metrics['recall'].get(label, float('nan')):.1%}" for label in labels]
         stress = f"{metrics['stress']['accuracy']:.1%}" if "stress" in metrics else "-"
         calibration = f"{metrics['expected_calibration_error']:.4f}"
+        extremes = f"{min(metrics['extremes']['recall'].values()):.1%}" if "extremes" in metrics else "-"
         style = "bold" if name == NETWORK else None
-        table.add_row(name, f"{metrics['accuracy']:.2%}", *recall, calibration, stress, style=style)
+        table.add_row(name, f"{metrics['accuracy']:.2%}", *recall, calibration, stress, extremes, style=style)
     return table
