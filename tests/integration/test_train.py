@@ -274,3 +274,4 @@ def test_the_shipped_model_is_as_good_as_promised() -> None:
     assert network["stress"]["accuracy"] >= 0.97
     assert network["accuracy"] >= logistic["accuracy"]
     assert network["stress"]["accuracy"] >= logistic["stress"]["accuracy"]
+    assert min(network["extremes"]["recall"].values()) >= 0.975
