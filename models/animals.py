@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ FEATURES = tuple(
         ("body_temperature_c", "°C", 5, 45, "rectal or cloacal thermometer; lizard: active body temperature"),
     )
 )
-MASS, TAIL, TEMPERATURE = 0, 3, 7  # indices of features
+MASS, TAIL, HEAD_LENGTH, EAR, TEMPERATURE = 0, 3, 4, 6, 7  # indices of features
 _MINIMUM = np.array([feature.minimum for feature in FEATURES])
 _MAXIMUM = np.array([feature.maximum for feature in FEATURES])
 
@@ -49,14 +50,29 @@ OBSERVER_ERROR = 0.04  # log-normal, on mass and every length
 THERMOMETER_ERROR = 0.2  # °C
 
 # Augmentation with virtual breeds: a log-normal factor on all lengths (its cube on the mass), another on each
-# measurement, and for some a bobtail. docs/decisions/0002 has the evaluation of these values.
-BREED_SIZE_SD = 0.20
-BREED_SHAPE_SD = 0.06
-BOBTAIL_SHARE = 0.20
-SHORTEST_BOBTAIL = 0.05
-LABEL_WEIGHTS = (1.0, 4.0, 1.0, 1.0)
+# measurement, and for some a part that is much shorter. docs/decisions/0018 has the evaluation of these values, which
+# are by label.
+BREED_SIZE_SD = np.array([0.20, 0.20, 0.20, 0.40])
+BREED_SHAPE_SD = np.array([0.06, 0.06, 0.06, 0.12])
+LABEL_WEIGHTS = (1.0, 2.0, 1.0, 1.0)
+
+
+class Shortening(NamedTuple):
+    """A feature that is shorter in a share of the virtual breeds, which is by label: down to ``shortest`` of it."""
+
+    feature: int
+    shares: tuple[float, ...]
+    shortest: float
+
+
+SHORTENINGS = (
+    Shortening(TAIL, (0.2, 0.2, 0.2, 0.2), 0.05),  # bobtails; lizards also lose their tails
+    Shortening(EAR, (0.1, 0.1, 0.1, 0.0), 0.3),  # folded ears
+    Shortening(HEAD_LENGTH, (0.0, 0.2, 0.0, 0.0), 0.6),  # short muzzles, which many breeds of dogs have
+)
 
 STRESS_SD = 0.08
+EXTREMES_SHARE = 0.05  # of each label's rows, the heaviest; as many of the lightest and of the most unusual
 DERIVED_CODES = frozenset({"a", "t", "u", "e", "m/a"})
 
 
@@ -127,6 +143,12 @@ class Animals:
         errors = np.exp(STRESS_SD * rng.standard_normal(self.means.shape) * self.is_derived)
         return self._sample(self._draw_groups(groups, count, rng), lambda drawn: errors[drawn], rng)
 
+    def split_extremes(self) -> tuple[Integers, Integers]:
+        """Split groups into (training groups, the heaviest, lightest and most unusual groups of each label)."""
+        by_label = (np.flatnonzero(self.group_labels == label) for label in range(len(LABELS)))
+        extremes = np.concatenate([groups[find_extremes(self.means[groups])] for groups in by_label])
+        return np.setdiff1d(np.arange(len(self.groups)), extremes), extremes
+
     def _draw_groups(self, groups: Integers, count: int, rng: np.random.Generator) -> Integers:
         """Draw a group for each of ``count`` individuals, in random order."""
         present = np.unique(self.group_labels[groups])
@@ -162,12 +184,31 @@ class Animals:
 def draw_breed_factors(labels: Integers, rng: np.random.Generator) -> Doubles:
     """Draw factors [n, 8] that turn the means of breeds with ``labels`` [n] into those of virtual breeds."""
     count = len(labels)
-    size = BREED_SIZE_SD * rng.standard_normal((count, 1)) * np.array([3, *[1] * 6, 0])
-    shape = BREED_SHAPE_SD * rng.standard_normal((count, 8)) * (np.arange(8) != TEMPERATURE)
+    size = BREED_SIZE_SD[labels, None] * rng.standard_normal((count, 1)) * np.array([3, *[1] * 6, 0])
+    shape = BREED_SHAPE_SD[labels, None] * rng.standard_normal((count, 8)) * (np.arange(8) != TEMPERATURE)
     factors: Doubles = np.exp(size + shape)
-    bobtail = (rng.random(count) < BOBTAIL_SHARE) & (labels != LABELS.index("lizard"))
-    factors[bobtail, TAIL] *= rng.uniform(SHORTEST_BOBTAIL, 1, bobtail.sum())
+    for feature, shares, shortest in SHORTENINGS:
+        is_shorter = rng.random(count) < np.array(shares)[labels]
+        factors[is_shorter, feature] *= rng.uniform(shortest, 1, is_shorter.sum())
     return factors
+
+
+def find_extremes(means: Doubles) -> Integers:
+    """Find the heaviest, the lightest and the most unusual of breeds with ``means`` [n, 8], 5 % of them each.
+
+    The most unusual ones are farthest from the mean in proportions: by the Mahalanobis distance of the logarithms of
+    mass and lengths, less their mean in each row. Temperature and what some of the breeds lack are left out.
+    """
+    present = (means > 0).all(axis=0) & (np.arange(8) != TEMPERATURE)
+    logs = np.log(means[:, present])
+    logs[:, MASS] /= 3
+    proportions = logs - logs.mean(axis=1, keepdims=True)
+    deviations = proportions - proportions.mean(axis=0)
+    inverse = np.linalg.pinv(np.cov(deviations.T), rcond=1e-6)  # the covariance is singular: each row's sum is 0
+    distances = np.einsum("ij,jk,ik->i", deviations, inverse, deviations)
+    count = max(1, round(EXTREMES_SHARE * len(means)))
+    orders = (np.argsort(score, kind="stable")[:count] for score in (-means[:, MASS], means[:, MASS], -distances))
+    return np.unique(np.concatenate(list(orders)))
 
 
 def draw_individuals(means: Doubles, sds: Doubles, rng: np.random.Generator) -> Doubles:

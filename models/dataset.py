@@ -93,6 +93,9 @@ class Dataset(Protocol):
     def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> Sample | None:
         """As `sample`, but with errors in the facts themselves; None if the data does not rest on such facts."""
 
+    def split_extremes(self) -> tuple[Integers, Integers] | None:
+        """Split groups into (training groups, the groups of extreme size or proportions); None if these are unknown."""
+
 
 def split_holdout(dataset: Dataset, groups: Integers, seed: int) -> tuple[Integers, Integers]:
     """Split groups at random, stratified by label, into (training groups, holdout groups)."""

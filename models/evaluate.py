@@ -116,10 +116,14 @@ def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> 
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """The scores of each fold, by classifier; ``stressed`` is empty if the dataset has no stress test."""
+    """The scores of each fold, by classifier; ``stressed`` is empty if the dataset has no stress test.
+
+    ``extremes`` has the scores on the dataset's extreme groups, all held out at once; it is empty if there are none.
+    """
 
     plain: dict[str, list[Scores]]
     stressed: dict[str, list[Scores]]
+    extremes: dict[str, Scores]
 
 
 def summarize(scores: Scores, labels: tuple[str, ...]) -> dict[str, Any]:

@@ -106,6 +106,9 @@ def _summarize_metrics(
             if name in cross_validation.stressed:
                 stressed = concatenate(cross_validation.stressed[name])
                 by_classifier["stress"] = summarize(stressed, dataset.labels)
+            if extremes := cross_validation.extremes.get(name):
+                groups = len(np.unique(extremes.groups))
+                by_classifier["extremes"] = {"groups": groups, **summarize(extremes, dataset.labels)}
             metrics["cross_validation"][name] = by_classifier
     metrics["verdict"] = judge(metrics)
     return metrics

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,15 @@ def count_steps(dataset: Dataset, options: TrainingOptions) -> int:
 
 
 def cross_validate(dataset: Dataset, options: TrainingOptions, on_step: Callable[[str], None]) -> CrossValidation:
-    """Repeat the whole recipe in each fold, selection of a candidate included; compare it with the baselines."""
+    """Repeat the whole recipe in each fold, selection of a candidate included; compare it with the baselines.
+
+    If the dataset has extreme groups, the recipe is repeated once more without them and scored on them.
+    """
+
+    def fit_classifiers(groups: Integers, phase: str) -> dict[str, Any]:
+        trained = train(dataset, groups, options, lambda _: on_step(phase)).network
+        return {NETWORK: trained, **fit_baselines(dataset, groups, options.rows, options.seed)}
+
     all_groups = np.arange(len(dataset.groups))
     plain: dict[str, list[Scores]] = defaultdict(list)
     stressed: dict[str, list[Scores]] = defaultdict(list)
@@ -36,11 +45,13 @@ def cross_validate(dataset: Dataset, options: TrainingOptions, on_step: Callable
         rng = np.random.default_rng([options.seed, fold - 1])
         plain_sample = dataset.sample(test, TEST_ROWS, rng)
         stressed_sample = dataset.sample_stressed(test, TEST_ROWS, rng)
-        baselines = fit_baselines(dataset, training, options.rows, options.seed)
-        phase = f"fold {fold}"
-        trained = train(dataset, training, options, lambda _, phase=phase: on_step(phase)).network  # type: ignore[misc]
-        for name, classifier in {NETWORK: trained, **baselines}.items():
+        for name, classifier in fit_classifiers(training, f"fold {fold}").items():
             plain[name].append(score(classifier, plain_sample))
             if stressed_sample:
                 stressed[name].append(score(classifier, stressed_sample))
-    return CrossValidation(plain, stressed)
+    extremes: dict[str, Scores] = {}
+    if split := dataset.split_extremes():
+        training, test = split
+        sample = dataset.sample(test, TEST_ROWS, np.random.default_rng(options.seed))
+        extremes = {name: score(fitted, sample) for name, fitted in fit_classifiers(training, "extremes").items()}
+    return CrossValidation(plain, stressed, extremes)

@@ -24,6 +24,8 @@ def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | N
     if by_classifier:
         console.print(_build_comparison(by_classifier, manifest.labels))
         console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out groups", style="dim")
+        if "extremes" in by_classifier[NETWORK]:
+            console.print("extremes: worst recall on the most extreme groups, all held out at once", style="dim")
     else:
         accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']} groups held out to select a candidate"
         console.print(f"accuracy {accuracy} (no cross-validation)")
@@ -58,7 +60,8 @@ def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) ->
     shown = labels if len(labels) <= MAX_LABEL_COLUMNS else ()
     headings = ["", "accuracy", *map(_shorten, shown), *([] if shown else ["lowest recall"]), "log loss", "ECE"]
     has_stress = "stress" in by_classifier[NETWORK]
-    for heading in [*headings, *(["8 % stress"] if has_stress else [])]:
+    has_extremes = "extremes" in by_classifier[NETWORK]
+    for heading in [*headings, *(["8 % stress"] if has_stress else []), *(["extremes"] if has_extremes else [])]:
         table.add_column(escape(heading), justify="right" if heading else "left", overflow="fold")
     for name, metrics in by_classifier.items():
         recall = [f"{metrics['recall'].get(label, float('nan')):.1%}" for label in shown]
@@ -67,8 +70,9 @@ def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) ->
             recall = [f"{metrics['recall'][lowest]:.1%} ({escape(_shorten(lowest))})"]
         losses = [f"{metrics['log_loss']:.4f}", f"{metrics['expected_calibration_error']:.4f}"]
         stress = [f"{metrics['stress']['accuracy']:.1%}"] if has_stress else []
+        extremes = [f"{min(metrics['extremes']['recall'].values()):.1%}"] if has_extremes else []
         style = "bold" if name == NETWORK else None
-        table.add_row(name, f"{metrics['accuracy']:.2%}", *recall, *losses, *stress, style=style)
+        table.add_row(name, f"{metrics['accuracy']:.2%}", *recall, *losses, *stress, *extremes, style=style)
     return table
 
 

@@ -67,7 +67,8 @@ def train(options: TrainingOptions) -> None:
         with _show_progress() as start_phase:
             result = recipe.train(dataset, all_groups, options, start_phase("training", steps))
             if options.folds:
-                advance = start_phase("cross-validation", options.folds * steps)
+                rounds = options.folds + (dataset.split_extremes() is not None)
+                advance = start_phase("cross-validation", rounds * steps)
                 cross_validation = recipe.cross_validate(dataset, options, advance)
         network.export(result.network, folder)
         manifest = packaging.build_manifest(dataset, result, cross_validation, options)

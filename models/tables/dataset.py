@@ -48,6 +48,9 @@ class Table:
     def sample_stressed(self, groups: Integers, count: int, rng: np.random.Generator) -> None:
         """None: a measurement is not derived from other facts."""
 
+    def split_extremes(self) -> None:
+        """None: what is extreme in size or proportions is not known of a user's features."""
+
     def _find_members(self, groups: Integers) -> Integers:
         return np.flatnonzero(np.isin(self.individuals.groups, groups))
 

@@ -163,15 +163,15 @@ def test_a_click_pins_a_node_and_escape_unpins_it(page: Page) -> None:
 
 def test_a_slider_changes_the_prediction(page: Page, server: Server) -> None:
     """At the value that the track announced."""
-    slider = page.get_by_role("slider", name="Head length")
-    boundary = explain(server, features_of(page))["sweeps"]["head_length_cm"]["changes"]["below"]  # type: ignore[index]
+    slider = page.get_by_role("slider", name="Tail length")
+    boundary = explain(server, features_of(page))["sweeps"]["tail_length_cm"]["changes"]["above"]  # type: ignore[index]
     hint = page.locator(".row", has=slider).locator(".hint")
-    expect(hint).to_contain_text(f"{boundary['label']} below {boundary['at']:.3g}")
+    expect(hint).to_contain_text(f"{boundary['label']} above {boundary['at']:.3g}")
     slider.focus()
     for _ in range(3):
-        page.keyboard.press("PageDown")
+        page.keyboard.press("PageUp")
     expect(page.locator("#prediction .predicted-label")).to_have_text(boundary["label"])
-    assert features_of(page)["head_length_cm"] < boundary["at"]
+    assert features_of(page)["tail_length_cm"] > boundary["at"]
 
 
 def test_the_diagram_follows_a_moving_slider(page: Page, server: Server) -> None:
@@ -213,7 +213,7 @@ def test_a_value_can_be_typed(page: Page) -> None:
 
 def test_a_value_outside_the_training_range_causes_warnings(page: Page) -> None:
     """At the input and at the prediction."""
-    page.get_by_label("Tail length", exact=True).fill("240")
+    page.get_by_label("Head width", exact=True).fill("35")
     expect(page.locator(".row.warned")).to_have_count(1)
     expect(page.locator(".row.warned .hint")).to_contain_text("Training range of dog: ")
     expect(page.locator(".warnings summary")).to_contain_text(

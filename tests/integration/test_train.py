@@ -176,6 +176,24 @@ def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
 
 
 @pytest.mark.tensorflow
+def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All classifiers, on groups of every label; the report and the summary have the worst recall."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the threads of gradient boosting wait for each other on busy cores
+    options = ("--rows", "400", "--epochs", "2", "--candidates", "1", "--folds", "2")
+    process = train("--out", tmp_path, *options)
+    assert process.returncode == 0, process.stderr
+    trained = Bundle.read(tmp_path / "animals" / "1")
+    by_classifier = trained.manifest.metrics["cross_validation"]
+    assert len(by_classifier) == 3
+    for metrics in by_classifier.values():
+        assert metrics["extremes"]["groups"] == 28
+        assert metrics["extremes"]["recall"].keys() == {"cat", "dog", "llama", "lizard"}
+    worst = min(by_classifier["network"]["extremes"]["recall"].values())
+    assert f"{100 * worst:.2f} %</td>" in trained.read_bytes("report/index.html").decode()
+    assert "extremes" in process.stdout
+
+
+@pytest.mark.tensorflow
 def test_the_summary_shows_how_to_serve_the_model(small: SmallModel) -> None:
     """It is plain text on stdout if that is not a terminal; TensorFlow prints nothing."""
     store, process = small
@@ -208,7 +226,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
     assert manifest.metrics["verdict"]["is_calibrated"] == (
         manifest.metrics["cross_validation"]["network"]["expected_calibration_error"] <= 0.05
     )
-    assert "stress" not in manifest.metrics["cross_validation"]["network"]
+    assert manifest.metrics["cross_validation"]["network"].keys().isdisjoint({"stress", "extremes"})
     page = trained.read_bytes("report/index.html").decode()
     assert "No animal was measured" not in page
     assert manifest.metrics["verdict"]["baselines"] in html.unescape(page)
@@ -327,3 +345,4 @@ def test_the_shipped_model_is_as_good_as_promised() -> None:
     assert network["stress"]["accuracy"] >= 0.97
     assert network["accuracy"] >= logistic["accuracy"]
     assert network["stress"]["accuracy"] >= logistic["stress"]["accuracy"]
+    assert min(network["extremes"]["recall"].values()) >= 0.975

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import animals
-from models.animals import FEATURES, LABELS, TAIL, TEMPERATURE, Animals
+from models.animals import FEATURES, LABELS, MASS, TAIL, TEMPERATURE, Animals
 from models.dataset import Integers
 from models.errors import DataError
 
@@ -106,14 +106,51 @@ def test_stress_is_one_error_per_row_on_derived_cells_only(facts: Animals, rng: 
     assert errors[exact].std() < 0.02
 
 
-def test_a_fifth_of_virtual_mammals_have_a_bobtail(rng: np.random.Generator) -> None:
-    """Virtual breeds of lizards never have one, and no virtual breed changes the temperature."""
-    labels = np.repeat([0, LABELS.index("lizard")], COUNT)
-    factors = animals.draw_breed_factors(labels, rng)
-    tail = factors[:, TAIL] / factors[:, 1]
-    assert (tail[:COUNT] < 0.6).mean() == pytest.approx(0.2 * 0.55 / 0.95, abs=0.02)
-    assert (tail[COUNT:] < 0.6).mean() == 0
-    assert (factors[:, TEMPERATURE] == 1).all()
+@pytest.mark.parametrize("label", range(len(LABELS)))
+def test_virtual_breeds_vary_in_size_and_shape(rng: np.random.Generator, label: int) -> None:
+    """The factors of lengths have the label's SDs, size is cubed in the mass, and the temperature stays."""
+    factors = np.log(animals.draw_breed_factors(np.full(COUNT, label), rng))
+    size, shape = animals.BREED_SIZE_SD[label], animals.BREED_SHAPE_SD[label]
+    assert factors[:, [1, 2, 5]].std(axis=0) == pytest.approx(np.full(3, np.hypot(size, shape)), rel=0.03)
+    assert factors[:, MASS].std() == pytest.approx(np.hypot(3 * size, shape), rel=0.03)
+    assert (factors[:, 2] - factors[:, 5]).std() == pytest.approx(shape * np.sqrt(2), rel=0.03)
+    assert (factors[:, TEMPERATURE] == 0).all()
+
+
+@pytest.mark.parametrize("shortening", animals.SHORTENINGS)
+@pytest.mark.parametrize("label", range(len(LABELS)))
+def test_a_share_of_virtual_breeds_has_a_shorter_part(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, shortening: animals.Shortening, label: int
+) -> None:
+    """Between the shortest and the full length, all equally likely, for the share of the label."""
+    monkeypatch.setattr(animals, "BREED_SHAPE_SD", np.zeros(4))
+    factors = animals.draw_breed_factors(np.full(COUNT, label), rng)
+    shortened = factors[:, shortening.feature] / factors[:, 1]
+    share, middle = shortening.shares[label], (1 + shortening.shortest) / 2
+    assert (shortened < 1 - 1e-9).mean() == pytest.approx(share, abs=0.01)
+    assert (shortened < middle).mean() == pytest.approx(share / 2, abs=0.01)
+    assert shortened.min() >= (shortening.shortest if share else 1) - 1e-9
+
+
+def test_extremes_are_the_heaviest_lightest_and_most_unusual_groups_of_each_label(facts: Animals) -> None:
+    """The split is the same every time, and no label is without training groups."""
+    training, extremes = facts.split_extremes()
+    assert sorted([*training, *extremes]) == list(all_groups(facts))
+    assert np.bincount(facts.group_labels[extremes]).tolist() == [5, 9, 3, 11]
+    names = {facts.groups[group] for group in extremes}
+    assert names >= {"Savannah", "Domestic cat female (Fisher 1947)", "Cymric"}
+    assert names >= {"Mastiff", "Pomeranian", "Boston Terrier"}
+    assert names >= {"North American pack llama (ccara)", "Cria at birth (Goettingen)"}
+    assert names >= {"Varanus giganteus (perentie)", "Psammodromus hispanicus", "Pseudopus apodus"}
+
+
+def test_unusual_proportions_do_not_depend_on_size(rng: np.random.Generator) -> None:
+    """One breed of twenty has a short tail; it is found whatever its size is."""
+    means = np.exp(0.02 * rng.standard_normal((20, 8))) * [4, 25, 33, 28, 10, 7, 6, 38.6]
+    means[7, TAIL] /= 2
+    means *= rng.uniform(0.5, 2, (20, 1)) ** [3, *[1] * 6, 0]
+    expected = {7, means[:, MASS].argmax(), means[:, MASS].argmin()}
+    assert set(animals.find_extremes(means)) == expected
 
 
 @pytest.mark.parametrize(

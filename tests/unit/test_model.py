@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from support.known_animals import NAMES
 from support.manifest_edits import edit_manifest
+from support.unusual_animals import UNUSUAL
 
 from models.bundle import BundleError
 from service.arrays import Array, Indices, Prediction
@@ -29,6 +30,14 @@ def test_golden_rows_cover_every_label(model: Model) -> None:
     """A label without a golden row would not be checked."""
     predicted = {model.labels[int(np.argmax(row.outputs["probabilities"]))] for row in model.manifest.golden}
     assert predicted == set(model.labels)
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_animals_are_recognized(model: Model, name: str) -> None:
+    """Although they are larger, smaller or of other proportions than all in the training data."""
+    label, values = UNUSUAL[name]
+    probabilities = model.probabilities(np.array([values], np.float32))[0]
+    assert model.labels[int(probabilities.argmax())] == label
 
 
 def test_missing_layer_is_refused(store: Path) -> None:

@@ -235,8 +235,14 @@ def test_a_column_with_many_gaps_is_better_left_out(tmp_path: Path) -> None:
         (make("x,y").replace(",a\n", ",Setosa\n", 9).replace(",a\n", ",SETOSA\n"), "differ only in spelling"),
         (make("x,y").replace(",a\n", ",1\n", 9).replace(",a\n", ",1.0\n"), "differ only in spelling"),
         (make("x,y").replace(",a\n", ",red wine\n", 9).replace(",a\n", ",redwine\n"), "differ only in spelling"),
-        ("t,kind\n" + "".join(f"{1700000000 + i % 9},{'ab'[i % 2]}\n" for i in range(40)), "single precision has steps of"),
-        ("t,kind\n" + "".join(f"{1 + i % 9 / 1e9},{'ab'[i % 2]}\n" for i in range(40)), "single precision has steps of"),
+        (
+            "t,kind\n" + "".join(f"{1700000000 + i % 9},{'ab'[i % 2]}\n" for i in range(40)),
+            "single precision has steps of",
+        ),
+        (
+            "t,kind\n" + "".join(f"{1 + i % 9 / 1e9},{'ab'[i % 2]}\n" for i in range(40)),
+            "single precision has steps of",
+        ),
     ],
 )
 def test_a_file_is_refused_for_what_it_is(tmp_path: Path, content: str | bytes, message: str) -> None:
