@@ -1,5 +1,6 @@
 """Turns a training result into a bundle: builds the manifest and verifies the exported files against it."""
 
+import math
 import platform
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -79,7 +80,7 @@ def _describe_training(dataset: Dataset, result: TrainingResult, options: Traini
     return Training(
         about=dataset.description,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        rows=_count_distinct(result.sample),
+        rows=count_individuals(result.sample),
         seed=options.seed,
         facts=dict(dataset.source_hashes),
         libraries=versions,
@@ -87,9 +88,14 @@ def _describe_training(dataset: Dataset, result: TrainingResult, options: Traini
     )
 
 
-def _count_distinct(sample: Sample) -> int:
-    """Count the individuals that differ: a row that repeats says nothing new about the population."""
-    return len(np.unique(np.column_stack([sample.rows, sample.labels]), axis=0))
+def count_individuals(sample: Sample) -> int:
+    """Count the rows that differ: one that repeats says nothing new about the population.
+
+    If the features have too few values for all rows to differ, as truth values do, repeats are other individuals.
+    """
+    rows = np.column_stack([sample.rows, sample.labels])
+    combinations = math.prod(len(np.unique(column)) for column in rows.T)
+    return len(rows) if combinations < len(rows) else len(np.unique(rows, axis=0))
 
 
 def _summarize_metrics(

@@ -13,7 +13,7 @@ from support.tables import read as read_table
 
 from models import train as training
 from models.bundle import Bundle
-from models.dataset import Doubles, Integers, split_folds
+from models.dataset import Doubles, Integers, Sample, split_folds
 from models.evaluate import build_logistic_regression, score
 from models.options import TrainingOptions, parse_options
 from service.inference import layers
@@ -22,6 +22,7 @@ from service.inference.model import Model
 measured_recipe: Any = pytest.importorskip("models.measured_recipe")
 recipe: Any = pytest.importorskip("models.recipe")
 network: Any = pytest.importorskip("models.network")
+packaging: Any = pytest.importorskip("models.packaging")
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
@@ -146,3 +147,18 @@ def test_a_thousand_labels_are_published_and_read(
     assert len(published.manifest.labels) == 1000
     assert (published.folder / "manifest.json").stat().st_size < 8_000_000
     assert Model.open(published.folder, "litert").probabilities(rows[:3].astype(np.float32)).shape == (3, 1000)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        (np.repeat(np.arange(60.0).reshape(20, 3), 10, axis=0), 20),
+        (np.random.default_rng(0).integers(0, 2, (200, 3)).astype(float), 200),
+    ],
+    ids=["repeated individuals", "truth values"],
+)
+def test_rows_that_repeat_count_once_unless_they_must_repeat(rows: Doubles, expected: int) -> None:
+    """Twenty individuals, ten times each, are twenty; 200 rows of three truth values are 200."""
+    labels = np.zeros(len(rows), np.intp)
+    sample = Sample(rows.astype(np.float32), labels, np.arange(len(rows)))
+    assert packaging.count_individuals(sample) == expected
