@@ -356,7 +356,7 @@ def test_the_page_works_with_a_password_in_its_url(browser: Browser, proxy: str)
         assert page.inner_text(".command code").startswith(f"curl {proxy}/models/predict ")
 
 
-def test_the_model_card_shows_results_and_limits(page: Page) -> None:
+def test_the_model_card_shows_results_and_limits(page: Page, server: Server) -> None:
     """Metrics, pictures that load, the recall of each group, and the limits of the model."""
     page.locator("#card").scroll_into_view_if_needed()
     for picture in page.locator("#card img").all():
@@ -366,6 +366,9 @@ def test_the_model_card_shows_results_and_limits(page: Page) -> None:
     page.get_by_label("Find a group").fill("boston")
     expect(page.locator("#card tbody tr")).to_have_count(1)
     expect(page.locator("#card")).to_contain_text("Limits of the model")
+    verdict = requests.get(f"{server.url}/model", timeout=10).json()["metrics"]["verdict"]
+    expect(page.locator("#card")).to_contain_text(verdict["baselines"])
+    expect(page.locator("#card")).to_contain_text(verdict["calibration"])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

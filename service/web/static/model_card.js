@@ -27,6 +27,7 @@ export function renderModelCard(container, model, files, report) {
       `${model.name}, version ${model.version}. Trained on ${training.created.slice(0, 10)} with ` +
         `${formatCount(training.rows, "row")}: ${training.about}.`,
     ),
+    ...(model.metrics.verdict?.baselines ? [h("p", {}, model.metrics.verdict.baselines)] : []),
     h("div", { className: "metrics" }, ...renderMetrics(evaluation, network)),
     h(
       "div",
@@ -117,8 +118,8 @@ function renderLimits(model, report) {
   const total = basis ? Object.values(basis).reduce((sum, count) => sum + count, 0) : 0;
   const items = [
     `It predicts ${names} and nothing else: any input gets one of these labels.`,
-    "Its probabilities are calibrated for input like the training rows. For other input, it can be confident and wrong. The " +
-      "page warns when a value lies outside the training range of the predicted label.",
+    `${describeCalibration(model)} For input unlike the training rows, it can be confident and wrong. The page warns when a ` +
+      "value lies outside the training range of the predicted label.",
     `No animal was measured for it: it was trained on ${model.training.about}.`,
   ];
   if (!/sampled/.test(model.training.about)) items.pop();
@@ -131,4 +132,9 @@ function renderLimits(model, report) {
     "Its explanations show what drives the predictions of this network. They do not show causes.",
   );
   return h("div", {}, h("h3", {}, "Limits of the model"), h("ul", {}, ...items.map((item) => h("li", {}, item))));
+}
+
+/** Whether the probabilities can be trusted, as far as the evaluation says. */
+function describeCalibration({ metrics }) {
+  return metrics.verdict?.calibration ?? "Whether its probabilities are calibrated was not evaluated.";
 }
