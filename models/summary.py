@@ -12,7 +12,7 @@ from models.bundle import Bundle
 from models.evaluate import NETWORK
 from models.options import SHIPPED_NAME, SHIPPED_STORE, TrainingOptions
 
-MAX_LABEL_COLUMNS = 5  # with more labels, their recall does not fit into a line: only the lowest is shown
+MAX_LABELS = 10  # with more labels, only the lowest recall is shown, and few of them are named
 MAX_NAME_LENGTH = 24
 
 
@@ -42,8 +42,8 @@ def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | N
 def list_labels(labels: Sequence[str]) -> str:
     """List labels in a sentence; of many, the first ones and the count of the others."""
     names = [_shorten(label) for label in labels]
-    if len(names) > 2 * MAX_LABEL_COLUMNS:
-        return f"{', '.join(names[:MAX_LABEL_COLUMNS])} or {len(names) - MAX_LABEL_COLUMNS} other labels"
+    if len(names) > MAX_LABELS:
+        return f"{', '.join(names[: MAX_LABELS // 2])} or {len(names) - MAX_LABELS // 2} other labels"
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
@@ -55,24 +55,25 @@ def _serve_command(folder: Path, name: str) -> str:
 
 
 def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) -> Table:
-    """Build a table with a line for each classifier of the cross-validation."""
+    """Build a table with a column for each classifier of the cross-validation: it fits any number of labels."""
     table = Table(box=None, header_style="dim")
-    shown = labels if len(labels) <= MAX_LABEL_COLUMNS else ()
-    headings = ["", "accuracy", *map(_shorten, shown), *([] if shown else ["lowest recall"]), "log loss", "ECE"]
-    has_stress = "stress" in by_classifier[NETWORK]
-    has_extremes = "extremes" in by_classifier[NETWORK]
-    for heading in [*headings, *(["8 % stress"] if has_stress else []), *(["extremes"] if has_extremes else [])]:
-        table.add_column(escape(heading), justify="right" if heading else "left", overflow="fold")
-    for name, metrics in by_classifier.items():
-        recall = [f"{metrics['recall'].get(label, float('nan')):.1%}" for label in shown]
-        if not shown:
-            lowest = min(metrics["recall"], key=metrics["recall"].__getitem__)
-            recall = [f"{metrics['recall'][lowest]:.1%} ({escape(_shorten(lowest))})"]
-        losses = [f"{metrics['log_loss']:.4f}", f"{metrics['expected_calibration_error']:.4f}"]
-        stress = [f"{metrics['stress']['accuracy']:.1%}"] if has_stress else []
-        extremes = [f"{min(metrics['extremes']['recall'].values()):.1%}"] if has_extremes else []
+    for name in ("", *by_classifier):
         style = "bold" if name == NETWORK else None
-        table.add_row(name, f"{metrics['accuracy']:.2%}", *recall, *losses, *stress, *extremes, style=style)
+        table.add_column(name, justify="right" if name else "left", style=style, no_wrap=True)
+    scores = by_classifier.values()
+    table.add_row("accuracy", *[f"{each['accuracy']:.2%}" for each in scores])
+    if len(labels) <= MAX_LABELS:
+        for label in labels:
+            recalls = [each["recall"].get(label) for each in scores]
+            table.add_row(f"recall of {escape(_shorten(label))}", *["-" if r is None else f"{r:.1%}" for r in recalls])
+    else:
+        table.add_row("lowest recall", *[f"{min(each['recall'].values()):.1%}" for each in scores])
+    table.add_row("log loss", *[f"{each['log_loss']:.4f}" for each in scores])
+    table.add_row("calibration error", *[f"{each['expected_calibration_error']:.4f}" for each in scores])
+    if "stress" in by_classifier[NETWORK]:
+        table.add_row("8 % stress", *[f"{each['stress']['accuracy']:.1%}" for each in scores])
+    if "extremes" in by_classifier[NETWORK]:
+        table.add_row("extremes", *[f"{min(each['extremes']['recall'].values()):.1%}" for each in scores])
     return table
 
 

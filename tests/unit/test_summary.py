@@ -43,8 +43,8 @@ def test_the_summary_is_readable_for_any_number_of_labels(count: int, prefix: st
     assert len(lines) < 30
     assert text.count("90.00%") == 2
     assert text.count("0.3000") == text.count("0.0200") == 2
-    assert ("lowest recall" in text) == (count > 5)
-    if count > 5:
+    assert ("lowest recall" in text) == (count > 10)
+    if count > 10:
         assert f"{1 - (count - 1) / 2000:.1%}" in text
 
 
