@@ -11,7 +11,7 @@ run: $(VENV)/serve
 
 # Test files run in parallel, as most tests wait for sockets; tests/support/exclusive_tests.py lists those that run alone.
 test: $(VENV)/dev
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 # Takes about a minute: no processes, no sockets, no TensorFlow.
 test-unit: $(VENV)/dev

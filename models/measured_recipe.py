@@ -13,7 +13,7 @@ from models import logistic_network, network
 from models.dataset import Dataset, Doubles, Floats, Integers, Normalization, Sample, split_folds
 from models.evaluate import Scores
 from models.options import TrainingOptions
-from models.replicas import Layers, Replicas
+from models.replicas import DenseLayer, Layers, Replicas
 from models.training_result import HeldOutLosses, TrainingResult
 
 FOLDS = 5  # each row is held out once while the candidates are compared
@@ -81,6 +81,9 @@ def train(
         logits, layers = _train_selected(task, masks, penalty, held_out.selected_steps)
         settings = {"penalty": penalty, "steps": held_out.selected_steps}
     temperature = _fit_temperature(logits, task.labels)
+    if options.balance:
+        shift = temperature * _balancing_shift(task)
+        logits, layers = logits + shift, (*layers[:-1], DenseLayer(layers[-1].kernel, layers[-1].bias + shift))
     return TrainingResult(
         network.assemble(normalization, layers, temperature),
         sample,
@@ -91,6 +94,7 @@ def train(
             "hidden": list(options.hidden),
             **settings,
             "temperature": round(temperature, 4),
+            "balance": options.balance,
             "rows": len(sample.rows),
             "groups": len(dataset.groups),
         },
@@ -159,6 +163,16 @@ def _fit_temperature(logits: Floats, labels: Integers) -> float:
     losses = [_log_losses(logits / np.float32(temperature), labels) for temperature in TEMPERATURES]
     best = int(np.argmin([loss.mean() for loss in losses]))
     return float(TEMPERATURES[best]) if _is_better(losses[best], _log_losses(logits, labels)) else 1.0
+
+
+def _balancing_shift(task: Task) -> Floats:
+    """What to add to the logits, [labels], so that the probabilities are those of equally frequent labels.
+
+    Bayes' rule with other priors (Elkan 2001): a network that is trained with weighted labels tends to the same.
+    """
+    shares = np.bincount(task.labels, minlength=task.label_count) / len(task.labels)
+    shift: Floats = -np.log(shares).astype(np.float32)
+    return shift
 
 
 def _is_better(losses: Doubles, reference: Doubles) -> bool:

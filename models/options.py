@@ -47,6 +47,7 @@ class TrainingOptions(TableOptions):
     epochs: int = 150
     candidates: int = 4
     hidden: tuple[int, ...] = (6, 6)  # units of each hidden layer
+    balance: bool = False  # whether a table's labels count as equally frequent
     folds: int = 5  # 0 without cross-validation
     report: bool = True
 
@@ -66,6 +67,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
             option = f"--{name.replace('_', '-')}"
             if getattr(options, name) != getattr(defaults, name):
                 parser.error(f"{option} is only valid with --data: add --data or leave out {option}")
+        if options.balance:
+            parser.error("--balance is only valid with --data: the animals are balanced")
     elif options.label is None:
         parser.error("--data requires --label COLUMN, the column with the labels")
     if options.decimal is not None and options.decimal == options.thousands:
@@ -117,6 +120,7 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--drop-rows-with-gaps", action="store_true", help="leave out rows with missing values")
     own.add_argument("--drop-rare-labels", action="store_true", help="leave out labels with fewer than 10 rows")
+    own.add_argument("--balance", action="store_true", help="probabilities as if all labels were equally frequent")
     text = parser.add_argument_group("how your table is written, where it is not detected")
     text.add_argument("--delimiter", type=_delimiter, metavar="SIGN", help=r"between cells, such as ';' or '\t'")
     text.add_argument("--decimal", choices=(".", ","), help="decimal sign")

@@ -111,7 +111,8 @@ def test_operations_and_schemas_unfold(page: Page, server: Server) -> None:
         section.locator(".opblock-summary-control").first.click()
     assert page.locator(".opblock.is-open .responses-wrapper").count() == tags.count()
     page.locator("section.models .models-control").click()
-    page.wait_for_selector("section.models article")
-    assert page.locator("section.models article").count() == len(document["components"]["schemas"])
+    schemas, names = page.locator("section.models article"), list(document["components"]["schemas"])
+    expect(schemas.first).to_contain_text(names[0])
+    expect(schemas.nth(9)).to_contain_text(names[9])  # of more than 100, Swagger UI renders only those in view
     assert page.locator(".errors-wrapper").count() == 0
     assert page.locator(".authorize").count() == 0, "the service has no API keys"

@@ -524,7 +524,7 @@ def unusual_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
         yield server
 
 
-@pytest.mark.parametrize("size", [PHONE, LAPTOP, PROJECTOR], ids=["phone", "laptop", "projector"])
+@pytest.mark.parametrize("size", [PHONE, LAPTOP], ids=["phone", "laptop"])
 def test_numbers_and_names_of_any_length_are_legible(
     browser: Browser, unusual_server: Server, size: tuple[int, int]
 ) -> None:
@@ -559,7 +559,7 @@ def test_a_slider_keeps_to_the_values_between_its_bounds(browser: Browser, unusu
         seen = set()
         for _ in range(4):
             page.keyboard.press("PageUp")
-            seen.add(features_of(page)["created_at"])
+            seen.add(float(page.get_by_label("Created at", exact=True).input_value()))
         assert len(seen) == 4
         assert all(1_600_000_000 <= value <= 1_700_000_000 for value in seen)
 

@@ -162,3 +162,18 @@ def test_rows_that_repeat_count_once_unless_they_must_repeat(rows: Doubles, expe
     labels = np.zeros(len(rows), np.intp)
     sample = Sample(rows.astype(np.float32), labels, np.arange(len(rows)))
     assert packaging.count_individuals(sample) == expected
+
+
+def test_balanced_probabilities_find_more_of_a_rare_label(write: Write) -> None:
+    """They are those of equally frequent labels, so odds change by the ratio of the labels' shares, and no more."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(600) % 20 == 0).astype(np.intp)
+    rows = rng.standard_normal((600, 2)) + 1.5 * labels[:, None]
+    path = write(rows, labels)
+    plain, balanced = (train_table(path, balance=balance) for balance in (False, True))
+    assert balanced.validation.recall[1] > plain.validation.recall[1] + 0.3
+    odds = [
+        probabilities[:, 1] / probabilities[:, 0]
+        for probabilities in (np.asarray(each.network(rows.astype(np.float32))) for each in (plain, balanced))
+    ]
+    assert odds[1] / odds[0] == pytest.approx(19, rel=1e-3)

@@ -184,12 +184,12 @@ EXPECTED: dict[Callable[[Scene], None], set[str]] = {
     connections_exhausted: {"MenagerieOverloaded"},
     slow: {"MenagerieSlow"},
     workers_killed: {"MenagerieWorkersDie"},
-    stuck_draining: {"MenagerieStuckDraining"},
     model_refused: {"MenagerieModelRefused"},
     versions_differ: {"MenagerieVersionsDiffer"},
     bad_input: {"MenagerieBadInput"},
     unauthorized: {"MenagerieUnauthorized"},
     drifting: {"MenagerieDrift"},
+    stuck_draining: {"MenagerieStuckDraining"},  # the last to start, because it ends after 20 s
 }
 _BUSY_MACHINE = {"MenagerieSaturated", "MenagerieSlow"}  # may fire anywhere if this machine is overloaded
 

@@ -25,6 +25,7 @@ from support.gunicorn_server import (
     serving,
     workers,
 )
+from support.prometheus_server import await_true
 
 JSON = {"Content-Type": "application/json"}
 
@@ -81,7 +82,7 @@ def test_probes_of_the_health_port_need_no_certificate(certificate: Path, monkey
     keys = ["--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem"))]
     port = free_port()
     with serving(*keys, MENAGERIE_HEALTH_PORT=str(port)):
-        assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10).ok
+        await_true(lambda: requests.get(f"http://127.0.0.1:{port}/readyz", timeout=10).ok)
 
 
 def test_handshakes_that_never_end_are_bounded(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,9 +18,15 @@ NETWORK_MARKERS = ("browser", "container")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark every test of tests/chaos as ``alone``."""
+    """Mark every test of tests/chaos as ``alone``, and group the tests by the worker that is to run them.
+
+    A file's tests share fixtures, so one worker runs them all. One worker also runs all tests that need the network for
+    themselves: two would wait for each other most of the time.
+    """
     if item.path.is_relative_to(CHAOS):
         item.add_marker("alone")
+    group = "network" if _has_any_marker(item, NETWORK_MARKERS) else str(item.path)
+    item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

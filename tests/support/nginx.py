@@ -13,7 +13,7 @@ import requests
 
 from support.gunicorn_server import free_port
 
-PREFIXES = ("/models", "/team/models", "/o'brien%20&%20co")
+PREFIXES = ("/models", "/team/o'brien%20&%20co")
 
 _CONFIG = """
 daemon off; pid {folder}/pid; error_log {folder}/errors; user root;
