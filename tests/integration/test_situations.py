@@ -239,6 +239,7 @@ def test_each_fault_raises_its_alert_and_no_other(prometheus: Prometheus) -> Non
         await_true(partial(_has_alerts, prometheus, situation.__name__, alert))
     assert prometheus.query('menagerie_drift_rows{job="healthy"}')[0]["value"][1] != "0"
     raised = {situation.__name__: alerts(prometheus, situation.__name__) - _BUSY_MACHINE for situation in EXPECTED}
+    raised["stuck_draining"].discard("MenagerieDown")  # once its 20 s are over
     assert raised == {situation.__name__: alert - _BUSY_MACHINE for situation, alert in EXPECTED.items()}
 
 
