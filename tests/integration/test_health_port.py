@@ -191,7 +191,7 @@ def test_one_of_two_workers_is_enough(slow_start: str) -> None:
 
 def test_workers_that_hang_are_neither_ready_nor_alive() -> None:
     """First not ready, later not alive; gunicorn kills them after its timeout, and new ones are both."""
-    with probed() as service:
+    with probed(WEB_CONCURRENCY="1") as service:  # a second worker might start after the others are stopped
         for pid in service.workers:
             os.kill(pid, signal.SIGSTOP)
         await_status(service.health_port, "/readyz", 503)
