@@ -21,7 +21,7 @@ from service.http.messages import Response, json_response
 from service.http.routing import Protocol
 from service.monitoring.shared_counters import SharedCounters
 
-_READY_SECONDS = 5.0  # without a report, after which a worker's event loop counts as hanging; it reports once a second
+_READY_SECONDS = 10.0  # without a report, after which a worker's event loop counts as hanging; it reports once a second
 _ALIVE_SECONDS = 20.0  # the same for all workers together: gunicorn replaces one by itself, but not if that hangs too
 _CLIENT_SECONDS = 5.0
 _MAX_CLIENTS = 100
