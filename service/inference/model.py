@@ -17,7 +17,7 @@ from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.layers import NetworkLayer
 from service.inference.ranges import Ranges
-from service.number_format import format_distinct
+from service.significant_digits import format_distinct
 
 _T = TypeVar("_T")
 

@@ -16,6 +16,7 @@ from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
 from service.http.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError
+from service.significant_digits import format_distinct
 
 _CHUNK = 256  # rows; pydantic lets no other thread run before it has validated them all
 _BULK = 512  # rows; as many as NumPy converts before another thread can run, and from which on it is worth its calls
@@ -284,7 +285,7 @@ def _letter_pairs(name: str) -> frozenset[str]:
 def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
     """The fault of a feature's value; ``error_type`` is pydantic's."""
     name, unit = feature.name, f" {feature.unit}" if feature.unit else ""
-    allowed = f"{feature.minimum:g} to {feature.maximum:g}{unit}"
+    allowed = f"{' to '.join(format_distinct((feature.minimum, feature.maximum)))}{unit}"
     match error_type:
         case "missing":
             return Fault(location, "missing", f"{name} is missing: it must be a number from {allowed}", name)

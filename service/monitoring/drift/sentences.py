@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from models.manifest import Feature
-from service.number_format import format_distinct
+from service.significant_digits import format_distinct
 
 _MIN_OUT_OF_BOUNDS = 0.02  # share of a feature's values; from here on the sentence is about them
 _MIN_RANK_SHIFT = 0.05  # beyond even odds that a recent value is greater, or less, than one of the training rows

@@ -38,22 +38,20 @@ export async function requireAccess(path) {
   await send(path, { method: "HEAD" });
 }
 
-let isExplainable = true; // until the service has said otherwise
-let reason;
+let notExplainable = null; // why, once the service has said so
 
 /** The explanation of a row; of a model that cannot be explained, only its prediction, without layers. */
 async function fetchExplanation(features) {
-  if (isExplainable) {
+  if (!notExplainable) {
     try {
       return await postFeatures("explain", features);
     } catch (error) {
       if (error.status !== 501) throw error;
-      isExplainable = false;
-      reason = error.detail;
+      notExplainable = error.detail;
     }
   }
   const prediction = await postFeatures("predict", features);
-  return { prediction, layers: null, attributions: null, attributions_reason: reason, sweeps: {} };
+  return { prediction, layers: null, attributions: null, attributions_reason: notExplainable, sweeps: {} };
 }
 
 async function postFeatures(path, features) {

@@ -1,4 +1,4 @@
-"""Numbers as text for people."""
+"""Numbers as text for people, with as many significant digits as tell them apart."""
 
 from collections.abc import Sequence
 
