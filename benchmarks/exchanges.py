@@ -118,7 +118,7 @@ def _refused(manifest: Manifest, reference: Exchange) -> dict[str, Exchange]:
     first, *others = manifest.features
     wrong = {
         "422, too few values": row[1:],
-        "422, out of bounds": [first.maximum + 1, *row[1:]],
+        "422, out of bounds": [first.highest + 1, *row[1:]],
         "422, unknown feature": _by_name([f"{first.name}s", *(feature.name for feature in others)], row),
         "422, wrong type": ["heavy", *row[1:]],
     }

@@ -23,6 +23,9 @@ MANIFEST = "manifest.json"
 CURRENT = "CURRENT"  # an optional file beside the versions that holds the number of the one to serve
 MODEL_KERAS = "model.keras"
 MODEL_LITERT = "model.tflite"
+SAVED_MODEL = (
+    "saved_model"  # a folder; adopted models have it instead of `MODEL_KERAS`, because it needs no custom code
+)
 WEIGHTS = "weights.json"
 _MAX_MANIFEST_BYTES = 16_000_000  # the shipped one has 40,000
 
@@ -158,7 +161,7 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     try:
         while True:
             final = manifest.model_copy(update={"name": model_dir.name, "version": version, "files": files})
-            content = final.model_dump_json(indent=1).encode() + b"\n"
+            content = final.to_json().encode()
             if len(content) > _MAX_MANIFEST_BYTES:
                 raise BundleError(
                     f"the manifest has {len(content) / 1e6:.0f} MB, but only {_MAX_MANIFEST_BYTES / 1e6:.0f} MB can be "

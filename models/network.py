@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS
 from models.dataset import Floats, Normalization, Sample
-from models.manifest import DenseWeights, NormalizationWeights, Weights
 from models.replicas import DenseLayer, Layers
+from models.weights import DenseWeights, NormalizationWeights, Weights
 
 BATCH_SIZE = 512
 LEARNING_RATE = 0.02

@@ -15,8 +15,10 @@ from models import network
 from models.bundle import MODEL_KERAS, MODEL_LITERT, BundleError
 from models.dataset import Dataset, Doubles, Floats, Sample
 from models.evaluate import CrossValidation, concatenate, score, summarize
-from models.manifest import GoldenRow, Layer, Manifest, Reference, Training, find_golden_mismatch
+from models.golden import find_golden_mismatch
+from models.manifest import GoldenRow, Manifest, Reference, Training
 from models.options import TrainingOptions
+from models.signature import Layer
 from models.training_result import TrainingResult
 from models.verdict import judge
 

@@ -15,13 +15,14 @@ Indices = NDArray[np.intp]
 class Prediction(NamedTuple):
     """One run of the network.
 
-    ``rows`` [rows, features] went in, ``probabilities`` [rows, labels] came out; ``labels`` [rows] has the index of
-    each row's most probable label. ``out_of_range`` has the positions in the flattened rows of values that lie outside
-    the training range of their row's label. ``layers`` has the outputs [rows, units] of the hidden layers asked for.
+    ``rows`` [rows, features] went in, ``outputs`` [rows, columns] came out: the probabilities of labels, or the values
+    of targets. ``labels`` [rows] has the index of each row's predicted label, 0 for each row of a model that is no
+    single classification. ``out_of_range`` has the positions in the flattened rows of values that lie outside the
+    training range of their row's label. ``layers`` has the outputs [rows, units] of the other layers asked for.
     """
 
     rows: Array
-    probabilities: Array
+    outputs: Array
     labels: Indices | Sequence[int]
     out_of_range: Indices | Sequence[int]
     layers: Mapping[str, Array]

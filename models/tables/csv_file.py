@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from models.errors import DataError
-from models.manifest import normalize_name
+from models.names import normalize_name
 from models.options import TableOptions
 from models.tables.columns import Columns
 from models.tables.csv_dialect import DELIMITERS, CsvDialect, detect_dialect

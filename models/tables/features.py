@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from models.manifest import Feature
 from models.number_format import NumberFormat
 from models.options import TableOptions
+from models.signature import Feature
 from models.tables.cells import MAX_MAGNITUDE, parse_cells, strip
 from models.tables.columns import Columns
 from models.tables.findings import Findings, list_some

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.dataset import Integers
-from models.manifest import normalize_name
+from models.names import normalize_name
 from models.tables.cells import find_gaps, strip
 from models.tables.columns import Flags
 from models.tables.findings import Findings, count, list_some

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import DataError
-from models.manifest import normalize_name
+from models.names import normalize_name
 from models.tables.columns import Columns
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from models.manifest import normalize_name
+from models.names import normalize_name
 from models.number_format import NumberFormat
 from models.options import TableOptions
 from models.tables.cells import find_gaps, parse_cells, strip

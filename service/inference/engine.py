@@ -2,13 +2,13 @@
 
 import tempfile
 import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 from ai_edge_litert.interpreter import Interpreter
 
-from models.bundle import MODEL_KERAS, MODEL_LITERT, Bundle, BundleError
+from models.bundle import MODEL_KERAS, MODEL_LITERT, SAVED_MODEL, Bundle, BundleError
 from service.arrays import Array
 from service.http.errors import StartupError
 
@@ -32,6 +32,11 @@ def load(name: str, bundle: Bundle) -> Engine:
         BundleError: the network's file does not match the manifest.
         StartupError: the engine is not installed or cannot read the network.
     """
+    if name == "litert" and MODEL_LITERT not in bundle.manifest.files and bundle.manifest.format > 1:
+        raise StartupError(
+            f"{bundle.folder} was adopted for the Keras engine only: set MENAGERIE_ENGINE=keras, or adopt it again "
+            "without --engine keras"
+        )
     return KerasEngine(bundle) if name == "keras" else LiteRTEngine(bundle)
 
 
@@ -106,7 +111,10 @@ class _Network:
 
 
 class KerasEngine:
-    """The network as Keras saved it, in TensorFlow: the reference for LiteRT's results."""
+    """The network in TensorFlow, from Keras' file or a SavedModel: the reference for LiteRT's results."""
+
+    layers: Collection[str]
+    _run: Any
 
     def __init__(self, bundle: Bundle) -> None:
         try:
@@ -117,14 +125,15 @@ class KerasEngine:
                 "MENAGERIE_ENGINE=keras needs TensorFlow: `pip install -r requirements/train.txt`, or use litert"
             ) from None
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / MODEL_KERAS
-            path.write_bytes(bundle.read_bytes(MODEL_KERAS))  # load the bytes that were verified, not the file
+            if f"{SAVED_MODEL}/saved_model.pb" in bundle.manifest.files:
+                self._run, self.layers = _load_saved_model(bundle, Path(folder))
+                return
+            path = _write_verified(bundle, MODEL_KERAS, Path(folder))
             model = keras.saving.load_model(path, compile=False)
-        self.layers: Collection[str] = [layer.name for layer in model.layers]
-        outputs = {name: model.get_layer(name).output for name in self.layers}
-        layers = keras.Model(model.inputs, outputs)
+        self.layers = [layer.name for layer in model.layers]
+        layers = keras.Model(model.inputs, {name: model.get_layer(name).output for name in self.layers})
         signature = [tf.TensorSpec((None, len(bundle.manifest.features)), tf.float32)]
-        self._run: Any = tf.function(lambda rows: layers(rows, training=False), input_signature=signature)
+        self._run = tf.function(lambda rows: layers(rows, training=False), input_signature=signature)
 
     def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
         outputs = self._run(rows)
@@ -132,3 +141,29 @@ class KerasEngine:
 
     def run_row(self, rows: Array, layer: str) -> Array:
         return self.run(rows, (layer,))[layer]
+
+
+def _load_saved_model(bundle: Bundle, folder: Path) -> tuple[Callable[[Array], Any], Collection[str]]:
+    """The function that computes all layers of a SavedModel by name, and their names."""
+    import tensorflow as tf
+
+    names = [name for name in bundle.manifest.files if name.startswith(f"{SAVED_MODEL}/")]
+    for name in names:
+        _write_verified(bundle, name, folder)
+    loaded = tf.saved_model.load(str(folder / SAVED_MODEL))
+    signature = loaded.signatures["serving_default"]
+    (input_name,) = signature.structured_input_signature[1]
+
+    def run(rows: Array) -> Any:
+        # The signature has only a weak reference to what it was loaded with.
+        return loaded.signatures["serving_default"](**{input_name: tf.constant(rows)})
+
+    return run, tuple(signature.structured_outputs)
+
+
+def _write_verified(bundle: Bundle, name: str, folder: Path) -> Path:
+    """Write the bytes of a bundle's file that were verified: what is loaded is what was verified."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bundle.read_bytes(name))
+    return path

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from models.bundle import Bundle, BundleError
-from models.manifest import find_golden_mismatch
+from models.golden import find_golden_mismatch
 from service.inference.engine import Engine
 
 

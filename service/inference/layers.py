@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.bundle import WEIGHTS, Bundle, BundleError
-from models.manifest import DenseWeights, Layer, Manifest, NormalizationWeights, Weights, find_golden_mismatch
+from models.golden import find_golden_mismatch
+from models.manifest import Manifest
+from models.signature import Layer
+from models.weights import DenseWeights, LayerWeights, NormalizationWeights, Weights
 from service.arrays import Array, Doubles
 from service.http.errors import NotExplainableError
 
@@ -85,9 +88,11 @@ def read(source: Bundle) -> tuple[NetworkLayer, ...]:
     return network
 
 
-def _layer(layer: Layer, weights: NormalizationWeights | DenseWeights) -> NetworkLayer:
+def _layer(layer: Layer, weights: LayerWeights) -> NetworkLayer:
     if isinstance(weights, NormalizationWeights):
         return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation))
+    if not isinstance(weights, DenseWeights):
+        raise NotExplainableError(f"layer {layer.name} is of a kind that cannot be explained")
     if layer.activation not in _ACTIVATIONS:
         known = ", ".join(_ACTIVATIONS)
         raise NotExplainableError(

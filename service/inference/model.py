@@ -10,11 +10,12 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from models.bundle import Bundle
-from service.arrays import Array, Prediction
+from service.arrays import Array, Indices, Prediction
 from service.http.errors import NoModelError
 from service.inference import engine, layers
 from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
+from service.inference.heads import HeadColumns, assign_columns, predict_labels, row_classifier
 from service.inference.layers import NetworkLayer
 from service.inference.ranges import Ranges
 from service.significant_digits import format_distinct
@@ -29,14 +30,18 @@ class Model:
         self.bundle = bundle
         self.manifest = bundle.manifest
         self.features = bundle.manifest.features
-        self.labels = bundle.manifest.labels
+        self.heads = assign_columns(bundle.manifest)
+        self.labels = bundle.manifest.class_labels
+        self.column_names = bundle.manifest.column_names
         self.version = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self.fingerprint = sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
         self.ranges = Ranges(bundle.manifest)
-        self.hidden_layers = [layer.name for layer in bundle.manifest.layers[:-1]]
+        self.output_layer = bundle.manifest.layers[-1].name
+        self.raw_layers = [head.layer for head in bundle.manifest.heads if head.layer != self.output_layer]
+        self.hidden_layers = [layer.name for layer in bundle.manifest.layers[:-1] if layer.name not in self.raw_layers]
         self.derived: dict[object, Any] = {}  # for `PerModel`
-        self._output = bundle.manifest.layers[-1].name
+        self._classify_row = row_classifier(bundle.manifest)
         self._engine = engine
 
     @classmethod
@@ -74,45 +79,57 @@ class Model:
             raise NoModelError(f"version not found: this service serves version {version} of {name}")
 
     def predict(self, rows: Array, layers: Sequence[str] = ()) -> Prediction:
-        """Run the network once on ``rows`` [rows, features]; also give the outputs of the hidden ``layers`` named.
+        """Run the network once on ``rows`` [rows, features]; also give the outputs of the other ``layers`` named.
 
         Raises:
             ArithmeticError: the network overflowed, so that no number of its output means anything.
         """
         if len(rows) == 1 and not layers:
-            return self._predict_row(rows, self._engine.run_row(rows, self._output), {})
-        outputs = self._engine.run(rows, (self._output, *layers))
-        probabilities = outputs[self._output]
+            return self._predict_row(rows, self._engine.run_row(rows, self.output_layer), {})
+        by_layer = self._engine.run(rows, (self.output_layer, *layers))
+        outputs = by_layer[self.output_layer]
         if len(rows) == 1:
-            return self._predict_row(rows, probabilities, outputs)
-        _require_finite(probabilities)
-        labels = probabilities.argmax(axis=1)
-        return Prediction(rows, probabilities, labels, self.ranges.outside(rows, labels), outputs)
+            return self._predict_row(rows, outputs, by_layer)
+        _require_finite(outputs)
+        labels = self.predict_labels(outputs)
+        return Prediction(rows, outputs, labels, self.ranges.outside(rows, labels), by_layer)
 
-    def _predict_row(self, rows: Array, probabilities: Array, outputs: Mapping[str, Array]) -> Prediction:
+    def _predict_row(self, rows: Array, outputs: Array, by_layer: Mapping[str, Array]) -> Prediction:
         """The prediction of one row; Python's own functions take a few us less than NumPy's."""
-        values = probabilities.tolist()[0]
+        values = outputs.tolist()[0]
         if not isfinite(sum(values)):
             raise ArithmeticError("the network's output is not finite")
-        label = values.index(max(values))
-        return Prediction(rows, probabilities, (label,), self.ranges.outside_in_row(rows, label), outputs)
+        label = self._classify_row(values)
+        return Prediction(rows, outputs, (label,), self.ranges.outside_in_row(rows, label), by_layer)
 
-    def probabilities(self, rows: Array) -> Array:
-        """The labels' probabilities alone, [rows, labels] in the order of ``labels``.
+    def predict_labels(self, outputs: Array) -> Indices:
+        """The index of each row's predicted label, [rows]; 0 if the model is no single classification."""
+        if self.labels:
+            return predict_labels(self.manifest.heads[0], outputs)
+        return np.zeros(len(outputs), np.intp)
+
+    def outputs(self, rows: Array) -> Array:
+        """The network's output alone, [rows, columns] in the order of ``column_names``.
 
         Raises:
             ArithmeticError: as `predict`.
         """
-        probabilities = self._engine.run(rows, (self._output,))[self._output]
-        _require_finite(probabilities)
-        return probabilities
+        outputs = self._engine.run(rows, (self.output_layer,))[self.output_layer]
+        _require_finite(outputs)
+        return outputs
+
+    def raw_output(self, head: HeadColumns, prediction: Prediction) -> Array:
+        """A head's output [rows, units] as the model itself gives it; the prediction must have the ``raw_layers``."""
+        if head.head.layer == self.output_layer:
+            return head.of(prediction.outputs)
+        return prediction.layers[head.head.layer]
 
     def layer_outputs(self, rows: Array) -> dict[str, Array]:
         """Every layer's output, [rows, units] by name, input to output."""
-        return self._engine.run(rows, [*self.hidden_layers, self._output])
+        return self._engine.run(rows, [layer.name for layer in self.manifest.layers])
 
     def warnings(self, prediction: Prediction) -> list[list[str]]:
-        """For each row a sentence for each of its values outside the training range of the predicted label."""
+        """For each row a sentence for each of its values outside the training range (of the predicted label)."""
         sentences: list[list[str]] = [[] for _ in prediction.labels]
         for position in prediction.out_of_range:  # hardly ever any
             row, feature = divmod(int(position), len(self.features))
@@ -126,9 +143,10 @@ class Model:
         lower, upper = self.ranges.lower[label_index][feature_index], self.ranges.upper[label_index][feature_index]
         unit = f" {feature.unit}".rstrip()
         shown, lowest, highest = format_distinct((value, lower, upper))
+        of_label = f" of {self.labels[label_index]}" if self.ranges.differ_by_label else ""
         return (
-            f"{feature.name} is {shown}{unit}, outside the training range of {self.labels[label_index]}, "
-            f"{lowest} to {highest}{unit}: the prediction may be unreliable"
+            f"{feature.name} is {shown}{unit}, outside the training range{of_label}, {lowest} to {highest}{unit}: "
+            "the prediction may be unreliable"
         )
 
 
@@ -146,6 +164,6 @@ class PerModel(Generic[_T]):
         return made
 
 
-def _require_finite(probabilities: Array) -> None:
-    if not np.isfinite(probabilities).all():
+def _require_finite(outputs: Array) -> None:
+    if not np.isfinite(outputs).all():
         raise ArithmeticError("the network's output is not finite")

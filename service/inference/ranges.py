@@ -1,4 +1,4 @@
-"""Training ranges: the smallest and largest value of each feature among the training rows of each label."""
+"""Training ranges: the smallest and largest value of each feature, among the training rows of each label if known."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -6,18 +6,23 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter
 
-from models.manifest import Manifest
+from models.manifest import ALL_ROWS, Manifest
+from models.signature import FLOAT32_MAX
 from service.arrays import Array, Indices
 
 
 class Ranges:
-    """``lower`` and ``upper`` are lists [labels, features]."""
+    """``lower`` and ``upper`` are lists [labels, features]; there is one label if the model has none.
+
+    Where the ranges are not known by label, all labels have the same; where none are known, nothing is outside.
+    """
 
     def __init__(self, manifest: Manifest) -> None:
-        ranges = manifest.reference.ranges
-        bounds = np.array(
-            [[ranges[label][name] for name in manifest.feature_names] for label in manifest.labels], np.float32
-        )
+        by_label = manifest.reference.ranges if manifest.reference else {}
+        self.differ_by_label = bool(by_label) and ALL_ROWS not in by_label
+        overall = by_label.get(ALL_ROWS, dict.fromkeys(manifest.feature_names, (-FLOAT32_MAX, FLOAT32_MAX)))
+        ranges = [by_label.get(label, overall) for label in manifest.class_labels or [ALL_ROWS]]
+        bounds = np.array([[each[name] for name in manifest.feature_names] for each in ranges], np.float32)
         self._lower, self._upper = np.ascontiguousarray(bounds[:, :, 0]), np.ascontiguousarray(bounds[:, :, 1])
         self.lower, self.upper = self._lower.tolist(), self._upper.tolist()
         self._is_inside = [

@@ -217,11 +217,18 @@ def _require_identity(model: Model, name: str, number: int) -> None:
 
 
 def _require_same_schema(model: Model, serving: Model) -> None:
-    """Refuse a version with other features or labels, on which clients rely; bounds may differ."""
-    new, old = ([(feature.name, feature.unit) for feature in each.features] for each in (model, serving))
-    if new != old or model.labels != serving.labels:
+    """Refuse a version with other features or outputs, on which clients rely; bounds and thresholds may differ."""
+    new, old = (
+        (
+            [(feature.name, feature.unit) for feature in each.features],
+            each.manifest.input_tensors,
+            [(head.name, head.kind, head.labels, head.targets) for head in each.manifest.heads],
+        )
+        for each in (model, serving)
+    )
+    if new != old:
         raise BundleError(
-            f"{model.bundle.folder} has other features or labels than the serving version: restart to serve it"
+            f"{model.bundle.folder} has other features, labels or outputs than the serving version: restart to serve it"
         )
 
 

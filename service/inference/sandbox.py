@@ -23,7 +23,7 @@ from typing import NoReturn
 import numpy as np
 
 from models.bundle import Bundle, BundleError
-from models.manifest import GOLDEN_TOLERANCE
+from models.golden import GOLDEN_TOLERANCE
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine import Engine
@@ -111,7 +111,7 @@ def _require_outputs_of_weights(bundle: Bundle, engine: Engine) -> None:
         weights = layers.read(bundle)
     except NotExplainableError:
         return
-    bounds = np.array([(feature.minimum, feature.maximum) for feature in bundle.manifest.features])
+    bounds = np.array([(feature.lowest, feature.highest) for feature in bundle.manifest.features])
     # From Python's generator, because the import of NumPy's takes half as long as the rest of the check.
     random = np.frombuffer(Random(0).randbytes(4 * _RANDOM_ROWS * len(bounds)), np.uint32)  # noqa: S311 (no secret)
     share = random.reshape(_RANDOM_ROWS, -1) / 2**32

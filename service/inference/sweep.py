@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.manifest import Feature
+from models.signature import Feature
 from service.arrays import Array, Indices
 
 _POINTS = 64  # evaluated between two knots
@@ -68,9 +68,9 @@ def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
     A sweep has equally many points between any two knots, so it is dense where the data are, even over many decades.
     The bounds are rounded so that their shortest decimals are still accepted as input.
     """
-    low, high = np.float32(feature.minimum), np.float32(feature.maximum)
-    low = np.nextafter(low, np.float32(np.inf)) if float(str(low)) < feature.minimum else low
-    high = np.nextafter(high, np.float32(-np.inf)) if float(str(high)) > feature.maximum else high
+    low, high = np.float32(feature.lowest), np.float32(feature.highest)
+    low = np.nextafter(low, np.float32(np.inf)) if float(str(low)) < feature.lowest else low
+    high = np.nextafter(high, np.float32(-np.inf)) if float(str(high)) > feature.highest else high
     return np.sort(np.clip(np.array([low, *quantiles, high], np.float32), low, high))
 
 

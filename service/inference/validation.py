@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from models.manifest import Feature
+from models.signature import Feature
 from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
@@ -25,7 +25,7 @@ _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a bool
 
 def value_type(feature: Feature) -> Any:
     """The pydantic type of a feature's values: a finite number within its bounds."""
-    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.minimum, le=feature.maximum)]
+    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest)]
 
 
 def row_types(value_types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -40,7 +40,7 @@ class Validator:
     def __init__(self, features: Sequence[Feature], *, max_rows: int, max_errors: int) -> None:
         self._features = features
         self._names = [feature.name for feature in features]
-        self._bounds = np.array([[feature.minimum for feature in features], [feature.maximum for feature in features]])
+        self._bounds = np.array([[feature.lowest for feature in features], [feature.highest for feature in features]])
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
         self._max_errors = max_errors
@@ -285,16 +285,17 @@ def _letter_pairs(name: str) -> frozenset[str]:
 def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
     """The fault of a feature's value; ``error_type`` is pydantic's."""
     name, unit = feature.name, f" {feature.unit}" if feature.unit else ""
-    allowed = f"{' to '.join(format_distinct((feature.minimum, feature.maximum)))}{unit}"
+    bounds = f"{' to '.join(format_distinct((feature.lowest, feature.highest)))}{unit}"
+    allowed = f" from {bounds}" if feature.has_bounds else ""
     match error_type:
         case "missing":
-            return Fault(location, "missing", f"{name} is missing: it must be a number from {allowed}", name)
+            return Fault(location, "missing", f"{name} is missing: it must be a number{allowed}", name)
         case "finite_number":
-            return Fault(location, "not_finite", f"{name} must be a finite number from {allowed}", name)
+            return Fault(location, "not_finite", f"{name} must be a finite number{allowed}", name)
         case "greater_than_equal" | "less_than_equal":
-            return Fault(location, OUT_OF_BOUNDS, f"{name} must be in the range {allowed}", name)
+            return Fault(location, OUT_OF_BOUNDS, f"{name} must be in the range {bounds}", name)
         case _:
-            return Fault(location, "type", f"{name} must be a number from {allowed}, not {_json_type(value)}", name)
+            return Fault(location, "type", f"{name} must be a number{allowed}, not {_json_type(value)}", name)
 
 
 def _json_type(value: Any) -> str:

@@ -89,7 +89,7 @@ class ModelMetrics:
 
     def _count_rows(self, predictions: Sequence[Prediction], counts: Cells) -> None:
         """Count the rows by label and by confidence, and their out-of-range values by feature."""
-        probabilities = join_rows([each.probabilities for each in predictions])
+        probabilities = join_rows([each.outputs for each in predictions])
         labels = join_indices([each.labels for each in predictions])
         confidences = probabilities[np.arange(len(labels)), labels]
         counts[_CONFIDENCE] = int(confidences.sum(dtype=np.float64) * 1e6)

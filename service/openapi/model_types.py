@@ -7,7 +7,8 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
-from models.manifest import Feature, Manifest
+from models.manifest import Manifest
+from models.signature import Feature
 from service.inference import validation
 
 REFERENCE = "#/components/schemas/{model}"
@@ -65,7 +66,7 @@ class _Untitled(GenerateJsonSchema):
 def example(manifest: Manifest) -> dict[str, float]:
     """A valid row by feature name: the first golden row, rounded as people measure."""
     return {
-        feature.name: min(max(float(f"{value:.4g}"), feature.minimum), feature.maximum)
+        feature.name: min(max(float(f"{value:.4g}"), feature.lowest), feature.highest)
         for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
     }
 

@@ -22,7 +22,7 @@ class _Precomputed(NamedTuple):
 
     @classmethod
     def of(cls, model: Model) -> "_Precomputed":
-        quantiles = model.manifest.reference.features
+        quantiles = model.manifest.require_reference().features
         grids = [grid(knots(feature, quantiles[feature.name])) for feature in model.features]
         return cls(np.array(model.manifest.background, np.float32), grids)
 
@@ -105,7 +105,7 @@ def _attributions(model: Model, row: Array, background: Array) -> dict[str, Any]
             "attributions": None,
             "attributions_reason": "the model has no background rows to compare with: train it again",
         }
-    base, values = shapley.attribute(model.probabilities, row, background)
+    base, values = shapley.attribute(model.outputs, row, background)
     by_feature = {
         name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)
     }
@@ -114,7 +114,7 @@ def _attributions(model: Model, row: Array, background: Array) -> dict[str, Any]
 
 def _sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
     labels = np.array(model.labels, object)
-    for name, swept in zip(model.manifest.feature_names, sweeps(model.probabilities, row, grids), strict=True):
+    for name, swept in zip(model.manifest.feature_names, sweeps(model.outputs, row, grids), strict=True):
         yield (
             name,
             {

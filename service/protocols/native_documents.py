@@ -31,7 +31,7 @@ class NativeDocuments:
     def row(self, prediction: Prediction) -> bytes:
         """The response for the only row of a prediction."""
         label = prediction.labels[0]
-        values = _decimals(prediction.probabilities)
+        values = _decimals(prediction.outputs)
         if prediction.out_of_range:  # hardly ever
             template = self._templates(prediction)[0] + self._end
         else:
@@ -41,8 +41,8 @@ class NativeDocuments:
     def rows(self, prediction: Prediction) -> bytes:
         """The response for all rows of a prediction."""
         labels = np.asarray(prediction.labels)
-        confidences = np.take_along_axis(prediction.probabilities, labels[:, np.newaxis], axis=1)
-        values = _decimals(np.concatenate((confidences, prediction.probabilities), axis=1))
+        confidences = np.take_along_axis(prediction.outputs, labels[:, np.newaxis], axis=1)
+        values = _decimals(np.concatenate((confidences, prediction.outputs), axis=1))
         template = b'{"predictions":[%b}]%b' % (b"},".join(self._templates(prediction)), self._end)
         return template % (*values,)
 

@@ -65,7 +65,7 @@ class OipRow:
     def write(self, form: tuple[RequestForm, str | None], prediction: Prediction) -> Response:
         request_form, request_id = form
         label = self._labels[prediction.labels[0]]
-        probabilities = Tensor(PROBABILITIES, prediction.probabilities.shape, prediction.probabilities)
+        probabilities = Tensor(PROBABILITIES, prediction.outputs.shape, prediction.outputs)
         tensors = [label if output.name == LABEL else probabilities for output in request_form.outputs]
         return _response(request_form, tensors, request_id)
 
@@ -92,13 +92,13 @@ def infer(model: Model, validator: Validator, request: Request) -> Response:
 def _output(model: Model, requested: RequestedOutput, prediction: Prediction) -> Tensor:
     name = requested.name
     if requested.classes:
-        return _classification(model, name, prediction.probabilities, requested.classes)
+        return _classification(model, name, prediction.outputs, requested.classes)
     if name == LABEL:
         return Tensor(name, (len(prediction.labels),), [model.labels[label] for label in prediction.labels])
     if name == WARNINGS:
         sentences = ["; ".join(sentences) for sentences in model.warnings(prediction)]
         return Tensor(name, (len(sentences),), sentences)
-    values = prediction.probabilities if name == PROBABILITIES else prediction.layers[name]
+    values = prediction.outputs if name == PROBABILITIES else prediction.layers[name]
     return Tensor(name, values.shape, values)
 
 

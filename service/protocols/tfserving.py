@@ -46,7 +46,7 @@ class TfServingRow:
 
     def write(self, form: None, prediction: Prediction) -> Response:
         del form
-        return _probabilities_response("instances", prediction.probabilities)
+        return _probabilities_response("instances", prediction.outputs)
 
 
 class TfServing:
@@ -119,7 +119,7 @@ class TfServing:
         """Predict probabilities with the model, from rows or columns."""
         model, validator, _ = self._registry.select(request)
         form, rows = _read_rows(request, validator)
-        return _probabilities_response(form, _predict(model, rows, request).probabilities)
+        return _probabilities_response(form, _predict(model, rows, request).outputs)
 
     @_declare(
         "POST",
@@ -138,7 +138,7 @@ class TfServing:
         if len(rows) > self._max_explained_rows:
             message = f"{form} must have 1 to {self._max_explained_rows} rows to explain, not {len(rows)}"
             raise UnacceptableError([Fault(form, "count", message)])
-        predictions = strict_json.shortest_decimals(_predict(model, rows, request).probabilities)
+        predictions = strict_json.shortest_decimals(_predict(model, rows, request).outputs)
         single = [model.predict(rows[index : index + 1]) for index in range(len(rows))]
         explanations = b",".join([self._explanations.explain(model, each) for each in single])
         return Response(200, b'{"predictions":%b,"explanations":[%b]}' % (predictions, explanations))
@@ -172,7 +172,7 @@ class TfServing:
             validator.validate_rows([row], "context")
         strict_json.require_unique_keys(body, strict_json.count_strings(document))
         request.context.mark("validate")
-        probabilities = strict_json.shortest_floats(_predict(model, values, request).probabilities)
+        probabilities = strict_json.shortest_floats(_predict(model, values, request).outputs)
         return json_response({"results": [list(zip(model.labels, row, strict=True)) for row in probabilities]})
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.manifest import Feature
+from models.signature import Feature
 from service.http.errors import Fault, UnacceptableError
 from service.inference.validation import Validator
 from service.score.columns import Codes, FaultCode
@@ -58,7 +58,7 @@ class FaultReporter:
     def _fault(self, index: int, code: FaultCode) -> Fault:
         """The validator's fault for a row in which this feature alone has such a value."""
         feature = self._features[index]
-        row: dict[str, Any] = {each.name: each.minimum for each in self._features}
+        row: dict[str, Any] = {each.name: each.lowest for each in self._features}
         if code is FaultCode.MISSING:
             del row[feature.name]
         else:
@@ -76,5 +76,5 @@ def build_fault_column(row_faults: Sequence[Sequence[Fault]]) -> pa.Array:
 
 
 def _out_of_bounds_value(feature: Feature) -> float:
-    above = math.nextafter(feature.maximum, math.inf)
-    return above if math.isfinite(above) else math.nextafter(feature.minimum, -math.inf)
+    above = math.nextafter(feature.highest, math.inf)
+    return above if math.isfinite(above) else math.nextafter(feature.lowest, -math.inf)

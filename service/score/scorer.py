@@ -116,7 +116,7 @@ def _predict(model: Model, rows: Array) -> Array:
     if not len(rows):
         return np.empty((0, len(model.labels)), np.float32)
     try:
-        return model.probabilities(rows)
+        return model.outputs(rows)
     except ArithmeticError:
         if len(rows) == 1:
             return np.full((1, len(model.labels)), np.nan, np.float32)

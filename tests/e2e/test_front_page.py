@@ -22,7 +22,7 @@ from support.gunicorn_server import ROOT, Server, serving
 from support.handmade_bundles import Network, publish
 from support.nginx import PREFIXES, under_prefixes
 
-from models.manifest import Feature
+from models.signature import Feature
 from service.app import api_keys
 
 pytestmark = pytest.mark.browser

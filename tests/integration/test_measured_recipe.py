@@ -112,7 +112,7 @@ def test_a_feature_of_any_scale_is_learnt(write: Write, tmp_path: Path, scale: f
     published = publish(write(rows, labels), tmp_path / "store", "--no-report")
     assert published.manifest.metrics["validation"]["accuracy"] > 0.97
     model = Model.open(published.folder, "litert")
-    assert (model.probabilities(rows.astype(np.float32)).argmax(axis=1) == labels).mean() > 0.97
+    assert (model.outputs(rows.astype(np.float32)).argmax(axis=1) == labels).mean() > 0.97
     assert layers.read(published)
     interpreter = Interpreter(model_content=published.read_bytes("model.tflite"))
     assert interpreter.get_input_details()[0]["shape"].tolist()[1] == 2
@@ -146,7 +146,7 @@ def test_a_thousand_labels_are_published_and_read(
     published = publish(write(rows, [f"label {label}" for label in labels]), tmp_path / "store", "--no-report")
     assert len(published.manifest.labels) == 1000
     assert (published.folder / "manifest.json").stat().st_size < 8_000_000
-    assert Model.open(published.folder, "litert").probabilities(rows[:3].astype(np.float32)).shape == (3, 1000)
+    assert Model.open(published.folder, "litert").outputs(rows[:3].astype(np.float32)).shape == (3, 1000)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def animals(model: Model, count: int = 100) -> pa.Table:
     rng = np.random.default_rng(3)
     rows = np.array(model.manifest.background)[rng.integers(0, len(model.manifest.background), count)]
     rows = np.concatenate([list(KNOWN.values()), rows * rng.uniform(0.9, 1.1, rows.shape)])[:count]
-    rows = rows.clip([f.minimum for f in model.features], [f.maximum for f in model.features])
+    rows = rows.clip([f.lowest for f in model.features], [f.highest for f in model.features])
     return pa.table({"id": range(count)} | dict(zip(NAMES, rows.T, strict=True)))
 
 

@@ -23,7 +23,8 @@ from pydantic import ValidationError
 
 from models import bundle
 from models.bundle import Bundle
-from models.manifest import Manifest, Weights
+from models.manifest import Manifest
+from models.weights import Weights
 from service.app import api_keys
 from service.app.asgi import AsgiApp
 from service.app.routes import build_service

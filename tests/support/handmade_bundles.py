@@ -12,17 +12,9 @@ from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle
-from models.manifest import (
-    DenseWeights,
-    Feature,
-    GoldenRow,
-    Layer,
-    Manifest,
-    NormalizationWeights,
-    Reference,
-    Training,
-    Weights,
-)
+from models.manifest import GoldenRow, Manifest, Reference, Training
+from models.signature import Feature, Layer
+from models.weights import DenseWeights, NormalizationWeights, Weights
 
 Doubles = NDArray[np.float64]
 
@@ -154,13 +146,13 @@ def publish(  # noqa: PLR0913 (each has a default)
     if version > 1:
         (store / "handmade" / str(version - 1)).mkdir(parents=True)
     with bundle.draft(store / "handmade") as folder:
-        (folder / bundle.MODEL_LITERT).write_bytes(_export(network))
+        (folder / bundle.MODEL_LITERT).write_bytes(export_network(network))
         if weights:
             (folder / bundle.WEIGHTS).write_text(network.parameters.model_dump_json())
         return Bundle.read(bundle.publish(folder, manifest))
 
 
-def _export(network: Network) -> bytes:
+def export_network(network: Network) -> bytes:
     """Export the network in LiteRT's format, laid out as by the converter."""
     builder = _ModelBuilder(network.weights[0].shape[1])
     if network.normal:

@@ -25,7 +25,7 @@ def heavier(count: int, seed: int) -> Array:
     """Sample individuals of twice their mass, as far as that is within the bounds."""
     rows = unshifted(2 * count, seed).rows
     rows[:, animals.MASS] *= 2
-    return rows[rows[:, animals.MASS] <= animals.FEATURES[animals.MASS].maximum][:count]
+    return rows[rows[:, animals.MASS] <= animals.FEATURES[animals.MASS].highest][:count]
 
 
 def in_fahrenheit(count: int, seed: int) -> Array:

@@ -13,7 +13,8 @@ from support.published_bundles import newest_version
 
 from models import bundle
 from models.bundle import MANIFEST, MODEL_KERAS, MODEL_LITERT, Bundle, BundleError
-from models.manifest import GOLDEN_TOLERANCE, Manifest, find_golden_mismatch
+from models.golden import GOLDEN_TOLERANCE, find_golden_mismatch
+from models.manifest import Manifest
 from service.score import model_loader
 from service.settings import SHIPPED_STORE, Settings
 

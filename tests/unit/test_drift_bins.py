@@ -94,15 +94,15 @@ def bins_of_values(model: Model, values: NDArray[np.float64], *, shares: bool, r
 
     ``rows`` is the number of training rows that the manifest names.
     """
-    probabilities = model.manifest.reference.probabilities
+    probabilities = model.manifest.require_reference().probabilities
     quantiles = np.quantile(values, probabilities).astype(np.float32)
     cumulative = tuple(float((values <= quantile).mean()) for quantile in quantiles)
     names = model.manifest.feature_names
     reference = Reference(
         probabilities=probabilities,
         features=dict.fromkeys(names, tuple(quantiles.tolist())),
-        labels=model.manifest.reference.labels,
-        ranges=model.manifest.reference.ranges,
+        labels=model.manifest.require_reference().labels,
+        ranges=model.manifest.require_reference().ranges,
         shares=dict.fromkeys(names, cumulative) if shares else {},
     )
     training = model.manifest.training.model_copy(update={"rows": rows})
@@ -156,7 +156,7 @@ def test_a_constant_feature_has_shifted_once_it_varies(model: Model, value: int)
 
 def test_a_repeated_quantile_is_no_edge_without_shares(model: Model) -> None:
     """A manifest without shares does not say how many rows lie below a value that several quantiles fall on."""
-    reference = model.manifest.reference.model_dump(exclude={"shares"})
+    reference = model.manifest.require_reference().model_dump(exclude={"shares"})
     bins = Bins(Manifest.model_validate(model.manifest.model_dump() | {"reference": reference}), 1)
     assert len(bins.features["ear_length_cm"].edges) == 6
     assert bins.features["ear_length_cm"].training_shares[0] == pytest.approx(0.25, abs=1e-3)
@@ -166,7 +166,7 @@ def test_chance_alone_raises_no_alarm(bins: Bins, model: Model) -> None:
     """At most one in a thousand of 5,000 windows of unshifted animals looks shifted, with few rows or many."""
     rng = np.random.default_rng(20_11)
     pool = sampled_animals.unshifted(100_000, 4).rows
-    cells = bins.bin_predicted(pool, model.probabilities(pool).argmax(axis=1))
+    cells = bins.bin_predicted(pool, model.outputs(pool).argmax(axis=1))
     variables: list[Variable] = [*bins.features.values(), bins.labels]
     for rows in (100, 200, 1_000):
         limits = [bins.limit(variable, rows, 0.2) for variable in variables]

@@ -12,7 +12,9 @@ from support.manifest_edits import edit_manifest
 
 from models import bundle
 from models.bundle import MODEL_KERAS, WEIGHTS, Bundle
-from models.manifest import FileEntry, Layer, Weights
+from models.manifest import FileEntry
+from models.signature import Layer
+from models.weights import Weights
 from service.http.errors import NotExplainableError
 from service.inference import layers
 from service.inference.layers import DenseLayer, NormalizationLayer

@@ -36,7 +36,7 @@ def test_golden_rows_cover_every_label(model: Model) -> None:
 def test_unusual_animals_are_recognized(model: Model, name: str) -> None:
     """Although they are larger, smaller or of other proportions than all in the training data."""
     label, values = UNUSUAL[name]
-    probabilities = model.probabilities(np.array([values], np.float32))[0]
+    probabilities = model.outputs(np.array([values], np.float32))[0]
     assert model.labels[int(probabilities.argmax())] == label
 
 
@@ -59,7 +59,7 @@ def test_missing_layer_is_refused(store: Path) -> None:
 @pytest.mark.parametrize("label", range(4))
 def test_bounds_of_the_training_range_give_no_warning(model: Model, label: int) -> None:
     """The smallest and largest training value of a label give none; values beyond them do."""
-    ranges = model.manifest.reference.ranges[model.labels[label]]
+    ranges = model.manifest.require_reference().ranges[model.labels[label]]
     lower, upper = np.array([ranges[name] for name in NAMES], np.float32).T
     rows = np.vstack([lower, upper, lower - 0.001, upper + 0.01])
 
@@ -83,9 +83,9 @@ def test_predict_is_pure(model: Model) -> None:
     for index, row in enumerate(rows):
         for _ in range(2):
             single = model.predict(row[np.newaxis])
-            np.testing.assert_array_equal(single.probabilities[0], batch.probabilities[index])
+            np.testing.assert_array_equal(single.outputs[0], batch.outputs[index])
             assert single.labels[0] == batch.labels[index]
-    np.testing.assert_array_equal(model.probabilities(rows), batch.probabilities)
+    np.testing.assert_array_equal(model.outputs(rows), batch.outputs)
 
 
 def test_output_that_is_not_finite_is_an_error(model: Model) -> None:

@@ -30,7 +30,7 @@ def test_every_preset_is_a_valid_input(model: Model) -> None:
         for feature in model.features:
             assert feature.minimum <= preset["features"][feature.name] <= feature.maximum
     rows = np.array([list(preset["features"].values()) for preset in SHIPPED["presets"]], np.float32)
-    predicted = [model.labels[best] for best in model.probabilities(rows).argmax(axis=1)]
+    predicted = [model.labels[best] for best in model.outputs(rows).argmax(axis=1)]
     assert np.mean(np.array(predicted) == [preset["label"] for preset in SHIPPED["presets"]]) > 0.98
 
 

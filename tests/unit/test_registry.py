@@ -149,7 +149,7 @@ def test_changed_schema_needs_a_restart(model_dir: Path) -> None:
     publish(model_dir.parent, network(4, labels=3))
     service.registry.refresh()
     assert serving_version(service) == "3"
-    assert "other features or labels" in service.registry.refused["4"]
+    assert "other features, labels or outputs" in service.registry.refused["4"]
     assert start_service(model_dir).registry.current.model.identity["version"] == "4"
 
 

@@ -198,4 +198,4 @@ def test_a_table_reads_back_equal(frame: pd.DataFrame, data: st.DataObject) -> N
         table, _ = read_noted(path)
     np.testing.assert_array_equal(table.individuals.rows, frame.iloc[:, :2].to_numpy(np.float32))
     assert [feature.name for feature in table.features] == ["x", "größe (m²)"]
-    assert table.features[0].maximum < MAX_MAGNITUDE
+    assert table.features[0].highest < MAX_MAGNITUDE

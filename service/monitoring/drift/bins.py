@@ -34,7 +34,7 @@ class Bins:
     """The cells of one model; ``key`` identifies the model, and is not 0."""
 
     def __init__(self, manifest: Manifest, key: int) -> None:
-        reference, training_rows = manifest.reference, manifest.training.rows
+        reference, training_rows = manifest.require_reference(), manifest.training.rows
         self.features: dict[str, Variable] = {}
         for index, name in enumerate(manifest.feature_names):
             edges, shares = _cut_into_bins(reference, name)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
-from models.manifest import Feature
+from models.signature import Feature
 from service.significant_digits import format_distinct
 
 _MIN_OUT_OF_BOUNDS = 0.02  # share of a feature's values; from here on the sentence is about them
@@ -26,7 +26,7 @@ def describe_feature(
     """
     unit = f" {feature.unit}".rstrip()
     if recent_shares[-1] >= _MIN_OUT_OF_BOUNDS:
-        bounds = format_distinct((feature.minimum, feature.maximum))
+        bounds = format_distinct((feature.lowest, feature.highest))
         return (
             f"{feature.name} is out of bounds, {bounds[0]} to {bounds[1]}{unit}, in "
             f"{recent_shares[-1]:.0%} of the rows: is it measured in another unit?"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from models.manifest import Feature
+from models.signature import Feature
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins, Variable
 from service.monitoring.drift.psi import stability_index
@@ -114,7 +114,7 @@ class Verdict(NamedTuple):
         return describe_feature(feature, comparison.edges, median, training_shares, recent_shares)
 
     def _training_median(self, feature: Feature) -> float:
-        reference = self.model.manifest.reference
+        reference = self.model.manifest.require_reference()
         return float(np.interp(0.5, reference.probabilities, reference.features[feature.name]))
 
     def _feature(self, feature: Feature, comparison: Comparison) -> dict[str, Any]:

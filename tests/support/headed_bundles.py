@@ -1,0 +1,141 @@
+"""Bundles of format 2 with a head of each kind, without TensorFlow: as adoption writes them, from handmade networks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from models import bundle
+from models.bundle import Bundle
+from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
+from models.signature import Feature, Head, Input, Target
+from models.weights import Weights
+from support.handmade_bundles import Doubles, Network, export_network
+
+QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+_ROWS = 400
+
+BINARY = (Head(name="churned", kind="classification", layer="hidden_2", labels=("no", "yes"), threshold=0.3),)
+LOGITS = (Head(name="logits", kind="classification", layer="hidden_2", labels=("red", "green", "blue")),)
+SOFTMAX = (Head(name="species", kind="classification", layer="probabilities", labels=("a", "b", "c")),)
+REGRESSION = (
+    Head(
+        name="house",
+        kind="regression",
+        layer="probabilities",
+        targets=(Target(name="price", unit="USD"), Target(name="age", unit="years")),
+    ),
+)
+MULTI_LABEL = (Head(name="tags", kind="multi_label", layer="probabilities", labels=("warm", "wet", "windy")),)
+SEVERAL = (
+    Head(name="price", kind="regression", layer="probabilities", targets=(Target(name="price", unit="USD"),)),
+    Head(name="tags", kind="multi_label", layer="probabilities", labels=("warm", "wet")),
+    Head(name="risk", kind="regression", layer="probabilities", targets=(Target(name="low"), Target(name="high"))),
+)
+HEADS = {
+    "softmax": SOFTMAX,
+    "binary": BINARY,
+    "logits": LOGITS,
+    "regression": REGRESSION,
+    "multi_label": MULTI_LABEL,
+    "several": SEVERAL,
+}
+
+
+def publish(  # noqa: PLR0913 (each has a default)
+    store: Path,
+    heads: Sequence[Head],
+    *,
+    features: int = 3,
+    sample: bool = True,
+    inputs: Sequence[Input] = (),
+    weights: bool = True,
+) -> Bundle:
+    """Publish a model named ``headed`` with these heads, one of the `HEADS`.
+
+    Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
+    """
+    network = _network(heads, features)
+    rows = np.random.default_rng(1).uniform(-3, 3, (_ROWS, features)).astype(np.float32).astype(np.float64)
+    golden = rows[:5]
+    outputs = network.outputs(golden)
+    manifest = Manifest(
+        format=2,
+        name="headed",
+        features=tuple(
+            Feature(name=f"f{i + 1}", unit="m", minimum=-3.0 if sample else None, maximum=3.0 if sample else None)
+            for i in range(features)
+        ),
+        inputs=tuple(inputs) or (Input(name="measurements", width=features),),
+        outputs=tuple(heads),
+        layers=network.layers,
+        training=Training(about="handmade", created="", rows=_ROWS if sample else 0, seed=0, facts={}, libraries={}),
+        metrics={},
+        reference=_reference(network, heads, rows) if sample else None,
+        golden=tuple(
+            GoldenRow(features=tuple(row), outputs={name: tuple(out[i].tolist()) for name, out in outputs.items()})
+            for i, row in enumerate(golden.tolist())
+        ),
+        background=tuple(map(tuple, rows[:20].tolist())) if sample else (),
+    )
+    with bundle.draft(store / "headed") as folder:
+        (folder / bundle.MODEL_LITERT).write_bytes(export_network(network))
+        if weights:
+            own = {head.layer for head in heads}
+            last = max(network.names.index(name) for name in own)
+            layers = dict(list(network.parameters.layers.items())[: last + 1])
+            (folder / bundle.WEIGHTS).write_text(Weights(layers=layers).model_dump_json())
+        return Bundle.read(bundle.publish(folder, manifest))
+
+
+def _network(heads: Sequence[Head], features: int) -> Network:
+    """A network whose last layers give what the heads say."""
+    columns = sum(len(head.column_names) for head in heads)
+    if heads == BINARY:  # its last layer gives the probabilities of both labels
+        network = Network.random((features, 4, 1, 2))
+        network.weights[-1], network.biases[-1] = np.array([[-1.0], [1.0]]), np.array([1.0, 0.0])
+        return replace(network, activations=["relu", "sigmoid", "linear"])
+    if heads == LOGITS:  # its last layer is their softmax
+        network = Network.random((features, 4, columns, columns))
+        network.weights[-1], network.biases[-1] = np.eye(columns), np.zeros(columns)
+        return replace(network, activations=["relu", "linear", "softmax"])
+    last = {"classification": "softmax", "multi_label": "sigmoid", "regression": "linear"}[heads[-1].kind]
+    network = Network.random((features, 4, columns))
+    return replace(network, activations=["relu", "sigmoid" if heads == SEVERAL else last])
+
+
+def _reference(network: Network, heads: Sequence[Head], rows: Doubles) -> Reference:
+    names = [f"f{i + 1}" for i in range(rows.shape[1])]
+    outputs = network.outputs(rows)["probabilities"]
+    manifest_names = _column_names(heads)
+    kinds = [head.kind for head in heads for _ in head.column_names]
+    best = np.arange(outputs.shape[1]) == outputs.argmax(axis=1)[:, np.newaxis]
+    is_predicted = {"classification": best, "multi_label": outputs > 0.5}
+    overall = dict(zip(names, zip(rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True), strict=True))
+    return Reference(
+        probabilities=QUANTILES,
+        features={name: tuple(np.quantile(rows[:, i], QUANTILES).tolist()) for i, name in enumerate(names)},
+        shares=dict.fromkeys(names, QUANTILES),
+        labels={
+            name: float(is_predicted[kind][:, i].mean())
+            for i, (name, kind) in enumerate(zip(manifest_names, kinds, strict=True))
+            if kind != "regression"
+        },
+        targets={
+            name: tuple(np.quantile(outputs[:, i], QUANTILES).tolist())
+            for i, (name, kind) in enumerate(zip(manifest_names, kinds, strict=True))
+            if kind == "regression"
+        },
+        ranges={ALL_ROWS: overall},
+    )
+
+
+def _column_names(heads: Sequence[Head]) -> Sequence[str]:
+    if len(heads) == 1:
+        return heads[0].column_names
+    return [
+        head.name if head.column_names == (head.name,) else f"{head.name}.{column}"
+        for head in heads
+        for column in head.column_names
+    ]
