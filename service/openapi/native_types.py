@@ -120,7 +120,7 @@ class TargetDrift(TypedDict):
     bins: list[Bin]
 
 
-def _drift(manifest: Manifest) -> Any:
+def drift(manifest: Manifest) -> Any:
     """The response of ``GET /drift``: of a model that is no single classification, or has no sample, by output."""
     if manifest.class_labels and manifest.reference:
         return Drift
@@ -162,7 +162,7 @@ def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
     rows = types.many(typed_dict("RowPrediction", _prediction_fields(types)))
     return [
-        *(Index, Alive, Ready, Health, _drift(types.manifest), Report, Problem, InputProblem),
+        *(Index, Alive, Ready, Health, drift(types.manifest), Report, Problem, InputProblem),
         typed_dict("OneRow", {"features": types.row, "instances": NotRequired[None]}),
         typed_dict("ManyRows", {"instances": types.many(types.row), "features": NotRequired[None]}),
         prediction(types),

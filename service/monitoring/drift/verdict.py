@@ -104,7 +104,7 @@ class Verdict(NamedTuple):
             *map(self.describe_feature, features[:_MAX_NAMED]),
             *_count_others(features, "feature"),
             *map(self.describe_output, outputs[:_MAX_NAMED]),
-            *_count_others(outputs, "predicted quantity", "predicted quantities"),
+            *_count_others(outputs, "output"),
         ]
 
 
@@ -114,12 +114,12 @@ def _most_shifted(comparisons: Mapping[str, Comparison]) -> list[str]:
     return sorted(shifted, key=lambda name: -comparisons[name].psi)
 
 
-def _count_others(shifted: Sequence[str], noun: str, plural: str = "") -> list[str]:
+def _count_others(shifted: Sequence[str], noun: str) -> list[str]:
     """How many have shifted beside those that are named."""
     others = len(shifted) - _MAX_NAMED
     if others <= 0:
         return []
-    return [f"1 more {noun} has shifted" if others == 1 else f"{others} more {plural or noun + 's'} have shifted"]
+    return [f"1 more {noun} has shifted" if others == 1 else f"{others} more {noun}s have shifted"]
 
 
 def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdict:
