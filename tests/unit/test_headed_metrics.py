@@ -7,15 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
-from support.headed_bundles import HEADS, MIXED, QUANTILES, publish
+from support.headed_bundles import HEADS, MIXED, MULTI_LABEL, QUANTILES, publish
 
 from models.signature import Head
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
-from service.arrays import Array
+from service.arrays import Array, Prediction
+from service.http.context import RequestContext
 from service.inference.model import Model
+from service.monitoring.model_metrics import ModelMetrics
+from service.monitoring.output_counts import value_bounds
+from service.monitoring.shared_counters import SharedCounters
 from service.settings import Settings
 
 ALL_HEADS = pytest.mark.parametrize("heads", [*HEADS.values(), MIXED], ids=[*HEADS, "mixed"])
@@ -59,7 +66,9 @@ def predicted_labels(model: Model, outputs: Array) -> Counter[str]:
                 threshold = np.float32(head.threshold or 0.5)
                 counts.update(name for name, value in zip(names, values, strict=True) if value > threshold)
             elif head.kind == "classification":
-                best = values.index(max(values)) if head.threshold is None else int(values[1] > head.threshold)
+                best = (
+                    values.index(max(values)) if head.threshold is None else int(values[1] > np.float32(head.threshold))
+                )
                 counts[names[best]] += 1
     return counts
 
@@ -127,6 +136,62 @@ def test_each_version_has_bounds_of_its_own(tmp_path: Path) -> None:
     assert {sample.labels["version"] for sample in value_samples} == {"2"}
     assert {sample.labels["le"] for sample in value_samples} >= {"-100.0", "0.0", "1000000.0", "+Inf"}
     assert [sample.value for sample in families["menagerie_rows"].samples] == [len(rows)] * 2
+
+
+def test_each_version_has_thresholds_of_its_own(tmp_path: Path) -> None:
+    """Those of the version that predicted, not of the one that served at the start."""
+    (tags,) = MULTI_LABEL
+    rows, predictions = random_rows(), {}
+    for version, threshold in ((1, 0.9), (2, 0.1)):
+        publish(tmp_path, [tags.model_copy(update={"threshold": threshold})])
+        if version == 1:
+            service = build_service(Settings(model_store=tmp_path, model_name="headed"))
+        service.registry.refresh()
+        client = flask_app(service).test_client()
+        post(client, rows)
+        service.observations.flush()
+        model = service.registry.current.model
+        predictions[version] = (model.outputs(rows) > np.float32(threshold)).sum(axis=0).tolist()
+    counts = service.model_metrics.versions()
+    assert {version: counts[version].outputs[0].labels for version in counts} == predictions
+    assert predictions[1] != predictions[2]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model with an output of each kind."""
+    return Model.open(publish(tmp_path_factory.mktemp("store"), MIXED).folder, "litert")
+
+
+@given(st.data())
+def test_rows_count_the_same_alone_and_together(model: Model, data: st.DataObject) -> None:
+    """Also at the bounds of buckets, each of which includes its upper one."""
+    bounds = value_bounds(model, model.heads[0])[0]
+    elements = st.floats(0, 1, width=32) | st.sampled_from([float(np.float32(each)) for each in (*bounds, 0.2, 0.6)])
+    outputs = data.draw(arrays.arrays(np.float32, (4, 8), elements=elements))
+    alone, together = (ModelMetrics(SharedCounters(), model.manifest, lambda _: model) for _ in range(2))
+    for rows in outputs[:, np.newaxis]:
+        alone.observe([context_of(rows)])
+    together.observe([context_of(outputs)])
+    one_by_one, at_once = (metrics.versions()[1].outputs for metrics in (alone, together))
+    assert [each.labels for each in one_by_one] == [each.labels for each in at_once]
+    assert [each.values for each in one_by_one] == [each.values for each in at_once]
+    (values,) = at_once[0].values
+    for bound, cumulative in zip(values.bounds, np.cumsum(values.counts), strict=False):
+        assert cumulative == (outputs[:, 0] <= np.float32(bound)).sum()
+    assert sum(values.counts) == sum(at_once[1].labels) == sum(at_once[3].labels) == len(outputs)
+    labels = dict(zip(label_columns(model), [count for each in at_once for count in each.labels], strict=True))
+    assert labels == predicted_labels(model, outputs)
+
+
+def context_of(outputs: Array) -> RequestContext:
+    """A completed request of version 1 whose network gave these outputs."""
+    context = RequestContext("POST", "/predict", None)
+    count = len(outputs)
+    context.version, context.prediction = 1, Prediction(np.zeros((count, 3), np.float32), outputs, [0] * count, (), {})
+    context.stages = {"validate": 0, "infer": 1}
+    context.finish(200)
+    return context
 
 
 @ALL_HEADS
