@@ -57,4 +57,5 @@ def row_classifier(manifest: Manifest) -> Callable[[Sequence[float]], int]:
     threshold = manifest.heads[0].threshold
     if threshold is None:
         return lambda values: values.index(max(values))
-    return lambda values: int(values[1] > threshold)
+    limit = float(np.float32(threshold))  # as NumPy compares it with many rows' float32
+    return lambda values: int(values[1] > limit)
