@@ -11,16 +11,18 @@ import numpy as np
 
 from models.bundle import Bundle
 from service.arrays import Array, Indices, Prediction
-from service.http.errors import NoModelError
+from service.http.errors import NoModelError, NotExplainableError
 from service.inference import engine, layers
 from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.heads import HeadColumns, assign_columns, predict_labels, row_classifier
 from service.inference.layers import NetworkLayer
 from service.inference.ranges import Ranges
+from service.inference.weight_check import find_weight_mismatch
 from service.significant_digits import format_distinct
 
 _T = TypeVar("_T")
+_TOLERATED_SHARE = 0.01  # of rows for which an adopted network may differ from its weights
 
 
 class Model:
@@ -64,7 +66,14 @@ class Model:
         Raises:
             NotExplainableError: the bundle's weights are missing or do not match the network.
         """
-        return layers.read(self.bundle)
+        network = layers.read(self.bundle)
+        if self.manifest.format > 1 and (  # the sandbox has refused a model of format 1
+            layer := find_weight_mismatch(self.manifest, network, self._engine, tolerated_share=_TOLERATED_SHARE)
+        ):
+            raise NotExplainableError(
+                f"the output of layer {layer} is not what its weights give for other rows: adopt the model again"
+            )
+        return network
 
     def require_path(self, parameters: Mapping[str, str]) -> None:
         """Refuse a path whose ``model`` or ``version`` is not this model.
