@@ -171,7 +171,7 @@ def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]
         for part in given.sources:
             if not part.start < part.stop <= (widths[part.layer] if part.layer else len(manifest.features)):
                 raise ValueError("a source is not a part of an earlier layer")
-        sources = given.sources or (before,)
+        sources = _merge(given.sources) or (before,)
         layer = _layer(described[name], given, () if sources == (before,) else sources, known)
         if layer.shape != _expected_shape(
             layer, described[name].units, sum(part.stop - part.start for part in sources)
@@ -180,6 +180,17 @@ def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]
         yield layer
         widths[name] = described[name].units
         before = Source(layer=name, start=0, stop=described[name].units)
+
+
+def _merge(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """The same input with parts joined that follow each other in the same layer."""
+    merged: list[Source] = []
+    for part in sources:
+        if merged and (merged[-1].layer, merged[-1].stop) == (part.layer, part.start):
+            merged.append(Source(layer=part.layer, start=merged.pop().start, stop=part.stop))
+        else:
+            merged.append(part)
+    return tuple(merged)
 
 
 def _expected_shape(layer: NetworkLayer, units: int, inputs: int) -> tuple[int, int]:

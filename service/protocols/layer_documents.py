@@ -5,7 +5,6 @@ from typing import Any
 
 from models.manifest import Manifest
 from service.arrays import Array
-from service.inference.heads import HeadColumns
 from service.inference.layers import (
     ActivationLayer,
     DenseLayer,
@@ -57,7 +56,7 @@ class LayerDocuments:
 
 def _name_nodes(model: Model, network: Sequence[NetworkLayer]) -> list[_Names]:
     """The names of each layer's nodes: columns of the network's output, features, or layer and unit."""
-    of_heads = _output_names(model, network)
+    of_heads = _output_names(model)
     of_features = _feature_names(model.manifest, network)
     units = {layer.name: layer.units for layer in model.manifest.layers}
     return [
@@ -68,30 +67,15 @@ def _name_nodes(model: Model, network: Sequence[NetworkLayer]) -> list[_Names]:
     ]
 
 
-def _output_names(model: Model, network: Sequence[NetworkLayer]) -> dict[str, _Names]:
+def _output_names(model: Model) -> dict[str, _Names]:
     """The names of columns by the layer that gives them; the only unit of a binary head has its second label."""
-    shown = [layer.name for layer in network]
-    if model.output_layer in shown:
-        names: dict[str, _Names] = {model.output_layer: model.column_names}
-    else:
-        names = {}
-    for head in model.heads:
-        columns = model.column_names[head.columns]
-        layer = _layer_of(model.manifest, head, shown)
-        if layer in shown and layer not in names:
-            width = next(each.units for each in model.manifest.layers if each.name == layer)
-            if width in (1, len(columns)):
-                names[layer] = columns[-width:]
+    names: dict[str, _Names] = {model.output_layer: model.column_names}
+    units = {layer.name: layer.units for layer in model.manifest.layers}
+    for head, columns, *_ in model.heads:
+        own = model.column_names[columns]
+        if units[head.layer] in (1, len(own)):
+            names.setdefault(head.layer, own[-units[head.layer] :])
     return names
-
-
-def _layer_of(manifest: Manifest, head: HeadColumns, shown: _Names) -> str | None:
-    """The layer with a head's output: where the last layer only joins others, the one whose golden outputs it has."""
-    last = manifest.layers[-1].name
-    if head.head.layer != last or last in shown:
-        return head.head.layer
-    joined = [row.outputs[last][head.columns] for row in manifest.golden]
-    return next((name for name in reversed(shown) if [row.outputs[name] for row in manifest.golden] == joined), None)
 
 
 def _feature_names(manifest: Manifest, network: Sequence[NetworkLayer]) -> dict[str, _Names]:

@@ -11,6 +11,7 @@ from models.bundle import Bundle
 from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
 from models.signature import Feature, Head, Input, Target
 from models.weights import Weights
+from support.branched_networks import BranchedNetwork
 from support.handmade_bundles import Doubles, Network, export_network
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -51,12 +52,32 @@ def publish(  # noqa: PLR0913 (each has a default)
     sample: bool = True,
     inputs: Sequence[Input] = (),
     weights: bool = True,
+    network: BranchedNetwork | None = None,
 ) -> Bundle:
-    """Publish a model named ``headed`` with these heads, one of the `HEADS`.
+    """Publish a model named ``headed`` with these heads, one of the `HEADS`, or with those of a ``network``.
 
     Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
     """
-    network = _network(heads, features)
+    if network:
+        return _publish(
+            store, network, heads, sample, inputs, network.export(), network.parameters if weights else None
+        )
+    handmade = _network(heads, features)
+    last = max(handmade.names.index(head.layer) for head in heads)
+    shown = Weights(layers=dict(list(handmade.parameters.layers.items())[: last + 1]))
+    return _publish(store, handmade, heads, sample, inputs, export_network(handmade), shown if weights else None)
+
+
+def _publish(  # noqa: PLR0913, PLR0917 (called twice, here)
+    store: Path,
+    network: Network | BranchedNetwork,
+    heads: Sequence[Head],
+    sample: bool,
+    inputs: Sequence[Input],
+    content: bytes,
+    weights: Weights | None,
+) -> Bundle:
+    features = network.features if isinstance(network, BranchedNetwork) else network.weights[0].shape[1]
     rows = np.random.default_rng(1).uniform(-3, 3, (_ROWS, features)).astype(np.float32).astype(np.float64)
     golden = rows[:5]
     outputs = network.outputs(golden)
@@ -80,12 +101,9 @@ def publish(  # noqa: PLR0913 (each has a default)
         background=tuple(map(tuple, rows[:20].tolist())) if sample else (),
     )
     with bundle.draft(store / "headed") as folder:
-        (folder / bundle.MODEL_LITERT).write_bytes(export_network(network))
+        (folder / bundle.MODEL_LITERT).write_bytes(content)
         if weights:
-            own = {head.layer for head in heads}
-            last = max(network.names.index(name) for name in own)
-            layers = dict(list(network.parameters.layers.items())[: last + 1])
-            (folder / bundle.WEIGHTS).write_text(Weights(layers=layers).model_dump_json())
+            (folder / bundle.WEIGHTS).write_text(weights.model_dump_json())
         return Bundle.read(bundle.publish(folder, manifest))
 
 
@@ -105,7 +123,7 @@ def _network(heads: Sequence[Head], features: int) -> Network:
     return replace(network, activations=["relu", "sigmoid" if heads == SEVERAL else last])
 
 
-def _reference(network: Network, heads: Sequence[Head], rows: Doubles) -> Reference:
+def _reference(network: Network | BranchedNetwork, heads: Sequence[Head], rows: Doubles) -> Reference:
     names = [f"f{i + 1}" for i in range(rows.shape[1])]
     outputs = network.outputs(rows)["probabilities"]
     manifest_names = _column_names(heads)
