@@ -129,8 +129,9 @@ def _exponential(x: Doubles) -> Doubles:
 
 def _squareplus(x: Doubles, b: float = 4) -> Doubles:
     root = np.hypot(x, sqrt(b))
-    with np.errstate(invalid="ignore"):  # 0 / 0, where b is 0, in what is not taken
-        return np.where(x > 0, x + root, b / (root - np.minimum(x, 0))) / 2  # no difference of nearly equal numbers
+    less = np.minimum(x, 0)
+    falling = b / np.maximum(root - less, np.finfo(np.float64).tiny)  # no difference of nearly equal numbers
+    return np.where(x > 0, x + root, falling) / 2
 
 
 def _sparse_plus(x: Doubles) -> Doubles:
@@ -154,11 +155,15 @@ def _log_softmax(x: Doubles) -> Doubles:
 
 
 def _sparsemax(x: Doubles) -> Doubles:
-    """Martins and Astudillo 2016, "From Softmax to Sparsemax", algorithm 1."""
+    """As Keras computes it: it adds all partial sums of the support, where the paper takes the last one.
+
+    The paper is Martins and Astudillo 2016, "From Softmax to Sparsemax", algorithm 1.
+    """
     falling = -np.sort(-x, axis=-1)
     sums, counts = falling.cumsum(axis=-1), np.arange(1, x.shape[-1] + 1)
-    support = (1 + counts * falling > sums).sum(axis=-1, keepdims=True)
-    excess = (np.take_along_axis(sums, support - 1, axis=-1) - 1) / support
+    support = falling - (sums - 1) / counts > 0
+    total = np.where(support, sums, 0).sum(axis=-1, keepdims=True)
+    excess = (total - 1) / support.sum(axis=-1, keepdims=True)
     shares: Doubles = np.maximum(x - excess, 0)
     return shares
 

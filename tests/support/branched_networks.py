@@ -155,7 +155,7 @@ def dense(units: int, inputs: int, seed: int = 0, sources: Sequence[Source] = ()
     )
 
 
-def part(layer: str | None, start: int, stop: int) -> Source:
+def source(layer: str | None, start: int, stop: int) -> Source:
     """The outputs of a layer, or features, from ``start`` up to ``stop``."""
     return Source(layer=layer, start=start, stop=stop)
 
@@ -168,14 +168,14 @@ def wide_and_deep(outputs: int = 2) -> BranchedNetwork:
     return BranchedNetwork(
         5,
         {
-            "scaled": RescalingWeights(scale=(0.5, 2.0), offset=(0.1, -1.0), sources=(part(None, 3, 5),)),
+            "scaled": RescalingWeights(scale=(0.5, 2.0), offset=(0.1, -1.0), sources=(source(None, 3, 5),)),
             "normalized": NormalizationWeights(
-                mean=(0.5, -0.5, 1.0), standard_deviation=(1.0, 2.0, 0.5), sources=(part(None, 0, 3),)
+                mean=(0.5, -0.5, 1.0), standard_deviation=(1.0, 2.0, 0.5), sources=(source(None, 0, 3),)
             ),
-            "deep": dense(4, 5, 1, [part("normalized", 0, 3), part("scaled", 0, 2)]),
+            "deep": dense(4, 5, 1, [source("normalized", 0, 3), source("scaled", 0, 2)]),
             "batch_norm": RescalingWeights(scale=(1.0, 0.5, 2.0, -1.0), offset=(0.0, 0.1, 0.2, 0.3)),
             "leaky": ActivationWeights(parameters={"negative_slope": 0.3}),
-            "probabilities": dense(outputs, 6, 2, [part("leaky", 0, 4), part(None, 1, 2), part(None, 3, 4)]),
+            "probabilities": dense(outputs, 6, 2, [source("leaky", 0, 4), source(None, 1, 2), source(None, 3, 4)]),
         },
         {"deep": "elu", "leaky": "leaky_relu"},
     )

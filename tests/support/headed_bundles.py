@@ -53,34 +53,18 @@ def publish(  # noqa: PLR0913 (each has a default)
     inputs: Sequence[Input] = (),
     weights: bool = True,
     network: BranchedNetwork | None = None,
+    golden: Doubles | None = None,
 ) -> Bundle:
-    """Publish a model named ``headed`` with these heads, one of the `HEADS`, or with those of a ``network``.
+    """Publish a model named ``headed`` with these heads, one of the `HEADS`, that a ``network`` may have.
 
     Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
+    ``golden`` are the golden rows, unless they are to be those of the sample.
     """
-    if network:
-        return _publish(
-            store, network, heads, sample, inputs, network.export(), network.parameters if weights else None
-        )
-    handmade = _network(heads, features)
-    last = max(handmade.names.index(head.layer) for head in heads)
-    shown = Weights(layers=dict(list(handmade.parameters.layers.items())[: last + 1]))
-    return _publish(store, handmade, heads, sample, inputs, export_network(handmade), shown if weights else None)
-
-
-def _publish(  # noqa: PLR0913, PLR0917 (called twice, here)
-    store: Path,
-    network: Network | BranchedNetwork,
-    heads: Sequence[Head],
-    sample: bool,
-    inputs: Sequence[Input],
-    content: bytes,
-    weights: Weights | None,
-) -> Bundle:
-    features = network.features if isinstance(network, BranchedNetwork) else network.weights[0].shape[1]
+    made = network or _network(heads, features)
+    features = network.features if network else features
     rows = np.random.default_rng(1).uniform(-3, 3, (_ROWS, features)).astype(np.float32).astype(np.float64)
-    golden = rows[:5]
-    outputs = network.outputs(golden)
+    golden = rows[:5] if golden is None else golden
+    outputs = made.outputs(golden)
     manifest = Manifest(
         format=2,
         name="headed",
@@ -90,10 +74,10 @@ def _publish(  # noqa: PLR0913, PLR0917 (called twice, here)
         ),
         inputs=tuple(inputs) or (Input(name="measurements", width=features),),
         outputs=tuple(heads),
-        layers=network.layers,
+        layers=made.layers,
         training=Training(about="handmade", created="", rows=_ROWS if sample else 0, seed=0, facts={}, libraries={}),
         metrics={},
-        reference=_reference(network, heads, rows) if sample else None,
+        reference=_reference(made, heads, rows) if sample else None,
         golden=tuple(
             GoldenRow(features=tuple(row), outputs={name: tuple(out[i].tolist()) for name, out in outputs.items()})
             for i, row in enumerate(golden.tolist())
@@ -101,10 +85,19 @@ def _publish(  # noqa: PLR0913, PLR0917 (called twice, here)
         background=tuple(map(tuple, rows[:20].tolist())) if sample else (),
     )
     with bundle.draft(store / "headed") as folder:
+        content = made.export() if isinstance(made, BranchedNetwork) else export_network(made)
         (folder / bundle.MODEL_LITERT).write_bytes(content)
         if weights:
-            (folder / bundle.WEIGHTS).write_text(weights.model_dump_json())
+            (folder / bundle.WEIGHTS).write_text(_shown_weights(made, heads).model_dump_json())
         return Bundle.read(bundle.publish(folder, manifest))
+
+
+def _shown_weights(network: Network | BranchedNetwork, heads: Sequence[Head]) -> Weights:
+    """Those of all layers up to the last one with a head's own output."""
+    if isinstance(network, BranchedNetwork):
+        return network.parameters
+    last = max(network.names.index(head.layer) for head in heads)
+    return Weights(layers=dict(list(network.parameters.layers.items())[: last + 1]))
 
 
 def _network(heads: Sequence[Head], features: int) -> Network:
