@@ -49,6 +49,22 @@ class Settings(BaseModel):
     max_explained_rows: Annotated[
         int, Field(ge=1, description="maximum number of rows in a request for explanations under `/v1`")
     ] = 16
+    max_explained_connections: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="maximum number of connections of an adopted network to show layer by layer",
+        ),
+    ] = 50_000
+    shapley_evaluations: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=10_000_000,
+            description="maximum number of rows predicted for one explanation's sampled Shapley values",
+        ),
+    ] = 40_000
     max_body_bytes: Annotated[
         int, Field(ge=1, description="maximum size of a request's body in bytes; larger ones get 413")
     ] = 4_194_304

@@ -118,7 +118,7 @@ def build_service(
         return model_metrics.totals(model.version)
 
     # What handles requests.
-    explanations = Explanations()
+    explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)
     parts = [
         Native(registry),
         Explain(registry, explanations),

@@ -4,8 +4,8 @@ They are a file of their own because the LiteRT file does not always have them: 
 the next layer if there is but one feature, leaves out what changes nothing, and merges layers without activation.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,37 +13,52 @@ from models.bundle import WEIGHTS, Bundle, BundleError
 from models.golden import find_golden_mismatch
 from models.manifest import Manifest
 from models.signature import Layer
-from models.weights import DenseWeights, LayerWeights, NormalizationWeights, Weights
+from models.weights import DenseWeights, LayerWeights, NormalizationWeights, RescalingWeights, Source, Weights
 from service.arrays import Array, Doubles
 from service.http.errors import NotExplainableError
+from service.inference import activations
 
-
-def _softmax(sums: Doubles) -> Doubles:
-    powers = np.exp(sums - sums.max(axis=-1, keepdims=True))
-    shares: Doubles = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
-
-
-_ACTIVATIONS: dict[str, Callable[[Doubles], Doubles]] = {
-    "linear": lambda sums: sums,
-    "relu": lambda sums: np.maximum(sums, 0),
-    "sigmoid": lambda sums: 0.5 * (1 + np.tanh(0.5 * sums)),  # exp would overflow
-    "softmax": _softmax,
-    "tanh": np.tanh,
-}
+MAX_WEIGHTS_BYTES = 40_000_000  # a million weights and more, which take about half a second to read
+_TRAINED_ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")  # all that format 1 has
+_LAYER_KINDS = "Dense, Normalization, BatchNormalization, Rescaling, Dropout, Concatenate and activation layers"
 
 
 @dataclass(frozen=True, eq=False)
 class NormalizationLayer:
-    """``(input - mean) / deviation``, each of them [units]; the units are the inputs."""
+    """``(input - mean) / deviation``, each of them [units]."""
 
     name: str
     mean: Array
     deviation: Array
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of units and of inputs."""
+        return len(self.mean), len(self.deviation)
 
     def forward(self, rows: Array) -> Doubles:
         """The outputs, [rows, units], for ``rows`` of the same shape."""
         return (rows.astype(np.float64) - self.mean) / self.deviation
+
+
+@dataclass(frozen=True, eq=False)
+class RescalingLayer:
+    """``input * scale + offset``, each of them [units]."""
+
+    name: str
+    scale: Array
+    offset: Array
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of units and of inputs."""
+        return len(self.scale), len(self.offset)
+
+    def forward(self, rows: Array) -> Doubles:
+        """The outputs, [rows, units], for ``rows`` of the same shape."""
+        return rows.astype(np.float64) * self.scale + self.offset
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +69,16 @@ class DenseLayer:
     activation: str
     weights: Array
     bias: Array
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of units and of inputs."""
+        units, inputs = self.weights.shape
+        if len(self.bias) != units:
+            raise ValueError("a layer does not have one bias for each unit")
+        return units, inputs
 
     def contributions(self, row: Array) -> Doubles:
         """Each weight times its input, [units, inputs], for ``row`` [inputs]."""
@@ -61,10 +86,32 @@ class DenseLayer:
 
     def forward(self, rows: Array) -> Doubles:
         """The outputs, [rows, units], for ``rows`` [rows, inputs]."""
-        return _ACTIVATIONS[self.activation](rows.astype(np.float64) @ self.weights.T + self.bias)
+        sums = rows.astype(np.float64) @ self.weights.T + self.bias
+        return activations.bind(self.activation, self.parameters)(sums)
 
 
-NetworkLayer = NormalizationLayer | DenseLayer
+@dataclass(frozen=True, eq=False)
+class ActivationLayer:
+    """``activation(input)``; `glu` has twice as many inputs as units."""
+
+    name: str
+    activation: str
+    units: int
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The numbers of units and of inputs."""
+        return self.units, self.units * (2 if self.activation == "glu" else 1)
+
+    def forward(self, rows: Array) -> Doubles:
+        """The outputs, [rows, units], for ``rows`` [rows, inputs]."""
+        return activations.bind(self.activation, self.parameters)(rows.astype(np.float64))
+
+
+# The input of a layer is all its ``sources``; without any it is the whole layer before it, or all features.
+NetworkLayer = NormalizationLayer | RescalingLayer | DenseLayer | ActivationLayer
 
 
 def read(source: Bundle) -> tuple[NetworkLayer, ...]:
@@ -75,43 +122,131 @@ def read(source: Bundle) -> tuple[NetworkLayer, ...]:
             the golden rows the outputs that the manifest has.
     """
     manifest = source.manifest
+    again = "train the model again" if manifest.format == 1 else "adopt the model again"
     if WEIGHTS not in manifest.files:
-        raise NotExplainableError(f"the model was trained without {WEIGHTS}: train it again")
+        raise NotExplainableError(_why_without_weights(manifest))
+    if manifest.files[WEIGHTS].size > MAX_WEIGHTS_BYTES:
+        raise NotExplainableError(
+            f"{WEIGHTS} is larger than {MAX_WEIGHTS_BYTES // 1_000_000} MB, so the layers are too many to show: "
+            "adopt a smaller network to see them"
+        )
     try:
         weights = Weights.model_validate_json(source.read_bytes(WEIGHTS))
-        network = tuple(_layer(layer, weights.layers[layer.name]) for layer in manifest.layers)
-        _require_golden_outputs(network, manifest)
+        network = tuple(_read_layers(manifest, weights))
+        mismatch = _find_mismatch(network, manifest)
     except BundleError:
         raise NotExplainableError(f"{WEIGHTS} has changed since the service started: restart the service") from None
     except (KeyError, ValueError):  # of pydantic, or of NumPy, if the shapes do not fit
-        raise NotExplainableError(f"{WEIGHTS} does not match the shape of the network: train the model again") from None
+        raise NotExplainableError(f"{WEIGHTS} does not match the shape of the network: {again}") from None
+    if mismatch:
+        raise NotExplainableError(f"the weights of layer {mismatch} do not reproduce the network's output: {again}")
     return network
 
 
-def _layer(layer: Layer, weights: LayerWeights) -> NetworkLayer:
+def with_inputs(
+    network: Sequence[NetworkLayer], rows: Array, outputs: Mapping[str, Array]
+) -> Iterator[tuple[NetworkLayer, Array]]:
+    """Each layer with its input [rows, inputs], for ``rows`` [rows, features] and the ``outputs`` of all layers."""
+    before = rows
+    for layer in network:
+        parts = [(outputs[part.layer] if part.layer else rows)[:, part.start : part.stop] for part in layer.sources]
+        yield layer, np.concatenate(parts, axis=1) if parts else before
+        before = outputs[layer.name]
+
+
+def _why_without_weights(manifest: Manifest) -> str:
+    if manifest.format == 1:
+        return f"the model was trained without {WEIGHTS}: train it again"
+    return f"the network cannot be shown layer by layer: build it from {_LAYER_KINDS}, and adopt it again"
+
+
+def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]:
+    """The layers with checked shapes and sources; in format 1 they are all layers of the manifest."""
+    described = {layer.name: layer for layer in manifest.layers}
+    known = _TRAINED_ACTIVATIONS if manifest.format == 1 else tuple(activations.ACTIVATIONS)
+    widths: dict[str, int] = {}
+    before = Source(start=0, stop=len(manifest.features))
+    for name in described if manifest.format == 1 else weights.layers:
+        given = weights.layers[name]
+        for part in given.sources:
+            if not part.start < part.stop <= (widths[part.layer] if part.layer else len(manifest.features)):
+                raise ValueError("a source is not a part of an earlier layer")
+        sources = _merge(given.sources) or (before,)
+        layer = _layer(described[name], given, () if sources == (before,) else sources, known)
+        if layer.shape != _expected_shape(
+            layer, described[name].units, sum(part.stop - part.start for part in sources)
+        ):
+            raise ValueError("the weights of a layer do not have its shape")
+        yield layer
+        widths[name] = described[name].units
+        before = Source(layer=name, start=0, stop=described[name].units)
+
+
+def _merge(sources: Sequence[Source]) -> tuple[Source, ...]:
+    """The same input with parts joined that follow each other in the same layer."""
+    merged: list[Source] = []
+    for part in sources:
+        if merged and (merged[-1].layer, merged[-1].stop) == (part.layer, part.start):
+            merged.append(Source(layer=part.layer, start=merged.pop().start, stop=part.stop))
+        else:
+            merged.append(part)
+    return tuple(merged)
+
+
+def _expected_shape(layer: NetworkLayer, units: int, inputs: int) -> tuple[int, int]:
+    """The shape of a layer of the manifest with this many inputs."""
+    if isinstance(layer, NormalizationLayer | RescalingLayer) and units != inputs:
+        raise ValueError("a layer without connections does not have as many units as inputs")
+    return units, inputs
+
+
+def _layer(
+    layer: Layer,
+    weights: LayerWeights,
+    sources: tuple[Source, ...] = (),
+    known_activations: Sequence[str] = _TRAINED_ACTIVATIONS,
+) -> NetworkLayer:
     if isinstance(weights, NormalizationWeights):
-        return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation))
-    if not isinstance(weights, DenseWeights):
-        raise NotExplainableError(f"layer {layer.name} is of a kind that cannot be explained")
-    if layer.activation not in _ACTIVATIONS:
-        known = ", ".join(_ACTIVATIONS)
+        return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation), sources)
+    if isinstance(weights, RescalingWeights):
+        return RescalingLayer(layer.name, _array(weights.scale), _array(weights.offset), sources)
+    _require_activation(layer, weights, known_activations)
+    if isinstance(weights, DenseWeights):
+        arrays = _array(weights.weights), _array(weights.bias)
+        return DenseLayer(layer.name, layer.activation, *arrays, weights.parameters, sources)
+    return ActivationLayer(layer.name, layer.activation, layer.units, weights.parameters, sources)
+
+
+def _require_activation(layer: Layer, weights: LayerWeights, known: Sequence[str]) -> None:
+    if layer.activation not in known:
         raise NotExplainableError(
-            f"layer {layer.name} has the unsupported activation {layer.activation}; supported are {known}"
+            f"layer {layer.name} has the unsupported activation {layer.activation}; supported are {', '.join(known)}"
         )
-    return DenseLayer(layer.name, layer.activation, _array(weights.weights), _array(weights.bias))
+    try:
+        activations.bind(layer.activation, weights.parameters)
+    except TypeError:
+        given = ", ".join(weights.parameters) or "none"
+        raise NotExplainableError(
+            f"the activation {layer.activation} of layer {layer.name} does not have these parameters: {given}; "
+            "adopt the model again with parameters that Keras has"
+        ) from None
+    if isinstance(weights, DenseWeights) and layer.activation == "glu":
+        raise NotExplainableError(
+            f"the activation glu of layer {layer.name} makes one output of two weighted sums: make it a layer of its "
+            "own, keras.layers.Activation('glu'), and adopt the model again"
+        )
 
 
 def _array(values: Sequence[float] | Sequence[Sequence[float]]) -> Array:
     return np.array(values, np.float32)
 
 
-def _require_golden_outputs(network: Sequence[NetworkLayer], manifest: Manifest) -> None:
-    """Check each layer by itself: its input is the manifest's output of the layer before it."""
-    outputs, rows = {}, manifest.golden_rows
-    for layer in network:
+def _find_mismatch(network: Sequence[NetworkLayer], manifest: Manifest) -> str | None:
+    """The first layer whose outputs for the golden rows are not the manifest's; each gets the manifest's inputs."""
+    names = [layer.name for layer in manifest.layers]
+    golden = {name: _array([row.outputs[name] for row in manifest.golden]) for name in names}
+    outputs: dict[str, Array | Doubles] = dict(golden)  # those without weights stay
+    for layer, rows in with_inputs(network, manifest.golden_rows, golden):
         outputs[layer.name] = layer.forward(rows)
-        rows = _array([row.outputs[layer.name] for row in manifest.golden])
-    if mismatch := find_golden_mismatch(manifest, outputs):
-        raise NotExplainableError(
-            f"the weights of layer {mismatch.layer} do not reproduce the network's output: train the model again"
-        )
+    mismatch = find_golden_mismatch(manifest, outputs)
+    return mismatch.layer if mismatch else None

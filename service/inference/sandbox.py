@@ -16,28 +16,23 @@ from collections.abc import Callable
 from contextlib import suppress
 from math import ceil
 from pathlib import Path
-from random import Random
 from signal import SIGKILL, Signals
 from typing import NoReturn
 
-import numpy as np
-
 from models.bundle import Bundle, BundleError
-from models.golden import GOLDEN_TOLERANCE
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
+from service.inference.weight_check import find_weight_mismatch
 
 SandboxCheck = Callable[[Path, str], None]
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _MAX_SECONDS = 60  # TensorFlow, as the Keras engine, takes some to load
 _BATCH_SIZES = (1, 2, 7, 1000)
-_RANDOM_ROWS = 200
 _MAX_MEMORY = 2_000_000_000  # bytes of address space beyond what is used at the start; a good network needs 60 MB
 _EXIT_REFUSED = 3
-_ROUGH_TOLERANCE = 1e-3  # of the largest value: far from the golden rows single precision can be a good deal off
 
 
 def check_in_subprocess(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS) -> None:
@@ -106,28 +101,19 @@ def require_sound(bundle: Bundle, engine_name: str) -> None:
 
 
 def _require_outputs_of_weights(bundle: Bundle, engine: Engine) -> None:
-    """Compare outputs for random rows within the bounds with those that the weights give, if the bundle has weights."""
+    """Compare outputs for random rows with those that the weights give, if the bundle has weights.
+
+    A model that was adopted is served all the same: its explanations leave out the layers (`Model.layer_weights`).
+    """
     try:
-        weights = layers.read(bundle)
+        network = layers.read(bundle)
     except NotExplainableError:
         return
-    bounds = np.array([(feature.lowest, feature.highest) for feature in bundle.manifest.features])
-    # From Python's generator, because the import of NumPy's takes half as long as the rest of the check.
-    random = np.frombuffer(Random(0).randbytes(4 * _RANDOM_ROWS * len(bounds)), np.uint32)  # noqa: S311 (no secret)
-    share = random.reshape(_RANDOM_ROWS, -1) / 2**32
-    rows = (bounds[:, 0] * (1 - share) + bounds[:, 1] * share).astype(np.float32)
-    outputs = engine.run(rows, [layer.name for layer in weights])
-    for layer in weights:
-        expected, actual = layer.forward(rows), outputs[layer.name]
-        is_finite = np.isfinite(expected).all(axis=1)  # no network is finite between bounds that are far apart
-        tolerance = _ROUGH_TOLERANCE * float(np.abs(expected[is_finite]).max(initial=1))
-        if actual.shape != expected.shape or not np.allclose(
-            actual[is_finite], expected[is_finite], rtol=GOLDEN_TOLERANCE, atol=tolerance
-        ):
-            raise BundleError(
-                f"the output of layer {layer.name} in {bundle.folder} does not match its weights: train the model again"
-            )
-        rows = actual
+    mismatch = find_weight_mismatch(bundle.manifest, network, engine)
+    if mismatch and bundle.manifest.format == 1:
+        raise BundleError(
+            f"the output of layer {mismatch} in {bundle.folder} does not match its weights: train the model again"
+        )
 
 
 def limit_resources(seconds: float, *, memory: bool = True) -> None:

@@ -9,13 +9,15 @@ import numpy as np
 from models.signature import Feature
 from service.arrays import Array, Indices
 
-_POINTS = 64  # evaluated between two knots
+POINTS = 64  # evaluated between two knots
 _REPORT_EVERY = 8  # points
+REPORTED_POINTS = POINTS // _REPORT_EVERY  # enough where there are no label changes to find
 _PARTS = 65  # of a bracket in each round: three rounds narrow it to a 275,000th
 _ROUNDS = 3
 _RUN_VALUES = 2**18  # of the rows in one run of the network: 1 MB
 
 Predict = Callable[[Array], Array]
+Classify = Callable[[Array], Indices]
 
 
 class Change(NamedTuple):
@@ -28,7 +30,7 @@ class Change(NamedTuple):
 class Sweep(NamedTuple):
     """Ascending ``values`` [n] of one feature, what is predicted for them, and the nearest label changes.
 
-    ``probabilities`` are [n, labels], ``labels`` [n] the indices of the most probable labels.
+    ``probabilities`` are [n, labels], ``labels`` [n] the indices of the predicted labels.
     """
 
     values: Array
@@ -36,6 +38,13 @@ class Sweep(NamedTuple):
     labels: Indices
     below: Change | None
     above: Change | None
+
+
+class OutputSweep(NamedTuple):
+    """Ascending ``values`` [n] of one feature and the network's ``outputs`` [n, columns] for them."""
+
+    values: Array
+    outputs: Array
 
 
 class _Scan(NamedTuple):
@@ -74,36 +83,59 @@ def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
     return np.sort(np.clip(np.array([low, *quantiles, high], np.float32), low, high))
 
 
-def grid(knots: Array) -> Array:
-    """The values that a sweep tries between the first and the last knot, ascending."""
-    steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * _POINTS + 1)
+def grid(knots: Array, points: int = POINTS) -> Array:
+    """The values that a sweep tries from the first to the last knot, ascending: ``points`` between two knots."""
+    steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * points + 1)
     return _sorted_unique(np.interp(steps, np.arange(len(knots)), knots).astype(np.float32))
 
 
-def sweeps(predict: Predict, row: Array, grids: Sequence[Array]) -> Iterator[Sweep]:
+def most_probable(probabilities: Array) -> Indices:
+    """The index of each row's most probable label, [rows]."""
+    labels: Indices = probabilities.argmax(axis=1)
+    return labels
+
+
+def sweeps(predict: Predict, row: Array, grids: Sequence[Array], classify: Classify = most_probable) -> Iterator[Sweep]:
     """Vary each feature of ``row`` [features] over its grid, while the others stay.
 
-    ``predict`` gives probabilities [rows, labels] for [rows, features]. The row's own value and both sides of every
-    label change are reported. A label that holds only between two neighbouring points is missed.
+    ``predict`` gives probabilities [rows, labels] for [rows, features], ``classify`` the indices of the predicted
+    labels [rows] for these. The row's own value and both sides of every label change are reported. A label that holds
+    only between two neighbouring points is missed.
     """
-    most = len(row) * (1 + max(map(len, grids)))  # values in the rows of one feature
-    size = max(1, _RUN_VALUES // most)  # features in one run
-    for start in range(0, len(row), size):
-        features = range(len(row))[start : start + size]
-        yield from _sweep_together(predict, row, features, grids[start : start + size])
+    for features in _runs(row, grids):
+        yield from _sweep_together(predict, classify, row, features, grids[features.start : features.stop])
+
+
+def output_sweeps(predict: Predict, row: Array, grids: Sequence[Array]) -> Iterator[OutputSweep]:
+    """As `sweeps`, for outputs that have no labels: all values are reported."""
+    for features in _runs(row, grids):
+        values, _ = zip(*map(_with_value, grids[features.start : features.stop], row[features]), strict=True)
+        outputs = predict(_vary(row, features, values))
+        for column, part in zip(values, _parts(values), strict=True):
+            yield OutputSweep(column, outputs[part])
 
 
 def sweep(predict: Predict, row: Array, feature: int, knots: Array) -> Sweep:
     """As `sweeps`, but of one feature."""
-    (swept,) = _sweep_together(predict, row, [feature], [grid(knots)])
+    (swept,) = _sweep_together(predict, most_probable, row, [feature], [grid(knots)])
     return swept
 
 
-def _sweep_together(predict: Predict, row: Array, features: Sequence[int], grids: Sequence[Array]) -> Iterator[Sweep]:
+def _runs(row: Array, grids: Sequence[Array]) -> Iterator[range]:
+    """The features that are swept in the same runs of the network."""
+    most = len(row) * (1 + max(map(len, grids)))  # values in the rows of one feature
+    size = max(1, _RUN_VALUES // most)  # features in one run
+    for start in range(0, len(row), size):
+        yield range(len(row))[start : start + size]
+
+
+def _sweep_together(
+    predict: Predict, classify: Classify, row: Array, features: Sequence[int], grids: Sequence[Array]
+) -> Iterator[Sweep]:
     """Sweep features in the same runs of the network, because a run with few rows costs nearly as much."""
-    scans = _scan(predict, row, features, grids)
+    scans = _scan(predict, classify, row, features, grids)
     sides = [bracket for scan in scans for bracket in _brackets(scan)]
-    narrowed = iter(_narrow(predict, row, [bracket for bracket in sides if bracket]))
+    narrowed = iter(_narrow(predict, classify, row, [bracket for bracket in sides if bracket]))
     changes = [next(narrowed) if bracket else None for bracket in sides]
     for scan, below, above in zip(scans, changes[::2], changes[1::2], strict=True):
         reported = _reported(scan)
@@ -111,15 +143,21 @@ def _sweep_together(predict: Predict, row: Array, features: Sequence[int], grids
         yield Sweep(values, probabilities, scan.labels.take(reported), below, above)
 
 
-def _scan(predict: Predict, row: Array, features: Sequence[int], grids: Sequence[Array]) -> list[_Scan]:
+def _scan(
+    predict: Predict, classify: Classify, row: Array, features: Sequence[int], grids: Sequence[Array]
+) -> list[_Scan]:
     values, own = zip(*map(_with_value, grids, row[features]), strict=True)
     probabilities = predict(_vary(row, features, values))
-    labels = probabilities.argmax(axis=1)
-    parts = [slice(*ends) for ends in pairwise(accumulate(map(len, values), initial=0))]
+    labels = classify(probabilities)
     return [
         _Scan(feature, index, column, probabilities[part], labels[part])
-        for feature, index, column, part in zip(features, own, values, parts, strict=True)
+        for feature, index, column, part in zip(features, own, values, _parts(values), strict=True)
     ]
+
+
+def _parts(values: Sequence[Array]) -> list[slice]:
+    """Where the rows of each feature are among those of `_vary`."""
+    return [slice(*ends) for ends in pairwise(accumulate(map(len, values), initial=0))]
 
 
 def _sorted_unique(values: Array) -> Array:
@@ -169,12 +207,12 @@ def _bracket(scan: _Scan, near: int, step: int) -> _Bracket:
     return _Bracket(scan.feature, scan.values[near], scan.values[far], int(scan.labels[far]))
 
 
-def _narrow(predict: Predict, row: Array, brackets: Sequence[_Bracket]) -> list[Change]:
+def _narrow(predict: Predict, classify: Classify, row: Array, brackets: Sequence[_Bracket]) -> list[Change]:
     """The first change of the label in each bracket, from ``near`` to ``far``."""
     for _ in range(_ROUNDS if brackets else 0):
         features, near, far, _ = zip(*brackets, strict=True)
         values = np.linspace(near, far, _PARTS + 1, dtype=np.float32).T
-        labels = predict(_vary(row, features, list(values))).argmax(axis=1).reshape(values.shape)
+        labels = classify(predict(_vary(row, features, list(values)))).reshape(values.shape)
         firsts = (labels != labels[:, :1]).argmax(axis=1)
         brackets = [
             _Bracket(old.feature, points[first - 1], points[first], int(numbers[first])) if first else old

@@ -4,6 +4,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from service.inference import shapley
 from service.openapi import native_types
 from service.openapi.model_types import ModelTypes, closed, typed_dict
 
@@ -20,10 +21,24 @@ class NormalizedNode(TypedDict):
 
 
 @closed
-class NormalizationLayer(TypedDict):
+class RescaledNode(TypedDict):
+    """``output = value * scale + offset``."""
+
     name: str
-    kind: Literal["normalization"]
-    nodes: list[NormalizedNode]
+    value: float
+    scale: float
+    offset: float
+    output: float
+
+
+@closed
+class ActivatedNode(TypedDict):
+    """``output = activation(value)``; of glu ``value * sigmoid(gate)``."""
+
+    name: str
+    value: float
+    gate: NotRequired[float]
+    output: float
 
 
 _Connection = typed_dict("Connection", {"from": str, "weight": float, "input": float, "contribution": float})
@@ -40,37 +55,62 @@ class DenseNode(TypedDict):
     connections: list[_Connection]
 
 
-@closed
-class DenseLayer(TypedDict):
-    name: str
-    kind: Literal["dense"]
-    activation: str
-    nodes: list[DenseNode]
-
-
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
     return [explanation(types)]
 
 
 def explanation(types: ModelTypes) -> Any:
-    """The response of ``POST /explain``."""
-    labels = types.manifest.labels
-    by_label = typed_dict("NumberByLabel", dict.fromkeys(labels, float))
-    by_feature = typed_dict("AttributionsByFeature", dict.fromkeys(types.values, by_label))
-    attributions = typed_dict("Attributions", {"base": by_label, "values": by_feature})
+    """The response of ``POST /explain``; only a model that was adopted can lack layers or sweeps."""
+    fields = {
+        "prediction": native_types.prediction(types),
+        "layers": list[_layer(types)],
+        "attributions": _attributions(types) | None,
+        "attributions_reason": NotRequired[str],
+        "sweeps": typed_dict("Sweeps", dict.fromkeys(types.values, _sweep(types))),
+    }
+    if types.manifest.format > 1:
+        for part in ("layers", "sweeps"):
+            fields |= {part: fields[part] | None, f"{part}_reason": NotRequired[str]}
+    return typed_dict("Explanation", fields)
+
+
+def _layer(types: ModelTypes) -> Any:
+    """A layer of any kind that the model can have."""
+    is_trained = types.manifest.format == 1
+    inputs = {} if is_trained else {"inputs": NotRequired[list[str]]}
+    parameters = {} if is_trained else {"parameters": NotRequired[dict[str, float]]}
+
+    def layer(name: str, kind: Any, node: Any, activation: dict[str, Any]) -> Any:
+        return typed_dict(name, {"name": str, "kind": kind, **inputs, **activation, "nodes": list[node]})
+
+    activation = {"activation": str, **parameters}
+    trained = layer("NormalizationLayer", Literal["normalization"], NormalizedNode, {}) | layer(
+        "DenseLayer", Literal["dense"], DenseNode, activation
+    )
+    if is_trained:
+        return trained
+    rescaling = layer("RescalingLayer", Literal["rescaling"], RescaledNode, {})
+    return trained | rescaling | layer("ActivationLayer", Literal["activation"], ActivatedNode, activation)
+
+
+def _attributions(types: ModelTypes) -> Any:
+    by_column = typed_dict("NumberByLabel", dict.fromkeys(types.manifest.column_names, float))
+    by_feature = typed_dict("AttributionsByFeature", dict.fromkeys(types.values, by_column))
+    exact = {"base": by_column, "values": by_feature}
+    sampled = {"standard_errors": by_feature, "evaluations": int}
+    return typed_dict("Attributions", exact | (sampled if len(types.values) > shapley.MAX_FEATURES else {}))
+
+
+def _sweep(types: ModelTypes) -> Any:
+    numbers = dict.fromkeys(types.manifest.column_names, list[float])
+    if not types.manifest.class_labels:
+        return typed_dict("Sweep", {"values": list[float], "outputs": typed_dict("NumbersByColumn", numbers)})
     change = typed_dict("Change", {"at": float, "label": types.label})
     sweep = {
         "values": list[float],
         "labels": list[types.label],
-        "probabilities": typed_dict("NumbersByLabel", dict.fromkeys(labels, list[float])),
+        "probabilities": typed_dict("NumbersByLabel", numbers),
         "changes": typed_dict("Changes", {"below": change | None, "above": change | None}),
     }
-    fields = {
-        "prediction": native_types.prediction(types),
-        "layers": list[NormalizationLayer | DenseLayer],
-        "attributions": attributions | None,
-        "attributions_reason": NotRequired[str],
-        "sweeps": typed_dict("Sweeps", dict.fromkeys(types.values, typed_dict("Sweep", sweep))),
-    }
-    return typed_dict("Explanation", fields)
+    return typed_dict("Sweep", sweep)

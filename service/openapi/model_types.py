@@ -8,7 +8,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from models.manifest import Manifest
-from models.signature import Feature
+from models.signature import Feature, Head, Target
 from service.inference import validation
 
 REFERENCE = "#/components/schemas/{model}"
@@ -16,6 +16,22 @@ _CLOSED = ConfigDict(extra="forbid")
 closed = with_config(_CLOSED)  # a TypedDict that allows no other keys
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class HeadTypes:
+    """The types of one head; ``prefix`` begins the names of its schemas.
+
+    ``label`` and ``probabilities`` are None for a head without labels, ``values`` for one without targets.
+    """
+
+    def __init__(self, head: Head, prefix: str) -> None:
+        self.head = head
+        self.prefix = prefix
+        self.label = TypeAliasType(f"{prefix}Label", Literal[*head.labels]) if head.labels else None
+        names = dict.fromkeys(head.labels, Share)
+        self.probabilities = typed_dict(f"{prefix}Probabilities", names) if head.labels else None
+        targets = {target.name: _target_type(target) for target in head.targets}
+        self.values = typed_dict(f"{prefix}Values", targets) if targets else None
 
 
 class ModelTypes:
@@ -33,8 +49,9 @@ class ModelTypes:
         self.features, feature_list = validation.row_types(self.values)
         self.feature_list = TypeAliasType("FeatureList", feature_list)
         self.row = TypeAliasType("Row", self.features | self.feature_list)
-        self.label = TypeAliasType("Label", Literal[*manifest.labels])
-        self.probabilities = typed_dict("Probabilities", dict.fromkeys(manifest.labels, Share))
+        heads = manifest.heads
+        self.heads = [HeadTypes(head, f"Output{i}" if len(heads) > 1 else "") for i, head in enumerate(heads, 1)]
+        self.label, self.probabilities = self.heads[0].label, self.heads[0].probabilities  # of a single head
 
     def many(self, item: Any) -> Any:
         """A list of as many items as a request may have rows."""
@@ -69,6 +86,11 @@ def example(manifest: Manifest) -> dict[str, float]:
         feature.name: min(max(float(f"{value:.4g}"), feature.lowest), feature.highest)
         for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
     }
+
+
+def _target_type(target: Target) -> Any:
+    unit: Any = {"x-unit": target.unit} if target.unit else None
+    return Annotated[float, Field(description=f"in {target.unit}" if target.unit else None, json_schema_extra=unit)]
 
 
 def _value(feature: Feature, example: float) -> Any:

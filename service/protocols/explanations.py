@@ -1,134 +1,196 @@
 """Explanations: how the network came to the prediction of a row. docs/explanations.md says what each number means."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
 
 from service.arrays import Array, Prediction
-from service.inference import shapley
-from service.inference.layers import DenseLayer, NormalizationLayer
+from service.http.errors import NotExplainableError
+from service.inference import sampled_shapley, shapley
 from service.inference.model import Model, PerModel
-from service.inference.sweep import Change, grid, knots, sweeps
+from service.inference.sweep import POINTS, REPORTED_POINTS, Change, grid, knots, output_sweeps, sweeps
+from service.protocols.layer_documents import LayerDocuments
 from service.protocols.native_documents import NativeDocuments
 
+_WITHOUT_SAMPLE = "the model was adopted without a sample: adopt it again with --sample"
+_NOT_FINITE = (
+    "the network's output is not a finite number for other values of the features: narrow their bounds in the schema, "
+    "and adopt the model again"
+)
 
-class _Precomputed(NamedTuple):
-    """What each explanation of a model needs: the ``background`` [rows, features], and the grid of each feature."""
 
-    background: Array
-    grids: list[Array]
+class _Explainer:
+    """What each explanation of one model needs; what there cannot be is a reason instead, one sentence."""
 
-    @classmethod
-    def of(cls, model: Model) -> "_Precomputed":
-        quantiles = model.manifest.require_reference().features
-        grids = [grid(knots(feature, quantiles[feature.name])) for feature in model.features]
-        return cls(np.array(model.manifest.background, np.float32), grids)
+    def __init__(self, model: Model, evaluations: int, max_connections: int) -> None:
+        self.model = model
+        self.background = np.array(model.manifest.background, np.float32).reshape(-1, len(model.features))
+        self.evaluations = evaluations
+        self.layers = _layer_documents(model, max_connections)
+        self.grids = _sweep_grids(model)
+        self.why_no_attributions = _why_no_attributions(model, evaluations)
 
 
 class Explanations:
-    """Explains rows of any model; all protocols share it."""
+    """Explains rows of any model; all protocols share it.
 
-    def __init__(self) -> None:
-        self._precomputed = PerModel(_Precomputed.of)
+    Where exact Shapley values would take too long, at most ``evaluations`` rows are predicted for estimated ones.
+    Layers with more than ``max_connections`` are left out.
+    """
+
+    def __init__(self, evaluations: int, max_connections: int) -> None:
+        self._explainers = PerModel(lambda model: _Explainer(model, evaluations, max_connections))
         self._documents = PerModel(NativeDocuments)
 
     def explain(self, model: Model, prediction: Prediction) -> bytes:
         """The explanation of a prediction of one row, as JSON.
 
         Raises:
-            NotExplainableError: the weights of the model's network are not available.
+            NotExplainableError: the weights of a model that `models.train` has trained are not available.
         """
         rows = prediction.rows
-        precomputed = self._precomputed.of(model)
+        explainer = self._explainers.of(model)
         document = {
             "prediction": orjson.Fragment(self._documents.of(model).row(prediction)),
-            "layers": list(_layers(model, rows)),
-            **_attributions(model, rows[0], precomputed.background),
-            "sweeps": dict(_sweeps(model, rows[0], precomputed.grids)),
+            **_layers(explainer, rows),
+            **_attributions(explainer, rows[0]),
+            **_sweeps(explainer, rows[0]),
         }
         return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _layers(model: Model, rows: Array) -> Iterator[dict[str, Any]]:
-    """Every layer's nodes with what goes in and comes out; the outputs are the engine's own."""
-    weights, outputs = model.layer_weights, model.layer_outputs(rows)
-    inputs, input_names = rows[0], model.manifest.feature_names
-    for layer in weights:
-        output = outputs[layer.name][0]
-        if isinstance(layer, NormalizationLayer):
-            nodes = _normalization_nodes(layer, input_names, inputs, output)
-            yield {"name": layer.name, "kind": "normalization", "nodes": list(nodes)}
-        else:
-            units = tuple(f"{layer.name}.{unit}" for unit in range(1, len(output) + 1))
-            names = model.labels if layer is weights[-1] else units
-            nodes = _dense_nodes(layer, names, input_names, inputs, output)
-            yield {"name": layer.name, "kind": "dense", "activation": layer.activation, "nodes": list(nodes)}
-            input_names = names
-        inputs = output
+def _layer_documents(model: Model, max_connections: int) -> LayerDocuments | str:
+    """What writes the layers, or why they are left out.
+
+    A model that was trained here has its layers, or it is broken.
+    """
+    try:
+        documents = LayerDocuments(model)
+    except NotExplainableError as error:
+        if model.manifest.format == 1:
+            raise
+        return error.detail
+    if documents.connections > max_connections and model.manifest.format > 1:
+        return (
+            f"the network has {documents.connections:,} connections, and layers are shown for up to "
+            f"{max_connections:,}: raise MENAGERIE_MAX_EXPLAINED_CONNECTIONS"
+        )
+    return documents
 
 
-def _normalization_nodes(
-    layer: NormalizationLayer, names: Sequence[str], inputs: Array, output: Array
-) -> Iterator[dict[str, Any]]:
-    for name, value, mean, deviation, out in zip(names, inputs, layer.mean, layer.deviation, output, strict=True):
-        yield {"name": name, "value": value, "mean": mean, "standard_deviation": deviation, "output": out}
+def _why_no_attributions(model: Model, evaluations: int) -> str | None:
+    manifest = model.manifest
+    features, background = len(manifest.features), len(manifest.background)
+    if not background:
+        return (
+            "the model has no background rows to compare with: train it again"
+            if manifest.format == 1
+            else f"there are no background rows to compare with, because {_WITHOUT_SAMPLE}"
+        )
+    if features > shapley.MAX_FEATURES and (
+        (least := sampled_shapley.least_evaluations(features, background)) > evaluations
+    ):
+        return (
+            f"Shapley values of {features:,} features take at least {least:,} evaluations, and up to {evaluations:,} "
+            "are allowed: raise MENAGERIE_SHAPLEY_EVALUATIONS"
+        )
+    return None
 
 
-def _dense_nodes(
-    layer: DenseLayer, names: Sequence[str], input_names: Sequence[str], inputs: Array, output: Array
-) -> Iterator[dict[str, Any]]:
-    contributions = layer.contributions(inputs)
-    sums = contributions.sum(axis=1) + layer.bias
-    for unit, name in enumerate(names):
-        connections = zip(input_names, layer.weights[unit], inputs, contributions[unit], strict=True)
-        yield {
-            "name": name,
-            "bias": layer.bias[unit],
-            "weighted_sum": sums[unit],
-            "output": output[unit],
-            "connections": [
-                {"from": source, "weight": weight, "input": value, "contribution": contribution}
-                for source, weight, value, contribution in connections
-            ],
-        }
+def _sweep_grids(model: Model) -> list[Array] | str:
+    """The values that the sweep of each feature tries, or why there are no sweeps."""
+    reference = model.manifest.reference
+    if reference is None:
+        return f"the features have no bounds to sweep between, because {_WITHOUT_SAMPLE}"
+    for feature in model.features:
+        if not feature.has_bounds:
+            return f"feature {feature.name} has no bounds to sweep between: adopt the model again with --sample"
+    points = POINTS if model.labels else REPORTED_POINTS
+    return [grid(knots(feature, reference.features[feature.name]), points) for feature in model.features]
 
 
-def _attributions(model: Model, row: Array, background: Array) -> dict[str, Any]:
-    """The Shapley values, or the reason why there are none."""
-    if len(row) > shapley.MAX_FEATURES:
-        reason = f"the model has {len(row)} features: Shapley values are computed for up to {shapley.MAX_FEATURES}"
-        return {"attributions": None, "attributions_reason": reason}
-    if not len(background):
-        return {
-            "attributions": None,
-            "attributions_reason": "the model has no background rows to compare with: train it again",
-        }
-    base, values = shapley.attribute(model.outputs, row, background)
-    by_feature = {
-        name: _by_label(model, value) for name, value in zip(model.manifest.feature_names, values, strict=True)
+def _part(name: str, computed: Any, reason: str = "") -> dict[str, Any]:
+    """A part of an explanation; if it is None, with the reason."""
+    return {name: computed} if computed is not None else {name: None, f"{name}_reason": reason}
+
+
+def _layers(explainer: _Explainer, rows: Array) -> dict[str, Any]:
+    layers = explainer.layers
+    return _part("layers", None, layers) if isinstance(layers, str) else _part("layers", list(layers.of(rows)))
+
+
+def _attributions(explainer: _Explainer, row: Array) -> dict[str, Any]:
+    if explainer.why_no_attributions:
+        return _part("attributions", None, explainer.why_no_attributions)
+    return _finite_part(explainer.model, "attributions", lambda: _shapley_values(explainer, row))
+
+
+def _sweeps(explainer: _Explainer, row: Array) -> dict[str, Any]:
+    model, grids = explainer.model, explainer.grids
+    if isinstance(grids, str):
+        return _part("sweeps", None, grids)
+    vary = _label_sweeps if model.labels else _output_sweeps
+    return _finite_part(model, "sweeps", lambda: dict(vary(model, row, grids)))
+
+
+def _finite_part(model: Model, name: str, compute: Callable[[], Any]) -> dict[str, Any]:
+    """A part that takes predictions of other rows, which may overflow where that of the row itself does not."""
+    try:
+        return _part(name, compute())
+    except ArithmeticError:
+        if model.manifest.format == 1:
+            raise
+        return _part(name, None, _NOT_FINITE)
+
+
+def _shapley_values(explainer: _Explainer, row: Array) -> dict[str, Any]:
+    model = explainer.model
+    if len(row) <= shapley.MAX_FEATURES:
+        base, values = shapley.attribute(model.outputs, row, explainer.background)
+        return {"base": _by_column(model, base), "values": _by_feature(model, values)}
+    sampled = sampled_shapley.attribute(model.outputs, row, explainer.background, explainer.evaluations)
+    return {
+        "base": _by_column(model, sampled.base),
+        "values": _by_feature(model, sampled.values),
+        "standard_errors": _by_feature(model, sampled.standard_errors),
+        "evaluations": sampled.evaluations,
     }
-    return {"attributions": {"base": _by_label(model, base), "values": by_feature}}
 
 
-def _sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _label_sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The sweeps of a single classification, by feature."""
     labels = np.array(model.labels, object)
-    for name, swept in zip(model.manifest.feature_names, sweeps(model.outputs, row, grids), strict=True):
+    swept_features = sweeps(model.outputs, row, grids, model.predict_labels)
+    for name, swept in zip(model.manifest.feature_names, swept_features, strict=True):
         yield (
             name,
             {
                 "values": swept.values,
                 "labels": labels.take(swept.labels).tolist(),
-                "probabilities": _by_label(model, np.ascontiguousarray(swept.probabilities.T)),
+                "probabilities": _by_column(model, np.ascontiguousarray(swept.probabilities.T)),
                 "changes": {"below": _change(model, swept.below), "above": _change(model, swept.above)},
             },
         )
+
+
+def _output_sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The sweeps of all other models, by feature."""
+    swept_features = output_sweeps(model.outputs, row, grids)
+    for name, swept in zip(model.manifest.feature_names, swept_features, strict=True):
+        outputs = np.ascontiguousarray(swept.outputs.T)
+        yield name, {"values": swept.values, "outputs": _by_column(model, outputs)}
 
 
 def _change(model: Model, change: Change | None) -> dict[str, Any] | None:
     return {"at": change.value, "label": model.labels[change.label]} if change else None
 
 
-def _by_label(model: Model, values: Any) -> dict[str, Any]:
-    return dict(zip(model.labels, values, strict=True))
+def _by_column(model: Model, values: Any) -> dict[str, Any]:
+    return dict(zip(model.column_names, values, strict=True))
+
+
+def _by_feature(model: Model, values: Any) -> dict[str, Any]:
+    by_column = [_by_column(model, value) for value in values]
+    return dict(zip(model.manifest.feature_names, by_column, strict=True))

@@ -18,8 +18,10 @@ from models.weights import DenseWeights, NormalizationWeights, Weights
 
 Doubles = NDArray[np.float64]
 
-_ACTIVATION_OPERATORS = {  # those that are not fused into the dense operator
+_ACTIVATION_OPERATORS = {  # of activations that are not fused into the dense operator
     "elu": schema.BuiltinOperator.ELU,
+    "leaky_relu": schema.BuiltinOperator.LEAKY_RELU,
+    "relu": schema.BuiltinOperator.RELU,
     "sigmoid": schema.BuiltinOperator.LOGISTIC,
     "softmax": schema.BuiltinOperator.SOFTMAX,
     "tanh": schema.BuiltinOperator.TANH,
@@ -154,7 +156,7 @@ def publish(  # noqa: PLR0913 (each has a default)
 
 def export_network(network: Network) -> bytes:
     """Export the network in LiteRT's format, laid out as by the converter."""
-    builder = _ModelBuilder(network.weights[0].shape[1])
+    builder = ModelBuilder(network.weights[0].shape[1])
     if network.normal:
         mean, deviation = network.normal
         builder.add(schema.BuiltinOperator.SUB, len(mean), [mean[np.newaxis]])
@@ -163,14 +165,13 @@ def export_network(network: Network) -> bytes:
     for weights, bias, activation in zip(network.weights, network.biases, network.activations, strict=True):
         options = schema.FullyConnectedOptionsT(int(activation == "relu"))
         builder.add(schema.BuiltinOperator.FULLY_CONNECTED, len(weights), [weights, bias], options)
-        if activation in _ACTIVATION_OPERATORS:
-            options = schema.SoftmaxOptionsT(1.0) if activation == "softmax" else None
-            builder.add(_ACTIVATION_OPERATORS[activation], len(weights), [], options)
+        if activation not in ("linear", "relu"):
+            builder.add_activation(activation, len(weights))
         builder.add_output()
     return builder.pack(network.names)
 
 
-class _ModelBuilder:
+class ModelBuilder:
     """Builds a LiteRT file: a chain of operators, each of which takes the output of the one before."""
 
     def __init__(self, features: int) -> None:
@@ -190,6 +191,11 @@ class _ModelBuilder:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
         self._codes.append(code)
         self._operators.append(operator)
+
+    def add_activation(self, name: str, units: int, slope: float = 0.2) -> None:
+        """Append an activation; ``slope`` is that of `leaky_relu`."""
+        options = {"softmax": schema.SoftmaxOptionsT(1.0), "leaky_relu": schema.LeakyReluOptionsT(slope)}.get(name)
+        self.add(_ACTIVATION_OPERATORS[name], units, [], options)
 
     def add_output(self) -> None:
         """Make the last operator's output an output of the model."""

@@ -13,6 +13,7 @@ from models.bundle import Bundle
 from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
 from models.signature import Feature, Head, Input, Target
 from models.weights import Weights
+from support.branched_networks import BranchedNetwork
 from support.handmade_bundles import Doubles, Network, export_network
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -59,15 +60,19 @@ def publish(  # noqa: PLR0913 (each has a default)
     sample: bool = True,
     inputs: Sequence[Input] = (),
     weights: bool = True,
+    network: BranchedNetwork | None = None,
+    golden: Doubles | None = None,
 ) -> Bundle:
-    """Publish a model named ``headed`` with these heads, one of the `HEADS`, or `MIXED`.
+    """Publish a model named ``headed`` with these heads, one of the `HEADS` or `MIXED`, that a ``network`` may have.
 
     Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
+    ``golden`` are the golden rows, unless they are to be those of the sample.
     """
-    network = _network(heads, features)
+    made = network or _network(heads, features)
+    features = network.features if network else features
     rows = np.random.default_rng(1).uniform(-3, 3, (_ROWS, features)).astype(np.float32).astype(np.float64)
-    golden = rows[:5]
-    outputs = network.outputs(golden)
+    golden = rows[:5] if golden is None else golden
+    outputs = made.outputs(golden)
     manifest = Manifest(
         format=2,
         name="headed",
@@ -77,10 +82,10 @@ def publish(  # noqa: PLR0913 (each has a default)
         ),
         inputs=tuple(inputs) or (Input(name="measurements", width=features),),
         outputs=tuple(heads),
-        layers=network.layers,
+        layers=made.layers,
         training=Training(about="handmade", created="", rows=_ROWS if sample else 0, seed=0, facts={}, libraries={}),
         metrics={},
-        reference=_reference(network, heads, rows) if sample else None,
+        reference=_reference(made, heads, rows) if sample else None,
         golden=tuple(
             GoldenRow(features=tuple(row), outputs={name: tuple(out[i].tolist()) for name, out in outputs.items()})
             for i, row in enumerate(golden.tolist())
@@ -88,13 +93,19 @@ def publish(  # noqa: PLR0913 (each has a default)
         background=tuple(map(tuple, rows[:20].tolist())) if sample else (),
     )
     with bundle.draft(store / "headed") as folder:
-        (folder / bundle.MODEL_LITERT).write_bytes(export_network(network))
+        content = made.export() if isinstance(made, BranchedNetwork) else export_network(made)
+        (folder / bundle.MODEL_LITERT).write_bytes(content)
         if weights:
-            own = {head.layer for head in heads}
-            last = max(network.names.index(name) for name in own)
-            layers = dict(list(network.parameters.layers.items())[: last + 1])
-            (folder / bundle.WEIGHTS).write_text(Weights(layers=layers).model_dump_json())
+            (folder / bundle.WEIGHTS).write_text(_shown_weights(made, heads).model_dump_json())
         return Bundle.read(bundle.publish(folder, manifest))
+
+
+def _shown_weights(network: Network | BranchedNetwork, heads: Sequence[Head]) -> Weights:
+    """Those of all layers up to the last one with a head's own output."""
+    if isinstance(network, BranchedNetwork):
+        return network.parameters
+    last = max(network.names.index(head.layer) for head in heads)
+    return Weights(layers=dict(list(network.parameters.layers.items())[: last + 1]))
 
 
 def _network(heads: Sequence[Head], features: int) -> Network:
@@ -114,7 +125,7 @@ def _network(heads: Sequence[Head], features: int) -> Network:
     return replace(network, activations=["relu", "sigmoid" if len(heads) > 1 else last])
 
 
-def _reference(network: Network, heads: Sequence[Head], rows: Doubles) -> Reference:
+def _reference(network: Network | BranchedNetwork, heads: Sequence[Head], rows: Doubles) -> Reference:
     names = [f"f{i + 1}" for i in range(rows.shape[1])]
     outputs = network.outputs(rows)["probabilities"]
     manifest_names = _column_names(heads)

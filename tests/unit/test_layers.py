@@ -1,5 +1,6 @@
 """The weights of a network as layers, read from a bundle and checked against its golden rows."""
 
+import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import headed_bundles
+from support.branched_networks import BranchedNetwork, dense, source, wide_and_deep
 from support.handmade_bundles import Network, publish
 from support.manifest_edits import edit_manifest
 
@@ -14,10 +17,10 @@ from models import bundle
 from models.bundle import MODEL_KERAS, WEIGHTS, Bundle
 from models.manifest import FileEntry
 from models.signature import Layer
-from models.weights import Weights
+from models.weights import ActivationWeights, NormalizationWeights, Weights
 from service.http.errors import NotExplainableError
-from service.inference import layers
-from service.inference.layers import DenseLayer, NormalizationLayer
+from service.inference import engine, layers, sandbox
+from service.inference.layers import ActivationLayer, DenseLayer, NormalizationLayer, RescalingLayer
 from service.inference.model import Model
 
 
@@ -173,3 +176,137 @@ def test_activations_do_not_overflow() -> None:
     for name, limit in limits.items():
         part = DenseLayer("x", name, np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
         np.testing.assert_allclose(part.forward(sums)[0], limit)
+
+
+def test_layers_of_a_network_with_branches_are_read(tmp_path: Path) -> None:
+    """Each kind, with the parts of other layers that it takes; the engine's outputs follow from its inputs."""
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION, network=wide_and_deep())
+    network = layers.read(published)
+    assert [type(layer) for layer in network] == [
+        *(RescalingLayer, NormalizationLayer, DenseLayer),
+        *(RescalingLayer, ActivationLayer, DenseLayer),
+    ]
+    assert [len(layer.sources) for layer in network] == [1, 1, 2, 0, 0, 3]
+    rows = np.random.default_rng(0).uniform(-3, 3, (1_000, 5)).astype(np.float32)
+    outputs = Model.open(published.folder, "litert").layer_outputs(rows)
+    for layer, inputs in layers.with_inputs(network, rows, outputs):
+        np.testing.assert_allclose(layer.forward(inputs), outputs[layer.name], rtol=1e-5, atol=1e-5)
+
+
+def test_sources_that_are_the_whole_layer_before_are_left_out(tmp_path: Path) -> None:
+    """Also in adjacent parts, as a model with an input for each feature has them."""
+    each = [source(None, index, index + 1) for index in range(3)]
+    network = BranchedNetwork(
+        3,
+        {
+            "first": dense(2, 3, 0, each),
+            "probabilities": dense(2, 2, 1, [source("first", 0, 1), source("first", 1, 2)]),
+        },
+    )
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION, network=network)
+    assert [layer.sources for layer in layers.read(published)] == [(), ()]
+
+
+@pytest.mark.parametrize("name", headed_bundles.HEADS)
+def test_derived_last_layers_need_no_weights(tmp_path: Path, name: str) -> None:
+    """The layer with both labels of a binary head, or with the probabilities of logits, is not shown."""
+    published = headed_bundles.publish(tmp_path, headed_bundles.HEADS[name])
+    shown = [layer.name for layer in layers.read(published)]
+    described = [layer.name for layer in published.manifest.layers]
+    assert shown == (described[:-1] if name in {"binary", "logits"} else described)
+    assert Model.open(published.folder, "litert").layer_weights
+
+
+SECOND = "probabilities"
+CHANGES: list[tuple[dict[str, Any], str]] = [
+    ({SECOND: {"sources": [{"layer": "nothing", "start": 0, "stop": 2}]}}, "the shape of the network: adopt"),
+    ({SECOND: {"sources": [{"layer": SECOND, "start": 0, "stop": 2}]}}, "the shape of the network"),
+    ({SECOND: {"sources": [{"layer": "first", "start": 0, "stop": 3}]}}, "the shape of the network"),
+    ({SECOND: {"sources": [{"layer": "first", "start": 1, "stop": 1}]}}, "the shape of the network"),
+    ({SECOND: {"sources": [{"layer": "first", "start": 0, "stop": 1}]}}, "the shape of the network"),
+    ({"first": {"sources": [{"start": 0, "stop": 4}]}}, "the shape of the network"),
+    ({"first": {"bias": [1.0]}}, "the shape of the network"),
+    ({"first": {"bias": [1.0, 2.0, 3.0]}}, "the shape of the network"),
+    ({"first": {"weights": []}}, "the shape of the network"),
+    ({"first": {"bias": [1.0, 2.0]}}, "weights of layer first do not reproduce the network's output: adopt"),
+    ({"other": {"bias": [1.0], "weights": [[1.0]]}}, "the shape of the network"),
+    ({SECOND: {"parameters": {"alpha": 0.3}}}, "the activation linear of layer probabilities .* parameters: alpha"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES)
+def test_wrong_weights_of_adopted_models_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    """Sources that are no part of an earlier layer, other shapes, other numbers, unknown parameters."""
+    network = BranchedNetwork(3, {"first": dense(2, 3), SECOND: dense(2, 2, 1)}, {"first": "tanh"})
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION, network=network)
+    document = json.loads(published.read_bytes(WEIGHTS))
+    for name, fields in change.items():
+        document["layers"].setdefault(name, {}).update(fields)
+    with pytest.raises(NotExplainableError, match=message):
+        layers.read(replace_weights(published, json.dumps(document).encode()))
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [([1.0], [1.0]), ([1.0], [1.0, 1.0]), ([1.0, 1.0], [1.0]), ([1.0] * 3, [1.0] * 3)]
+)
+def test_normalizations_have_a_number_for_each_unit(tmp_path: Path, mean: list[float], deviation: list[float]) -> None:
+    """NumPy would repeat a single one."""
+    ones = NormalizationWeights(mean=(1.0, 1.0), standard_deviation=(1.0, 1.0))
+    network = BranchedNetwork(2, {"first": ones, SECOND: dense(2, 2, 1)})
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION, network=network)
+    document = json.loads(published.read_bytes(WEIGHTS))
+    document["layers"]["first"] |= {"mean": mean, "standard_deviation": deviation}
+    with pytest.raises(NotExplainableError, match="the shape of the network"):
+        layers.read(replace_weights(published, json.dumps(document).encode()))
+
+
+@pytest.mark.parametrize(
+    ("activation", "message"),
+    [
+        ("my_own", "layer first has the unsupported activation my_own; supported are linear, relu"),
+        ("glu", r"one output of two weighted sums: make it a layer of its own"),
+    ],
+)
+def test_activations_that_cannot_be_shown_are_named(tmp_path: Path, activation: str, message: str) -> None:
+    network = BranchedNetwork(3, {"first": dense(2, 3), SECOND: dense(2, 2, 1)}, {"first": "tanh"})
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION, network=network)
+    first, *rest = published.manifest.layers
+    described = (first.model_copy(update={"activation": activation}), *rest)
+    with pytest.raises(NotExplainableError, match=message):
+        layers.read(Bundle(published.folder, published.manifest.model_copy(update={"layers": described})))
+
+
+def test_weights_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION)
+    monkeypatch.setattr(layers, "MAX_WEIGHTS_BYTES", 100)
+    with pytest.raises(NotExplainableError, match="adopt a smaller network"):
+        layers.read(published)
+
+
+def publish_with_hidden_mismatch(store: Path) -> Bundle:
+    """A network whose weights agree with it for the golden rows, which are positive, but not for negative values."""
+    sources = (source(None, 0, 2),)
+    network = BranchedNetwork(
+        2, {"first": ActivationWeights(sources=sources), SECOND: dense(2, 2, 1)}, {"first": "relu"}
+    )
+    golden = np.array([[0.5, 1.0], [2.0, 3.0]])
+    published = headed_bundles.publish(store, headed_bundles.REGRESSION, network=network, golden=golden)
+    document = json.loads(published.read_bytes(WEIGHTS))
+    document["layers"]["first"]["parameters"] = {"negative_slope": 0.5}
+    return replace_weights(published, json.dumps(document).encode())
+
+
+def test_weights_that_differ_on_other_rows_than_the_golden_ones_are_not_shown(tmp_path: Path) -> None:
+    """The model is served all the same."""
+    published = publish_with_hidden_mismatch(tmp_path)
+    assert layers.read(published)
+    sandbox.require_sound(published, "litert")
+    with pytest.raises(NotExplainableError, match="the output of layer first is not what its weights give"):
+        _ = Model(published, engine.load("litert", published)).layer_weights
+
+
+def test_weights_are_compared_near_the_golden_rows_where_there_are_no_bounds(tmp_path: Path) -> None:
+    """Not at 1e38, where no network is finite."""
+    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION, network=wide_and_deep(), sample=False)
+    sandbox.require_sound(published, "litert")
+    assert Model.open(published.folder, "litert").layer_weights
