@@ -1,9 +1,9 @@
 """Distributes the tests to the workers of pytest-xdist, and keeps those apart that disturb each other.
 
-One worker runs all tests of a file, as they share fixtures. A test that loads the machine or measures time runs alone:
-all of tests/chaos, and those marked ``alone``; meanwhile the other workers wait. One worker runs all tests with
-containers and with browsers: when a container starts or stops, Docker adds or removes a network interface, and Chromium
-aborts what it is loading with net::ERR_NETWORK_CHANGED, even from the loopback address.
+One worker runs all tests of a file, as they share fixtures. A test that loads the machine or measures time is marked
+``alone``: the other workers wait while it runs. One worker runs all tests with containers and with browsers: when a
+container starts or stops, Docker adds or removes a network interface, and Chromium aborts what it is loading with
+net::ERR_NETWORK_CHANGED, even from the loopback address.
 """
 
 import fcntl
@@ -15,18 +15,9 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-CHAOS = Path(__file__).parent.parent / "chaos"
 SLOW_MARKERS = ("container", "tensorflow")
 NETWORK_MARKERS = ("browser", "container")
-
-
 _GROUPS = "exclusive_tests/groups"  # in pytest's cache
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark every test of tests/chaos as ``alone``."""
-    if item.path.is_relative_to(CHAOS):
-        item.add_marker("alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
