@@ -9,9 +9,10 @@ BIN := $(VENV)/bin
 run: $(VENV)/serve
 	@exec $(BIN)/python -m service
 
-# Test files run in parallel, as most tests wait for sockets; tests/support/exclusive_tests.py lists those that run alone.
+# More workers than cores, as most tests wait for something; tests/support/exclusive_tests.py says what runs alone.
+# Hundreds of processes start the service: with PYTHONDONTWRITEBYTECODE=1, each would compile all of its modules.
 test: $(VENV)/dev
-	$(BIN)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Takes about a minute: no processes, no sockets, no TensorFlow.
 test-unit: $(VENV)/dev

@@ -1,5 +1,6 @@
 """Python environments beside the project's own, created at first use and again when their requirements change."""
 
+import fcntl
 import subprocess
 import sys
 import venv
@@ -37,12 +38,14 @@ class Environment:
         Raises:
             InstallError: pip fails or takes longer than ``timeout`` seconds.
         """
-        if not self.is_current:
-            self.folder.parent.mkdir(exist_ok=True)
-            (self.folder.parent / ".gitignore").write_text("*\n")
-            venv.create(self.folder, clear=True)
-            self._run_pip(timeout)
-            self._marker.write_text(self._fingerprint(), encoding="utf-8")
+        self.folder.parent.mkdir(exist_ok=True)
+        (self.folder.parent / ".gitignore").write_text("*\n")
+        with self.folder.with_name(f"{self.folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two tests that run at once may need the same environment
+            if not self.is_current:
+                venv.create(self.folder, clear=True)
+                self._run_pip(timeout)
+                self._marker.write_text(self._fingerprint(), encoding="utf-8")
         return self.python
 
     @property
@@ -56,7 +59,8 @@ class Environment:
         # The project's own pip compiles bytecode; otherwise a peer would compile at each measured start.
         command = [sys.executable, "-m", "pip", "--python", str(self.python), "install"]
         command += ["--quiet", "--disable-pip-version-check"]
-        command += ["--no-deps"] if self.complete else []
+        # Most modules of a complete list are never imported: compiling all would take half of the installation.
+        command += ["--no-deps", "--no-compile"] if self.complete else []
         command += ["--requirement", str(self.requirements)]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=timeout)

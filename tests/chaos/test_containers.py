@@ -22,7 +22,7 @@ from support.nginx_balancer import balancing
 
 from models.bundle import MANIFEST
 
-pytestmark = pytest.mark.container
+pytestmark = [pytest.mark.alone, pytest.mark.container]
 
 Run = Callable[..., AbstractContextManager[Container]]
 

@@ -27,6 +27,8 @@ from support.gunicorn_server import free_port, serving, workers
 
 from benchmarks.server import pinned_to
 
+pytestmark = pytest.mark.alone
+
 SETTINGS = {"MENAGERIE_MAX_CONCURRENCY": "8", "WEB_CONCURRENCY": "1"}
 PROBES = ("/livez", "/readyz")
 PROBE_SECONDS = 0.5  # half of what a kubelet waits by default

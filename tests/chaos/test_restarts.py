@@ -6,10 +6,13 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from support.closed_loop_clients import Load
 from support.fault_reports import Report, merge, repeat_under_load, require_nothing_lost
 from support.gunicorn_server import ROOT, Server, await_workers, free_port, serving, workers
 from support.nginx_balancer import balancing
+
+pytestmark = pytest.mark.alone
 
 SHORT, LONG = 4_000, 50_000  # requests
 DRAIN = {"MENAGERIE_DRAIN_SECONDS": "1"}

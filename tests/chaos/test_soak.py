@@ -26,6 +26,8 @@ from support.gunicorn_server import Server, serving
 from models.bundle import CURRENT
 from service.settings import SHIPPED_STORE
 
+pytestmark = pytest.mark.alone
+
 SETTINGS = {
     "WEB_CONCURRENCY": "2",
     "MENAGERIE_KEEP_VERSIONS": "1",  # so that each swap loads one version and lets go of the other

@@ -1,6 +1,7 @@
 """Virtual environments beside the project's own."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,14 @@ def test_an_environment_is_created_once_and_again_when_its_requirements_change(t
     with pytest.raises(InstallError, match=r"cannot be installed: .*nowhere"):
         environment.install(60)
     assert not environment.is_current
+
+
+def test_an_environment_that_several_ask_for_at_once_is_created_once(tmp_path: Path) -> None:
+    """The others wait for it."""
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("# nothing\n")
+    environment = Environment(tmp_path / "environments" / "one", requirements)
+    with ThreadPoolExecutor(3) as pool:
+        pythons = [pool.submit(environment.install, 60) for _ in range(3)]
+        created = {python.result().parent.stat().st_ctime_ns for python in as_completed(pythons)}
+    assert len(created) == 1

@@ -44,17 +44,15 @@ def test_in_parallel(number):
 """
 
 
-BROWSER_AND_CONTAINER = """
-import time
+WORKER = """
+import os
 import pytest
 
 @pytest.mark.parametrize("number", range(10))
-@pytest.mark.{marker}
-def test_it(number):
-    for event in ("begin", "end"):
-        with open("{log_path}", "a") as file:
-            file.write(event + "\\n")
-        time.sleep(0.02)
+{mark}
+def test_worker(number):
+    with open("{log_path}", "a") as file:
+        file.write(os.environ["PYTEST_XDIST_WORKER"] + "\\n")
 """
 
 
@@ -104,13 +102,19 @@ def test_alone_test_runs_alone(tmp_path: Path) -> None:
     assert output.count("| a fault | 3 | 7 |") == 2
 
 
-def test_container_and_browser_tests_do_not_overlap(tmp_path: Path) -> None:
+def test_one_worker_runs_all_tests_with_containers_or_browsers(tmp_path: Path) -> None:
     log_path = tmp_path / "log"
-    run_pytest(
-        tmp_path,
-        **{
-            marker: BROWSER_AND_CONTAINER.format(marker=marker, log_path=log_path)
-            for marker in ("browser", "container")
-        },
-    )
-    assert log_path.read_text().split() == ["begin", "end"] * 20
+    marks = {name: f"@pytest.mark.{name}" for name in ("browser", "container")}
+    run_pytest(tmp_path, **{name: WORKER.format(mark=mark, log_path=log_path) for name, mark in marks.items()})
+    workers = log_path.read_text().split()
+    assert (len(workers), len(set(workers))) == (20, 1)
+
+
+def test_one_worker_runs_a_file(tmp_path: Path) -> None:
+    """Another worker runs the other file."""
+    logs = [tmp_path / "one.log", tmp_path / "other.log"]
+    run_pytest(tmp_path, **{log.stem: WORKER.format(mark="", log_path=log) for log in logs})
+    workers = [log.read_text().split() for log in logs]
+    assert [len(each) for each in workers] == [10, 10]
+    assert len({each[0] for each in workers}) == 2
+    assert all(len(set(each)) == 1 for each in workers)

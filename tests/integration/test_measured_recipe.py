@@ -19,16 +19,18 @@ from models.options import TrainingOptions, parse_options
 from service.inference import layers
 from service.inference.model import Model
 
-measured_recipe: Any = pytest.importorskip("models.measured_recipe")
-recipe: Any = pytest.importorskip("models.recipe")
-network: Any = pytest.importorskip("models.network")
-packaging: Any = pytest.importorskip("models.packaging")
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
 ]
 
 Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tensorflow() -> None:
+    """Imported here, because it would slow down the collection of the tests."""
+    pytest.importorskip("models.network")
 
 
 @pytest.fixture
@@ -55,6 +57,8 @@ def two_clusters(scale: float = 1, offset: float = 0) -> tuple[Doubles, Integers
 
 
 def train_table(path: Path, **changes: Any) -> Any:
+    from models import recipe
+
     options = TrainingOptions(table=path, label="kind", **changes)
     dataset = read_table(path)
     return recipe.train(dataset, np.arange(len(dataset.groups)), options, lambda _: None)
@@ -69,6 +73,8 @@ def publish(path: Path, store: Path, *arguments: str) -> Bundle:
 @pytest.mark.parametrize(("load", "at_most"), [(load_iris, 0.9), (load_breast_cancer, 1.05)])
 def test_the_network_is_not_worse_than_logistic_regression(write: Write, load: Any, at_most: float) -> None:
     """On rows that neither has seen; on iris it is better."""
+    from models import recipe
+
     data = load()
     options = TrainingOptions(table=write(data.data, data.target), label="kind")
     assert options.table
@@ -92,6 +98,8 @@ def test_noise_is_left_to_logistic_regression(write: Write) -> None:
 
 def test_the_same_seed_gives_the_same_weights(write: Write) -> None:
     """They are equal bit for bit; each call of ``on_step`` is one that `count_steps` counts."""
+    from models import recipe
+
     path = write(load_iris().data, load_iris().target)
     first, again, other = (train_table(path, seed=seed).network.get_weights() for seed in (0, 0, 1))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -139,6 +147,8 @@ def test_a_thousand_labels_are_published_and_read(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The manifest stays far below the size that its reader allows."""
+    from models import measured_recipe
+
     monkeypatch.setattr(measured_recipe, "STEPS", (20,))  # how well it is trained does not matter here
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(1000), 10)
@@ -159,6 +169,8 @@ def test_a_thousand_labels_are_published_and_read(
 )
 def test_rows_that_repeat_count_once_unless_they_must_repeat(rows: Doubles, expected: int) -> None:
     """Twenty individuals, ten times each, are twenty; 200 rows of three truth values are 200."""
+    from models import packaging
+
     labels = np.zeros(len(rows), np.intp)
     sample = Sample(rows.astype(np.float32), labels, np.arange(len(rows)))
     assert packaging.count_individuals(sample) == expected

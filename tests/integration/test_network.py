@@ -10,13 +10,18 @@ from models.animals import Animals
 from models.bundle import MODEL_KERAS, MODEL_LITERT
 from models.dataset import Sample
 
-network: Any = pytest.importorskip("models.network")
 pytestmark = pytest.mark.tensorflow
 
 LABEL_WEIGHTS = (1.0, 1.0, 1.0, 1.0)
 
 
-def train(seed: int) -> Any:
+@pytest.fixture(scope="module")
+def network() -> Any:
+    """Imported here, because TensorFlow would slow down the collection of the tests."""
+    return pytest.importorskip("models.network")
+
+
+def train(network: Any, seed: int) -> Any:
     network.set_random_seed(seed)
     facts = Animals.read()
     sample = facts.sample_augmented(np.arange(len(facts.groups)), 2000, np.random.default_rng(seed))
@@ -26,8 +31,8 @@ def train(seed: int) -> Any:
 
 
 @pytest.fixture(scope="module")
-def trained() -> Any:
-    return train(3)
+def trained(network: Any) -> Any:
+    return train(network, 3)
 
 
 def test_it_has_the_tutorials_architecture(trained: Any) -> None:
@@ -38,14 +43,14 @@ def test_it_has_the_tutorials_architecture(trained: Any) -> None:
     assert trained.inputs[0].name == "features"
 
 
-def test_the_same_seed_gives_the_same_weights(trained: Any) -> None:
+def test_the_same_seed_gives_the_same_weights(network: Any, trained: Any) -> None:
     """They are equal bit for bit; another seed gives others."""
-    again, other = train(3), train(4)
+    again, other = train(network, 3), train(network, 4)
     assert all(np.array_equal(a, b) for a, b in zip(trained.get_weights(), again.get_weights(), strict=True))
     assert not np.array_equal(trained.get_weights()[3], other.get_weights()[3])
 
 
-def test_training_lowers_the_loss_and_calls_back_after_every_epoch() -> None:
+def test_training_lowers_the_loss_and_calls_back_after_every_epoch(network: Any) -> None:
     """The network separates two clusters that are far apart."""
     network.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -59,7 +64,7 @@ def test_training_lowers_the_loss_and_calls_back_after_every_epoch() -> None:
     assert (np.asarray(model(rows, training=False)).argmax(axis=1) == labels).mean() > 0.99
 
 
-def test_label_weights_scale_the_loss() -> None:
+def test_label_weights_scale_the_loss(network: Any) -> None:
     """For two labels with the same distribution, the probabilities are proportional to their weights."""
     network.set_random_seed(0)
     rng = np.random.default_rng(0)
@@ -69,7 +74,7 @@ def test_label_weights_scale_the_loss() -> None:
     assert np.asarray(model(sample.rows, training=False))[:, 1].mean() == pytest.approx(0.75, abs=0.03)
 
 
-def test_it_takes_raw_units() -> None:
+def test_it_takes_raw_units(network: Any) -> None:
     """The normalization is adapted to the rows, so that its output has mean 0 and variance 1."""
     rows = np.random.default_rng(0).normal((5, 500), (2, 80), (1000, 2)).astype(np.float32)
     normalized = network.compute_layers(network.build(3, rows), rows)["normalization"]
@@ -78,7 +83,7 @@ def test_it_takes_raw_units() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15 under NumPy 2.4
-def test_exports_load_in_safe_mode_and_agree(trained: Any, tmp_path: Path) -> None:
+def test_exports_load_in_safe_mode_and_agree(network: Any, trained: Any, tmp_path: Path) -> None:
     """Keras needs no code of ours, LiteRT has every layer by name, and all outputs agree to 1e-5."""
     from ai_edge_litert.interpreter import Interpreter
 

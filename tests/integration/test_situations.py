@@ -40,14 +40,19 @@ class Scene:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.stack = stack
-        self.ports: list[int] = []
+        self.servers: list[Server] = []
         self.actions: list[Callable[[], object]] = []
 
     def serve(self, **settings: str) -> Server:
         """A service with one worker, unless ``settings`` say otherwise."""
         server = self.stack.enter_context(serving(**{"WEB_CONCURRENCY": "1"} | settings))
-        self.ports.append(server.port)
+        self.servers.append(server)
         return server
+
+    def terminate(self) -> None:
+        """Tell all services to end; each takes more than a second, so it is done for all scenes at once."""
+        for server in self.servers:
+            server.process.terminate()
 
     def post(self, server: Server, path: str, body: Any, **options: Any) -> None:
         """Repeat a POST until the end."""
@@ -214,10 +219,14 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         scenes = {situation: Scene(tmp_path_factory.mktemp(situation.__name__), stack) for situation in EXPECTED}
         ended = threading.Event()
         pool = stack.enter_context(ThreadPoolExecutor(32))
+        for scene in scenes.values():
+            stack.callback(scene.terminate)
         stack.callback(ended.set)
         for situation, scene in scenes.items():
             situation(scene)
-        prometheus.scrape({situation.__name__: scene.ports for situation, scene in scenes.items()})
+        prometheus.scrape(
+            {situation.__name__: [each.port for each in scene.servers] for situation, scene in scenes.items()}
+        )
         for action in [action for scene in scenes.values() for action in scene.actions]:
             pool.submit(_repeat, action, ended)
         yield prometheus

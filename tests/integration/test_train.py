@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from support.published_bundles import newest_version
 
 from models import bundle
 from models.bundle import Bundle
+from models.train import main
 from service.inference import layers
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins, count_cells
@@ -24,8 +26,17 @@ from service.monitoring.drift.psi import stability_index
 from service.settings import SHIPPED_STORE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SMALL = ("--rows", "1000", "--epochs", "4", "--candidates", "2", "--no-report")
+SMALL = ("--rows", "200", "--epochs", "2", "--candidates", "2", "--no-report")
+TrainHere = Callable[..., tuple[object, str, str]]
 METRIC_TOLERANCES = {"accuracy": 0.01, "expected_calibration_error": 0.01, "log_loss": 0.03}  # between machines
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """For what this module starts: the threads of gradient boosting wait for each other on busy cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 def train(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -37,6 +48,22 @@ def train_bundle(out: Path, *arguments: object, name: str = "animals") -> Bundle
     process = train("--out", out, *arguments)
     assert process.returncode == 0, process.stderr
     return Bundle.read(newest_version(out / name))
+
+
+@pytest.fixture
+def train_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TrainHere:
+    """Trains in this process, as starting another takes longer than refusing options; exit code, stdout and stderr."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own handlers
+    monkeypatch.chdir(ROOT)
+
+    def run(*arguments: str) -> tuple[object, str, str]:
+        try:
+            code: object = main(arguments)
+        except SystemExit as ended:
+            code = ended.code
+        return (code, *capsys.readouterr())
+
+    return run
 
 
 class SmallModel(NamedTuple):
@@ -149,25 +176,26 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
     ],
 )
 def test_invalid_options_are_refused_in_one_line(
-    tmp_path: Path, iris: Path, arguments: list[str], message: str
+    tmp_path: Path, iris: Path, train_here: TrainHere, arguments: list[str], message: str
 ) -> None:
     """The exit code is 2, one line on stderr names the fault, stdout stays empty and nothing is written."""
     before = sorted(tmp_path.rglob("*"))
     arguments = [argument.replace("{iris}", str(iris)) for argument in arguments]
-    process = train(*([] if "--out" in arguments else ["--out", tmp_path / "store"]), *arguments)
-    assert (process.returncode, process.stdout) == (2, "")
-    assert message in process.stderr
-    assert process.stderr.count("\n") == 1
+    code, stdout, stderr = train_here(*([] if "--out" in arguments else ["--out", str(tmp_path / "store")]), *arguments)
+    assert (code, stdout) == (2, "")
+    assert message in stderr
+    assert stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.tensorflow
 def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
     """It is equal bit for bit on one machine and gets the next version; another seed makes another model."""
-    more = ("--name", "pets", *SMALL)
-    first = Bundle.read(small.store / "pets" / "1").manifest
-    again = train_bundle(small.store, *more, name="pets").manifest
-    other = train_bundle(small.store, *more, "--seed", 1, name="pets").manifest
+    more = ("--out", str(small.store), "--name", "pets", *SMALL)
+    # Both in one process, which imports TensorFlow only once.
+    twice = f"from models.train import main; main({more}); main({(*more, '--seed', '1')})"
+    subprocess.run([sys.executable, "-c", twice], cwd=ROOT, capture_output=True, check=True, timeout=300)
+    first, again, other = (Bundle.read(small.store / "pets" / version).manifest for version in "123")
     assert [first.version, again.version, other.version] == [1, 2, 3]
     assert first.golden == again.golden
     assert first.metrics == again.metrics
@@ -176,9 +204,8 @@ def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path) -> None:
     """All classifiers, on groups of every label; the report and the summary have the worst recall."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # the threads of gradient boosting wait for each other on busy cores
     options = ("--rows", "100", "--epochs", "1", "--candidates", "1", "--folds", "2")
     process = train("--out", tmp_path, *options)
     assert process.returncode == 0, process.stderr
@@ -303,7 +330,8 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path, stop_signal: signal.S
 @pytest.mark.tensorflow
 def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     """A limit of 20 kB per file stands for the full disk: the saved network is larger."""
-    command = [sys.executable, "-m", "models.train", "--out", str(tmp_path / "store"), *SMALL]
+    options = ["--out", str(tmp_path / "store"), *SMALL, "--candidates", "1"]
+    command = [sys.executable, "-m", "models.train", *options]
     process = subprocess.run(
         command,
         cwd=ROOT,
