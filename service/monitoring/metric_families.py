@@ -127,7 +127,7 @@ def _output_families(versions: Mapping[int, Counts], manifest: Manifest) -> Iter
                 confidences.add_metric(own, _buckets(confidence), confidence.total)
             for target, histogram in zip(names if histograms else (), histograms, strict=True):
                 values.add_metric([str(number), target], _buckets(histogram), None)
-    kinds = {head.kind for head, _ in heads}
+    kinds = {head.kind for head, *_ in heads}
     if kinds - {"regression"}:
         yield predictions
     if "classification" in kinds:

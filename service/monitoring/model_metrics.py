@@ -48,7 +48,7 @@ class ModelMetrics:
         self._has_label = bool(manifest.class_labels)  # so that each prediction has one
         self._find_model = find_model
         self._bounds = PerModel(_value_bounds)
-        sizes = [output_counts.size(head) for head, _ in self._heads]
+        sizes = [output_counts.size(head) for head, *_ in self._heads]
         self._outputs = [slice(*ends) for ends in pairwise(accumulate(sizes, initial=len(_FIELDS)))]
         self._features = len(_FIELDS) + sum(sizes)  # where the counts of out-of-range values begin
         self._size = self._features + len(manifest.features)

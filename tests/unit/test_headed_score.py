@@ -55,7 +55,7 @@ def expected_columns(model: Model, outputs: Array) -> list[dict[str, Any]]:
     expected = []
     for row in outputs:
         columns: dict[str, Any] = {}
-        for head, own in model.heads:
+        for head, own, _ in model.heads:
             prefix = "" if len(model.heads) == 1 else f"{head.name}_"
             values = dict(zip(head.column_names, row[own], strict=True))
             if head.kind == "classification":
