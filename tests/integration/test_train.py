@@ -322,7 +322,7 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path, stop_signal: signal.S
             stderr = process.communicate(timeout=60)[1]
         finally:
             process.kill()
-        assert process.returncode == code
+        assert process.returncode == code, stderr
     assert stderr in ("", "stopped; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
 
