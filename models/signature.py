@@ -6,6 +6,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+# The largest double that becomes a finite float32: one that is half a step beyond the largest float32 does not.
+LARGEST_NUMBER = float(np.nextafter(2.0**128 - 2.0**103, 0))
 
 
 class FrozenModel(BaseModel):
@@ -34,13 +36,13 @@ class Feature(FrozenModel):
 
     @property
     def lowest(self) -> float:
-        """The lowest valid value."""
-        return -FLOAT32_MAX if self.minimum is None else self.minimum
+        """The lowest valid value: without bounds, the lowest that a float32 can hold."""
+        return -LARGEST_NUMBER if self.minimum is None else self.minimum
 
     @property
     def highest(self) -> float:
         """The highest valid value."""
-        return FLOAT32_MAX if self.maximum is None else self.maximum
+        return LARGEST_NUMBER if self.maximum is None else self.maximum
 
     @model_validator(mode="after")
     def _check_bounds(self) -> Self:

@@ -20,15 +20,12 @@ from service.significant_digits import format_distinct
 
 _CHUNK = 256  # rows; pydantic lets no other thread run before it has validated them all
 _BULK = 512  # rows; as many as NumPy converts before another thread can run, and from which on it is worth its calls
-# The largest number that becomes a finite float32: one that is half a step beyond the largest float32 does not.
-_LARGEST = float(np.nextafter(2.0**128 - 2.0**103, 0))
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
 def value_type(feature: Feature) -> Any:
     """The pydantic type of a feature's values: a finite number within its bounds."""
-    lowest, highest = _valid_range(feature)
-    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=lowest, le=highest)]
+    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest)]
 
 
 def row_types(value_types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -43,7 +40,7 @@ class Validator:
     def __init__(self, features: Sequence[Feature], *, max_rows: int, max_errors: int) -> None:
         self._features = features
         self._names = [feature.name for feature in features]
-        self._bounds = np.array([_valid_range(feature) for feature in features]).T.copy()
+        self._bounds = np.array([[feature.lowest for feature in features], [feature.highest for feature in features]])
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
         self._max_errors = max_errors
@@ -254,11 +251,6 @@ class Validator:
                     else (self._names.index(key), f"{location}.{key}")
                 )
                 yield _value_fault(self._features[index], field, fault["type"], fault["input"])
-
-
-def _valid_range(feature: Feature) -> tuple[float, float]:
-    """The lowest and the highest valid value: without bounds, those that a float32 can hold."""
-    return (feature.lowest, feature.highest) if feature.has_bounds else (-_LARGEST, _LARGEST)
 
 
 def _drop_null(document: dict[str, Any]) -> None:
