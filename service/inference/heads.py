@@ -57,5 +57,4 @@ def row_classifier(manifest: Manifest) -> Callable[[Sequence[float]], int]:
     threshold = manifest.heads[0].threshold
     if threshold is None:
         return lambda values: values.index(max(values))
-    limit = float(np.float32(threshold))  # as NumPy compares it with many rows' float32
-    return lambda values: int(values[1] > limit)
+    return lambda values: int(values[1] > threshold)

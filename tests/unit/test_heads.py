@@ -8,7 +8,6 @@ from support import headed_bundles
 from support.headed_bundles import HEADS
 
 from models.bundle import Bundle
-from service.inference.heads import predict_labels, row_classifier
 from service.inference.model import Model
 
 
@@ -28,20 +27,6 @@ def test_bundles_of_every_head_load_and_predict(tmp_path: Path, name: str, *, sa
         (head,) = model.heads
         np.testing.assert_allclose(model.raw_output(head, prediction)[:, 0], prediction.outputs[:, 1], rtol=1e-6)
         np.testing.assert_array_equal(prediction.labels, prediction.outputs[:, 1] > 0.3)
-
-
-@pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.7, 0.9])
-def test_a_row_at_the_threshold_has_the_same_label_alone_and_among_others(tmp_path: Path, threshold: float) -> None:
-    """The float32 nearest to a threshold may be greater than the threshold as a double."""
-    (head,) = HEADS["binary"]
-    manifest = headed_bundles.publish(tmp_path, HEADS["binary"]).manifest
-    head = head.model_copy(update={"threshold": threshold})
-    classify = row_classifier(manifest.model_copy(update={"outputs": (head,)}))
-    at = np.float32(threshold)
-    values = np.array(
-        [[1 - each, each] for each in (at, np.nextafter(at, at * 2), np.nextafter(at, at / 2))], np.float32
-    )
-    assert [classify(row) for row in values.tolist()] == predict_labels(head, values).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("name", HEADS)
