@@ -118,16 +118,16 @@ def _output_families(versions: Mapping[int, Counts], manifest: Manifest) -> Iter
         "menagerie_prediction_value", "Rows by predicted value.", labels=["version", "target"]
     )
     for number, counts in versions.items():
-        for (head, columns, _), (labels, confidence, histograms) in zip(heads, counts.outputs, strict=True):
-            names = manifest.column_names[columns]
+        for head, (labels, confidence, histograms) in zip(heads, counts.outputs, strict=True):
+            names = manifest.column_names[head.columns]
             for label, count in zip(names if labels else (), labels, strict=True):
                 predictions.add_metric([str(number), label], count)
             if confidence:
-                own = [str(number)] if one else [str(number), head.name]
+                own = [str(number)] if one else [str(number), head.head.name]
                 confidences.add_metric(own, _buckets(confidence), confidence.total)
             for target, histogram in zip(names if histograms else (), histograms, strict=True):
                 values.add_metric([str(number), target], _buckets(histogram), None)
-    kinds = {head.kind for head, *_ in heads}
+    kinds = {each.head.kind for each in heads}
     if kinds - {"regression"}:
         yield predictions
     if "classification" in kinds:

@@ -48,7 +48,7 @@ class ModelMetrics:
         self._has_label = bool(manifest.class_labels)  # so that each prediction has one
         self._find_model = find_model
         self._bounds = PerModel(_value_bounds)
-        sizes = [output_counts.size(head) for head, *_ in self._heads]
+        sizes = [output_counts.size(each.head) for each in self._heads]
         self._outputs = [slice(*ends) for ends in pairwise(accumulate(sizes, initial=len(_FIELDS)))]
         self._features = len(_FIELDS) + sum(sizes)  # where the counts of out-of-range values begin
         self._size = self._features + len(manifest.features)
@@ -136,7 +136,7 @@ class ModelMetrics:
         """The counts of one version from its ``blocks`` [processes, fields]: summed, or the maximum of gauges."""
         totals = [*blocks[:, :_SUCCESS].max(axis=0).tolist(), *blocks[:, _SUCCESS:].sum(axis=0).tolist()]
         heads = zip(self._heads, self._bounds_of(self._find_model(version)), self._outputs, strict=True)
-        outputs = [output_counts.read(head, bounds, totals[cells]) for (head, *_), bounds, cells in heads]
+        outputs = [output_counts.read(each.head, bounds, totals[cells]) for each, bounds, cells in heads]
         return Counts(dict(zip(_FIELDS, totals, strict=False)), outputs, totals[self._features :])
 
     def _bounds_of(self, model: Model | None) -> list[list[Bounds]]:

@@ -85,8 +85,8 @@ def test_unshifted_rows_look_like_the_training_rows(tmp_path: Path, heads: Seque
         assert drift["labels"] is None
         assert set(outputs) == {
             name
-            for head, columns, _ in model.heads
-            for name in ([head.name] if head.kind == "classification" else model.column_names[columns])
+            for each in model.heads
+            for name in ([each.head.name] if each.head.kind == "classification" else model.column_names[each.columns])
         }
     for each in outputs.values():
         bins = each["bins"] if "bins" in each else list(each["shares"].values())

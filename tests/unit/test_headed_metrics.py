@@ -60,8 +60,8 @@ def predicted_labels(model: Model, outputs: Array) -> Counter[str]:
     """How many rows each label is predicted for, by the label's column, from each row's numbers."""
     counts = Counter(dict.fromkeys(label_columns(model), 0))
     for row in outputs.tolist():
-        for head, columns, _ in model.heads:
-            values, names = row[columns], model.column_names[columns]
+        for each in model.heads:
+            head, values, names = each.head, row[each.columns], model.column_names[each.columns]
             if head.kind == "multi_label":
                 threshold = np.float32(head.threshold or 0.5)
                 counts.update(name for name, value in zip(names, values, strict=True) if value > threshold)
@@ -74,7 +74,7 @@ def predicted_labels(model: Model, outputs: Array) -> Counter[str]:
 
 
 def label_columns(model: Model) -> list[str]:
-    return [name for head, columns, _ in model.heads if head.labels for name in model.column_names[columns]]
+    return [name for each in model.heads if each.head.labels for name in model.column_names[each.columns]]
 
 
 @pytest.mark.parametrize("sample", [True, False], ids=["sample", "no sample"])
@@ -90,7 +90,7 @@ def test_metrics_count_what_was_predicted(tmp_path: Path, heads: Sequence[Head],
     labels = {(("label", name),): count for name, count in predicted_labels(model, outputs).items()}
     assert found.get("menagerie_predictions_total", {}) == labels
     buckets = found.get("menagerie_prediction_value_bucket", {})
-    targets = [name for head, columns, _ in model.heads if head.targets for name in model.column_names[columns]]
+    targets = [name for each in model.heads if each.head.targets for name in model.column_names[each.columns]]
     assert {dict(key)["target"] for key in buckets} == set(targets)
     for key, count in buckets.items():
         values = outputs[:, model.column_names.index(dict(key)["target"])]

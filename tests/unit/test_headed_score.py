@@ -53,11 +53,12 @@ def rows_of(table: pa.Table) -> Array:
 def expected_columns(model: Model, outputs: Array) -> list[dict[str, Any]]:
     """What a scored table has for each row of the model's outputs, except warnings and the model's name."""
     expected = []
-    for row in outputs:
+    for index in range(len(outputs)):
         columns: dict[str, Any] = {}
-        for head, own, _ in model.heads:
+        for each in model.heads:
+            head = each.head
             prefix = "" if len(model.heads) == 1 else f"{head.name}_"
-            values = dict(zip(head.column_names, row[own], strict=True))
+            values = dict(zip(head.column_names, each.of(outputs)[index], strict=True))
             if head.kind == "classification":
                 best = max(values, key=lambda label: values[label])
                 if head.threshold is not None:
