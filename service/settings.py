@@ -61,7 +61,7 @@ class Settings(BaseModel):
         int,
         Field(
             ge=1,
-            le=10_000_000,
+            le=1_000_000,
             description="maximum number of rows predicted for one explanation's sampled Shapley values",
         ),
     ] = 40_000

@@ -16,12 +16,13 @@ DEFAULT_THRESHOLD = 0.5
 class HeadColumns(NamedTuple):
     """A head and the columns of the network's output that are its own.
 
-    ``raw_columns`` are those that the model itself gives; None if it gives something else, the output of ``layer``.
+    The model itself gives ``raw_width`` columns: ``raw_columns``, or the output of ``head.layer`` if that is None.
     """
 
     head: Head
     columns: slice
     raw_columns: slice | None
+    raw_width: int
 
     def of(self, outputs: Array) -> Array:
         """The head's columns [rows, labels or targets] of a network's output [rows, columns]."""
@@ -30,11 +31,14 @@ class HeadColumns(NamedTuple):
 
 def assign_columns(manifest: Manifest) -> tuple[HeadColumns, ...]:
     """Each head of a model with its columns, which follow each other."""
+    widths = {layer.name: layer.units for layer in manifest.layers}
     assigned, start = [], 0
     for head in manifest.heads:
         stop = start + len(head.column_names)
         columns = slice(start, stop)
-        assigned.append(HeadColumns(head, columns, _find_raw_columns(manifest, head, columns)))
+        raw_columns = _find_raw_columns(manifest, head, columns)
+        raw_width = widths[head.layer] if head.layer != manifest.layers[-1].name else stop - start
+        assigned.append(HeadColumns(head, columns, raw_columns, raw_width))
         start = stop
     return tuple(assigned)
 

@@ -163,16 +163,17 @@ def _why_without_weights(manifest: Manifest) -> str:
 def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]:
     """The layers with checked shapes and sources; in format 1 they are all layers of the manifest."""
     described = {layer.name: layer for layer in manifest.layers}
-    known = _TRAINED_ACTIVATIONS if manifest.format == 1 else tuple(activations.ACTIVATIONS)
     widths: dict[str, int] = {}
     before = Source(start=0, stop=len(manifest.features))
     for name in described if manifest.format == 1 else weights.layers:
         given = weights.layers[name]
+        if manifest.format == 1:
+            _require_trained(described[name], given)
         for part in given.sources:
             if not part.start < part.stop <= (widths[part.layer] if part.layer else len(manifest.features)):
                 raise ValueError("a source is not a part of an earlier layer")
         sources = _merge(given.sources) or (before,)
-        layer = _layer(described[name], given, () if sources == (before,) else sources, known)
+        layer = _layer(described[name], given, () if sources == (before,) else sources)
         if layer.shape != _expected_shape(
             layer, described[name].units, sum(part.stop - part.start for part in sources)
         ):
@@ -200,37 +201,45 @@ def _expected_shape(layer: NetworkLayer, units: int, inputs: int) -> tuple[int, 
     return units, inputs
 
 
-def _layer(
-    layer: Layer,
-    weights: LayerWeights,
-    sources: tuple[Source, ...] = (),
-    known_activations: Sequence[str] = _TRAINED_ACTIVATIONS,
-) -> NetworkLayer:
+def _layer(layer: Layer, weights: LayerWeights, sources: tuple[Source, ...] = ()) -> NetworkLayer:
     if isinstance(weights, NormalizationWeights):
         return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation), sources)
     if isinstance(weights, RescalingWeights):
         return RescalingLayer(layer.name, _array(weights.scale), _array(weights.offset), sources)
-    _require_activation(layer, weights, known_activations)
+    _require_activation(layer, weights)
     if isinstance(weights, DenseWeights):
         arrays = _array(weights.weights), _array(weights.bias)
         return DenseLayer(layer.name, layer.activation, *arrays, weights.parameters, sources)
     return ActivationLayer(layer.name, layer.activation, layer.units, weights.parameters, sources)
 
 
-def _require_activation(layer: Layer, weights: LayerWeights, known: Sequence[str]) -> None:
-    if layer.activation not in known:
+def _require_trained(layer: Layer, weights: LayerWeights) -> None:
+    """Refuse what `models.train` does not write."""
+    if weights.sources or weights.parameters or not isinstance(weights, NormalizationWeights | DenseWeights):
+        raise NotExplainableError(f"layer {layer.name} is of a kind that cannot be explained")
+    if isinstance(weights, DenseWeights) and layer.activation not in _TRAINED_ACTIVATIONS:
+        known = ", ".join(_TRAINED_ACTIVATIONS)
         raise NotExplainableError(
-            f"layer {layer.name} has the unsupported activation {layer.activation}; supported are {', '.join(known)}"
+            f"layer {layer.name} has the unsupported activation {layer.activation}; supported are {known}"
         )
+
+
+def _require_activation(layer: Layer, weights: LayerWeights) -> None:
+    name = layer.activation
     try:
-        activations.bind(layer.activation, weights.parameters)
+        activations.bind(name, weights.parameters)
+    except KeyError:
+        raise NotExplainableError(
+            f"the activation {name} of layer {layer.name} is not one of Keras' own: use one that is, and adopt the "
+            "model again"
+        ) from None
     except TypeError:
         given = ", ".join(weights.parameters) or "none"
         raise NotExplainableError(
-            f"the activation {layer.activation} of layer {layer.name} does not have these parameters: {given}; "
-            "adopt the model again with parameters that Keras has"
+            f"the activation {name} of layer {layer.name} does not have these parameters in Keras: {given}; adopt the "
+            "model again"
         ) from None
-    if isinstance(weights, DenseWeights) and layer.activation == "glu":
+    if isinstance(weights, DenseWeights) and name == "glu":
         raise NotExplainableError(
             f"the activation glu of layer {layer.name} makes one output of two weighted sums: make it a layer of its "
             "own, keras.layers.Activation('glu'), and adopt the model again"

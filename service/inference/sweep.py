@@ -10,8 +10,8 @@ from models.signature import Feature
 from service.arrays import Array, Indices
 
 POINTS = 64  # evaluated between two knots
-_REPORT_EVERY = 8  # points
-REPORTED_POINTS = POINTS // _REPORT_EVERY  # enough where there are no label changes to find
+REPORTED_POINTS = 8  # of them; all that are evaluated where there are no label changes to find
+_MANY_FEATURES = 12  # beyond, `fewer_points` keeps the work of all sweeps together the same
 _PARTS = 65  # of a bracket in each round: three rounds narrow it to a 275,000th
 _ROUNDS = 3
 _RUN_VALUES = 2**18  # of the rows in one run of the network: 1 MB
@@ -45,6 +45,15 @@ class OutputSweep(NamedTuple):
 
     values: Array
     outputs: Array
+
+
+class _Task(NamedTuple):
+    """The ``row`` [features] that is varied, what predicts and classifies the variants, and what is reported."""
+
+    row: Array
+    predict: Predict
+    classify: Classify
+    report_every: int
 
 
 class _Scan(NamedTuple):
@@ -89,21 +98,34 @@ def grid(knots: Array, points: int = POINTS) -> Array:
     return _sorted_unique(np.interp(steps, np.arange(len(knots)), knots).astype(np.float32))
 
 
+def fewer_points(features: int) -> int:
+    """The points to evaluate between two knots for a model with so many features, a multiple of those reported."""
+    fitting = POINTS * _MANY_FEATURES // max(features, _MANY_FEATURES)
+    return max(fitting // REPORTED_POINTS, 1) * REPORTED_POINTS
+
+
 def most_probable(probabilities: Array) -> Indices:
     """The index of each row's most probable label, [rows]."""
     labels: Indices = probabilities.argmax(axis=1)
     return labels
 
 
-def sweeps(predict: Predict, row: Array, grids: Sequence[Array], classify: Classify = most_probable) -> Iterator[Sweep]:
+def sweeps(
+    predict: Predict,
+    row: Array,
+    grids: Sequence[Array],
+    classify: Classify = most_probable,
+    report_every: int = POINTS // REPORTED_POINTS,
+) -> Iterator[Sweep]:
     """Vary each feature of ``row`` [features] over its grid, while the others stay.
 
     ``predict`` gives probabilities [rows, labels] for [rows, features], ``classify`` the indices of the predicted
-    labels [rows] for these. The row's own value and both sides of every label change are reported. A label that holds
-    only between two neighbouring points is missed.
+    labels [rows] for these. One of ``report_every`` points is reported, the row's own value, and both sides of every
+    label change. A label that holds only between two neighbouring points is missed.
     """
+    task = _Task(row, predict, classify, report_every)
     for features in _runs(row, grids):
-        yield from _sweep_together(predict, classify, row, features, grids[features.start : features.stop])
+        yield from _sweep_together(task, features, grids[features.start : features.stop])
 
 
 def output_sweeps(predict: Predict, row: Array, grids: Sequence[Array]) -> Iterator[OutputSweep]:
@@ -117,7 +139,8 @@ def output_sweeps(predict: Predict, row: Array, grids: Sequence[Array]) -> Itera
 
 def sweep(predict: Predict, row: Array, feature: int, knots: Array) -> Sweep:
     """As `sweeps`, but of one feature."""
-    (swept,) = _sweep_together(predict, most_probable, row, [feature], [grid(knots)])
+    task = _Task(row, predict, most_probable, POINTS // REPORTED_POINTS)
+    (swept,) = _sweep_together(task, [feature], [grid(knots)])
     return swept
 
 
@@ -129,26 +152,22 @@ def _runs(row: Array, grids: Sequence[Array]) -> Iterator[range]:
         yield range(len(row))[start : start + size]
 
 
-def _sweep_together(
-    predict: Predict, classify: Classify, row: Array, features: Sequence[int], grids: Sequence[Array]
-) -> Iterator[Sweep]:
+def _sweep_together(task: _Task, features: Sequence[int], grids: Sequence[Array]) -> Iterator[Sweep]:
     """Sweep features in the same runs of the network, because a run with few rows costs nearly as much."""
-    scans = _scan(predict, classify, row, features, grids)
+    scans = _scan(task, features, grids)
     sides = [bracket for scan in scans for bracket in _brackets(scan)]
-    narrowed = iter(_narrow(predict, classify, row, [bracket for bracket in sides if bracket]))
+    narrowed = iter(_narrow(task, [bracket for bracket in sides if bracket]))
     changes = [next(narrowed) if bracket else None for bracket in sides]
     for scan, below, above in zip(scans, changes[::2], changes[1::2], strict=True):
-        reported = _reported(scan)
+        reported = _reported(scan, task.report_every)
         values, probabilities = scan.values.take(reported), scan.probabilities.take(reported, axis=0)
         yield Sweep(values, probabilities, scan.labels.take(reported), below, above)
 
 
-def _scan(
-    predict: Predict, classify: Classify, row: Array, features: Sequence[int], grids: Sequence[Array]
-) -> list[_Scan]:
-    values, own = zip(*map(_with_value, grids, row[features]), strict=True)
-    probabilities = predict(_vary(row, features, values))
-    labels = classify(probabilities)
+def _scan(task: _Task, features: Sequence[int], grids: Sequence[Array]) -> list[_Scan]:
+    values, own = zip(*map(_with_value, grids, task.row[features]), strict=True)
+    probabilities = task.predict(_vary(task.row, features, values))
+    labels = task.classify(probabilities)
     return [
         _Scan(feature, index, column, probabilities[part], labels[part])
         for feature, index, column, part in zip(features, own, values, _parts(values), strict=True)
@@ -184,10 +203,10 @@ def _vary(row: Array, features: Iterable[int], values: Sequence[Array]) -> Array
     return rows
 
 
-def _reported(scan: _Scan) -> Indices:
+def _reported(scan: _Scan, every: int) -> Indices:
     """The indices of the values to report."""
     is_reported = np.zeros(len(scan.values), bool)
-    is_reported[::_REPORT_EVERY] = is_reported[scan.own] = is_reported[-1] = True
+    is_reported[::every] = is_reported[scan.own] = is_reported[-1] = True
     changes = scan.changes
     is_reported[changes] = is_reported[changes + 1] = True
     return np.flatnonzero(is_reported)
@@ -207,12 +226,12 @@ def _bracket(scan: _Scan, near: int, step: int) -> _Bracket:
     return _Bracket(scan.feature, scan.values[near], scan.values[far], int(scan.labels[far]))
 
 
-def _narrow(predict: Predict, classify: Classify, row: Array, brackets: Sequence[_Bracket]) -> list[Change]:
+def _narrow(task: _Task, brackets: Sequence[_Bracket]) -> list[Change]:
     """The first change of the label in each bracket, from ``near`` to ``far``."""
     for _ in range(_ROUNDS if brackets else 0):
         features, near, far, _ = zip(*brackets, strict=True)
         values = np.linspace(near, far, _PARTS + 1, dtype=np.float32).T
-        labels = classify(predict(_vary(row, features, list(values)))).reshape(values.shape)
+        labels = task.classify(task.predict(_vary(task.row, features, list(values)))).reshape(values.shape)
         firsts = (labels != labels[:, :1]).argmax(axis=1)
         brackets = [
             _Bracket(old.feature, points[first - 1], points[first], int(numbers[first])) if first else old

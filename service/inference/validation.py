@@ -44,6 +44,7 @@ class Validator:
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
         self._max_errors = max_errors
+        self._parts: dict[tuple[int, int], Validator] = {}
         named, listed = row_types({feature.name: value_type(feature) for feature in features})
         # Left to right: no value fits both types.
         row: Any = Annotated[Union[named, listed], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
@@ -152,6 +153,14 @@ class Validator:
         if not self._is_within_bounds(rows):
             raise self._error_of(self._faults_in_rows(rows.tolist(), location))
         return rows.astype(np.float32, copy=False)
+
+    def part(self, columns: slice) -> "Validator":
+        """The validator of some of the features, for rows that have no others."""
+        key = columns.start, columns.stop
+        if key not in self._parts:
+            features = self._features[columns]
+            self._parts[key] = Validator(features, max_rows=self.max_rows, max_errors=self._max_errors)
+        return self._parts[key]
 
     def count_names(self, rows: list[Any]) -> int:
         """How many feature names there are in valid rows from JSON."""

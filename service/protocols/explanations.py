@@ -10,7 +10,16 @@ from service.arrays import Array, Prediction
 from service.http.errors import NotExplainableError
 from service.inference import sampled_shapley, shapley
 from service.inference.model import Model, PerModel
-from service.inference.sweep import POINTS, REPORTED_POINTS, Change, grid, knots, output_sweeps, sweeps
+from service.inference.sweep import (
+    POINTS,
+    REPORTED_POINTS,
+    Change,
+    fewer_points,
+    grid,
+    knots,
+    output_sweeps,
+    sweeps,
+)
 from service.protocols.layer_documents import LayerDocuments
 from service.protocols.native_documents import NativeDocuments
 
@@ -107,8 +116,15 @@ def _sweep_grids(model: Model) -> list[Array] | str:
     for feature in model.features:
         if not feature.has_bounds:
             return f"feature {feature.name} has no bounds to sweep between: adopt the model again with --sample"
-    points = POINTS if model.labels else REPORTED_POINTS
+    points = _sweep_points(model)
     return [grid(knots(feature, reference.features[feature.name]), points) for feature in model.features]
+
+
+def _sweep_points(model: Model) -> int:
+    """How many points between two quantiles are evaluated."""
+    if not model.labels:
+        return REPORTED_POINTS
+    return POINTS if model.manifest.format == 1 else fewer_points(len(model.features))
 
 
 def _part(name: str, computed: Any, reason: str = "") -> dict[str, Any]:
@@ -162,7 +178,8 @@ def _shapley_values(explainer: _Explainer, row: Array) -> dict[str, Any]:
 def _label_sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The sweeps of a single classification, by feature."""
     labels = np.array(model.labels, object)
-    swept_features = sweeps(model.outputs, row, grids, model.predict_labels)
+    report_every = _sweep_points(model) // REPORTED_POINTS
+    swept_features = sweeps(model.outputs, row, grids, model.predict_labels, report_every)
     for name, swept in zip(model.manifest.feature_names, swept_features, strict=True):
         yield (
             name,

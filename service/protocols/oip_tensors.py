@@ -30,15 +30,17 @@ DATATYPES = tuple(_DTYPES)
 
 
 class Tensor(NamedTuple):
-    """A named output [rows, ...]. ``values`` are a float32 array, or strings for BYTES."""
+    """A named output [rows, ...]. ``values`` are an array of float32 or of booleans, or strings for BYTES."""
 
     name: str
     shape: Sequence[int]
-    values: Array | Sequence[str]
+    values: Array | NDArray[np.bool_] | Sequence[str]
 
     @property
     def datatype(self) -> str:
-        return "FP32" if isinstance(self.values, np.ndarray) else "BYTES"
+        if isinstance(self.values, np.ndarray):
+            return "BOOL" if self.values.dtype == np.bool_ else "FP32"
+        return "BYTES"
 
     def as_json(self) -> bytes:
         """All elements, row by row; a float32 as its shortest decimal."""
@@ -47,9 +49,9 @@ class Tensor(NamedTuple):
         return orjson.dumps(self.values)
 
     def as_bytes(self) -> bytes:
-        """All elements, row by row."""
+        """All elements, row by row; a boolean is one byte."""
         if isinstance(self.values, np.ndarray):
-            return self.values.astype(_FLOAT, copy=False).tobytes()
+            return (self.values if self.values.dtype == np.bool_ else self.values.astype(_FLOAT, copy=False)).tobytes()
         encoded = {value: _bytes_element(value) for value in set(self.values)}  # labels repeat
         return b"".join([encoded[value] for value in self.values])
 

@@ -8,16 +8,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.bundle import Bundle
-from models.signature import Head, Input
+from models.signature import Head, Input, Target
 from service.inference.model import Model
 from support import headed_bundles
 
 NAME = "headed"
-ROWS = ((0.5, -1.0, 2.0), (-2.5, 0.25, 1.0), (2.0, 2.0, -0.5))
+ROWS: Sequence[Sequence[float]] = ((0.5, -1.0, 2.0), (-2.5, 0.25, 1.0), (2.0, 2.0, -0.5))
 INPUTS: Mapping[str, Sequence[Input]] = {
     "one input": (),
     "an input for each feature": tuple(Input(name=f"f{i}", width=1) for i in (1, 2, 3)),
     "several inputs": (Input(name="position", width=2), Input(name="speed", width=1)),
+    "own names": (Input(name="features", width=1), Input(name="instances", width=2)),
+}
+
+
+MORE_HEADS: dict[str, tuple[Head, ...]] = {
+    "one target": (
+        Head(name="price", kind="regression", layer="probabilities", targets=(Target(name="price", unit="USD"),)),
+    ),
+    "own names": (Head(name="label", kind="classification", layer="probabilities", labels=("a", "b", "c")),),
+    "a classification among others": (
+        Head(name="risk", kind="regression", layer="probabilities", targets=(Target(name="risk"),)),
+        Head(name="plan", kind="classification", layer="probabilities", labels=("no", "yes"), threshold=0.4),
+    ),
 }
 
 
@@ -31,7 +44,8 @@ class Headed(NamedTuple):
     @classmethod
     def publish(cls, store: Path, kind: str, inputs: str = "one input", *, sample: bool = True) -> "Headed":
         """Publish a model with one of the `HEADS` and one of the `INPUTS`."""
-        published = headed_bundles.publish(store, headed_bundles.HEADS[kind], inputs=INPUTS[inputs], sample=sample)
+        heads = (headed_bundles.HEADS | MORE_HEADS)[kind]
+        published = headed_bundles.publish(store, heads, inputs=INPUTS[inputs], sample=sample)
         return cls(published, Model.open(published.folder, "litert"), store)
 
     @property

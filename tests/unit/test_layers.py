@@ -154,6 +154,25 @@ def test_unknown_activation_is_refused(tmp_path: Path) -> None:
         layers.read(publish(tmp_path, Network.random((4, 5, 3), hidden="elu")))
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sources": [{"start": 0, "stop": 4}]},
+        {"parameters": {"negative_slope": 0.5}},
+        {"scale": [1.0] * 5, "offset": [0.0] * 5, "weights": None, "bias": None},
+        {"weights": None, "bias": None},
+    ],
+)
+def test_models_that_were_trained_here_have_no_other_layers(tmp_path: Path, fields: dict[str, Any]) -> None:
+    """Sources, parameters, rescalings and activations are of adopted models."""
+    loaded = publish(tmp_path, Network.random((4, 5, 3)))
+    document = json.loads(loaded.read_bytes(WEIGHTS))
+    changed = document["layers"]["hidden_1"] | fields
+    document["layers"]["hidden_1"] = {name: value for name, value in changed.items() if value is not None}
+    with pytest.raises(NotExplainableError, match="layer hidden_1 is of a kind that cannot be explained"):
+        layers.read(replace_weights(loaded, json.dumps(document).encode()))
+
+
 @pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_text("{}")])
 def test_weights_changed_after_loading_are_refused(store: Path, change: Callable[[Path], None]) -> None:
     """They might not be the weights of the loaded network."""
@@ -230,7 +249,10 @@ CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"first": {"weights": []}}, "the shape of the network"),
     ({"first": {"bias": [1.0, 2.0]}}, "weights of layer first do not reproduce the network's output: adopt"),
     ({"other": {"bias": [1.0], "weights": [[1.0]]}}, "the shape of the network"),
-    ({SECOND: {"parameters": {"alpha": 0.3}}}, "the activation linear of layer probabilities .* parameters: alpha"),
+    (
+        {SECOND: {"parameters": {"alpha": 0.3}}},
+        "the activation linear of layer probabilities .* in Keras: alpha; adopt",
+    ),
 ]
 
 
@@ -263,7 +285,7 @@ def test_normalizations_have_a_number_for_each_unit(tmp_path: Path, mean: list[f
 @pytest.mark.parametrize(
     ("activation", "message"),
     [
-        ("my_own", "layer first has the unsupported activation my_own; supported are linear, relu"),
+        ("my_own", "the activation my_own of layer first is not one of Keras' own: use one that is, and adopt"),
         ("glu", r"one output of two weighted sums: make it a layer of its own"),
     ],
 )

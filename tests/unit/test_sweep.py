@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from models.signature import Feature
 from service.arrays import Array
-from service.inference.sweep import Predict, grid, knots, sweep, sweeps
+from service.inference.sweep import (
+    POINTS,
+    REPORTED_POINTS,
+    Predict,
+    fewer_points,
+    grid,
+    knots,
+    output_sweeps,
+    sweep,
+    sweeps,
+)
 
 FEATURE = Feature(name="length", minimum=0, maximum=100)
 ROW = np.array([5, 50], np.float32)
@@ -128,3 +138,40 @@ def test_runs_are_bounded() -> None:
     swept = list(sweeps(counting(sizes), np.full(60, 50, np.float32), [grid(knots(FEATURE, [10, 20, 90]))] * 60))
     assert len(swept) == 60
     assert max(sizes) * 4 <= 2**20
+
+
+@pytest.mark.parametrize(("features", "points"), [(1, 64), (12, 64), (13, 56), (30, 24), (49, 8), (100, 8), (1_000, 8)])
+def test_many_features_have_fewer_points(features: int, points: int) -> None:
+    """About as many in all as twelve features have, at least those that are reported."""
+    assert fewer_points(features) == points
+    assert points % REPORTED_POINTS == 0
+
+
+def test_fewer_points_find_the_same_changes() -> None:
+    """And as many values are reported."""
+    bounds = knots(FEATURE, [20, 60])
+    predict = step_function(30, 70)
+
+    def of_the_second(rows: Array) -> Array:
+        return predict(np.stack([np.full(len(rows), 5), rows[:, 1]], axis=1).astype(np.float32))
+
+    for points in (POINTS, 24, REPORTED_POINTS):
+        grids = [grid(np.array([5, 5.5], np.float32), points), grid(bounds, points)]
+        _, second = sweeps(of_the_second, ROW, grids, report_every=points // REPORTED_POINTS)
+        assert second.below is not None
+        assert second.above is not None
+        assert second.below.value == pytest.approx(30, rel=1e-4)
+        assert second.above.value == pytest.approx(70, rel=1e-4)
+        assert 3 * REPORTED_POINTS < len(second.values) < 3 * REPORTED_POINTS + 8
+
+
+def test_sweeps_of_outputs_report_all_values() -> None:
+    """With the outputs for each, as predicted for the row with that one value changed."""
+    row = np.array([1, 50], np.float32)
+    grids = [grid(knots(FEATURE, [10, 20]), REPORTED_POINTS)] * 2
+    for index, swept in enumerate(output_sweeps(lambda rows: rows * 2, row, grids)):
+        assert set(grids[index].tolist()) <= set(swept.values.tolist())
+        assert row[index] in swept.values
+        assert (np.diff(swept.values) > 0).all()
+        np.testing.assert_array_equal(swept.outputs[:, index], swept.values * 2)
+        np.testing.assert_array_equal(swept.outputs[:, 1 - index], row[1 - index] * 2)
