@@ -19,6 +19,7 @@ from models.tensorflow_setup import tf
 
 BATCH_SIZES = (1, 2, 7)  # and all rows
 _MAX_SAMPLE_ROWS = 1000
+_HALF_TOLERANCE = 0.05  # bfloat16 has 8 bits, so a few layers are off by a few percent
 _Run = Callable[[Floats], Mapping[str, Floats]]
 
 
@@ -34,19 +35,28 @@ def require_agreement(
         AdoptionError: they differ, or the user's model itself does not give the same numbers twice or gives others
             than finite ones for the sample.
     """
-    sample = np.ascontiguousarray(rows[:_MAX_SAMPLE_ROWS], np.float32)
-    expected = _expect(loaded, wrapped, sample)
+    reference = wrapped.reference
+    sample = np.ascontiguousarray(rows[:_MAX_SAMPLE_ROWS], np.float32).reshape(-1, loaded.feature_count)
+    compared, expected = random_rows(loaded, sample), _expect(wrapped, sample) if len(sample) else {}
     _require_finite(expected)
-    compared = random_rows(loaded, sample)
-    if (others := _try_random(loaded, wrapped, compared)) is not None:
+    try:
+        others = _expect(wrapped, compared)
+    except AdoptionError:  # it looks values up, and has none for random numbers
+        compared = compared[:0]
+    else:
         finite = np.all([np.isfinite(values).all(axis=1) for values in others.values()], axis=0)
-        sample = np.concatenate([sample, compared[finite]])
-        expected = {name: np.concatenate([values, others[name][finite]]) for name, values in expected.items()}
+        compared = compared[finite]
+        others = {name: values[finite] for name, values in others.items()}
+        expected = {name: np.concatenate([expected.get(name, values[:0]), values]) for name, values in others.items()}
+    sample = np.concatenate([sample, compared])
     if not len(sample):
         raise AdoptionError(
             "the model gives no finite numbers for random rows, so the exported files cannot be compared with it: "
             "pass rows that it can take with --sample"
         )
+    _require_repeatable(reference, sample)
+    if reference is not loaded:
+        _require_similar(loaded, reference, sample)
     with without_output():
         for runtime, run in _open(folder, engine):
             for size in (*BATCH_SIZES, len(sample)):
@@ -54,16 +64,9 @@ def require_agreement(
                 _compare(runtime, run(part), {name: values[:size] for name, values in expected.items()})
 
 
-def _expect(loaded: LoadedModel, wrapped: WrappedNetwork, rows: Floats) -> dict[str, Doubles]:
+def _expect(wrapped: WrappedNetwork, rows: Floats) -> dict[str, Doubles]:
     """What the heads' layers and the last layer should give, from the user's own model, by layer name."""
-    results = loaded.predict(rows)
-    again = loaded.predict(rows)
-    for name, values in results.items():
-        if not np.array_equal(values, again[name], equal_nan=True):
-            raise AdoptionError(
-                f"output {name} of the model differs from one run to the next, so it draws random numbers when it "
-                "predicts: remove training=True from the calls of its layers, and save it again"
-            )
+    results = wrapped.reference.predict(rows)
     raw = {head.layer: results[head.name] for head in wrapped.heads}
     served = [convert(column.conversion, results[column.output.name]) for column in wrapped.columns]
     return {**raw, wrapped.layers[-1].name: np.concatenate(served, axis=1)}
@@ -79,12 +82,26 @@ def _require_finite(expected: Mapping[str, Doubles]) -> None:
             )
 
 
-def _try_random(loaded: LoadedModel, wrapped: WrappedNetwork, rows: Floats) -> dict[str, Doubles] | None:
-    """As `_expect`, or None for a model that cannot take such rows, as one that looks values up."""
-    try:
-        return _expect(loaded, wrapped, rows)
-    except tf.errors.OpError:
-        return None
+def _require_repeatable(loaded: LoadedModel, rows: Floats) -> None:
+    first, second = loaded.predict(rows), loaded.predict(rows)
+    for name, values in first.items():
+        if not np.array_equal(values, second[name], equal_nan=True):
+            raise AdoptionError(
+                f"output {name} of the model differs from one run to the next, so it draws random numbers when it "
+                "predicts: remove training=True from the calls of its layers, and save it again"
+            )
+
+
+def _require_similar(loaded: LoadedModel, reference: LoadedModel, rows: Floats) -> None:
+    """Check that a model in float32 gives what the user's model gives with 16 bits, as far as those go."""
+    own = loaded.predict(rows)
+    for name, values in reference.predict(rows).items():
+        difference = float(np.abs(values - own[name]).max())
+        if not difference <= _HALF_TOLERANCE * max(1.0, float(np.abs(values).max())):
+            raise AdoptionError(
+                f"in float32, output {name} differs by up to {difference:.3g} from what the model gives in half "
+                "precision: build it in float32, copy its weights with set_weights and save it again"
+            )
 
 
 def _open(folder: Path, engine: str) -> Iterator[tuple[str, _Run]]:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from models.adoption.errors import AdoptionError
+from models.adoption.errors import AdoptionError, summarize
 from models.tensorflow_setup import keras
 
 
@@ -24,9 +24,8 @@ def import_custom_objects(names: Sequence[str]) -> dict[str, Any]:
         except AttributeError:
             raise AdoptionError(f"--custom {name}: module {module_name} has no {attribute}: correct the name") from None
         except Exception as error:  # noqa: BLE001 (the user's module can raise anything)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise AdoptionError(
-                f"--custom {name}: module {module_name} cannot be imported ({reason}): "
+                f"--custom {name}: module {module_name} cannot be imported ({summarize(error)}): "
                 "run the command in the folder of the module, or set PYTHONPATH"
             ) from None
         registered = keras.saving.get_registered_name(found)

@@ -3,9 +3,8 @@
 import re
 from pathlib import Path
 
-from models.adoption.errors import AdoptionError
+from models.adoption.errors import AdoptionError, summarize
 from models.adoption.keras_model import walk_layers
-from models.adoption.load_errors import summarize
 from models.adoption.quietness import without_output
 from models.adoption.wrapping import WrappedNetwork
 from models.bundle import MODEL_LITERT, SAVED_MODEL, WEIGHTS
@@ -49,11 +48,18 @@ def _convert(wrapped: WrappedNetwork, folder: Path) -> bytes:
 
 
 def _find_culprit(wrapped: WrappedNetwork, message: str) -> str:
-    """What the converter's message is about: a layer whose name it has, or an operation."""
+    """What the converter's message is about: a layer of the user's model, or else an operation of TensorFlow.
+
+    The message names the operation with its path of scopes, which are layers. Each has the same suffix as the first,
+    the wrapped network itself, because it was traced before.
+    """
+    found = re.search(r'fused\["(\w+):", "network(_\d+)?/([^"@]*)', message)
+    if not found:
+        return f"the model ({summarize(ValueError(message))})"
+    operation, suffix, path = found[1], found[2] or "", found[3].split("/")
     user = next((layer.loaded[0].network for layer in wrapped.network.layers if hasattr(layer, "loaded")), None)
-    segments = set(re.split(r"[/\";:@]", message))
-    for layer in [] if user is None else walk_layers(user):
-        if layer.name in segments and not isinstance(layer, keras.Model):
-            return f"layer {layer.name} ({type(layer).__name__})"
-    operation = re.search(r"tf\.(\w+)", message)
-    return f"the operation {operation[1]}" if operation else f"the model ({summarize(ValueError(message))})"
+    layers = [] if user is None else [layer for layer in walk_layers(user) if not isinstance(layer, keras.Model)]
+    for layer in layers:
+        if f"{layer.name}{suffix}" in path:
+            return f"layer {layer.name} ({type(layer).__name__}: {operation})"
+    return f"the operation {operation}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.adoption.activations import LINEAR, describe_layer, name_function
 from models.adoption.errors import AdoptionError
@@ -192,3 +193,9 @@ _LINEAR = (
 def walk_layers(model: Any) -> list[Any]:
     """All layers of a model, those of nested models and wrappers too."""
     return [layer for layer in model._flatten_layers(include_self=False) if layer is not model]  # noqa: SLF001
+
+
+def read_values(variable: Any) -> NDArray[Any]:
+    """The value of a Keras variable or tensor."""
+    values: NDArray[Any] = tf.convert_to_tensor(variable).numpy()
+    return values

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.adoption.activations import LINEAR, Activation, describe_layer, name_function
-from models.adoption.keras_model import as_functional, name_symbolic_outputs
+from models.adoption.keras_model import as_functional, name_symbolic_outputs, read_values
 from models.adoption.layer_names import LayerNames
 from models.adoption.loaded_model import Doubles, LoadedModel
 from models.signature import Layer
@@ -75,10 +75,12 @@ def take_apart(loaded: LoadedModel, names: LayerNames) -> Parts:
     outputs = name_symbolic_outputs(loaded.network) if loaded.network is not None else []
     if not outputs:
         raise NotChainableError(
-            "a SavedModel has no layers" if loaded.network is None else "it is a class of its own (a subclassed model)"
+            "the model is a SavedModel, which has no layers"
+            if loaded.network is None
+            else f"the model is a class of its own, {type(loaded.network).__name__}, and not a chain of layers"
         )
     if loaded.network.count_params() > MAX_PARAMETERS:
-        raise NotChainableError(f"it has more than {MAX_PARAMETERS:,} parameters")
+        raise NotChainableError(f"the model has more than {MAX_PARAMETERS:,} parameters, too many to show")
     by_name, start = {}, 0
     for tensor in loaded.tensors:
         by_name[tensor.name] = Value((Source(start=start, stop=start + tensor.width),), tensor.shape)
@@ -104,11 +106,13 @@ class _Walker:
     def walk(self, model: Any, values: dict[int, Value]) -> dict[int, Value]:
         """The value of each tensor of a functional or sequential model, by its id; ``values`` has the inputs'."""
         values = dict(values)
-        for operation, inputs, outputs in _calls(model):
-            if all(id(output) in values for output in outputs):
-                continue
-            results = self._call(operation, [values[id(tensor)] for tensor in inputs])
-            values.update(zip(map(id, outputs), results, strict=True))
+        for node in _calls(model):
+            inputs = [values[id(tensor)] for tensor in node.arguments.keras_tensors]
+            if type(node.operation).__name__ == "GetItem" and len(inputs) == 1:
+                results = [_slice(node, inputs[0])]
+            else:
+                results = self._call(node.operation, inputs)
+            values.update(zip(map(id, node.outputs), results, strict=True))
         return values
 
     def _call(self, operation: Any, inputs: Sequence[Value]) -> list[Value]:
@@ -147,8 +151,8 @@ class _Walker:
         return self._add(layer, value, rescale(layer, value.width), LINEAR, value.width)
 
     def _dense(self, layer: Any, value: Value) -> Value:
-        kernel = np.asarray(layer.kernel, np.float32)
-        bias = np.asarray(layer.bias, np.float32) if layer.use_bias else np.zeros(layer.units, np.float32)
+        kernel = read_values(layer.kernel).astype(np.float32)
+        bias = read_values(layer.bias).astype(np.float32) if layer.use_bias else np.zeros(layer.units, np.float32)
         weights = DenseWeights(weights=kernel.T.tolist(), bias=bias.tolist())
         if getattr(layer, "lora_enabled", False) or type(layer).call is not keras.layers.Dense.call:
             raise _cannot(layer)
@@ -170,16 +174,30 @@ class _Walker:
         return Value(self._parts.add(described, complete), (units,))
 
 
-def _calls(model: Any) -> Iterator[tuple[Any, list[Any], list[Any]]]:
-    """Each call of an operation in a functional or sequential model: the operation, its inputs, its outputs."""
+def _calls(model: Any) -> Iterator[Any]:
+    """Each call of an operation in a functional or sequential model, as Keras' node, in the order that Keras runs."""
     functional = as_functional(model)
-    for depth in sorted(functional._nodes_by_depth, reverse=True):  # noqa: SLF001 (as Keras runs it)
+    for depth in sorted(functional._nodes_by_depth, reverse=True):  # noqa: SLF001 (there is no public way)
         for node in functional._nodes_by_depth[depth]:  # noqa: SLF001
-            if node.is_input:
-                continue
-            if node.arguments.kwargs.get("training"):
-                raise _cannot(node.operation, "it is called with training=True")
-            yield node.operation, list(node.arguments.keras_tensors), list(node.outputs)
+            if not node.is_input:
+                yield node
+
+
+def _slice(node: Any, value: Value) -> Value:
+    """Columns of a matrix, as ``rows[:, 2:5]`` takes them."""
+    arguments = [*node.arguments.args[1:], *node.arguments.kwargs.values()]
+    match arguments:
+        case [(slice(start=None, stop=None, step=None), slice(step=None) as columns)] if len(value.shape) == 1:
+            start, stop, _ = columns.indices(value.width)
+            pieces, position = [], 0
+            for source in value.sources:
+                first, last = max(start - position, 0), min(stop - position, source.stop - source.start)
+                position += source.stop - source.start
+                if first < last:
+                    pieces.append(Source(layer=source.layer, start=source.start + first, stop=source.start + last))
+            if pieces:
+                return Value(tuple(pieces), (stop - start,))
+    raise _cannot(node.operation)
 
 
 def _concatenate(layer: Any, inputs: Sequence[Value]) -> Value:
@@ -190,13 +208,15 @@ def _concatenate(layer: Any, inputs: Sequence[Value]) -> Value:
 
 
 def _cannot(operation: Any, reason: str = "") -> NotChainableError:
-    kind = type(operation).__name__
-    return NotChainableError(f"layer {operation.name} is a {kind}{reason and f', and {reason}'}")
+    because = f", because {reason}" if reason else ""
+    return NotChainableError(
+        f"layer {operation.name} ({type(operation).__name__}) cannot be taken apart into nodes{because}"
+    )
 
 
 def _normalization(layer: Any, width: int) -> LayerWeights:
-    mean = np.broadcast_to(np.ravel(np.asarray(layer.mean, np.float64)), (width,))
-    deviation = np.sqrt(np.asarray(layer.variance, np.float32))
+    mean = np.broadcast_to(np.ravel(read_values(layer.mean).astype(np.float64)), (width,))
+    deviation = np.sqrt(read_values(layer.variance).astype(np.float32))
     deviation = np.maximum(np.broadcast_to(np.ravel(deviation), (width,)), np.float32(keras.backend.epsilon()))
     if layer.invert:
         return RescalingWeights(scale=deviation.tolist(), offset=mean.tolist())
@@ -206,12 +226,12 @@ def _normalization(layer: Any, width: int) -> LayerWeights:
 def _batch_normalization(layer: Any, _: int) -> LayerWeights:
     if layer.axis not in (-1, 1):
         raise _cannot(layer)
-    scale = 1 / np.sqrt(np.asarray(layer.moving_variance, np.float64) + layer.epsilon)
+    scale = 1 / np.sqrt(read_values(layer.moving_variance).astype(np.float64) + layer.epsilon)
     if layer.scale:
-        scale *= np.asarray(layer.gamma, np.float64)
-    offset = -np.asarray(layer.moving_mean, np.float64) * scale
+        scale *= read_values(layer.gamma).astype(np.float64)
+    offset = -read_values(layer.moving_mean).astype(np.float64) * scale
     if layer.center:
-        offset += np.asarray(layer.beta, np.float64)
+        offset += read_values(layer.beta).astype(np.float64)
     return RescalingWeights(scale=_as_float32(scale), offset=_as_float32(offset))
 
 

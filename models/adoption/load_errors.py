@@ -3,50 +3,51 @@
 import re
 from importlib.metadata import version
 
-from models.adoption.errors import AdoptionError
+from models.adoption.errors import AdoptionError, summarize
 from models.adoption.model_file import ModelFile
 
-_EXPORT = "export it there with model.export('folder') and adopt that folder"
+_KERAS_2_OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
 _MISSING = re.compile(
     r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|activation function):?) '([^']+)'"
 )
-_UNKNOWN_ARGUMENT = re.compile(
-    r"(?:Unrecognized keyword arguments?|unexpected keyword argument)[^{']*('[^']+'|\{[^}]*\})"
-)
+_UNKNOWN_ARGUMENT = re.compile(r"Unrecognized keyword arguments? passed to [^}]*}|unexpected keyword argument '[^']*'")
 
 
 def explain_load_error(error: Exception, file: ModelFile) -> AdoptionError:
     """Say in one sentence why Keras cannot load a file."""
     text = str(error)
+    export = f"export the model with model.{_export_method(file)}('folder') and adopt that folder"
     if "lambda" in text.lower() and ("safe_mode" in text or "arbitrary code" in text):
         return AdoptionError(
             f"{file.path} has a Lambda layer, whose code would come from the file, so it is not loaded: "
-            "export the model with model.export('folder') and adopt that folder, or write the layer as a class"
+            f"{export}, or write the layer as a class"
         )
-    if missing := _MISSING.search(text):
-        name = missing[1].split(">")[-1]
+    missing = _MISSING.search(text)
+    name = missing[1].split(">")[-1] if missing else ""
+    if name and name not in _KERAS_2_OPERATIONS:
         return AdoptionError(
             f"{file.path} uses {name}, which is not part of Keras: pass --custom module:{name} with the module that "
-            "defines it (this runs its code), or export the model with model.export('folder') and adopt that folder"
+            f"defines it (this runs its code), or {export}"
         )
     own = version("keras")
+    unknown = _UNKNOWN_ARGUMENT.search(text)
+    reason = f"it has no {name}" if name else unknown[0] if unknown else summarize(error)
     if _is_newer(file.keras_version, own):
         return AdoptionError(
-            f"{file.path} was saved by Keras {file.keras_version}, which Keras {own} here cannot read "
-            f"({summarize(error)}): {_EXPORT}"
+            f"{file.path} was saved by Keras {file.keras_version}, which is newer than Keras {own} here and cannot be "
+            f"read ({reason}): there, {export}"
         )
     if file.keras_version.startswith("2"):
         return AdoptionError(
-            f"{file.path} was saved by Keras {file.keras_version}, and Keras {own} here cannot read it "
-            f"({summarize(error)}): save it there with model.save('folder') and adopt that folder"
+            f"{file.path} was saved by Keras {file.keras_version}, and Keras {own} here cannot read it ({reason}): "
+            f"in Keras 2, {export}"
         )
-    return AdoptionError(f"Keras {own} cannot read {file.path} ({summarize(error)}): {_EXPORT}")
+    return AdoptionError(f"Keras {own} cannot read {file.path} ({reason}): where it was made, {export}")
 
 
-def summarize(error: Exception) -> str:
-    """An error in at most 150 characters of one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 150 else f"{text[:149]}…"  # noqa: PLR2004 (as the docstring says)
+def _export_method(file: ModelFile) -> str:
+    """What writes a SavedModel: Keras 2 has ``export`` only in its last versions."""
+    return "save" if file.keras_version.startswith("2") else "export"
 
 
 def _is_newer(saved_by: str, own: str) -> bool:

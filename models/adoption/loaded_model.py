@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.adoption.errors import AdoptionError, summarize
 from models.signature import Input
 from models.tensorflow_setup import tf
 
@@ -77,9 +78,19 @@ class LoadedModel:
         return parts
 
     def predict(self, rows: Floats) -> dict[str, Doubles]:
-        """Run the model itself on ``rows`` [n, features]; each output is [n, width], by name."""
-        results = self.run(self.split(tf.constant(rows, tf.float32)))
+        """Run the model itself on ``rows`` [n, features], n > 0; each output is [n, width], by name.
+
+        Raises:
+            AdoptionError: the model fails on these rows.
+        """
+        try:
+            results = self.run(self.split(tf.constant(rows, tf.float32)))
+        except Exception as error:  # noqa: BLE001 (TensorFlow and a user's class raise nearly anything)
+            raise AdoptionError(
+                f"the model fails on {len(rows)} rows ({summarize(error)}): check the columns' order and that their "
+                "values are those that it was trained on"
+            ) from None
         return {
-            output.name: np.asarray(result, np.float64).reshape(len(rows), output.width)
+            output.name: tf.cast(result, tf.float64).numpy().reshape(len(rows), output.width)
             for output, result in zip(self.outputs, results, strict=True)
         }

@@ -2,18 +2,18 @@
 
 import shutil
 import tempfile
-import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from models.adoption import keras_model
 from models.adoption.custom_objects import import_custom_objects
-from models.adoption.errors import AdoptionError
-from models.adoption.load_errors import explain_load_error, summarize
+from models.adoption.errors import AdoptionError, summarize
+from models.adoption.keras_2_file import copy_for_keras_3
+from models.adoption.load_errors import explain_load_error
 from models.adoption.loaded_model import LoadedModel
 from models.adoption.model_file import ModelFile, identify
+from models.adoption.quietness import without_output
 from models.adoption.saved_model import load_saved_model
 from models.adoption.training_signs import find_warnings, require_finite_weights
 from models.tensorflow_setup import keras, tf
@@ -54,13 +54,14 @@ def load(path: Path, custom: Sequence[str] = ()) -> LoadedModel:
 
 
 def _load_keras(file: ModelFile, custom_objects: dict[str, Any]) -> Any:
-    """Load a file with Keras, which goes by the name's ending; so a file with another one is copied."""
-    ending = f".{file.format}"
-    has_ending = file.path.suffix == ending
-    with nullcontext() if has_ending else tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = file.path if folder is None else Path(shutil.copy(file.path, Path(folder) / f"model{ending}"))
+    """Load a file with Keras, which goes by the name's ending: so a file with another one is copied."""
+    with tempfile.TemporaryDirectory() as folder, without_output():
+        path, copy = file.path, Path(folder) / f"model.{file.format}"
         try:
+            if file.format == "h5" and file.keras_version.startswith("2"):
+                path = copy_for_keras_3(path, copy)
+            elif path.suffix != copy.suffix:
+                path = Path(shutil.copy(path, copy))
             return keras.saving.load_model(path, custom_objects=custom_objects, compile=False, safe_mode=True)
         except Exception as error:  # noqa: BLE001 (Keras raises nearly anything)
             raise explain_load_error(error, file) from None

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import h5py
 
-from models.adoption.errors import AdoptionError
+from models.adoption.errors import AdoptionError, summarize
 
 _RESAVE = "save the whole model with model.save('model.keras') and adopt that file"
 _ZIP, _HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
@@ -99,7 +99,7 @@ def _identify_zip(path: Path) -> ModelFile:
             with archive.open("model.weights.h5") as weights, h5py.File(weights) as content:
                 return ModelFile(path, "keras", version, _read_steps(content, "optimizer/vars/0"))
     except (zipfile.BadZipFile, OSError, EOFError, ValueError, AttributeError, NotImplementedError) as error:
-        raise AdoptionError(f"{path} is damaged or cut off ({_first_line(error)}): copy it again") from None
+        raise AdoptionError(f"{path} is damaged or cut off ({summarize(error)}): copy it again") from None
 
 
 def _require_keras_3(path: Path, archive: zipfile.ZipFile) -> str:
@@ -129,7 +129,7 @@ def _identify_hdf5(path: Path) -> ModelFile:
             names = [f"optimizer_weights/{name}" for name in _find_counters(content)]
             return ModelFile(path, "h5", version or "2", _read_steps(content, *names))
     except (OSError, ValueError, RuntimeError) as error:
-        raise AdoptionError(f"{path} is damaged or cut off ({_first_line(error)}): copy it again") from None
+        raise AdoptionError(f"{path} is damaged or cut off ({summarize(error)}): copy it again") from None
 
 
 def _find_counters(content: h5py.File) -> list[str]:
@@ -148,7 +148,3 @@ def _read_steps(content: h5py.File, *names: str) -> int | None:
         if isinstance(dataset, h5py.Dataset) and dataset.shape == ():
             return int(dataset[()])
     return None
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__

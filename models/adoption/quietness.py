@@ -2,13 +2,17 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
 def without_output() -> Iterator[None]:
-    """Send the process's standard output and error to nowhere. Threads that write meanwhile are silenced too."""
+    """Send the process's standard output and error to nowhere, and ignore Python's warnings.
+
+    Threads that write meanwhile are silenced too.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]
@@ -16,7 +20,9 @@ def without_output() -> Iterator[None]:
     try:
         for descriptor, _ in saved:
             os.dup2(nowhere, descriptor)
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -4,24 +4,37 @@ from dataclasses import replace
 from typing import Any
 
 from models.adoption import keras_model
-from models.adoption.errors import AdoptionError
-from models.adoption.load_errors import summarize
+from models.adoption.errors import AdoptionError, summarize
 from models.adoption.loaded_model import LoadedModel
+from models.adoption.quietness import without_output
 from models.tensorflow_setup import keras
 
 _RECURRENT = ("LSTM", "GRU", "SimpleRNN")
-_WIDE = ("float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+_HALF = ("float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
+_OTHER = ("float64", *_HALF)
 
 
-def find_reasons(loaded: LoadedModel) -> list[str]:
-    """Why a model has to be rebuilt, each as part of a sentence; empty if it need not be."""
-    if loaded.network is None:
-        return []
-    layers = [loaded.network, *keras_model.walk_layers(loaded.network)]
-    policies = sorted({layer.dtype_policy.name for layer in layers} & {*_WIDE})
-    reasons = [f"rebuilt in float32, it was made in {' and '.join(policies)}"] if policies else []
-    loops = [layer.name for layer in layers if type(layer).__name__ in _RECURRENT and not layer.unroll]
-    return [*reasons, f"layer {loops[0]} unrolled"] if loops else reasons
+def is_half_precision(loaded: LoadedModel) -> bool:
+    """Whether a model computes with 16 bits somewhere, so that its results are rounded coarsely."""
+    return any(policy in _HALF for policy in _find_policies(loaded))
+
+
+def describe_precision(loaded: LoadedModel) -> tuple[str, ...]:
+    """A sentence about a model that does not compute in float32."""
+    policies = _find_policies(loaded)
+    return (f"the model computes in {' and '.join(policies)}; it is adopted in float32",) if policies else ()
+
+
+def describe_loops(loaded: LoadedModel) -> tuple[str, ...]:
+    """A sentence for each recurrent layer that runs in a loop."""
+    layers = [] if loaded.network is None else keras_model.walk_layers(loaded.network)
+    loops = [layer for layer in layers if type(layer).__name__ in _RECURRENT and not layer.unroll]
+    return tuple(f"layer {layer.name} ({type(layer).__name__}) is unrolled for LiteRT" for layer in loops)
+
+
+def _find_policies(loaded: LoadedModel) -> list[str]:
+    layers = [] if loaded.network is None else [loaded.network, *keras_model.walk_layers(loaded.network)]
+    return sorted({layer.dtype_policy.name for layer in layers} & {*_OTHER})
 
 
 def rebuild(loaded: LoadedModel) -> LoadedModel:
@@ -31,10 +44,11 @@ def rebuild(loaded: LoadedModel) -> LoadedModel:
         AdoptionError: Keras cannot build it so.
     """
     model = loaded.network
-    config = _edit(keras.saving.serialize_keras_object(model))
     try:
-        rebuilt = keras.saving.deserialize_keras_object(config, custom_objects=loaded.custom_objects, safe_mode=True)
-        rebuilt.set_weights(model.get_weights())
+        with without_output():
+            config = _edit(keras.saving.serialize_keras_object(model))
+            rebuilt = keras.saving.deserialize_keras_object(config, loaded.custom_objects, safe_mode=True)
+            rebuilt.set_weights(model.get_weights())
     except Exception as error:  # noqa: BLE001 (Keras and the user's classes raise nearly anything)
         raise AdoptionError(
             f"the model cannot be rebuilt in float32 ({summarize(error)}): "
@@ -55,10 +69,10 @@ def _edit(config: Any) -> Any:
         return [_edit(item) for item in config]
     if not isinstance(config, dict):
         return config
-    if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in _WIDE:
+    if config.get("class_name") == "DTypePolicy" and config["config"]["name"] in _OTHER:
         return {**config, "config": {"name": "float32"}}
     edited = {key: _edit(value) for key, value in config.items()}
-    if edited.get("dtype") in _WIDE:
+    if edited.get("dtype") in _OTHER:
         edited["dtype"] = "float32"
     if edited.get("class_name") in _RECURRENT:
         edited["config"]["unroll"] = True

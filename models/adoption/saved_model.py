@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.adoption.errors import AdoptionError
+from models.adoption.errors import AdoptionError, summarize
 from models.adoption.keras_model import describe_input, describe_output
 from models.adoption.loaded_model import InputTensor, LoadedModel
 from models.adoption.model_file import ModelFile
@@ -38,18 +38,18 @@ def load_saved_model(file: ModelFile) -> LoadedModel:
     try:
         loaded = tf.saved_model.load(str(file.path))
     except Exception as error:  # noqa: BLE001 (TensorFlow raises nearly anything)
-        reason = " ".join(str(error).split())[:150]
-        raise AdoptionError(f"TensorFlow cannot load {file.path} ({reason}): {_EXPORT}") from None
+        raise AdoptionError(f"TensorFlow cannot load {file.path} ({summarize(error)}): {_EXPORT}") from None
     signatures = dict(getattr(loaded, "signatures", {}))
     name = next((name for name in (*_SIGNATURES, *signatures) if name in signatures), None)
     if name is None:
         raise AdoptionError(f"{file.path} has no signature to call (as on TensorFlow Hub): {_EXPORT}")
     signature = signatures[name]
-    tensors = tuple(
-        describe_input(key, _require_shape(key, spec.shape), spec.dtype.name)
-        for key, spec in signature.structured_input_signature[1].items()
-    )
-    names = list(signature.structured_outputs)
+    specs = dict(sorted(signature.structured_input_signature[1].items()))  # TensorFlow gives them in any order
+    shapes = {key: _require_shape(key, spec.shape) for key, spec in specs.items()}
+    if list(shapes.values()) == [[None, None]]:
+        shapes = {key: [None, _find_width(signature, key, specs[key].dtype)] for key in shapes}
+    tensors = tuple(describe_input(key, shapes[key], spec.dtype.name) for key, spec in specs.items())
+    names = sorted(signature.structured_outputs)
 
     def run(values: Sequence[Any]) -> list[Any]:
         # The signature has only a weak reference to what it was loaded with.
@@ -91,6 +91,21 @@ def _require_shape(name: str, shape: Any) -> list[int | None]:
     if shape.rank is None or not shape.rank:
         raise AdoptionError(f"input {name} of the signature has no known shape: {_EXPORT}")
     return list(shape.as_list())
+
+
+def _find_width(signature: Any, name: str, dtype: Any) -> int | None:
+    """The number of columns of an input that does not say it, as with a Normalization first: the largest that runs.
+
+    One column always runs, because it is taken for all. Only sizes of the model's variables are tried.
+    """
+    sizes = {size for variable in signature.variables for size in variable.shape if size}
+    for size in sorted(sizes, reverse=True):
+        try:
+            signature(**{name: tf.zeros((2, size), dtype)})
+        except tf.errors.InvalidArgumentError:
+            continue
+        return int(size)
+    return None
 
 
 def _example(tensors: Sequence[InputTensor]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from models.adoption.errors import AdoptionError
-from models.adoption.keras_model import walk_layers
+from models.adoption.keras_model import read_values, walk_layers
 from models.tensorflow_setup import keras
 
 _WARNING = "the model seems never to have been trained ({}): train it, save it again and adopt that file"
@@ -20,7 +20,7 @@ def require_finite_weights(model: Any) -> None:
     """
     for layer in walk_layers(model):
         for weight in layer.weights:
-            values = np.asarray(weight)
+            values = read_values(weight)
             if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values.astype(np.float64)).all():
                 raise AdoptionError(
                     f"layer {layer.name} has weights that are not finite numbers, so its training diverged: "
@@ -48,15 +48,15 @@ def _is_initial(layers: list[Any], steps: int | None) -> bool:
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
     if not dense or steps:
         return False
-    biases = [np.asarray(layer.bias) for layer in dense if layer.use_bias]
+    biases = [read_values(layer.bias) for layer in dense if layer.use_bias]
     if not biases and steps is None:
         return False
     moving = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     return (
         not any(bias.any() for bias in biases)
-        and all(_is_within_initializer(np.asarray(layer.kernel)) for layer in dense)
-        and not any(np.any(np.asarray(layer.moving_mean)) for layer in moving)
-        and all(np.all(np.asarray(layer.moving_variance) == 1) for layer in moving)
+        and all(_is_within_initializer(read_values(layer.kernel)) for layer in dense)
+        and not any(np.any(read_values(layer.moving_mean)) for layer in moving)
+        and all(np.all(read_values(layer.moving_variance) == 1) for layer in moving)
     )
 
 
@@ -69,4 +69,4 @@ def _is_within_initializer(kernel: Any) -> bool:
 def _is_unadapted(layer: Any) -> bool:
     if layer.input_mean is not None:
         return False
-    return not np.any(np.asarray(layer.mean)) and bool(np.all(np.asarray(layer.variance) == 1))
+    return not np.any(read_values(layer.mean)) and bool(np.all(read_values(layer.variance) == 1))

@@ -14,7 +14,7 @@ from models.adoption.keras_model import walk_layers
 from models.adoption.layer_names import LayerNames
 from models.adoption.layer_weights import NotChainableError, Parts, recompute, take_apart, to_weights
 from models.adoption.loaded_model import LoadedModel
-from models.adoption.rebuilding import find_reasons, rebuild
+from models.adoption.rebuilding import describe_loops, describe_precision, is_half_precision, rebuild
 from models.golden import GOLDEN_TOLERANCE
 from models.signature import Head, Layer
 from models.tensorflow_setup import keras, tf
@@ -37,10 +37,12 @@ class WrappedNetwork:
 
     The last of ``layers`` is the served output: the heads' columns side by side. ``heads`` are those that were asked
     for, with the layers of their raw outputs; ``columns`` say how their columns are computed. Without ``weights``,
-    ``reason`` says why the model could not be taken apart. ``notes`` say what was changed.
+    ``reason`` says why the model could not be taken apart. ``notes`` are sentences that say what was changed. The
+    ``reference`` is what the network must agree with: the user's model, in float32 if that computes with 16 bits.
     """
 
     network: Any
+    reference: LoadedModel
     layers: tuple[Layer, ...]
     heads: tuple[Head, ...]
     columns: tuple[HeadColumns, ...]
@@ -59,35 +61,46 @@ def wrap(loaded: LoadedModel, heads: Sequence[Head], *, from_logits: bool = Fals
         AdoptionError: the heads do not fit the outputs, or the model cannot be rebuilt in float32.
     """
     columns = match_heads(loaded, heads, from_logits=from_logits)
-    reasons = find_reasons(loaded)
-    notes = tuple(f"the model was {' and '.join(reasons)}" for _ in reasons[:1])
+    reference = rebuild(loaded) if is_half_precision(loaded) else loaded
+    notes = describe_precision(loaded)
     names = LayerNames()
     inputs = keras.Input((loaded.feature_count,), dtype="float32", name="features")
+    weights, reason = None, ""
     try:
-        parts = take_apart(loaded, names)
-        _require_recomputable(loaded, parts)
-        reason = ""
+        parts = take_apart(reference, names)
+        _require_recomputable(reference, parts)
         outputs = _rebuild_from_parts(inputs, parts)
         raw = _find_raw_layers(inputs, parts, outputs, columns, names)
-        layers = list(parts.layers)
+        layers, weights = list(parts.layers), to_weights(parts)
     except NotChainableError as error:
-        names, reason, layers, outputs = LayerNames(), str(error), [], {}
-        results = _UserModel(rebuild(loaded) if reasons else loaded)(inputs)
-        raw = [names.make(column.output.name) for column in columns]
-        for name, column, result in zip(raw, columns, results, strict=True):
-            outputs[name] = result
-            layers.append(Layer(name=name, units=column.output.width, activation=column.output.activation or "linear"))
+        names, reason = LayerNames(), str(error)
+        notes += describe_loops(reference)
+        outputs = _run_as_one_layer(rebuild(reference) if notes else reference, inputs, columns, names)
+        raw = list(outputs)
+        layers = [
+            Layer(name=name, units=column.output.width, activation=column.output.activation or "linear")
+            for name, column in zip(raw, columns, strict=True)
+        ]
     _serve(layers, outputs, columns, raw, names)
     placed = tuple(column.head.model_copy(update={"layer": name}) for column, name in zip(columns, raw, strict=True))
     return WrappedNetwork(
         network=keras.Model(inputs, outputs, name="network"),
+        reference=reference,
         layers=tuple(layers),
         heads=placed,
         columns=columns,
-        weights=None if reason else to_weights(parts),
+        weights=weights,
         reason=reason,
         notes=notes,
     )
+
+
+def _run_as_one_layer(
+    loaded: LoadedModel, inputs: Any, columns: Sequence[HeadColumns], names: LayerNames
+) -> dict[str, Any]:
+    """The model's outputs, by the names of their layers."""
+    results = _UserModel(loaded)(inputs)
+    return {names.make(column.output.name): result for column, result in zip(columns, results, strict=True)}
 
 
 class _UserModel(keras.layers.Layer):  # type: ignore[misc]
@@ -134,7 +147,7 @@ def _require_recomputable(loaded: LoadedModel, parts: Parts) -> None:
         if not np.allclose(
             actual, expected[name], rtol=GOLDEN_TOLERANCE, atol=scale * GOLDEN_TOLERANCE, equal_nan=True
         ):
-            raise NotChainableError(f"its layers do not reproduce output {name}")
+            raise NotChainableError(f"output {name} cannot be recomputed from its layers")
 
 
 def _rebuild_from_parts(inputs: Any, parts: Parts) -> dict[str, Any]:
