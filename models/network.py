@@ -1,22 +1,15 @@
 """The Keras network: raw measurements in, a probability for each label out. For the animals it has 124 parameters."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-# TensorFlow reads these when it is imported. oneDNN may sum in a different order from run to run.
-os.environ.update(
-    TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0", CUDA_VISIBLE_DEVICES="-1", KERAS_BACKEND="tensorflow"
-)
-
-import keras
 import numpy as np
-import tensorflow as tf
 
 from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS
 from models.dataset import Floats, Normalization, Sample
 from models.replicas import DenseLayer, Layers
+from models.tensorflow_setup import keras, tf
 from models.weights import DenseWeights, NormalizationWeights, Weights
 
 BATCH_SIZE = 512

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -22,6 +23,9 @@ from service.app import create_app
 from service.inference.model import Model
 from service.inference.validation import Validator
 from service.settings import SHIPPED_STORE, Settings
+
+if TYPE_CHECKING:
+    from support.adopted_models import AdoptedModels
 
 pytest_plugins = [
     "support.docker_images",
@@ -138,6 +142,15 @@ def send(request: pytest.FixtureRequest) -> Send:
         return HttpResponse(response.status_code, Headers(response.headers.items()), response.content)
 
     return send_over_http
+
+
+@pytest.fixture(scope="session")
+def adopted_models(tmp_path_factory: pytest.TempPathFactory) -> "AdoptedModels":
+    """Users' models, adopted when they are first asked for; tests that take it have the marker ``tensorflow``."""
+    from support.adopted_models import AdoptedModels  # which imports pyarrow and SciPy
+
+    base = tmp_path_factory.getbasetemp()
+    return AdoptedModels((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "adopted_models")
 
 
 @pytest.fixture

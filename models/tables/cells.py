@@ -54,6 +54,7 @@ _KINDS = (
 
 
 _DIGITS_AND_SEPARATORS = "^[+-]?[0-9.,' \u00a0\u202f\u2019]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?$"
+_TRUTH_VALUES = ("true", "false")
 _TEXT = "not a number", "correct it"
 _MAX_DISTINCT = 1000  # invalid values that are looked at in one column
 
@@ -67,23 +68,27 @@ class Cells:
     is_invalid: Flags
     text: pa.Array | None  # of the values, if the column is text
 
-    def describe_invalid(self, name: str, columns: Columns) -> str:
-        """What the invalid values are, by kind, where the first ones are, and what to do."""
-        where = columns.describe_rows(self.is_invalid)
+    def describe_invalid(self, name: str, columns: Columns, *, is_needed: bool = False) -> str:
+        """What the invalid values are, by kind, where the first ones are, and what to do.
+
+        A column that ``is_needed`` cannot be left out.
+        """
+        where, leave_out = columns.describe_rows(self.is_invalid), "" if is_needed else ", or leave the column out"
         if self.text is None:
-            return f"column {name!r}, {where}: an infinite number: replace it, or leave the column out"
+            return f"column {name!r}, {where}: an infinite number: replace it{leave_out}"
         invalid = self.text.filter(pa.array(self.is_invalid))
         examples: dict[tuple[str, str], list[str]] = {}
         for text in invalid.unique()[:_MAX_DISTINCT].to_pylist():
             examples.setdefault(_find_kind(text), []).append(repr(_shorten(text)))
         if list(examples) == [_TEXT] and len(invalid) == len(self.values) - int(self.is_gap.sum()):
-            return f"column {name!r} is text ({list_some(examples[_TEXT][:3])}): leave it out"
+            remedy = "write it as the numbers that the model was trained on" if is_needed else "leave it out"
+            return f"column {name!r} is text ({list_some(examples[_TEXT][:3])}): {remedy}"
         if len(invalid) == 1:
             (((what, remedy), (example,)),) = examples.items()
-            return f"column {name!r}, {where}: {example} is {what}: {remedy}, or leave the column out"
+            return f"column {name!r}, {where}: {example} is {what}: {remedy}{leave_out}"
         kinds = "; ".join(f"{list_some(texts)} ({what}: {remedy})" for (what, remedy), texts in examples.items())
         number = count(len(invalid), "value")
-        return f"column {name!r}: {number} are no numbers ({where}): {kinds}; or leave the column out"
+        return f"column {name!r}: {number} are no numbers ({where}): {kinds}{leave_out.replace(',', ';')}"
 
 
 def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -130,6 +135,22 @@ def _parse_typed(column: pa.ChunkedArray, markers: tuple[str, ...]) -> Cells:
     is_infinite = np.isinf(values)
     values[is_gap | is_infinite] = np.nan
     return Cells(values, is_gap, is_infinite, None)
+
+
+def truth_values_to_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column with 1 and 0 for true and false, if it has nothing else; any other as it is."""
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.int8())
+    if not pa.types.is_string(column.type):
+        return column
+    text = pc.utf8_lower(strip(column))
+    if set(text[:100].unique().to_pylist()).isdisjoint(_TRUTH_VALUES):
+        return column
+    is_known = pc.fill_null(pc.is_in(text, pa.array([*_TRUTH_VALUES, ""])), True)  # noqa: FBT003 (for nulls)
+    if not pc.all(is_known).as_py():
+        return column
+    is_true = pc.equal(text, "true")
+    return pa.chunked_array([pc.if_else(is_true, "1", pc.if_else(pc.equal(text, "false"), "0", text))])
 
 
 def _find_numeric_markers(values: NDArray[np.float64], markers: tuple[str, ...]) -> Flags:

@@ -1,0 +1,137 @@
+"""Compares the exported files with the user's own model, output by output."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from models.adoption.agreement_rows import random_rows
+from models.adoption.errors import AdoptionError
+from models.adoption.head_columns import convert
+from models.adoption.loaded_model import Doubles, Floats, LoadedModel
+from models.adoption.quietness import without_output
+from models.adoption.wrapping import WrappedNetwork
+from models.bundle import MODEL_LITERT, SAVED_MODEL
+from models.golden import GOLDEN_TOLERANCE
+from models.tensorflow_setup import tf
+
+BATCH_SIZES = (1, 2, 7)  # and all rows
+_MAX_SAMPLE_ROWS = 1000
+_HALF_TOLERANCE = 0.05  # bfloat16 has 8 bits, so a few layers are off by a few percent
+_Run = Callable[[Floats], Mapping[str, Floats]]
+
+
+def require_agreement(
+    loaded: LoadedModel, wrapped: WrappedNetwork, folder: Path, rows: Floats, engine: str = "litert"
+) -> None:
+    """Check that the files in ``folder`` give what the user's model gives, in batches of 1, 2, 7 and all rows.
+
+    ``rows`` [n, features] are a sample, of which 1000 are compared, or none; random ones that differ in every column
+    are added. The tolerance is that of golden rows.
+
+    Raises:
+        AdoptionError: they differ, or the user's model itself does not give the same numbers twice or gives others
+            than finite ones for the sample.
+    """
+    reference = wrapped.reference
+    sample = np.ascontiguousarray(rows[:_MAX_SAMPLE_ROWS], np.float32).reshape(-1, loaded.feature_count)
+    compared, expected = random_rows(loaded, sample), _expect(wrapped, sample) if len(sample) else {}
+    _require_finite(expected)
+    try:
+        others = _expect(wrapped, compared)
+    except AdoptionError:  # it looks values up, and has none for random numbers
+        compared = compared[:0]
+    else:
+        finite = np.all([np.isfinite(values).all(axis=1) for values in others.values()], axis=0)
+        compared = compared[finite]
+        others = {name: values[finite] for name, values in others.items()}
+        expected = {name: np.concatenate([expected.get(name, values[:0]), values]) for name, values in others.items()}
+    sample = np.concatenate([sample, compared])
+    if not len(sample):
+        raise AdoptionError(
+            "the model gives no finite numbers for random rows, so the exported files cannot be compared with it: "
+            "pass rows that it can take with --sample"
+        )
+    _require_repeatable(reference, sample)
+    if reference is not loaded:
+        _require_similar(loaded, reference, sample)
+    with without_output():
+        for runtime, run in _open(folder, engine):
+            for size in (*BATCH_SIZES, len(sample)):
+                part = sample[:size]
+                _compare(runtime, run(part), {name: values[:size] for name, values in expected.items()})
+
+
+def _expect(wrapped: WrappedNetwork, rows: Floats) -> dict[str, Doubles]:
+    """What the heads' layers and the last layer should give, from the user's own model, by layer name."""
+    results = wrapped.reference.predict(rows)
+    raw = {head.layer: results[head.name] for head in wrapped.heads}
+    served = [convert(column.conversion, results[column.output.name]) for column in wrapped.columns]
+    return {**raw, wrapped.layers[-1].name: np.concatenate(served, axis=1)}
+
+
+def _require_finite(expected: Mapping[str, Doubles]) -> None:
+    for name, values in expected.items():
+        bad = ~np.isfinite(values).all(axis=1)
+        if bad.any():
+            raise AdoptionError(
+                f"the model gives no finite number for row {int(bad.argmax()) + 1} of the sample in {name}: "
+                "check the columns' order and units, or leave such rows out"
+            )
+
+
+def _require_repeatable(loaded: LoadedModel, rows: Floats) -> None:
+    first, second = loaded.predict(rows), loaded.predict(rows)
+    for name, values in first.items():
+        if not np.array_equal(values, second[name], equal_nan=True):
+            raise AdoptionError(
+                f"output {name} of the model differs from one run to the next, so it draws random numbers when it "
+                "predicts: remove training=True from the calls of its layers, and save it again"
+            )
+
+
+def _require_similar(loaded: LoadedModel, reference: LoadedModel, rows: Floats) -> None:
+    """Check that a model in float32 gives what the user's model gives with 16 bits, as far as those go."""
+    own = loaded.predict(rows)
+    for name, values in reference.predict(rows).items():
+        difference = float(np.abs(values - own[name]).max())
+        if not difference <= _HALF_TOLERANCE * max(1.0, float(np.abs(values).max())):
+            raise AdoptionError(
+                f"in float32, output {name} differs by up to {difference:.3g} from what the model gives in half "
+                "precision: build it in float32, copy its weights with set_weights and save it again"
+            )
+
+
+def _open(folder: Path, engine: str) -> Iterator[tuple[str, _Run]]:
+    saved = tf.saved_model.load(str(folder / SAVED_MODEL))
+    signature = saved.signatures["serving_default"]
+    yield (
+        "TensorFlow",
+        lambda rows: {name: values.numpy() for name, values in signature(tf.constant(rows)).items()},
+    )
+    if engine == "litert":
+        yield "LiteRT", _litert((folder / MODEL_LITERT).read_bytes())
+
+
+def _litert(content: bytes) -> _Run:
+    """One interpreter with LiteRT's default delegate, as the service has it."""
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    runner = interpreter.get_signature_runner()
+    (name,) = runner.get_input_details()
+    return lambda rows: runner(**{name: rows})
+
+
+def _compare(runtime: str, actual: Mapping[str, Floats], expected: Mapping[str, Doubles]) -> None:
+    for name, values in expected.items():
+        given: Any = np.asarray(actual[name], np.float64)
+        scale = max(1.0, float(np.abs(values).max(initial=0)))
+        is_same_shape = given.shape == values.shape
+        if is_same_shape and np.allclose(given, values, rtol=GOLDEN_TOLERANCE, atol=scale * GOLDEN_TOLERANCE):
+            continue
+        how = f"by up to {np.abs(given - values).max():.3g}" if is_same_shape else "in shape"
+        raise AdoptionError(
+            f"in {runtime}, output {name} differs from the model's own {how} "
+            f"({len(values)} rows at once, values up to {scale:.3g}): adopt it with --engine keras, or report this"
+        )

@@ -1,0 +1,48 @@
+"""Edits the configuration in an ``.h5`` file of Keras 2 where Keras 3 would not understand it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+_UNKNOWN_WIDTH = [None, None]
+
+
+def copy_for_keras_3(path: Path, copy: Path) -> Path:
+    """Copy the file and edit the copy: its weights stay as they are. Return the copy."""
+    shutil.copy(path, copy)
+    with h5py.File(copy, "r+") as content:
+        config = json.loads(content.attrs["model_config"])
+        layers = config["config"].get("layers", []) if config.get("class_name") == "Sequential" else []
+        for layer in layers[:2]:  # the input layer, and the first one, which repeats its shape
+            if layer["config"].get("batch_input_shape") == _UNKNOWN_WIDTH:
+                layer["config"]["batch_input_shape"] = [None, _find_width(content, layers)]
+        _edit(config)
+        content.attrs["model_config"] = json.dumps(config)
+    return copy
+
+
+def _find_width(content: Any, layers: list[Any]) -> int | None:
+    """The number of columns that the first layer with weights takes: a Normalization's means or a Dense's kernel."""
+    for layer in layers:
+        group = content["model_weights"].get(layer["config"]["name"], {})
+        names = group.attrs.get("weight_names", ()) if group else ()
+        shapes = [group[name].shape for name in names]
+        if shapes:
+            known = layer["class_name"] in ("Normalization", "Dense", "BatchNormalization") and shapes[0]
+            return int(shapes[0][0]) if known else None
+    return None
+
+
+def _edit(config: Any) -> None:
+    """Remove what Keras 3 no longer has, all through the configuration."""
+    if isinstance(config, list):
+        for item in config:
+            _edit(item)
+    elif isinstance(config, dict):
+        if config.get("time_major") is False:
+            del config["time_major"]
+        for item in config.values():
+            _edit(item)
