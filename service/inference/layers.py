@@ -18,7 +18,6 @@ from service.arrays import Array, Doubles
 from service.http.errors import NotExplainableError
 from service.inference import activations
 
-MAX_WEIGHTS_BYTES = 40_000_000  # a million weights and more, which take about half a second to read
 _TRAINED_ACTIVATIONS = ("linear", "relu", "sigmoid", "softmax", "tanh")  # all that format 1 has
 _LAYER_KINDS = "Dense, Normalization, BatchNormalization, Rescaling, Dropout, Concatenate and activation layers"
 
@@ -125,11 +124,6 @@ def read(source: Bundle) -> tuple[NetworkLayer, ...]:
     again = "train the model again" if manifest.format == 1 else "adopt the model again"
     if WEIGHTS not in manifest.files:
         raise NotExplainableError(_why_without_weights(manifest))
-    if manifest.files[WEIGHTS].size > MAX_WEIGHTS_BYTES:
-        raise NotExplainableError(
-            f"{WEIGHTS} is larger than {MAX_WEIGHTS_BYTES // 1_000_000} MB, so the layers are too many to show: "
-            "adopt a smaller network to see them"
-        )
     try:
         weights = Weights.model_validate_json(source.read_bytes(WEIGHTS))
         network = tuple(_read_layers(manifest, weights))

@@ -19,12 +19,12 @@ from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import NoReturn
 
-from models.bundle import Bundle, BundleError
+from models.bundle import WEIGHTS, Bundle, BundleError
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine import Engine
 from service.inference.golden import require_golden_outputs
-from service.inference.weight_check import find_weight_mismatch
+from service.inference.weight_check import find_weight_mismatch, random_rows
 
 SandboxCheck = Callable[[Path, str], None]
 
@@ -103,14 +103,19 @@ def require_sound(bundle: Bundle, engine_name: str) -> None:
 def _require_outputs_of_weights(bundle: Bundle, engine: Engine) -> None:
     """Compare outputs for random rows with those that the weights give, if the bundle has weights.
 
-    A model that was adopted is served all the same: its explanations leave out the layers (`Model.layer_weights`).
+    A model that was adopted is served whatever its weights are: its explanations leave out the layers. So its rows are
+    run here, but compared where an explanation first needs them (`Model.layer_weights`).
     """
+    manifest = bundle.manifest
+    if manifest.format > 1:
+        if WEIGHTS in manifest.files:
+            engine.run(random_rows(manifest), [layer.name for layer in manifest.layers])
+        return
     try:
         network = layers.read(bundle)
     except NotExplainableError:
         return
-    mismatch = find_weight_mismatch(bundle.manifest, network, engine)
-    if mismatch and bundle.manifest.format == 1:
+    if mismatch := find_weight_mismatch(manifest, network, engine):
         raise BundleError(
             f"the output of layer {mismatch} in {bundle.folder} does not match its weights: train the model again"
         )

@@ -23,7 +23,7 @@ def find_weight_mismatch(
     Each layer gets the engine's own outputs of the layers before it. In a share of up to ``tolerated_share`` of the
     rows they may differ: an activation with a jump, such as `hard_shrink`, can fall on either side of it.
     """
-    rows = _random_rows(manifest)
+    rows = random_rows(manifest)
     outputs = engine.run(rows, [layer.name for layer in network])
     for layer, inputs in with_inputs(network, rows, outputs):
         expected, actual = layer.forward(inputs), outputs[layer.name]
@@ -39,7 +39,7 @@ def find_weight_mismatch(
     return None
 
 
-def _random_rows(manifest: Manifest) -> Array:
+def random_rows(manifest: Manifest) -> Array:
     """Rows within the features' bounds, or, where there are none, between the least and the greatest golden value."""
     golden = manifest.golden_rows
     bounds = np.array(

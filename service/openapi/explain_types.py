@@ -95,7 +95,8 @@ def _layer(types: ModelTypes) -> Any:
 
 
 def _attributions(types: ModelTypes) -> Any:
-    by_column = typed_dict("NumberByLabel", dict.fromkeys(types.manifest.column_names, float))
+    kind = "Label" if types.manifest.class_labels else "Output"
+    by_column = typed_dict(f"NumberBy{kind}", dict.fromkeys(types.manifest.column_names, float))
     by_feature = typed_dict("AttributionsByFeature", dict.fromkeys(types.values, by_column))
     exact = {"base": by_column, "values": by_feature}
     sampled = {"standard_errors": by_feature, "evaluations": int}
@@ -105,7 +106,7 @@ def _attributions(types: ModelTypes) -> Any:
 def _sweep(types: ModelTypes) -> Any:
     numbers = dict.fromkeys(types.manifest.column_names, list[float])
     if not types.manifest.class_labels:
-        return typed_dict("Sweep", {"values": list[float], "outputs": typed_dict("NumbersByColumn", numbers)})
+        return typed_dict("Sweep", {"values": list[float], "outputs": typed_dict("NumbersByOutput", numbers)})
     change = typed_dict("Change", {"at": float, "label": types.label})
     sweep = {
         "values": list[float],

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from models.bundle import WEIGHTS
 from service.arrays import Array, Prediction
 from service.http.errors import NotExplainableError
 from service.inference import sampled_shapley, shapley
@@ -23,6 +24,8 @@ from service.inference.sweep import (
 from service.protocols.layer_documents import LayerDocuments
 from service.protocols.native_documents import NativeDocuments
 
+_CONNECTION_BYTES = 64  # at most: two numbers of 32 bytes with their indentation
+_OTHER_BYTES = 100_000  # for the names of layers
 _WITHOUT_SAMPLE = "the model was adopted without a sample: adopt it again with --sample"
 _NOT_FINITE = (
     "the network's output is not a finite number for other values of the features: narrow their bounds in the schema, "
@@ -73,8 +76,12 @@ class Explanations:
 def _layer_documents(model: Model, max_connections: int) -> LayerDocuments | str:
     """What writes the layers, or why they are left out.
 
-    A model that was trained here has its layers, or it is broken.
+    A model that was trained here has its layers, or it is broken. A file that is larger than the most connections take
+    is not even read.
     """
+    weights = model.manifest.files.get(WEIGHTS)
+    if weights and model.manifest.format > 1 and weights.size > max_connections * _CONNECTION_BYTES + _OTHER_BYTES:
+        return _too_many(f"more than {max_connections:,}", max_connections)
     try:
         documents = LayerDocuments(model)
     except NotExplainableError as error:
@@ -82,11 +89,15 @@ def _layer_documents(model: Model, max_connections: int) -> LayerDocuments | str
             raise
         return error.detail
     if documents.connections > max_connections and model.manifest.format > 1:
-        return (
-            f"the network has {documents.connections:,} connections, and layers are shown for up to "
-            f"{max_connections:,}: raise MENAGERIE_MAX_EXPLAINED_CONNECTIONS"
-        )
+        return _too_many(f"{documents.connections:,}", max_connections)
     return documents
+
+
+def _too_many(connections: str, most: int) -> str:
+    return (
+        f"the network has {connections} connections, and layers are shown for up to {most:,}: raise "
+        "MENAGERIE_MAX_EXPLAINED_CONNECTIONS"
+    )
 
 
 def _why_no_attributions(model: Model, evaluations: int) -> str | None:

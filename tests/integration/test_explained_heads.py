@@ -17,7 +17,8 @@ from models.weights import DenseWeights
 from service.app import create_app
 from service.inference.activations import bind
 from service.inference.layers import ActivationLayer
-from service.protocols import layer_documents
+from service.inference.model import Model
+from service.protocols import explanations, layer_documents
 from service.settings import Settings
 
 NAME = "headed"
@@ -248,6 +249,19 @@ def test_what_is_missing_has_a_reason_and_the_rest_is_there(
     for part, reason in reasons.items():
         assert reason in response[f"{part}_reason"]
         assert ". " not in response[f"{part}_reason"]
+
+
+def test_weights_of_far_too_many_connections_are_not_read(tmp_path: Path) -> None:
+    """The size of the file is enough to know."""
+    large = BranchedNetwork(100, {"probabilities": dense(2, 100)})
+    published = headed_bundles.publish(tmp_path, REGRESSION, network=large)
+    files = dict(published.manifest.files)
+    files["weights.json"] = files["weights.json"].model_copy(update={"size": 64 * 100 + 100_001})
+    model = Model(Bundle(published.folder, published.manifest.model_copy(update={"files": files})), None)  # type: ignore[arg-type]
+    assert explanations._layer_documents(model, 100) == (  # noqa: SLF001
+        "the network has more than 100 connections, and layers are shown for up to 100: raise "
+        "MENAGERIE_MAX_EXPLAINED_CONNECTIONS"
+    )
 
 
 def test_layers_are_shown_up_to_the_limit(tmp_path: Path) -> None:

@@ -298,13 +298,6 @@ def test_activations_that_cannot_be_shown_are_named(tmp_path: Path, activation: 
         layers.read(Bundle(published.folder, published.manifest.model_copy(update={"layers": described})))
 
 
-def test_weights_that_are_too_large_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = headed_bundles.publish(tmp_path, headed_bundles.REGRESSION)
-    monkeypatch.setattr(layers, "MAX_WEIGHTS_BYTES", 100)
-    with pytest.raises(NotExplainableError, match="adopt a smaller network"):
-        layers.read(published)
-
-
 def publish_with_hidden_mismatch(store: Path) -> Bundle:
     """A network whose weights agree with it for the golden rows, which are positive, but not for negative values."""
     sources = (source(None, 0, 2),)
