@@ -33,7 +33,8 @@ class Route:
 
     ``name``, ``summary``, ``description``, ``request``, ``responses`` (content by status), ``errors`` and ``headers``
     (of request and response, beside those that all have) describe the operation for OpenAPI, and ``file_names`` what
-    ``{file}`` in a path may be, given the model's manifest. A ``public`` route needs no API key. A route
+    ``{file}`` in a path may be, given the model's manifest. If the manifest does not satisfy ``applies_to``, the route
+    only says what to use instead, and the OpenAPI document leaves it out. A ``public`` route needs no API key. A route
     ``on_event_loop`` is handled there, because it takes microseconds. An ``inference`` counts in the model's request
     statistics, and its rows count for drift. ``row_codec`` makes a `RowCodec` for a model: the fast path uses it.
     """
@@ -49,6 +50,7 @@ class Route:
     errors: Sequence[type[Exception]] = ()
     headers: Sequence[str] = ()
     file_names: Callable[[Any], Sequence[str]] | None = None
+    applies_to: Callable[[Any], bool] | None = None
     public: bool = False
     on_event_loop: bool = False
     inference: bool = False

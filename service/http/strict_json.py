@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from service.arrays import Array
 from service.http.errors import Fault, NotJsonError, UnacceptableError
@@ -104,8 +105,8 @@ def shortest_floats(values: Array) -> list[list[float]]:
     return orjson.loads(shortest_decimals(values))  # type: ignore[no-any-return]
 
 
-def shortest_decimals(values: Array) -> bytes:
-    """The same as JSON."""
+def shortest_decimals(values: Array | NDArray[np.bool_]) -> bytes:
+    """The same as JSON; booleans as true and false."""
     return orjson.dumps(np.ascontiguousarray(values), option=orjson.OPT_SERIALIZE_NUMPY)
 
 

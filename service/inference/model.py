@@ -38,10 +38,12 @@ class Model:
         self.fingerprint = sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
         self.ranges = Ranges(bundle.manifest)
         self.output_layer = bundle.manifest.layers[-1].name
-        self.raw_layers = [head.layer for head in bundle.manifest.heads if head.layer != self.output_layer]
-        self.hidden_layers = [layer.name for layer in bundle.manifest.layers[:-1] if layer.name not in self.raw_layers]
+        self.raw_layers = list(dict.fromkeys(each.head.layer for each in self.heads if not each.raw_columns))
+        served = {head.layer for head in bundle.manifest.heads}
+        self.hidden_layers = [layer.name for layer in bundle.manifest.layers[:-1] if layer.name not in served]
+        self.has_bounds = all(feature.has_bounds for feature in self.features)
         self.derived: dict[object, Any] = {}  # for `PerModel`
-        self._classify_row = row_classifier(bundle.manifest)
+        self._classify_row = row_classifier(bundle.manifest.heads[0]) if self.labels else lambda _: 0
         self._engine = engine
 
     @classmethod
@@ -87,10 +89,11 @@ class Model:
         if len(rows) == 1 and not layers:
             return self._predict_row(rows, self._engine.run_row(rows, self.output_layer), {})
         by_layer = self._engine.run(rows, (self.output_layer, *layers))
+        for each in by_layer.values():
+            _require_finite(each)
         outputs = by_layer[self.output_layer]
         if len(rows) == 1:
             return self._predict_row(rows, outputs, by_layer)
-        _require_finite(outputs)
         labels = self.predict_labels(outputs)
         return Prediction(rows, outputs, labels, self.ranges.outside(rows, labels), by_layer)
 
@@ -120,8 +123,8 @@ class Model:
 
     def raw_output(self, head: HeadColumns, prediction: Prediction) -> Array:
         """A head's output [rows, units] as the model itself gives it; the prediction must have the ``raw_layers``."""
-        if head.head.layer == self.output_layer:
-            return head.of(prediction.outputs)
+        if head.raw_columns:
+            return prediction.outputs[:, head.raw_columns]
         return prediction.layers[head.head.layer]
 
     def layer_outputs(self, rows: Array) -> dict[str, Array]:

@@ -20,12 +20,15 @@ from service.significant_digits import format_distinct
 
 _CHUNK = 256  # rows; pydantic lets no other thread run before it has validated them all
 _BULK = 512  # rows; as many as NumPy converts before another thread can run, and from which on it is worth its calls
+# The largest number that becomes a finite float32: one that is half a step beyond the largest float32 does not.
+_LARGEST = float(np.nextafter(2.0**128 - 2.0**103, 0))
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
 def value_type(feature: Feature) -> Any:
     """The pydantic type of a feature's values: a finite number within its bounds."""
-    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest)]
+    lowest, highest = _valid_range(feature)
+    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=lowest, le=highest)]
 
 
 def row_types(value_types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -40,10 +43,11 @@ class Validator:
     def __init__(self, features: Sequence[Feature], *, max_rows: int, max_errors: int) -> None:
         self._features = features
         self._names = [feature.name for feature in features]
-        self._bounds = np.array([[feature.lowest for feature in features], [feature.highest for feature in features]])
+        self._bounds = np.array([_valid_range(feature) for feature in features]).T.copy()
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
         self._max_errors = max_errors
+        self._parts: dict[tuple[int, int], Validator] = {}
         named, listed = row_types({feature.name: value_type(feature) for feature in features})
         # Left to right: no value fits both types.
         row: Any = Annotated[Union[named, listed], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
@@ -153,6 +157,14 @@ class Validator:
             raise self._error_of(self._faults_in_rows(rows.tolist(), location))
         return rows.astype(np.float32, copy=False)
 
+    def part(self, columns: slice) -> "Validator":
+        """The validator of some of the features, for rows that have no others."""
+        key = columns.start, columns.stop
+        if key not in self._parts:
+            features = self._features[columns]
+            self._parts[key] = Validator(features, max_rows=self.max_rows, max_errors=self._max_errors)
+        return self._parts[key]
+
     def count_names(self, rows: list[Any]) -> int:
         """How many feature names there are in valid rows from JSON."""
         return len(self._names) * [type(row) for row in rows].count(dict)
@@ -253,6 +265,11 @@ class Validator:
                 yield _value_fault(self._features[index], field, fault["type"], fault["input"])
 
 
+def _valid_range(feature: Feature) -> tuple[float, float]:
+    """The lowest and the highest valid value: without bounds, those that a float32 can hold."""
+    return (feature.lowest, feature.highest) if feature.has_bounds else (-_LARGEST, _LARGEST)
+
+
 def _drop_null(document: dict[str, Any]) -> None:
     """Drop the null one of ``features`` and ``instances`` if the other is not null: it counts as absent."""
     for given, null in (("features", "instances"), ("instances", "features")):
@@ -287,12 +304,17 @@ def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -
     name, unit = feature.name, f" {feature.unit}" if feature.unit else ""
     bounds = f"{' to '.join(format_distinct((feature.lowest, feature.highest)))}{unit}"
     allowed = f" from {bounds}" if feature.has_bounds else ""
+    is_beyond = error_type in ("greater_than_equal", "less_than_equal")
     match error_type:
         case "missing":
             return Fault(location, "missing", f"{name} is missing: it must be a number{allowed}", name)
         case "finite_number":
             return Fault(location, "not_finite", f"{name} must be a finite number{allowed}", name)
-        case "greater_than_equal" | "less_than_equal":
+        case _ if is_beyond and not feature.has_bounds:
+            largest = str(np.finfo(np.float32).max)
+            message = f"{name} must be a number that a float32 can hold, -{largest} to {largest}{unit}"
+            return Fault(location, "not_finite", message, name)
+        case _ if is_beyond:
             return Fault(location, OUT_OF_BOUNDS, f"{name} must be in the range {bounds}", name)
         case _:
             return Fault(location, "type", f"{name} must be a number{allowed}, not {_json_type(value)}", name)

@@ -82,10 +82,15 @@ _PRIMITIVES = {  # names in a route's content that are no schemas of their own
 
 
 def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: bool) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of these routes; with ``requires_key``, those that are not public need an API key."""
+    """The OpenAPI 3.1 document of the routes that apply to the model.
+
+    With ``requires_key``, those that are not public need an API key.
+    """
     manifest, examples = types.manifest, request_examples(types)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
+        if route.applies_to and not route.applies_to(manifest):
+            continue
         needs_key = requires_key and not route.public
         operation = _operation(route, manifest, examples, needs_key=needs_key)
         paths.setdefault(route.path, {})[route.method.lower()] = operation

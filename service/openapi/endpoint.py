@@ -31,5 +31,5 @@ class OpenApi:
         from service.openapi.document import build_document
         from service.openapi.model_types import ModelTypes
 
-        types = ModelTypes(model.manifest, self._settings.max_rows, self._settings.max_explained_rows)
+        types = ModelTypes(model, self._settings.max_rows, self._settings.max_explained_rows)
         return json_response(build_document(types, self._routes, requires_key=self._requires_key)).body

@@ -1,6 +1,7 @@
 """Types that depend on the loaded model, for the schemas of all protocols: features, rows, labels."""
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
@@ -8,8 +9,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from models.manifest import Manifest
-from models.signature import Feature
+from models.signature import Feature, Target
 from service.inference import validation
+from service.inference.heads import HeadColumns
+from service.inference.model import Model
 
 REFERENCE = "#/components/schemas/{model}"
 _CLOSED = ConfigDict(extra="forbid")
@@ -18,14 +21,35 @@ closed = with_config(_CLOSED)  # a TypedDict that allows no other keys
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+class HeadTypes:
+    """The types of one head; ``prefix`` begins the names of its schemas.
+
+    ``label`` and ``probabilities`` are None for a head without labels, ``values`` for one without targets. ``raw_row``
+    is a row of the output as the model itself gives it.
+    """
+
+    def __init__(self, columns: HeadColumns, prefix: str) -> None:
+        self.head = head = columns.head
+        self.prefix = prefix
+        self.raw_width = width = columns.raw_width
+        raw_value: Any = Share if columns.raw_columns and head.labels else float
+        self.raw_row = Annotated[list[raw_value], Field(min_length=width, max_length=width)]
+        self.label = TypeAliasType(f"{prefix}Label", Literal[*head.labels]) if head.labels else None
+        names = dict.fromkeys(head.labels, Share)
+        self.probabilities = typed_dict(f"{prefix}Probabilities", names) if head.labels else None
+        targets = {target.name: _target_type(target) for target in head.targets}
+        self.values = typed_dict(f"{prefix}Values", targets) if targets else None
+
+
 class ModelTypes:
     """The types of one model, and how many rows requests may have.
 
     A ``TypeAliasType`` gives a schema a name of its own, as a class does.
     """
 
-    def __init__(self, manifest: Manifest, max_rows: int, max_explained_rows: int) -> None:
-        self.manifest = manifest
+    def __init__(self, model: Model, max_rows: int, max_explained_rows: int) -> None:
+        self.model = model
+        self.manifest = manifest = model.manifest
         self.max_rows = max_rows
         self.max_explained_rows = max_explained_rows
         self.example = example(manifest)
@@ -33,8 +57,11 @@ class ModelTypes:
         self.features, feature_list = validation.row_types(self.values)
         self.feature_list = TypeAliasType("FeatureList", feature_list)
         self.row = TypeAliasType("Row", self.features | self.feature_list)
-        self.label = TypeAliasType("Label", Literal[*manifest.labels])
-        self.probabilities = typed_dict("Probabilities", dict.fromkeys(manifest.labels, Share))
+        value_types = iter(self.values.values())
+        self.inputs = {tensor.name: list(islice(value_types, tensor.width)) for tensor in manifest.input_tensors}
+        is_single = len(model.heads) == 1
+        self.heads = [HeadTypes(head, "" if is_single else f"Output{i}") for i, head in enumerate(model.heads, 1)]
+        self.label, self.probabilities = self.heads[0].label, self.heads[0].probabilities  # of a single head
 
     def many(self, item: Any) -> Any:
         """A list of as many items as a request may have rows."""
@@ -69,6 +96,11 @@ def example(manifest: Manifest) -> dict[str, float]:
         feature.name: min(max(float(f"{value:.4g}"), feature.lowest), feature.highest)
         for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
     }
+
+
+def _target_type(target: Target) -> Any:
+    unit: Any = {"x-unit": target.unit} if target.unit else None
+    return Annotated[float, Field(description=f"in {target.unit}" if target.unit else None, json_schema_extra=unit)]
 
 
 def _value(feature: Feature, example: float) -> Any:

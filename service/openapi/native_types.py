@@ -6,7 +6,8 @@ from pydantic import ConfigDict, Field, create_model
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
 from models.manifest import Manifest
-from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
+from models.signature import Head, Input
+from service.openapi.model_types import HeadTypes, ModelTypes, Share, closed, typed_dict
 from service.protocols.health import PUBLIC_FIELDS
 
 
@@ -167,7 +168,7 @@ def named_types(types: ModelTypes) -> list[Any]:
         typed_dict("ManyRows", {"instances": types.many(types.row), "features": NotRequired[None]}),
         prediction(types),
         typed_dict("Predictions", {"predictions": rows, "model": Identity}),
-        _model_description(),
+        _model_description(types.manifest),
     ]
 
 
@@ -177,10 +178,34 @@ def prediction(types: ModelTypes) -> Any:
 
 
 def _prediction_fields(types: ModelTypes) -> dict[str, Any]:
-    return {"label": types.label, "confidence": Share, "probabilities": types.probabilities, "warnings": list[str]}
+    if len(types.heads) == 1:
+        fields = _head_fields(types.heads[0])
+    else:
+        by_name = {each.head.name: typed_dict(f"{each.prefix}Prediction", _head_fields(each)) for each in types.heads}
+        fields = {"outputs": typed_dict("OutputPredictions", by_name)}
+    return fields | {"warnings": list[str]}
 
 
-def _model_description() -> Any:
-    """The part of the manifest that ``GET /model`` shows."""
-    fields = {name: (field.annotation, field) for name, field in Manifest.model_fields.items() if name in PUBLIC_FIELDS}
-    return create_model("ModelDescription", __config__=ConfigDict(extra="forbid"), **fields)  # type: ignore[call-overload]
+def _head_fields(types: HeadTypes) -> dict[str, Any]:
+    """What `/predict` says about one output for a row."""
+    match types.head.kind:
+        case "classification":
+            return {"label": types.label, "confidence": Share, "probabilities": types.probabilities}
+        case "multi_label":
+            return {"labels": list[types.label], "probabilities": types.probabilities}
+        case "regression":
+            units = {target.name: Literal[target.unit] for target in types.head.targets}
+            return {"values": types.values, "units": typed_dict(f"{types.prefix}Units", units)}
+
+
+def _model_description(manifest: Manifest) -> Any:
+    """The part of the manifest that ``GET /model`` shows, and what it derives from it."""
+    fields: dict[str, Any] = {
+        name: (field.annotation, field) for name, field in Manifest.model_fields.items() if name in PUBLIC_FIELDS
+    }
+    if manifest.class_labels:
+        fields["labels"] = (tuple[str, ...], ...)
+    fields |= {"inputs": (tuple[Input, ...], ...), "outputs": (tuple[Head, ...], ...)}
+    if not manifest.reference:
+        fields |= {"reference": (None, ...), "reference_reason": (str, ...)}
+    return create_model("ModelDescription", __config__=ConfigDict(extra="forbid"), **fields)

@@ -1,12 +1,14 @@
 """Schemas of the Open Inference Protocol, as types for pydantic."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, NotRequired, Union
 
 from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from service.openapi.model_types import ModelTypes, closed, typed_dict
-from service.protocols.oip_request import INPUT, LABEL, PROBABILITIES, WARNINGS, OutputParameters, Parameters
+from service.protocols.oip_outputs import outputs_of
+from service.protocols.oip_request import ALL_FEATURES, OutputParameters, Parameters
 from service.protocols.oip_tensors import DATATYPES
 
 _Size = Annotated[int, Field(ge=0)]
@@ -24,7 +26,7 @@ class TensorMetadata(TypedDict):
     """``shape`` has -1 for the number of rows."""
 
     name: str
-    datatype: Literal["FP32", "BYTES"]
+    datatype: Literal["FP32", "BYTES", "BOOL"]
     shape: list[int]
 
 
@@ -42,7 +44,7 @@ class ConfiguredTensor(TypedDict):
     """``dims`` excludes the number of rows."""
 
     name: str
-    data_type: Literal["TYPE_FP32", "TYPE_STRING"]
+    data_type: Literal["TYPE_FP32", "TYPE_STRING", "TYPE_BOOL"]
     dims: list[_Size]
 
 
@@ -111,9 +113,9 @@ class OutputTensor(TypedDict):
     """``data`` row by row; or ``parameters.binary_data_size``, and the data as bytes after the JSON."""
 
     name: str
-    datatype: Literal["FP32", "BYTES"]
+    datatype: Literal["FP32", "BYTES", "BOOL"]
     shape: list[_Size]
-    data: NotRequired[list[float] | list[str]]
+    data: NotRequired[list[float] | list[str] | list[bool]]
     parameters: NotRequired[BinarySize]
 
 
@@ -136,29 +138,53 @@ def _request(types: ModelTypes) -> Any:
     """A request with its data as JSON. Unknown keys are ignored, so no object is closed.
 
     A schema cannot say that there must be as many data as ``shape`` has, integers for a datatype of integers, each
-    within its feature's bounds; and that an output may be requested only once.
+    within its feature's bounds; that each input and each output may be there only once, and no input may be missing.
     """
-    width, open_object = len(types.values), ConfigDict()
-    no_bytes = typed_dict("InferenceInputParameters", {"binary_data_size": NotRequired[None]}, config=open_object)
-    flat = Annotated[list[float], Field(min_length=width, max_length=width * types.max_rows)]
-    tensor = {
-        "name": Literal[INPUT],
-        "shape": tuple[Annotated[int, Field(ge=1, le=types.max_rows)], Annotated[int, Field(ge=width, le=width)]],
-        "datatype": Literal[DATATYPES],
-        "parameters": NotRequired[no_bytes | None],
-        "data": flat | types.many(types.feature_list),
-    }
-    hidden = [layer.name for layer in types.manifest.layers[:-1]]
-    output = {
-        "name": Literal[PROBABILITIES, LABEL, WARNINGS, *hidden],
-        "parameters": NotRequired[OutputParameters | None],
-    }
-    inputs: Any = list[typed_dict("InferenceInput", tensor, config=open_object)]
+    open_object = ConfigDict()
+    names = list(outputs_of.of(types.model).by_name)
+    output = {"name": Literal[*names], "parameters": NotRequired[OutputParameters | None]}
     outputs: Any = list[typed_dict("InferenceOutput", output, config=open_object)]
     request = {
         "id": NotRequired[str | None],
         "parameters": NotRequired[Parameters | None],
-        "inputs": Annotated[inputs, Field(min_length=1, max_length=1)],
+        "inputs": _inputs(types),
         "outputs": NotRequired[Annotated[outputs, Field(json_schema_extra={"uniqueItems": True})] | None],
     }
     return typed_dict("InferenceRequest", request, config=open_object)
+
+
+def _inputs(types: ModelTypes) -> Any:
+    """The only input; or a tensor for each input, in any order, or one with all features."""
+    if len(types.inputs) == 1:
+        ((name, values),) = types.inputs.items()
+        return _list_of(_input(types, "InferenceInput", name, values, types.feature_list), 1)
+    tensors = [
+        _input(types, f"InferenceInput{number}", name, values, tuple[*values])
+        for number, (name, values) in enumerate(types.inputs.items(), 1)
+    ]
+    inputs = _list_of(Union[*tensors], len(tensors))
+    if ALL_FEATURES in types.inputs:
+        return inputs
+    whole = _input(types, "InferenceInput", ALL_FEATURES, list(types.values.values()), types.feature_list)
+    return inputs | _list_of(whole, 1)
+
+
+def _list_of(tensor: Any, count: int) -> Any:
+    return Annotated[list[tensor], Field(min_length=count, max_length=count)]
+
+
+def _input(types: ModelTypes, schema: str, name: str, values: Sequence[Any], row: Any) -> Any:
+    """An input tensor with its data as JSON, flat or row by row."""
+    width = len(values)
+    no_bytes = typed_dict("InferenceInputParameters", {"binary_data_size": NotRequired[None]}, config=ConfigDict())
+    flat = Annotated[list[float], Field(min_length=width, max_length=width * types.max_rows)]
+    count = Annotated[int, Field(ge=1, le=types.max_rows)]
+    shape: Any = tuple[count, Annotated[int, Field(ge=width, le=width)]]
+    tensor = {
+        "name": Literal[name],
+        "shape": shape if width > 1 else shape | tuple[count],
+        "datatype": Literal[DATATYPES],
+        "parameters": NotRequired[no_bytes | None],
+        "data": flat | types.many(row),
+    }
+    return typed_dict(schema, tensor, config=ConfigDict())

@@ -1,5 +1,6 @@
 """Schemas of TensorFlow Serving's REST API, as types for pydantic."""
 
+from collections.abc import Sequence
 from copy import copy
 from typing import Annotated, Any, Literal, NotRequired
 
@@ -8,7 +9,7 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from service.openapi import explain_types
 from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
-from service.protocols.tfserving import INPUT, OUTPUT, SIGNATURE
+from service.protocols.tfserving import SIGNATURE, has_classes, has_one_value
 
 _Signature = NotRequired[Literal["serving_default", ""] | None]
 
@@ -38,44 +39,85 @@ ServingTensor = typed_dict("ServingTensor", {"dtype": Literal["DT_FLOAT"], "tens
 
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
-    row = Annotated[list[Share], Field(min_length=len(types.manifest.labels), max_length=len(types.manifest.labels))]
     explanation = explain_types.explanation(types)
-    classes = Annotated[list[tuple[types.label, Share]], Field(min_length=len(types.manifest.labels))]
+    rows, columns = _outputs(types)
     return [
         ServingModels,
         ServingStatus,
-        _metadata(),
+        _metadata(types),
         *_requests(types),
-        typed_dict("ServingPredictions", {"predictions": types.many(row)}),
-        typed_dict("ServingOutputs", {"outputs": types.many(row)}),
-        typed_dict("ServingClasses", {"results": types.many(classes)}),
-        typed_dict("ServingExplanations", {"predictions": types.many(row), "explanations": list[explanation]}),
+        typed_dict("ServingPredictions", {"predictions": rows}),
+        typed_dict("ServingOutputs", {"outputs": columns}),
+        typed_dict("ServingExplanations", {"predictions": rows, "explanations": list[explanation]}),
+        *_results(types),
     ]
+
+
+def _results(types: ModelTypes) -> list[Any]:
+    """What `:classify` or `:regress` gives, if the model has it."""
+    if has_one_value(types.manifest):
+        return [typed_dict("ServingValues", {"results": types.many(float)})]
+    if not has_classes(types.manifest):
+        return []
+    classes = Annotated[list[tuple[types.label, Share]], Field(min_length=len(types.manifest.class_labels))]
+    return [typed_dict("ServingClasses", {"results": types.many(classes)})]
+
+
+def _outputs(types: ModelTypes) -> tuple[Any, Any]:
+    """Predictions by row, and outputs by column: as the model itself gives them, without a name if there is one."""
+    by_name = {each.head.name: each.raw_row for each in types.heads}
+    if len(by_name) == 1:
+        (row,) = by_name.values()
+        return types.many(row), types.many(row)
+    columns = {name: types.many(row) for name, row in by_name.items()}
+    return types.many(typed_dict("ServingPrediction", by_name)), typed_dict("ServingOutputColumns", columns)
 
 
 def _requests(types: ModelTypes) -> list[Any]:
     few = copy(types)
     few.max_rows = types.max_explained_rows
-    wrapped = types.row | typed_dict("ServingInstance", {INPUT: types.row})
-    values = {name: value | tuple[value] for name, value in types.values.items()}
-    part = typed_dict("ServingPart", {name: NotRequired[value] for name, value in values.items()})
-    examples = types.many(typed_dict("ServingExample", values))
+    named = {name: value | tuple[value] for name, value in types.values.items()}
+    by_input = _by_input(types)
+    part = typed_dict("ServingPart", {name: NotRequired[value] for name, value in (named | by_input).items()})
+    example = typed_dict("ServingExample", named)
+    if len(by_input) > 1:
+        example |= typed_dict("ServingInputExample", by_input)
     return [
-        *_row_requests("Serving", types, wrapped),
-        *_row_requests("ServingFew", few, wrapped),
-        _request("ServingExamples", {"examples": examples}, unlike="context"),
+        *_row_requests("Serving", types),
+        *_row_requests("ServingFew", few),
+        _request("ServingExamples", {"examples": types.many(example)}, unlike="context"),
         _request("ServingParts", {"context": part, "examples": types.many(part)}),
     ]
 
 
-def _row_requests(prefix: str, types: ModelTypes, row: Any) -> list[Any]:
-    """The requests for rows: ``instances``, or ``inputs`` as rows or columns, with or without the name of the input."""
+def _by_input(types: ModelTypes) -> dict[str, Any]:
+    """What a row may have for each input, by the input's name; for the only input, nothing but a whole row."""
+    if len(types.inputs) == 1:
+        return {}
+    return {name: _input_row(values) for name, values in types.inputs.items()}
+
+
+def _input_row(values: Sequence[Any]) -> Any:
+    """The values of an input in a row: a list, or the value itself if there is only one."""
+    return tuple[*values] if len(values) > 1 else values[0] | tuple[values[0]]
+
+
+def _row_requests(prefix: str, types: ModelTypes) -> list[Any]:
+    """The requests for rows: ``instances``, or ``inputs`` as rows or columns, with or without the names of inputs."""
     columns = typed_dict(f"{prefix}Columns", {name: types.many(number) for name, number in types.values.items()})
     inputs = types.many(types.row) | columns
-    named = typed_dict(f"{prefix}Input", {INPUT: inputs})
+    if len(types.inputs) == 1:
+        ((name, values),) = types.inputs.items()
+        wrapped = types.row if len(values) > 1 else types.row | values[0]
+        row = types.row | typed_dict("ServingInstance", {name: wrapped})
+        inputs |= typed_dict(f"{prefix}Input", {name: inputs})
+    else:
+        by_input = _by_input(types)
+        row = types.row | typed_dict("ServingInstance", by_input)
+        inputs |= typed_dict(f"{prefix}Inputs", {name: types.many(values) for name, values in by_input.items()})
     return [
         _request(f"{prefix}Rows", {"instances": types.many(row)}, unlike="inputs"),
-        _request(f"{prefix}ByColumn", {"inputs": inputs | named}, unlike="instances"),
+        _request(f"{prefix}ByColumn", {"inputs": inputs}, unlike="instances"),
     ]
 
 
@@ -85,11 +127,11 @@ def _request(name: str, fields: dict[str, Any], *, unlike: str = "") -> Any:
     return typed_dict(name, {"signature_name": _Signature, **fields, **absent}, config=ConfigDict())
 
 
-def _metadata() -> Any:
+def _metadata(types: ModelTypes) -> Any:
     """Metadata: nested objects whose keys are names."""
     signature = {
-        "inputs": typed_dict("ServingSignatureInputs", {INPUT: ServingTensor}),
-        "outputs": typed_dict("ServingSignatureOutputs", {OUTPUT: ServingTensor}),
+        "inputs": typed_dict("ServingSignatureInputs", dict.fromkeys(types.inputs, ServingTensor)),
+        "outputs": typed_dict("ServingSignatureOutputs", {each.head.name: ServingTensor for each in types.heads}),
         "method_name": Literal["tensorflow/serving/predict"],
         "defaults": typed_dict("ServingDefaults", {}),
     }

@@ -8,6 +8,7 @@ from service.http.routing import Declare, Protocol
 from service.inference.registry import Registry
 from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
+from service.protocols.inference import predict
 
 _ONE_ROW = Fault("instances", "form", "send `features`: only one row can be explained per request")
 
@@ -33,9 +34,7 @@ class Explain:
         model, validator, _ = self._registry.select(request)
         require_json(request)
         rows = _parse_one_row(validator, request)
-        request.context.prediction = prediction = model.predict(rows)
-        request.context.mark("infer")
-        return Response(200, self._explanations.explain(model, prediction))
+        return Response(200, self._explanations.explain(model, predict(model, rows, request)))
 
 
 def _parse_one_row(validator: Validator, request: Request) -> Array:

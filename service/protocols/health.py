@@ -12,7 +12,11 @@ from service.inference.registry import Registry
 from service.version import VERSION
 
 # The manifest's fields that clients may see; golden and background rows and hashes are of no use to them.
-PUBLIC_FIELDS = {"name", "version", "features", "labels", "layers", "training", "metrics", "reference"}
+PUBLIC_FIELDS = {"name", "version", "features", "layers", "training", "metrics", "reference"}
+NO_REFERENCE = (
+    "the model was adopted without a sample of its rows, so bounds and training ranges are not known: "
+    "there are no warnings, and drift is not detected"
+)
 
 
 class Readiness:
@@ -90,4 +94,12 @@ class Health:
 
 
 def _public_manifest(model: Model) -> bytes:
-    return json_response(model.manifest.model_dump(mode="json", include=PUBLIC_FIELDS, exclude_unset=True)).body
+    manifest = model.manifest
+    document = manifest.model_dump(mode="json", include=PUBLIC_FIELDS, exclude_unset=True)
+    if manifest.class_labels:
+        document["labels"] = manifest.class_labels
+    document["inputs"] = [tensor.model_dump() for tensor in manifest.input_tensors]
+    document["outputs"] = [head.model_dump() for head in manifest.heads]
+    if not manifest.reference:
+        document |= {"reference": None, "reference_reason": NO_REFERENCE}
+    return json_response(document).body

@@ -11,6 +11,7 @@ from service.http.messages import Request, Response
 from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
+from service.protocols.inference import predict
 from service.protocols.native_documents import NativeDocuments
 from service.protocols.row_codec import GivenRow
 
@@ -54,11 +55,10 @@ class Native:
         row_codec=NativeRow,
     )
     def predict(self, request: Request) -> Response:
-        """Predict the label of one row, or of several rows."""
+        """Predict one row, or several rows."""
         model, validator, _ = self._registry.select(request)
         require_json(request)
         rows, is_single = validator.parse(request.read(), request.context)
-        request.context.prediction = prediction = model.predict(rows)
-        request.context.mark("infer")
+        prediction = predict(model, rows, request)
         documents = self._documents.of(model)
         return Response(200, documents.row(prediction) if is_single else documents.rows(prediction))

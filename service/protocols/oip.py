@@ -14,12 +14,17 @@ from service.inference.model import Model
 from service.inference.registry import Registry
 from service.protocols.health import Readiness
 from service.protocols.oip_infer import BYTES, OipRow, infer
-from service.protocols.oip_request import INPUT, LABEL, LENGTH_HEADER, PROBABILITIES, WARNINGS
+from service.protocols.oip_outputs import outputs_of
+from service.protocols.oip_request import LENGTH_HEADER
 from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
 _PLATFORM = "keras_litert"
-_CONFIG_TYPES = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # what Triton's configurations call them
+_CONFIG_TYPES = {
+    "FP32": "TYPE_FP32",
+    "BYTES": "TYPE_STRING",
+    "BOOL": "TYPE_BOOL",
+}  # what Triton's configurations call them
 
 
 _declare = Declare(Protocol.OIP, "v2_")
@@ -164,16 +169,12 @@ class Oip:
 
 
 def _inputs(model: Model) -> list[dict[str, Any]]:
-    return [_metadata(INPUT, "FP32", len(model.features))]
+    return [_metadata(tensor.name, "FP32", tensor.width) for tensor in model.manifest.input_tensors]
 
 
 def _outputs(model: Model) -> list[dict[str, Any]]:
-    return [
-        _metadata(PROBABILITIES, "FP32", len(model.labels)),
-        _metadata(LABEL, "BYTES"),
-        _metadata(WARNINGS, "BYTES"),
-        *(_metadata(layer.name, "FP32", layer.units) for layer in model.manifest.layers[:-1]),
-    ]
+    outputs = outputs_of.of(model).by_name.values()
+    return [_metadata(output.name, output.datatype, *output.widths) for output in outputs]
 
 
 def _metadata(name: str, datatype: str, *widths: int) -> dict[str, Any]:

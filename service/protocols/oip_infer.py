@@ -5,21 +5,20 @@ extensions for binary tensor data and for classification.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import orjson
 
-from service.arrays import Array, Prediction
+from service.arrays import Prediction
 from service.http import strict_json
 from service.http.media_types import require_identity_coding
 from service.http.messages import Request, Response
 from service.inference.model import Model, PerModel
 from service.inference.validation import Validator
+from service.protocols.inference import predict
 from service.protocols.oip_request import (
-    LABEL,
     LENGTH_HEADER,
-    PROBABILITIES,
-    WARNINGS,
     RequestedOutput,
     RequestForm,
     RequestReader,
@@ -35,12 +34,11 @@ _readers = PerModel(RequestReader)
 
 
 class OipRow:
-    """A row in the only tensor of a request whose form was there before; as JSON, or as bytes after it."""
+    """A row in the tensors of a request whose form was there before; as JSON, or as bytes after it."""
 
     def __init__(self, model: Model) -> None:
         self._reader = _readers.of(model)
         self._shape = (1, len(model.features))
-        self._labels = [Tensor(LABEL, (1,), [label]) for label in model.labels]
 
     def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
         if "content-encoding" in headers:
@@ -50,10 +48,12 @@ class OipRow:
             document = orjson.loads(body)
             data, request_id = take_variable_parts(document)
             form = self._reader.known_form(orjson.dumps(document))
-            if not form or not form.is_plain_row or type(data) is not list or form.binary_size is not None:
+            if not form or not form.is_plain_row or form.binary_size is not None:
                 return None
-            row = data[0] if len(data) == 1 else data  # nested, or all elements in one list
-            return row, form.strings + (2 if request_id is not None else 0), (form, request_id)
+            values = data[0] if len(data) == 1 else _join(data, form)
+            row = values[0] if type(values) is list and len(values) == 1 else values  # nested, or all in one list
+            strings = form.strings + (2 if request_id is not None else 0)
+            return row if type(row) is list else None, strings, (form, request_id)
         if not size.isdigit():
             return None
         form = self._reader.known_form(body[: int(size)] or len(body))
@@ -64,10 +64,18 @@ class OipRow:
 
     def write(self, form: tuple[RequestForm, str | None], prediction: Prediction) -> Response:
         request_form, request_id = form
-        label = self._labels[prediction.labels[0]]
-        probabilities = Tensor(PROBABILITIES, prediction.outputs.shape, prediction.outputs)
-        tensors = [label if output.name == LABEL else probabilities for output in request_form.outputs]
-        return _response(request_form, tensors, request_id)
+        return _response(request_form, [tensor(prediction) for tensor in request_form.tensors], request_id)
+
+
+def _join(data: Sequence[Any], form: RequestForm) -> list[Any] | None:
+    """The row in the data of several tensors, each nested or all elements in one list; None if they are not usual."""
+    row: list[Any] = []
+    for values, tensor in zip(data, form.inputs, strict=True):
+        flat = values[0] if type(values) is list and len(values) == 1 and type(values[0]) is list else values
+        if type(flat) is not list or len(flat) != tensor.shape[1]:
+            return None
+        row += flat
+    return row
 
 
 def infer(model: Model, validator: Validator, request: Request) -> Response:
@@ -78,40 +86,28 @@ def infer(model: Model, validator: Validator, request: Request) -> Response:
     """
     require_identity_coding(request)
     rows, form, request_id = _readers.of(model).read(request, validator)
-    hidden = [output.name for output in form.outputs if output.name in model.hidden_layers]
-    request.context.prediction = prediction = model.predict(rows, hidden)
-    request.context.mark("infer")
-    tensors = [_output(model, output, prediction) for output in form.outputs]
-    if not form.template:
-        form.template = _template(model, form, tensors)
-        is_plain = all(output.name in (PROBABILITIES, LABEL) and not output.classes for output in form.outputs)
-        form.is_plain_row = is_plain and form.shape[0] == 1 and form.datatype == "FP32"
+    prediction = predict(model, rows, request, form.layers)
+    tensors = [_tensor(each, prediction) for each in form.outputs]
+    form.template = form.template or _template(model, form, tensors)
     return _response(form, tensors, request_id)
 
 
-def _output(model: Model, requested: RequestedOutput, prediction: Prediction) -> Tensor:
-    name = requested.name
-    if requested.classes:
-        return _classification(model, name, prediction.outputs, requested.classes)
-    if name == LABEL:
-        return Tensor(name, (len(prediction.labels),), [model.labels[label] for label in prediction.labels])
-    if name == WARNINGS:
-        sentences = ["; ".join(sentences) for sentences in model.warnings(prediction)]
-        return Tensor(name, (len(sentences),), sentences)
-    values = prediction.outputs if name == PROBABILITIES else prediction.layers[name]
-    return Tensor(name, values.shape, values)
+def _tensor(requested: RequestedOutput, prediction: Prediction) -> Tensor:
+    tensor = requested.output.tensor(prediction)
+    return _classification(requested, tensor) if requested.classes else tensor
 
 
-def _classification(model: Model, name: str, probabilities: Array, count: int) -> Tensor:
-    """The most probable labels of each row, as ``value:index:label``; all of them if more are requested."""
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
-    values = strict_json.shortest_floats(np.take_along_axis(probabilities, best, axis=1))
+def _classification(requested: RequestedOutput, scores: Tensor) -> Tensor:
+    """The labels with the highest scores of each row, as ``value:index:label``; all of them if more are requested."""
+    array, labels = np.asarray(scores.values), requested.output.labels
+    best = np.argsort(-array, axis=1, kind="stable")[:, : requested.classes]
+    values = strict_json.shortest_floats(np.take_along_axis(array, best, axis=1))
     classes = [
-        f"{value}:{index}:{model.labels[index]}"
+        f"{value}:{index}:{labels[index]}"
         for row in zip(values, best.tolist(), strict=True)
         for value, index in zip(*row, strict=True)
     ]
-    return Tensor(name, best.shape, classes)
+    return Tensor(scores.name, best.shape, classes)
 
 
 def _template(model: Model, form: RequestForm, tensors: Sequence[Tensor]) -> bytes:

@@ -1,56 +1,84 @@
-"""The REST API of TensorFlow Serving, under ``/v1``, for a model with one input and one output.
+"""The REST API of TensorFlow Serving, under ``/v1``.
 
 Source: tensorflow.org/tfx/serving/api_rest. docs/protocols.md has the differences and their reasons. KServe's V1
 protocol (kserve.github.io/website, "V1 Protocol") is a subset of this API with two additions, which are spoken as well:
 a list of models, and explanations. It uses the model status as the model's readiness.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from models.manifest import Manifest
 from service.arrays import Array, Prediction
 from service.http import strict_json
 from service.http.errors import BadInstancesError, Fault, NotExplainableError, NotJsonError, UnacceptableError
 from service.http.media_types import require_identity_coding
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
-from service.inference.model import Model
+from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
 from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
 from service.protocols.health import Readiness
+from service.protocols.inference import predict
 from service.protocols.row_codec import GivenRow
+from service.protocols.tfserving_inputs import ModelInputs, require_list
 
-INPUT, OUTPUT, SIGNATURE = "features", "probabilities", "serving_default"
+SIGNATURE = "serving_default"
+_MAX_NAMES = 5  # in an error
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
 
 
-class TfServingRow:
-    """A row in ``instances``, and its probabilities in ``predictions``."""
+_inputs = PerModel(lambda model: ModelInputs(model.manifest))
 
-    def __init__(self, _: Model) -> None: ...
+
+def has_classes(manifest: Manifest) -> bool:
+    """Whether a model is a single classification."""
+    return bool(manifest.class_labels)
+
+
+def has_one_value(manifest: Manifest) -> bool:
+    """Whether a model is a regression with one target."""
+    return [(head.kind, len(head.targets)) for head in manifest.heads] == [("regression", 1)]
+
+
+class TfServingRow:
+    """A row in ``instances``, and its output in ``predictions``, where the network's output has it."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._inputs = _inputs.of(model)
+        self._is_served = not model.raw_layers
+        self._is_whole = (
+            self._is_served and len(model.heads) == 1 and model.heads[0].raw_columns == model.heads[0].columns
+        )
 
     def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
-        if "content-encoding" in headers:
+        if "content-encoding" in headers or not self._is_served:
             return None
         document = orjson.loads(body)
         if type(document) is dict and len(document) == 1:
             instances = document.get("instances")
             if type(instances) is list and len(instances) == 1:
-                return instances[0], 1, None
+                row = instances[0]
+                if type(row) is dict and (values := self._inputs.unwrap_list(row)):
+                    return values, 1 + len(row), None
+                return row, 1, None
         return None
 
     def write(self, form: None, prediction: Prediction) -> Response:
         del form
-        return _probabilities_response("instances", prediction.outputs)
+        if self._is_whole:
+            return Response(200, b'{"predictions":%b}' % strict_json.shortest_decimals(prediction.outputs))
+        return _outputs_response("instances", self._model, prediction)
 
 
 class TfServing:
-    """The model's status, its metadata, and predictions by row, by column, as classification or explained.
+    """The model's status, its metadata, and predictions by row, by column, as classes, values or explained.
 
     A request for explanations has at most ``max_explained_rows``: one takes as long as thousands of predictions.
     """
@@ -93,8 +121,8 @@ class TfServing:
         """Input and output tensors of the model."""
         model = self._registry.select(request).model
         signature = {
-            "inputs": {INPUT: _tensor(INPUT, len(model.features))},
-            "outputs": {OUTPUT: _tensor(OUTPUT, len(model.labels))},
+            "inputs": {each.name: _tensor(each.name, each.width) for each in model.manifest.input_tensors},
+            "outputs": {each.head.name: _tensor(each.head.name, each.raw_width) for each in model.heads},
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
         }
@@ -116,10 +144,10 @@ class TfServing:
         row_codec=TfServingRow,
     )
     def model_predict(self, request: Request) -> Response:
-        """Predict probabilities with the model, from rows or columns."""
+        """Predict with the model, from rows or columns: the outputs as the model itself gives them."""
         model, validator, _ = self._registry.select(request)
-        form, rows = _read_rows(request, validator)
-        return _probabilities_response(form, _predict(model, rows, request).outputs)
+        form, rows = _read_rows(request, model, validator)
+        return _outputs_response(form, model, predict(model, rows, request, model.raw_layers))
 
     @_declare(
         "POST",
@@ -134,11 +162,11 @@ class TfServing:
         This is KServe's addition to TensorFlow Serving's API. Each explanation is that of `/explain`.
         """
         model, validator, _ = self._registry.select(request)
-        form, rows = _read_rows(request, validator)
+        form, rows = _read_rows(request, model, validator)
         if len(rows) > self._max_explained_rows:
             message = f"{form} must have 1 to {self._max_explained_rows} rows to explain, not {len(rows)}"
             raise UnacceptableError([Fault(form, "count", message)])
-        predictions = strict_json.shortest_decimals(_predict(model, rows, request).outputs)
+        predictions = _by_row(model, predict(model, rows, request, model.raw_layers))
         single = [model.predict(rows[index : index + 1]) for index in range(len(rows))]
         explanations = b",".join([self._explanations.explain(model, each) for each in single])
         return Response(200, b'{"predictions":%b,"explanations":[%b]}' % (predictions, explanations))
@@ -151,6 +179,7 @@ class TfServing:
         errors=_ERRORS,
         on_event_loop=True,
         inference=True,
+        applies_to=has_classes,
     )
     def model_classify(self, request: Request) -> Response:
         """Classify examples with the model.
@@ -159,21 +188,72 @@ class TfServing:
         """
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
-        context, examples = document.get("context"), document.get("examples")
-        context = {} if context is None else context
-        if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
-            raise BadInstancesError(
-                "`examples` must be a list of objects, one per row, and `context` must be an object"
-            )
-        rows = [{name: _scalar(value) for name, value in (context | example).items()} for example in examples]
-        values = validator.validate_rows(rows, "examples")
-        if context:  # it must be valid even where every example overrides it
-            row = {name: _scalar(value) for name, value in (examples[0] | context).items()}
-            validator.validate_rows([row], "context")
-        strict_json.require_unique_keys(body, strict_json.count_strings(document))
-        request.context.mark("validate")
-        probabilities = strict_json.shortest_floats(_predict(model, values, request).outputs)
+        if not has_classes(model.manifest):
+            raise BadInstancesError(f"{_describe(model)}, not a single classification: use {_verbs(model)}")
+        rows = _read_examples(request, document, body, model, validator)
+        probabilities = strict_json.shortest_floats(predict(model, rows, request).outputs)
         return json_response({"results": [list(zip(model.labels, row, strict=True)) for row in probabilities]})
+
+    @_declare(
+        "POST",
+        "/v1/models/{model}[/versions/{version}]:regress",
+        "ServingValues",
+        accepts="ServingExamples | ServingParts",
+        errors=_ERRORS,
+        on_event_loop=True,
+        inference=True,
+        applies_to=has_one_value,
+    )
+    def model_regress(self, request: Request) -> Response:
+        """Predict the value of examples with the model.
+
+        For a regression with one target. Features in `context` apply to every example that does not have them.
+        """
+        model, validator, _ = self._registry.select(request)
+        document, body = _parse(request)
+        if not has_one_value(model.manifest):
+            raise BadInstancesError(f"{_describe(model)}, not a regression with one target: use {_verbs(model)}")
+        rows = _read_examples(request, document, body, model, validator)
+        values = strict_json.shortest_decimals(predict(model, rows, request).outputs.ravel())
+        return Response(200, b'{"results":%b}' % values)
+
+
+def _describe(model: Model) -> str:
+    """What the model is, for errors."""
+    heads = [head.head for head in model.heads]
+    if len(heads) > 1:
+        return f"the model has several outputs ({_enumerate([head.name for head in heads])})"
+    what = {"classification": "a classification", "multi_label": "a classification with independent labels"}
+    return f"the model is {what.get(heads[0].kind, 'a regression')} ({_enumerate(heads[0].column_names)})"
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    """The first few names."""
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
+
+
+def _verbs(model: Model) -> str:
+    """The methods that the model supports, for errors."""
+    verb = "`:classify` or " if model.labels else "`:regress` or " if has_one_value(model.manifest) else ""
+    return f"{verb}`:predict`"
+
+
+def _read_examples(
+    request: Request, document: Mapping[str, Any], body: bytes, model: Model, validator: Validator
+) -> Array:
+    """The rows of a request for classes or values, [rows, features]."""
+    context, examples = document.get("context"), document.get("examples")
+    context = {} if context is None else context
+    if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
+        raise BadInstancesError("`examples` must be a list of objects, one per row, and `context` must be an object")
+    inputs = _inputs.of(model)
+    rows = [inputs.example(context | example, f"examples[{index}].{{}}") for index, example in enumerate(examples)]
+    values = validator.validate_rows(rows, "examples")
+    if context:  # it must be valid even where every example overrides it
+        validator.validate_rows([inputs.example(examples[0] | context, "context.{}")], "context")
+    strict_json.require_unique_keys(body, strict_json.count_strings(document))
+    request.context.mark("validate")
+    return values
 
 
 def _parse(request: Request) -> tuple[dict[str, Any], bytes]:
@@ -189,7 +269,7 @@ def _parse(request: Request) -> tuple[dict[str, Any], bytes]:
     return document, body
 
 
-def _read_rows(request: Request, validator: Validator) -> tuple[str, Array]:
+def _read_rows(request: Request, model: Model, validator: Validator) -> tuple[str, Array]:
     """The rows that a request has, [rows, features], and its form: ``instances`` or ``inputs``."""
     document, body = _parse(request)
     forms = [form for form in ("instances", "inputs") if document.get(form) is not None]
@@ -197,10 +277,11 @@ def _read_rows(request: Request, validator: Validator) -> tuple[str, Array]:
         raise BadInstancesError("send either `instances`, row by row, or `inputs`, by column")
     form = forms[0]
     if strict_json.has_numbers_only(body, form):
-        rows = _require_list(document[form], form)
+        rows = require_list(document[form], form)
         values = validator.validate_rows(rows, form, are_numbers=True)
     else:
-        rows = _instances(document[form]) if form == "instances" else _columns(document[form])
+        inputs = _inputs.of(model)
+        rows = inputs.rows(document[form]) if form == "instances" else inputs.rows_of_columns(document[form])
         values = validator.validate_rows(rows, form)
         strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
         strict_json.require_unique_keys(body, strings)
@@ -208,59 +289,38 @@ def _read_rows(request: Request, validator: Validator) -> tuple[str, Array]:
     return form, values
 
 
-def _predict(model: Model, rows: Array, request: Request) -> Prediction:
-    request.context.prediction = prediction = model.predict(rows)
-    request.context.mark("infer")
-    return prediction
+def _outputs_response(form: str, model: Model, prediction: Prediction) -> Response:
+    if form == "instances":
+        return Response(200, b'{"predictions":%b}' % _by_row(model, prediction))
+    return Response(200, b'{"outputs":%b}' % _by_column(model, prediction))
 
 
-def _probabilities_response(form: str, probabilities: Array) -> Response:
-    key = b"predictions" if form == "instances" else b"outputs"
-    return Response(200, b'{"%b":%b}' % (key, strict_json.shortest_decimals(probabilities)))
+def _by_row(model: Model, prediction: Prediction) -> bytes:
+    """A list with the only output of each row, or an object with each of its outputs by name."""
+    by_name = _raw_decimals(model, prediction)
+    if len(by_name) == 1:
+        return next(iter(by_name.values()))
+    rows = zip(*(decimals[2:-2].split(b"],[") for decimals in by_name.values()), strict=True)
+    template = b"{%b}" % b",".join([orjson.dumps(name).replace(b"%", b"%%") + b":[%b]" for name in by_name])
+    return b"[%b]" % b",".join([template % row for row in rows])
 
 
-def _instances(instances: Any) -> list[Any]:
-    """The rows of ``instances``, each with or without the name of the input around it."""
-    rows = _require_list(instances, "instances")
-    return [row[INPUT] if _is_object(row) and row.keys() == {INPUT} and _is_row(row[INPUT]) else row for row in rows]
+def _by_column(model: Model, prediction: Prediction) -> bytes:
+    """The only output of all rows, or an object with each output by name."""
+    by_name = _raw_decimals(model, prediction)
+    if len(by_name) == 1:
+        return next(iter(by_name.values()))
+    return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(name), decimals) for name, decimals in by_name.items()])
 
 
-def _require_list(rows: Any, form: str) -> list[Any]:
-    if not isinstance(rows, list):
-        raise BadInstancesError(f"`{form}` must be a list of rows")
-    return rows
-
-
-def _columns(inputs: Any) -> list[Any]:
-    """The rows of ``inputs``: rows with or without the name of the input around them, or a list for each feature.
-
-    The only feature of a model may have the name of the input; its values are not rows.
-    """
-    if _is_object(inputs) and inputs.keys() == {INPUT}:
-        values = inputs[INPUT]
-        if not isinstance(values, list) or not values or any(map(_is_row, values)):
-            inputs = values
-    if isinstance(inputs, list):
-        return inputs
-    if not _is_object(inputs) or not all(isinstance(column, list) for column in inputs.values()):
-        raise BadInstancesError("`inputs` must be a list of rows, or an object with a list of values for each feature")
-    if len({len(column) for column in inputs.values()}) > 1:
-        raise BadInstancesError("`inputs` must have the same number of values for every feature")
-    return [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
+def _raw_decimals(model: Model, prediction: Prediction) -> dict[str, bytes]:
+    """Each output as the model itself gives it, [rows, units], by name."""
+    return {head.head.name: strict_json.shortest_decimals(model.raw_output(head, prediction)) for head in model.heads}
 
 
 def _count_names(form: Any) -> int:
     """How many names there are in valid instances or inputs."""
     return len(form) if _is_object(form) else sum(len(row) for row in form if _is_object(row))
-
-
-def _scalar(value: Any) -> Any:
-    """The value of an example's feature, which may be in a list of one."""
-    return value[0] if isinstance(value, list) and len(value) == 1 else value
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, list | dict)
 
 
 def _is_object(value: Any) -> bool:

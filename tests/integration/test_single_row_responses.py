@@ -4,13 +4,20 @@ import http.client
 import json
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
 from support.gunicorn_server import Server, serving
+from support.headed_bundles import HEADS
+from support.headed_models import NAME, Headed
 from support.known_animals import LLAMA, MAINE_COON, NAMES, named
+
+from service.app.asgi import AsgiApp
+from service.app.routes import build_service
+from service.settings import Settings
 
 PREDICT, V1, V2 = "/predict", "/v1/models/animals:predict", "/v2/models/animals/infer"
 JSON = {"Content-Type": "application/json"}
@@ -91,6 +98,7 @@ REQUESTS: dict[str, Request] = {
     "v2 with a coding": (V2, tensor(), JSON | {"Content-Encoding": "gzip"}),
     "v2 in integers": (V2, tensor([1] * 8).replace(b"FP32", b"INT32"), JSON),
     "v2 by name": (V2, tensor(named(LLAMA)), JSON),
+    "v2 by name in a list": (V2, tensor([named(LLAMA)]), JSON),
     "v2 with an output": (V2, tensor(outputs=[{"name": "label"}]), JSON),
     "v2 with a hidden layer": (V2, tensor(outputs=[{"name": "hidden_1"}]), JSON),
     "v2 with classes": (V2, tensor(outputs=[{"name": "probabilities", "parameters": {"classification": 2}}]), JSON),
@@ -162,3 +170,100 @@ def test_rows_are_counted_as_by_the_pipeline() -> None:
     fast, slow = counts
     assert fast == slow
     assert len([line for line in fast[0] if line.endswith(" 2.0")]) > 5, fast
+
+
+ROW = [0.5, -1.25, 2.0]
+HEADED_V1, HEADED_V2 = f"/v1/models/{NAME}:predict", f"/v2/models/{NAME}/infer"
+INPUT_WIDTHS = {"one input": {"measurements": 3}, "several inputs": {"position": 2, "speed": 1}}
+
+
+def _headed_requests(inputs: str) -> dict[str, Request]:
+    """One row in every form that a model with these inputs takes, and some that it refuses."""
+    tensors, by_input, start = [], {}, 0
+    for name, width in INPUT_WIDTHS[inputs].items():
+        by_input[name] = ROW[start : start + width]
+        tensors.append({"name": name, "shape": [1, width], "datatype": "FP32", "data": by_input[name]})
+        start += width
+    headless = [
+        {key: value for key, value in tensor.items() if key != "data"}
+        | {"parameters": {"binary_data_size": 4 * len(tensor["data"])}}
+        for tensor in tensors
+    ]
+    content = np.array(ROW, "<f4").tobytes()
+    head = json.dumps({"inputs": headless, "parameters": {"binary_data_output": True}}).encode()
+    features = {f"f{i}": value for i, value in enumerate(ROW, 1)}
+
+    def v1(row: Any) -> Request:
+        return HEADED_V1, json.dumps({"instances": [row]}).encode(), JSON
+
+    def v2(tensors: Any, **members: Any) -> Request:
+        return HEADED_V2, json.dumps({"inputs": tensors, **members}).encode(), JSON
+
+    whole = [{"name": "features", "shape": [1, 3], "datatype": "FP32", "data": ROW}]
+    return {
+        "native": native(ROW),
+        "native by name": native(features),
+        "native with warnings": native([3.0, -3.0, 0.0]),
+        "native out of bounds": native([1e39, 0, 0]),
+        "v1": v1(ROW),
+        "v1 by name": v1(features),
+        "v1 by input": v1(by_input),
+        "v1 by input, a value too many": v1({name: [*values, 1.0] for name, values in by_input.items()}),
+        "v1 by input twice": (
+            HEADED_V1,
+            v1(by_input)[1].replace(b'[{"', b'[{"%b": [1.0], "' % next(iter(by_input)).encode()),
+            JSON,
+        ),
+        "v1 by input, a string": v1({name: ["x"] * len(values) for name, values in by_input.items()}),
+        "v2": v2(tensors),
+        "v2 nested": v2([tensor | {"data": [tensor["data"]]} for tensor in tensors]),
+        "v2 in another order": v2(tensors[::-1]),
+        "v2 all features": v2(whole),
+        "v2 with an id": v2(tensors, id="7"),
+        "v2 with warnings": v2(tensors, outputs=[{"name": "warnings"}]),
+        "v2 with a hidden layer": v2(tensors, outputs=[{"name": "hidden_1"}]),
+        "v2 with an unknown output": v2(tensors, outputs=[{"name": "x"}]),
+        "v2 a value elsewhere": v2([*tensors[:-1], tensors[-1] | {"data": []}]),
+        "v2 a value too many": v2([*tensors[:-1], tensors[-1] | {"data": [*tensors[-1]["data"], 1.0]}]),
+        "v2 binary": (HEADED_V2, head + content, BINARY | {"Inference-Header-Content-Length": str(len(head))}),
+        "v2 raw": (HEADED_V2, content, BINARY | {"Inference-Header-Content-Length": "0"}),
+        "v2 raw and not a number": (
+            HEADED_V2,
+            np.array([float("nan"), 0, 0], "<f4").tobytes(),
+            BINARY | {"Inference-Header-Content-Length": "0"},
+        ),
+    }
+
+
+@pytest.mark.parametrize("sample", [True, False])
+@pytest.mark.parametrize("inputs", INPUT_WIDTHS)
+@pytest.mark.parametrize("kind", [*HEADS, "a classification among others"])
+def test_responses_of_every_head_are_those_of_the_pipeline(
+    tmp_path: Path, kind: str, inputs: str, *, sample: bool
+) -> None:
+    """Byte for byte, in process, also once the form of a request is known; most are answered on the fast path."""
+    headed = Headed.publish(tmp_path, kind, inputs, sample=sample)
+    settings = Settings(model_store=tmp_path, model_name=NAME, server_timing=False)
+    app = AsgiApp(build_service(settings))
+    single_row = app.service.single_row
+    assert single_row
+    answered = set()
+    for name, (path, body, fields) in _headed_requests(inputs).items():
+        headers = {key.lower(): value for key, value in fields.items()}
+        match = app.match("POST", path)
+        assert match
+        expected = app.handle(match, headers, body)
+        for _ in range(2):
+            if result := single_row.respond(match, headers, body):
+                answered.add(name)
+                response, _ = result
+                assert (response.status, response.content_type) == (expected.status, expected.content_type), name
+                assert response.body == expected.body, name
+                assert response.headers.items() <= expected.headers.items(), name
+        assert app.handle(match, headers, body).body == expected.body or expected.status >= 400, name
+    usual = {"native", "native by name", "native with warnings"}
+    if not headed.model.raw_layers:
+        usual |= {"v1", "v1 by name", "v1 by input", "v2", "v2 nested", "v2 with an id", "v2 binary", "v2 raw"}
+        usual |= {"v2 all features"} if inputs == "several inputs" else set()
+    assert usual <= answered
+    assert "v2 a value elsewhere" not in answered

@@ -188,7 +188,13 @@ BAD_INPUTS = [
         "/v1/models/animals/versions/9:predict",
         404,
     ),
-    BadInput("another verb", {"instances": [MAINE_COON]}, "malformed request", "/v1/models/animals:regress"),
+    BadInput("another verb", {"instances": [MAINE_COON]}, "malformed request", "/v1/models/animals:multi_inference"),
+    BadInput(
+        "values of a classification",
+        {"examples": [named(MAINE_COON)]},
+        "the model is a classification (cat, dog, llama, lizard), not a regression with one target: use `:classify` or",
+        "/v1/models/animals:regress",
+    ),
     BadInput(
         "no verb of a version", {"instances": [MAINE_COON]}, "malformed request", "/v1/models/animals/versions:predict"
     ),

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import headed_bundles
 from support.handmade_bundles import Network, publish
 
 from models.bundle import CURRENT, MANIFEST, MODEL_LITERT, BundleError
+from models.signature import Input
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
 from service.settings import Settings
@@ -151,6 +153,63 @@ def test_changed_schema_needs_a_restart(model_dir: Path) -> None:
     assert serving_version(service) == "3"
     assert "other features, labels or outputs" in service.registry.refused["4"]
     assert start_service(model_dir).registry.current.model.identity["version"] == "4"
+
+
+def rename(*keys: str | int) -> Callable[[Any], None]:
+    """Change the name that stands at a place of a manifest."""
+
+    def change(manifest: Any) -> None:
+        for key in keys[:-1]:
+            manifest = manifest[key]
+        manifest[keys[-1]] = f"{manifest[keys[-1]]} 2"
+
+    return change
+
+
+def swap_outputs(manifest: Any) -> None:
+    """Swap two outputs of the same width."""
+    manifest["outputs"][1], manifest["outputs"][2] = manifest["outputs"][2], manifest["outputs"][1]
+
+
+def merge_inputs(manifest: Any) -> None:
+    manifest["inputs"] = [{"name": "position", "width": 3}]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_served"),
+    [
+        (rename("inputs", 0, "name"), False),
+        (merge_inputs, False),
+        (rename("outputs", 0, "name"), False),
+        (rename("outputs", 1, "labels", 0), False),
+        (rename("outputs", 0, "targets", 0, "name"), False),
+        (rename("outputs", 0, "targets", 0, "unit"), False),
+        (swap_outputs, False),
+        (rename("features", 0, "name"), False),
+        (rename("features", 0, "unit"), False),
+        (rename("features", 0, "how"), True),
+        (lambda manifest: manifest["outputs"][1].update(threshold=0.2), True),
+        (lambda manifest: manifest["features"][0].update(minimum=-4, maximum=4), True),
+    ],
+)
+def test_changed_inputs_and_outputs_need_a_restart(
+    tmp_path: Path, change: Callable[[Any], None], is_served: bool
+) -> None:
+    """Names, kinds, labels, targets and units are what clients rely on; bounds and thresholds may differ."""
+    inputs = (Input(name="position", width=2), Input(name="speed", width=1))
+    for _ in range(2):
+        headed_bundles.publish(tmp_path, headed_bundles.SEVERAL, inputs=inputs, sample=False)
+    model_dir = tmp_path / "headed"
+    path = model_dir / "2" / MANIFEST
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    (model_dir / "2").rename(tmp_path / "next")
+    service = start_service(model_dir)
+    (tmp_path / "next" / MANIFEST).write_text(json.dumps(manifest))
+    (tmp_path / "next").rename(model_dir / "2")
+    service.registry.refresh()
+    assert service.registry.current.model.identity["version"] == ("2" if is_served else "1")
+    assert list(service.registry.refused) == ([] if is_served else ["2"])
 
 
 def test_start_skips_broken_versions(model_dir: Path) -> None:
