@@ -55,7 +55,7 @@ def random_rows(count: int = 400, seed: int = 5) -> Array:
 
 def drift_after(service: Service, rows: Array) -> dict[str, Any]:
     client = client_of(service)
-    client.post("/predict", json={"instances": rows.tolist()})
+    assert client.post("/predict", json={"instances": rows.tolist()}).status_code == 200
     document: dict[str, Any] = client.get("/drift").get_json()
     return document
 

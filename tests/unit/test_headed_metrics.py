@@ -36,9 +36,9 @@ def serve(store: Path, heads: Sequence[Head], *, sample: bool = True) -> Service
 
 def post(client: FlaskClient, rows: Array) -> None:
     """Send most rows together, the last ones alone."""
-    client.post("/predict", json={"instances": rows[:-5].tolist()})
+    assert client.post("/predict", json={"instances": rows[:-5].tolist()}).status_code == 200
     for row in rows[-5:].tolist():
-        client.post("/predict", json={"features": row})
+        assert client.post("/predict", json={"features": row}).status_code == 200
 
 
 def random_rows(count: int = 60) -> Array:

@@ -89,7 +89,7 @@ def test_every_metric_is_documented(client: FlaskClient, tmp_path: Path) -> None
     shipped = list(prometheus_text(client.get("/metrics").text))
     headed_bundles.publish(tmp_path, headed_bundles.MIXED)
     other = flask_app(build_service(Settings(model_store=tmp_path, model_name="headed"))).test_client()
-    other.post("/predict", json={"instances": [[0, 0, 0]] * 200})
+    assert other.post("/predict", json={"instances": [[0, 0, 0]] * 200}).status_code == 200
     families: dict[str, Metric] = {}
     for family in [*shipped, *prometheus_text(other.get("/metrics").text)]:
         families.setdefault(family.name, family).samples += family.samples
