@@ -24,6 +24,7 @@ from service.inference.validation import Validator
 from service.settings import SHIPPED_STORE, Settings
 
 pytest_plugins = [
+    "support.adopted_models",
     "support.docker_images",
     "support.exclusive_tests",
     "support.fault_reports",
