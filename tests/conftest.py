@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from support.adopted_models import AdoptedModels
 
 pytest_plugins = [
+    "support.exported_models",
     "support.docker_images",
     "support.exclusive_tests",
     "support.fault_reports",

@@ -17,6 +17,7 @@ def export(wrapped: WrappedNetwork, folder: Path, engine: str = "litert") -> Non
     Raises:
         AdoptionError: LiteRT cannot run the network; the message names the layer.
     """
+    folder.mkdir(exist_ok=True)
     with without_output():
         _write_saved_model(wrapped, folder / SAVED_MODEL)
         if engine == "litert":

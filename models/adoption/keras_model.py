@@ -47,8 +47,8 @@ def describe_input(name: str, shape: Sequence[int | None], dtype: str) -> InputT
     sizes = [size for size in row if size is not None]
     if sum(size > 1 for size in sizes) > 1 or 0 in sizes:
         raise AdoptionError(
-            f"input {name} takes a block of {_write(row)} values (an image or a sequence), but only models that take "
-            "one row of columns can be adopted"
+            f"input {name} takes a block of {_write(row)} values (an image or a sequence), not one row of columns: "
+            "only models of tables can be adopted"
         )
     return InputTensor(name, tuple(sizes), dtype)
 
@@ -140,7 +140,7 @@ def describe_output(name: str, example: Any, activation: str | None) -> LoadedOu
     if not shape or shape[0] != 2 or sum(size > 1 for size in shape[1:]) > 1:  # noqa: PLR2004 (two rows)
         raise AdoptionError(
             f"output {name} is not one row of numbers for each row, but of shape {shape} for two rows: only models "
-            "that give one can be adopted"
+            "of tables can be adopted"
         )
     return LoadedOutput(name, int(np.prod(shape[1:])), activation)
 

@@ -255,11 +255,11 @@ def _find(functions: Mapping[type, Callable[[Any, int], LayerWeights]], layer: A
     return functions.get(type(layer))
 
 
-def recompute(parts: Parts, rows: Doubles) -> dict[str, Doubles]:
-    """Compute every layer's output [n, units] in float64 for ``rows`` [n, features], by layer name."""
+def recompute(layers: Sequence[Layer], weights_by_layer: Mapping[str, Any], rows: Doubles) -> dict[str, Doubles]:
+    """Compute each layer's output [n, units] in float64 for ``rows`` [n, features], by layer name."""
     outputs: dict[str, Doubles] = {}
-    for layer in parts.layers:
-        weights = parts.weights[layer.name]
+    for layer in layers:
+        weights = weights_by_layer[layer.name]
         sources = [
             (rows if source.layer is None else outputs[source.layer])[:, source.start : source.stop]
             for source in weights.sources

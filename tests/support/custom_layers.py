@@ -32,3 +32,15 @@ class Residual(keras.Model):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units}
+
+
+class Uncertain(keras.Model):  # type: ignore[misc]
+    """A model that draws random numbers when it predicts, as Monte Carlo dropout does."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dropout = keras.layers.Dropout(0.5)
+        self.last = keras.layers.Dense(1)
+
+    def call(self, rows: Any) -> Any:
+        return self.last(self.dropout(rows, training=True))

@@ -7,6 +7,7 @@ are those of the tutorials on structured data of Keras and TensorFlow and of mod
 import csv
 import itertools
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,10 +108,12 @@ def _save(  # noqa: PLR0913 (what a made model has)
         else dict(zip([head.name for head in heads], _listed(outputs), strict=True))
     )
     expected = {name: np.asarray(values) for name, values in by_name.items()}
-    if path.suffix:
-        model.save(path)
-    else:
-        model.export(path, verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras 3.15 under NumPy 2.4; it also calls .h5 legacy
+        if path.suffix:
+            model.save(path)
+        else:
+            model.export(path, verbose=False)
     return MadeModel(path.stem, path, rows, tuple(columns), tuple(heads), expected, **other)
 
 
@@ -436,11 +439,7 @@ def logits(folder: Path) -> MadeModel:
     columns = ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")
     heads = [classification("species", ("setosa", "versicolor", "virginica"))]
     labels = {"species": _pick(("setosa", "versicolor", "virginica"), rows[:, 2])}
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras calls .h5 legacy
-        return _save(draw_weights(model), folder / "logits.h5", rows, columns, heads, labels=labels)
+    return _save(draw_weights(model), folder / "logits.h5", rows, columns, heads, labels=labels)
 
 
 def multiple_labels(folder: Path) -> MadeModel:
@@ -556,19 +555,19 @@ def saved_model(folder: Path) -> MadeModel:
 
 
 def lstm(folder: Path) -> MadeModel:
-    """The last twelve months as a sequence of columns through an LSTM."""
+    """The last six months as a sequence of columns through an LSTM."""
     keras = _keras()
     model = keras.Sequential(
         [
-            keras.Input((12, 1), name="months"),
+            keras.Input((6, 1), name="months"),
             keras.layers.LSTM(6, name="memory"),
             keras.layers.Dense(1, name="next_month"),
         ]
     )
-    rows = _normal(12, 18)
+    rows = _normal(6, 18)
     heads = [regression("next_month", sales="EUR")]
-    labels = {"sales": rows[:, 11].tolist()}
-    columns = [f"month_{i + 1}" for i in range(12)]
+    labels = {"sales": rows[:, 5].tolist()}
+    columns = [f"month_{i + 1}" for i in range(6)]
     return _save(
         draw_weights(model), folder / "lstm.keras", rows, columns, heads, arguments=rows[:, :, None], labels=labels
     )
