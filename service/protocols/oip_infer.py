@@ -88,7 +88,8 @@ def infer(model: Model, validator: Validator, request: Request) -> Response:
     rows, form, request_id = _readers.of(model).read(request, validator)
     prediction = predict(model, rows, request, form.layers)
     tensors = [_tensor(each, prediction) for each in form.outputs]
-    form.template = form.template or _template(model, form, tensors)
+    if not form.template:
+        form.complete(_template(model, form, tensors))
     return _response(form, tensors, request_id)
 
 

@@ -104,9 +104,9 @@ class RequestForm:
     """What a request asks for, apart from its data and its id.
 
     ``strings`` is how many strings the JSON has. ``binary_size`` is the number of bytes that follow the JSON, None if
-    there are none. ``tensors`` makes the outputs, for which ``layers`` are needed. ``is_plain_row`` says whether the
-    request is about one row of FP32 in schema order, and asks for nothing but what the last layer has. Once there was a
-    response, ``template`` is its JSON without what differs in each.
+    there are none. ``tensors`` makes the outputs, for which ``layers`` are needed. Once there was a response,
+    ``template`` is its JSON without what differs in each, and ``is_plain_row`` says whether it was about one row of
+    FP32 in schema order, with nothing but what the last layer has.
     """
 
     inputs: Sequence[InputForm]
@@ -123,11 +123,16 @@ class RequestForm:
         self.binary_size = sum(sizes) if sizes else None
         self.layers = list(dict.fromkeys(layer for each in self.outputs for layer in each.output.layers))
         self.tensors = [each.output.tensor for each in self.outputs]
-        ends = [0, *(tensor.columns.stop for tensor in self.inputs)]
+
+    def complete(self, template: bytes) -> None:
+        """Note what the first response has told."""
+        self.template = template
+        starts, ends = zip(*((tensor.columns.start, tensor.columns.stop) for tensor in self.inputs), strict=True)
+        is_binary = [tensor.binary_size is not None for tensor in self.inputs]
         self.is_plain_row = (
             all(tensor.shape[0] == 1 and tensor.datatype == "FP32" for tensor in self.inputs)
-            and [tensor.columns.start for tensor in self.inputs] == ends[:-1]
-            and len(sizes) in (0, len(self.inputs))
+            and starts == (0, *ends[:-1])
+            and len(set(is_binary)) == 1
             and not self.layers
             and not any(each.classes for each in self.outputs)
         )
