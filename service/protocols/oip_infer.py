@@ -17,13 +17,8 @@ from service.http.messages import Request, Response
 from service.inference.model import Model, PerModel
 from service.inference.validation import Validator
 from service.protocols.inference import predict
-from service.protocols.oip_request import (
-    LENGTH_HEADER,
-    RequestedOutput,
-    RequestForm,
-    RequestReader,
-    take_variable_parts,
-)
+from service.protocols.oip_forms import RequestedOutput, RequestForm
+from service.protocols.oip_request import LENGTH_HEADER, RequestReader, take_variable_parts
 from service.protocols.oip_tensors import Tensor
 from service.protocols.row_codec import GivenRow
 
