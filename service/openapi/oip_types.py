@@ -7,8 +7,8 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from service.openapi.model_types import ModelTypes, closed, typed_dict
+from service.protocols.oip_forms import ALL_FEATURES, OutputParameters, Parameters
 from service.protocols.oip_outputs import outputs_of
-from service.protocols.oip_request import ALL_FEATURES, OutputParameters, Parameters
 from service.protocols.oip_tensors import DATATYPES
 
 _Size = Annotated[int, Field(ge=0)]

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from service.openapi import explain_types
 from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
-from service.protocols.tfserving import SIGNATURE, has_classes, has_one_value
+from service.protocols.tfserving import SIGNATURE
+from service.protocols.tfserving_methods import has_classes, has_one_value
 
 _Signature = NotRequired[Literal["serving_default", ""] | None]
 

@@ -17,13 +17,8 @@ from service.http.messages import Request, Response
 from service.inference.model import Model, PerModel
 from service.inference.validation import Validator
 from service.protocols.inference import predict
-from service.protocols.oip_request import (
-    LENGTH_HEADER,
-    RequestedOutput,
-    RequestForm,
-    RequestReader,
-    take_variable_parts,
-)
+from service.protocols.oip_forms import RequestedOutput, RequestForm
+from service.protocols.oip_request import LENGTH_HEADER, RequestReader, take_variable_parts
 from service.protocols.oip_tensors import Tensor
 from service.protocols.row_codec import GivenRow
 
@@ -88,7 +83,8 @@ def infer(model: Model, validator: Validator, request: Request) -> Response:
     rows, form, request_id = _readers.of(model).read(request, validator)
     prediction = predict(model, rows, request, form.layers)
     tensors = [_tensor(each, prediction) for each in form.outputs]
-    form.template = form.template or _template(model, form, tensors)
+    if not form.template:
+        form.complete(_template(model, form, tensors))
     return _response(form, tensors, request_id)
 
 

@@ -55,24 +55,18 @@ outputs_of = PerModel(ModelOutputs)
 
 def _raw_output(model: Model, head: HeadColumns) -> ModelOutput:
     """An output as the model itself gives it."""
-    name, labels = head.head.name, head.head.labels
-    if head.raw_columns is None:
-        return _layer(head.head.layer, head.raw_width, name)
-    are_scores = head.raw_columns == head.columns
-    if head.raw_columns == slice(0, len(model.column_names)):  # all columns
-        return ModelOutput(
-            name, "FP32", (head.raw_width,), lambda prediction: _all_columns(name, prediction), (), labels
-        )
-    columns = head.raw_columns
+    name, columns, width = head.head.name, head.raw_columns, head.raw_width
+    if columns is None:
+        return _layer(head.head.layer, width, name)
 
-    def tensor(prediction: Prediction) -> Tensor:
-        return Tensor(name, (len(prediction.outputs), head.raw_width), prediction.outputs[:, columns])
+    def all_columns(prediction: Prediction) -> Tensor:
+        return Tensor(name, prediction.outputs.shape, prediction.outputs)
 
-    return ModelOutput(name, "FP32", (head.raw_width,), tensor, (), labels if are_scores else ())
+    def some_columns(prediction: Prediction) -> Tensor:
+        return Tensor(name, (len(prediction.outputs), width), prediction.outputs[:, columns])
 
-
-def _all_columns(name: str, prediction: Prediction) -> Tensor:
-    return Tensor(name, prediction.outputs.shape, prediction.outputs)
+    tensor = all_columns if width == len(model.column_names) else some_columns
+    return ModelOutput(name, "FP32", (width,), tensor, (), head.head.labels if columns == head.columns else ())
 
 
 def _derived_outputs(model: Model, head: HeadColumns) -> Iterator[ModelOutput]:
@@ -90,14 +84,17 @@ def _label(model: Model, head: HeadColumns, name: str) -> ModelOutput:
     labels = head.head.labels
     of_one_row = [Tensor(name, (1,), [label]) for label in labels]
 
-    def tensor(prediction: Prediction) -> Tensor:
-        is_single = bool(model.labels)
-        indices = prediction.labels if is_single else predict_labels(head.head, head.of(prediction.outputs))
+    def of_model(prediction: Prediction) -> Tensor:
+        indices = prediction.labels
         if len(indices) == 1:
             return of_one_row[indices[0]]
         return Tensor(name, (len(indices),), [labels[index] for index in indices])
 
-    return ModelOutput(name, "BYTES", (), tensor)
+    def of_head(prediction: Prediction) -> Tensor:
+        indices = predict_labels(head.head, head.of(prediction.outputs))
+        return Tensor(name, (len(indices),), [labels[index] for index in indices])
+
+    return ModelOutput(name, "BYTES", (), of_model if model.labels else of_head)
 
 
 def _probabilities(head: HeadColumns, name: str) -> ModelOutput:

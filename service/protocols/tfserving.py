@@ -5,76 +5,30 @@ protocol (kserve.github.io/website, "V1 Protocol") is a subset of this API with 
 a list of models, and explanations. It uses the model status as the model's readiness.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from models.manifest import Manifest
-from service.arrays import Array, Prediction
+from service.arrays import Array
 from service.http import strict_json
 from service.http.errors import BadInstancesError, Fault, NotExplainableError, NotJsonError, UnacceptableError
 from service.http.media_types import require_identity_coding
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
-from service.inference.model import Model, PerModel
+from service.inference.model import Model
 from service.inference.registry import Registry
 from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
 from service.protocols.health import Readiness
 from service.protocols.inference import predict
-from service.protocols.row_codec import GivenRow
-from service.protocols.tfserving_inputs import ModelInputs, require_list
+from service.protocols.tfserving_inputs import inputs_of, require_list
+from service.protocols.tfserving_methods import has_classes, has_one_value, refuse_method
+from service.protocols.tfserving_outputs import by_row, outputs_response
+from service.protocols.tfserving_row import TfServingRow
 
 SIGNATURE = "serving_default"
-_MAX_NAMES = 5  # in an error
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
-
-
-_inputs = PerModel(lambda model: ModelInputs(model.manifest))
-
-
-def has_classes(manifest: Manifest) -> bool:
-    """Whether a model is a single classification."""
-    return bool(manifest.class_labels)
-
-
-def has_one_value(manifest: Manifest) -> bool:
-    """Whether a model is a regression with one target."""
-    return [(head.kind, len(head.targets)) for head in manifest.heads] == [("regression", 1)]
-
-
-class TfServingRow:
-    """A row in ``instances``, and its output in ``predictions``, where the network's output has it."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._inputs = _inputs.of(model)
-        self._is_served = not model.raw_layers
-        self._is_whole = (
-            self._is_served and len(model.heads) == 1 and model.heads[0].raw_columns == model.heads[0].columns
-        )
-
-    def read(self, headers: Mapping[str, str], body: bytes) -> GivenRow | None:
-        if "content-encoding" in headers or not self._is_served:
-            return None
-        document = orjson.loads(body)
-        if type(document) is dict and len(document) == 1:
-            instances = document.get("instances")
-            if type(instances) is list and len(instances) == 1:
-                row = instances[0]
-                if type(row) is dict and (values := self._inputs.unwrap_list(row)):
-                    return values, 1 + len(row), None
-                return row, 1, None
-        return None
-
-    def write(self, form: None, prediction: Prediction) -> Response:
-        del form
-        if self._is_whole:
-            return Response(200, b'{"predictions":%b}' % strict_json.shortest_decimals(prediction.outputs))
-        return _outputs_response("instances", self._model, prediction)
 
 
 class TfServing:
@@ -147,7 +101,7 @@ class TfServing:
         """Predict with the model, from rows or columns: the outputs as the model itself gives them."""
         model, validator, _ = self._registry.select(request)
         form, rows = _read_rows(request, model, validator)
-        return _outputs_response(form, model, predict(model, rows, request, model.raw_layers))
+        return outputs_response(form, model, predict(model, rows, request, model.raw_layers))
 
     @_declare(
         "POST",
@@ -166,7 +120,7 @@ class TfServing:
         if len(rows) > self._max_explained_rows:
             message = f"{form} must have 1 to {self._max_explained_rows} rows to explain, not {len(rows)}"
             raise UnacceptableError([Fault(form, "count", message)])
-        predictions = _by_row(model, predict(model, rows, request, model.raw_layers))
+        predictions = by_row(model, predict(model, rows, request, model.raw_layers))
         single = [model.predict(rows[index : index + 1]) for index in range(len(rows))]
         explanations = b",".join([self._explanations.explain(model, each) for each in single])
         return Response(200, b'{"predictions":%b,"explanations":[%b]}' % (predictions, explanations))
@@ -189,7 +143,7 @@ class TfServing:
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
         if not has_classes(model.manifest):
-            raise BadInstancesError(f"{_describe(model)}, not a single classification: use {_verbs(model)}")
+            raise refuse_method(model, "a single classification")
         rows = _read_examples(request, document, body, model, validator)
         probabilities = strict_json.shortest_floats(predict(model, rows, request).outputs)
         return json_response({"results": [list(zip(model.labels, row, strict=True)) for row in probabilities]})
@@ -212,30 +166,10 @@ class TfServing:
         model, validator, _ = self._registry.select(request)
         document, body = _parse(request)
         if not has_one_value(model.manifest):
-            raise BadInstancesError(f"{_describe(model)}, not a regression with one target: use {_verbs(model)}")
+            raise refuse_method(model, "a regression with one target")
         rows = _read_examples(request, document, body, model, validator)
         values = strict_json.shortest_decimals(predict(model, rows, request).outputs.ravel())
         return Response(200, b'{"results":%b}' % values)
-
-
-def _describe(model: Model) -> str:
-    """What the model is, for errors."""
-    heads = [head.head for head in model.heads]
-    if len(heads) > 1:
-        return f"the model has several outputs ({_enumerate([head.name for head in heads])})"
-    what = {"classification": "a classification", "multi_label": "a classification with independent labels"}
-    return f"the model is {what.get(heads[0].kind, 'a regression')} ({_enumerate(heads[0].column_names)})"
-
-
-def _enumerate(names: Sequence[str]) -> str:
-    """The first few names."""
-    return ", ".join(names[:_MAX_NAMES]) + (f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else "")
-
-
-def _verbs(model: Model) -> str:
-    """The methods that the model supports, for errors."""
-    verb = "`:classify` or " if model.labels else "`:regress` or " if has_one_value(model.manifest) else ""
-    return f"{verb}`:predict`"
 
 
 def _read_examples(
@@ -246,7 +180,7 @@ def _read_examples(
     context = {} if context is None else context
     if not isinstance(context, dict) or not isinstance(examples, list) or not all(map(_is_object, examples)):
         raise BadInstancesError("`examples` must be a list of objects, one per row, and `context` must be an object")
-    inputs = _inputs.of(model)
+    inputs = inputs_of.of(model)
     rows = [inputs.example(context | example, f"examples[{index}].{{}}") for index, example in enumerate(examples)]
     values = validator.validate_rows(rows, "examples")
     if context:  # it must be valid even where every example overrides it
@@ -280,42 +214,13 @@ def _read_rows(request: Request, model: Model, validator: Validator) -> tuple[st
         rows = require_list(document[form], form)
         values = validator.validate_rows(rows, form, are_numbers=True)
     else:
-        inputs = _inputs.of(model)
+        inputs = inputs_of.of(model)
         rows = inputs.rows(document[form]) if form == "instances" else inputs.rows_of_columns(document[form])
         values = validator.validate_rows(rows, form)
         strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
         strict_json.require_unique_keys(body, strings)
     request.context.mark("validate")
     return form, values
-
-
-def _outputs_response(form: str, model: Model, prediction: Prediction) -> Response:
-    if form == "instances":
-        return Response(200, b'{"predictions":%b}' % _by_row(model, prediction))
-    return Response(200, b'{"outputs":%b}' % _by_column(model, prediction))
-
-
-def _by_row(model: Model, prediction: Prediction) -> bytes:
-    """A list with the only output of each row, or an object with each of its outputs by name."""
-    by_name = _raw_decimals(model, prediction)
-    if len(by_name) == 1:
-        return next(iter(by_name.values()))
-    rows = zip(*(decimals[2:-2].split(b"],[") for decimals in by_name.values()), strict=True)
-    template = b"{%b}" % b",".join([orjson.dumps(name).replace(b"%", b"%%") + b":[%b]" for name in by_name])
-    return b"[%b]" % b",".join([template % row for row in rows])
-
-
-def _by_column(model: Model, prediction: Prediction) -> bytes:
-    """The only output of all rows, or an object with each output by name."""
-    by_name = _raw_decimals(model, prediction)
-    if len(by_name) == 1:
-        return next(iter(by_name.values()))
-    return b"{%b}" % b",".join([b"%b:%b" % (orjson.dumps(name), decimals) for name, decimals in by_name.items()])
-
-
-def _raw_decimals(model: Model, prediction: Prediction) -> dict[str, bytes]:
-    """Each output as the model itself gives it, [rows, units], by name."""
-    return {head.head.name: strict_json.shortest_decimals(model.raw_output(head, prediction)) for head in model.heads}
 
 
 def _count_names(form: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from models.manifest import Manifest
 from service.http.errors import BadInstancesError
+from service.inference.model import PerModel
 
 _LIST_OR_OBJECT = (list, dict)
 
@@ -94,6 +95,9 @@ class ModelInputs:
             raise BadInstancesError("`inputs` must have the same number of values for every feature")
         rows = [dict(zip(inputs, values, strict=True)) for values in zip(*inputs.values(), strict=True)]
         return [self.unwrap(row, f"inputs.{{}}[{index}]") for index, row in enumerate(rows)]
+
+
+inputs_of = PerModel(lambda model: ModelInputs(model.manifest))
 
 
 def require_list(rows: Any, form: str) -> list[Any]:

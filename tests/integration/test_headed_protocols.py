@@ -406,6 +406,11 @@ BAD_V2: list[tuple[str, list[Any], str]] = [
         [POSITION, {**SPEED, "shape": [2], "data": [1, 2]}],
         "inputs[1] has 2 rows, but inputs[0] has 1",
     ),
+    (
+        "10**12 rows",
+        [{**POSITION, "shape": [10**12, 2]}, {**SPEED, "shape": [10**12]}],
+        "inputs[0].data must have 2000000000000 elements",
+    ),
     ("too few elements", [POSITION, {**SPEED, "data": []}], "inputs[1].data must have 1 elements"),
     ("a string", [POSITION, {**SPEED, "data": ["x"]}], "inputs[1].data[0][0]: f3 must be a number"),
     ("null", [POSITION, {**SPEED, "data": [None]}], "f3 must be a number"),

@@ -20,7 +20,7 @@ MODELS = {
 
 def _sections() -> dict[str, str]:
     """The text of each section by its heading."""
-    return dict(re.findall(r"^## (.*)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
+    return dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL))
 
 
 @pytest.fixture(scope="module", params=MODELS)
