@@ -25,10 +25,10 @@ from service.inference.validation import Validator
 from service.settings import SHIPPED_STORE, Settings
 
 if TYPE_CHECKING:
-    from support.adopted_models import AdoptedModels
+    from support.adoptions import AdoptedModels
 
 pytest_plugins = [
-    "support.exported_models",
+    "support.adopted_models",
     "support.docker_images",
     "support.exclusive_tests",
     "support.fault_reports",
@@ -148,7 +148,7 @@ def send(request: pytest.FixtureRequest) -> Send:
 @pytest.fixture(scope="session")
 def adopted_models(tmp_path_factory: pytest.TempPathFactory) -> "AdoptedModels":
     """Users' models, adopted when they are first asked for; tests that take it have the marker ``tensorflow``."""
-    from support.adopted_models import AdoptedModels  # which imports pyarrow and SciPy
+    from support.adoptions import AdoptedModels  # which imports pyarrow and SciPy
 
     base = tmp_path_factory.getbasetemp()
     return AdoptedModels((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "adopted_models")

@@ -1,13 +1,14 @@
 """Compares the exported files with the user's own model, output by output."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from models.adoption.agreement_rows import random_rows
+from models.adoption.agreement_rows import plausible_rows, random_rows
 from models.adoption.errors import AdoptionError
 from models.adoption.head_columns import convert
 from models.adoption.loaded_model import Doubles, Floats, LoadedModel
@@ -37,23 +38,15 @@ def require_agreement(
     """
     reference = wrapped.reference
     sample = np.ascontiguousarray(rows[:_MAX_SAMPLE_ROWS], np.float32).reshape(-1, loaded.feature_count)
-    compared, expected = random_rows(loaded, sample), _expect(wrapped, sample) if len(sample) else {}
-    _require_finite(expected)
-    try:
-        others = _expect(wrapped, compared)
-    except AdoptionError:  # it looks values up, and has none for random numbers
-        compared = compared[:0]
-    else:
-        finite = np.all([np.isfinite(values).all(axis=1) for values in others.values()], axis=0)
-        compared = compared[finite]
-        others = {name: values[finite] for name, values in others.items()}
-        expected = {name: np.concatenate([expected.get(name, values[:0]), values]) for name, values in others.items()}
-    sample = np.concatenate([sample, compared])
+    if len(sample):
+        _require_finite(_expect(wrapped, sample))
+    sample = np.concatenate([sample, *_select_random(wrapped, sample)])
     if not len(sample):
         raise AdoptionError(
             "the model gives no finite numbers for random rows, so the exported files cannot be compared with it: "
             "pass rows that it can take with --sample"
         )
+    expected = _expect(wrapped, sample)
     _require_repeatable(reference, sample)
     if reference is not loaded:
         _require_similar(loaded, reference, sample)
@@ -80,6 +73,14 @@ def _require_finite(expected: Mapping[str, Doubles]) -> None:
                 f"the model gives no finite number for row {int(bad.argmax()) + 1} of the sample in {name}: "
                 "check the columns' order and units, or leave such rows out"
             )
+
+
+def _select_random(wrapped: WrappedNetwork, sample: Floats) -> Iterator[Floats]:
+    """Random rows that the model can take and gives finite numbers for; one that looks values up takes only some."""
+    for make in (random_rows, plausible_rows):
+        rows = make(wrapped.reference, sample)
+        with suppress(AdoptionError):
+            yield rows[np.all([np.isfinite(values).all(axis=1) for values in _expect(wrapped, rows).values()], axis=0)]
 
 
 def _require_repeatable(loaded: LoadedModel, rows: Floats) -> None:

@@ -54,10 +54,12 @@ def _find_culprit(wrapped: WrappedNetwork, message: str) -> str:
     The message names the operation with its path of scopes, which are layers. Each has the same suffix as the first,
     the wrapped network itself, because it was traced before.
     """
-    found = re.search(r'fused\["(\w+):", "network(_\d+)?/([^"@]*)', message)
-    if not found:
-        return f"the model ({summarize(ValueError(message))})"
-    operation, suffix, path = found[1], found[2] or "", found[3].split("/")
+    located = re.findall(r'fused\["(\w+):", "(?:network(_\d+)?/)?([^"@]*)', message)
+    operations = [each for each in located if each[0] not in ("StatefulPartitionedCall", "PartitionedCall")]
+    if not operations:
+        named = re.search(r"'tf\.(\w+)' op", message)
+        return f"the operation {named[1]}" if named else f"the model ({summarize(ValueError(message))})"
+    operation, suffix, path = operations[0][0], operations[0][1], operations[0][2].split("/")
     user = next((layer.loaded[0].network for layer in wrapped.network.layers if hasattr(layer, "loaded")), None)
     layers = [] if user is None else [layer for layer in walk_layers(user) if not isinstance(layer, keras.Model)]
     for layer in layers:

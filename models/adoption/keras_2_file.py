@@ -19,6 +19,9 @@ def copy_for_keras_3(path: Path, copy: Path) -> Path:
         for layer in layers[:2]:  # the input layer, and the first one, which repeats its shape
             if layer["config"].get("batch_input_shape") == _UNKNOWN_WIDTH:
                 layer["config"]["batch_input_shape"] = [None, _find_width(content, layers)]
+        for layer in layers:
+            if layer["class_name"] == "Normalization" and not layer["config"].get("axis"):
+                _write_statistics(content["model_weights"][layer["config"]["name"]], layer["config"])
         _edit(config)
         content.attrs["model_config"] = json.dumps(config)
     return copy
@@ -34,6 +37,14 @@ def _find_width(content: Any, layers: list[Any]) -> int | None:
             known = layer["class_name"] in ("Normalization", "Dense", "BatchNormalization") and shapes[0]
             return int(shapes[0][0]) if known else None
     return None
+
+
+def _write_statistics(group: Any, config: dict[str, Any]) -> None:
+    """Make the one mean and variance of all columns arguments of the layer, because Keras 3 wants one per column."""
+    names = list(group.attrs["weight_names"])
+    if len(names) > 1:
+        config["axis"], config["mean"], config["variance"] = None, *(float(group[name][()]) for name in names[:2])
+        group.attrs["weight_names"] = []
 
 
 def _edit(config: Any) -> None:

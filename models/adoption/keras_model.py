@@ -24,11 +24,23 @@ def describe_inputs(model: Any) -> tuple[InputTensor, ...]:
     if lookups := [layer.name for layer in walk_layers(model) if type(layer).__name__ in _LOOKUPS]:
         raise AdoptionError(f"layer {lookups[0]} looks up categories, but {_TEXT}")
     structure = _input_structure(model)
-    tensors = keras.tree.flatten(structure)
-    names = list(structure) if isinstance(structure, Mapping) else [tensor.name for tensor in tensors]
-    if isinstance(structure, Mapping):
-        tensors = [structure[name] for name in names]
+    tensors = _list_tensors(structure)
+    names = list(structure) if _is_dict(structure) else [tensor.name for tensor in tensors]
     return tuple(describe_input(name, tensor.shape, tensor.dtype) for name, tensor in zip(names, tensors, strict=True))
+
+
+def list_symbolic_inputs(model: Any) -> list[Any]:
+    """The symbolic input tensors of a functional or sequential model, in the order of `describe_inputs`."""
+    return _list_tensors(as_functional(model).input)
+
+
+def _list_tensors(structure: Any) -> list[Any]:
+    return list(structure.values()) if _is_dict(structure) else list(keras.tree.flatten(structure))
+
+
+def _is_dict(structure: Any) -> bool:
+    """Whether an input is a dict of tensors, whose keys are the names that the user knows."""
+    return isinstance(structure, Mapping) and not any(map(keras.tree.is_nested, structure.values()))
 
 
 def describe_input(name: str, shape: Sequence[int | None], dtype: str) -> InputTensor:
@@ -39,7 +51,9 @@ def describe_input(name: str, shape: Sequence[int | None], dtype: str) -> InputT
     """
     if dtype == "string":
         raise AdoptionError(f"input {name} takes text, but {_TEXT}")
-    row = tuple(shape[1:])
+    batch, *row = shape
+    if batch is not None:
+        raise AdoptionError(f"input {name} takes exactly {batch} rows at once: build the model without a batch size")
     if None in row:
         raise AdoptionError(
             f"input {name} takes {_write(row)} values, an unknown number: build the model with a fixed shape"
@@ -76,16 +90,16 @@ def _input_structure(model: Any) -> Any:
         )
     dtype = model.compute_dtype if not model.compute_dtype.endswith("float16") else "float32"
     if isinstance(shape, Mapping):
-        return {name: keras.KerasTensor(tuple(part), dtype, name=name) for name, part in shape.items()}
+        return {name: keras.KerasTensor((None, *part[1:]), dtype, name=name) for name, part in shape.items()}
     if isinstance(shape[0], list | tuple):
-        return [keras.KerasTensor(tuple(part), dtype, name=f"input_{i}") for i, part in enumerate(shape)]
-    return keras.KerasTensor(tuple(shape), dtype, name="inputs")
+        return [keras.KerasTensor((None, *part[1:]), dtype, name=f"input_{i}") for i, part in enumerate(shape)]
+    return keras.KerasTensor((None, *shape[1:]), dtype, name="inputs")
 
 
 def call(model: Any, tensors: Sequence[Any]) -> list[tuple[str, Any]]:
     """Run the model on its input tensors, in the order of `describe_inputs`; each output comes with its name."""
     structure = _input_structure(model)
-    if isinstance(structure, Mapping):
+    if _is_dict(structure):
         arguments: Any = dict(zip(structure, tensors, strict=True))
     else:
         arguments = keras.tree.pack_sequence_as(structure, list(tensors))

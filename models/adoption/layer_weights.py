@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 
 from models.adoption.activations import LINEAR, Activation, describe_layer, name_function
-from models.adoption.keras_model import as_functional, name_symbolic_outputs, read_values
+from models.adoption.keras_model import (
+    as_functional,
+    list_symbolic_inputs,
+    name_symbolic_outputs,
+    read_values,
+)
 from models.adoption.layer_names import LayerNames
 from models.adoption.loaded_model import Doubles, LoadedModel
 from models.signature import Layer
@@ -81,18 +86,14 @@ def take_apart(loaded: LoadedModel, names: LayerNames) -> Parts:
         )
     if loaded.network.count_params() > MAX_PARAMETERS:
         raise NotChainableError(f"the model has more than {MAX_PARAMETERS:,} parameters, too many to show")
-    by_name, start = {}, 0
+    values, start = [], 0
     for tensor in loaded.tensors:
-        by_name[tensor.name] = Value((Source(start=start, stop=start + tensor.width),), tensor.shape)
+        values.append(Value((Source(start=start, stop=start + tensor.width),), tensor.shape))
         start += tensor.width
     parts = Parts()
     walker = _Walker(parts, names)
-    structure = as_functional(loaded.network).input
-    inputs = keras.tree.flatten(structure)
-    keys = list(structure) if isinstance(structure, Mapping) else [tensor.name for tensor in loaded.tensors]
-    ordered = [structure[key] for key in keys] if isinstance(structure, Mapping) else inputs
-    values = dict(zip(map(id, ordered), by_name.values(), strict=True))
-    results = walker.walk(loaded.network, values)
+    symbolic = list_symbolic_inputs(loaded.network)
+    results = walker.walk(loaded.network, dict(zip(map(id, symbolic), values, strict=True)))
     own = [output.name for output in loaded.outputs]
     parts.outputs = {name: results[id(tensor)].sources for name, (_, tensor) in zip(own, outputs, strict=True)}
     return parts

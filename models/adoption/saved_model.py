@@ -1,5 +1,6 @@
 """A SavedModel: a graph of TensorFlow's operations with signatures, without Keras' layers."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,11 @@ from models.tensorflow_setup import tf
 
 _SIGNATURES = ("serving_default", "serve")
 _EXPORT = "export the Keras model with model.export('folder') and adopt that folder"
-# They read and write files, or call Python: what a network never needs.
-_FORBIDDEN = frozenset(
-    [
-        "ReadFile",
-        "WriteFile",
-        "MatchingFiles",
-        "PyFunc",
-        "PyFuncStateless",
-        "EagerPyFunc",
-        "PrintV2",
-        "Save",
-        "SaveSlices",
-    ]
+# Operations that read or write files, call Python or other machines: a graph is a program, and no network needs these.
+_FORBIDDEN = re.compile(
+    "File|Dataset|Reader|PyFunc|Print|Save|Restore|Checkpoint|Debug|Summary|Remote|Rpc|Dump|Log(ger|String)"
 )
+_SAVER = re.compile("__inference__traced_(save|restore)_")  # what TensorFlow adds to save a model again
 
 
 def load_saved_model(file: ModelFile) -> LoadedModel:
@@ -79,12 +71,15 @@ def _check_graph(folder: Path) -> None:
         raise AdoptionError(f"{folder / 'saved_model.pb'} is damaged: copy the folder again") from None
     if not content.meta_graphs or not content.meta_graphs[0].HasField("object_graph_def"):
         raise AdoptionError(f"{folder} is a SavedModel of TensorFlow 1: {_EXPORT}")
-    graph = content.meta_graphs[0].graph_def
-    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
-    if found := sorted({node.op for node in nodes} & _FORBIDDEN):
-        raise AdoptionError(
-            f"{folder} has the operation {found[0]}, which no network needs, so it is not run: {_EXPORT}"
-        )
+    for function in content.meta_graphs[0].graph_def.library.function:
+        if _SAVER.match(function.signature.name):
+            continue
+        for node in function.node_def:
+            called = [attribute.func.name for attribute in node.attr.values() if attribute.HasField("func")]
+            if _FORBIDDEN.search(node.op) or any(map(_SAVER.match, called)):
+                raise AdoptionError(
+                    f"{folder} has the operation {node.op}, which no network needs, so it is not run: {_EXPORT}"
+                )
 
 
 def _require_shape(name: str, shape: Any) -> list[int | None]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 import requests
 from numpy.typing import NDArray
-from support.adopted_models import NAMES, AdoptedModel, AdoptedModels
+from support.adoptions import NAMES, AdoptedModel, AdoptedModels
 from support.gunicorn_server import serving
 
 from models.signature import Head

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.exported_models import ExportedModel, publish, regression_heads
+from support.adopted_models import AdoptedModel, publish, regression_heads
 from support.keras_models import BUILDERS, MadeModel
 
 from models.bundle import MODEL_LITERT, SAVED_MODEL, WEIGHTS
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
 ]
-Exported = Callable[[str], ExportedModel]
+Adopted = Callable[[str], AdoptedModel]
 SHIPPED = Path(__file__).parents[2] / "models" / "store" / "animals" / "1"
 CHAINS = [
     *("fraud", "auto_mpg", "wine_quality", "churn", "several_outputs", "one_input_per_feature", "list_of_inputs"),
@@ -28,8 +28,8 @@ CHAINS = [
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
-def model(request: pytest.FixtureRequest, exported: Exported) -> ExportedModel:
-    return exported(request.param)
+def model(request: pytest.FixtureRequest, adopted: Adopted) -> AdoptedModel:
+    return adopted(request.param)
 
 
 def raw_outputs(model: Model, rows: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def raw_outputs(model: Model, rows: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("engine", ["litert", "keras"])
-def test_the_service_runs_it_as_keras_does(model: ExportedModel, engine: str, tmp_path: Path) -> None:
+def test_the_service_runs_it_as_keras_does(model: AdoptedModel, engine: str, tmp_path: Path) -> None:
     """Both engines give each of the model's own outputs to 1e-5, and their golden rows agree."""
     made = model.made
     served = Model.open(publish(model, tmp_path).folder, engine)
@@ -49,7 +49,7 @@ def test_the_service_runs_it_as_keras_does(model: ExportedModel, engine: str, tm
         assert outputs[name] == pytest.approx(expected, rel=1e-5, abs=scale * 1e-5)
 
 
-def test_a_row_gives_the_same_bits_alone_and_in_batches(model: ExportedModel, tmp_path: Path) -> None:
+def test_a_row_gives_the_same_bits_alone_and_in_batches(model: AdoptedModel, tmp_path: Path) -> None:
     """In LiteRT with its default delegate, whose tensors are allocated anew for each number of rows."""
     served = Model.open(publish(model, tmp_path).folder, "litert")
     rows = np.resize(model.made.rows, (1000, model.made.rows.shape[1]))
@@ -59,13 +59,13 @@ def test_a_row_gives_the_same_bits_alone_and_in_batches(model: ExportedModel, tm
         assert np.array_equal(np.concatenate(batches)[:28], whole[:28])
 
 
-def test_it_agrees_with_the_users_model(model: ExportedModel) -> None:
+def test_it_agrees_with_the_users_model(model: AdoptedModel) -> None:
     """With a sample and without one."""
     agreement.require_agreement(model.loaded, model.wrapped, model.folder, model.made.rows)
     agreement.require_agreement(model.loaded, model.wrapped, model.folder, model.made.rows[:0])
 
 
-def test_one_signature_takes_the_matrix_and_gives_every_layer(model: ExportedModel) -> None:
+def test_one_signature_takes_the_matrix_and_gives_every_layer(model: AdoptedModel) -> None:
     """The names in the manifest are those of the network's outputs in both files, and exporters accept them."""
     import tensorflow as tf
     from ai_edge_litert.interpreter import Interpreter
@@ -83,9 +83,9 @@ def test_one_signature_takes_the_matrix_and_gives_every_layer(model: ExportedMod
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_a_chain_of_layers_has_weights_and_others_say_why_not(name: str, exported: Exported) -> None:
+def test_a_chain_of_layers_has_weights_and_others_say_why_not(name: str, adopted: Adopted) -> None:
     """The weights lie beside the network."""
-    model = exported(name)
+    model = adopted(name)
     assert (model.folder / WEIGHTS).is_file() == (model.wrapped.weights is not None) == (name in CHAINS)
     assert bool(model.wrapped.reason) == (name not in CHAINS)
 
@@ -111,18 +111,18 @@ def test_an_adopted_network_costs_what_the_shipped_one_costs(tmp_path: Path) -> 
     assert np.array_equal(*outputs)
 
 
-def test_swapped_inputs_do_not_pass(exported: Exported) -> None:
+def test_swapped_inputs_do_not_pass(adopted: Adopted) -> None:
     """Two columns of the same size and the same kind, exchanged in the exported files only."""
-    model = exported("one_input_per_feature")
+    model = adopted("one_input_per_feature")
     swapped = replace(model.loaded, run=lambda values: model.loaded.run([values[1], values[0], *values[2:]]))
     wrapped = replace(model.wrapped, reference=swapped)
     with pytest.raises(agreement.AdoptionError, match=r"output segment differs from the model's own by up to \d"):
         agreement.require_agreement(swapped, wrapped, model.folder, model.made.rows)
 
 
-def test_swapped_inputs_do_not_pass_where_a_sample_cannot_tell(exported: Exported) -> None:
+def test_swapped_inputs_do_not_pass_where_a_sample_cannot_tell(adopted: Adopted) -> None:
     """A sample of one row repeated says nothing of the columns, so random rows differ in each."""
-    model = exported("list_of_inputs")
+    model = adopted("list_of_inputs")
     swapped = replace(model.loaded, run=lambda values: model.loaded.run([values[0][:, ::-1], values[1]]))
     wrapped = replace(model.wrapped, reference=swapped)
     rows = np.ones_like(model.made.rows)
@@ -130,9 +130,9 @@ def test_swapped_inputs_do_not_pass_where_a_sample_cannot_tell(exported: Exporte
         agreement.require_agreement(swapped, wrapped, model.folder, rows)
 
 
-def test_a_small_difference_does_not_pass(exported: Exported) -> None:
+def test_a_small_difference_does_not_pass(adopted: Adopted) -> None:
     """The message names the runtime, the output, the difference and the remedy."""
-    model = exported("logits")
+    model = adopted("logits")
     shifted = replace(model.loaded, run=lambda values: [1.001 * output for output in model.loaded.run(values)])
     with pytest.raises(agreement.AdoptionError, match=r"in TensorFlow, output species differs .* report this"):
         agreement.require_agreement(shifted, replace(model.wrapped, reference=shifted), model.folder, model.made.rows)

@@ -262,6 +262,43 @@ def writing_graph(folder: Path) -> Path:
     return graph(folder, body)
 
 
+def printing_graph(folder: Path) -> Path:
+    import tensorflow as tf
+
+    def body(rows: Any) -> Any:
+        tf.print("x", output_stream=f"file://{folder / 'written'}")
+        return {"y": 2 * rows}
+
+    return graph(folder, body)
+
+
+def saving_graph(folder: Path) -> Path:
+    import tensorflow as tf
+
+    def body(rows: Any) -> Any:
+        tf.raw_ops.SaveV2(
+            prefix=str(folder / "written"), tensor_names=["x"], shape_and_slices=[""], tensors=[tf.constant(1)]
+        )
+        return {"y": 2 * rows}
+
+    return graph(folder, body)
+
+
+def reading_graph(folder: Path) -> Path:
+    import tensorflow as tf
+
+    def body(rows: Any) -> Any:
+        return {"y": rows * tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)}
+
+    return graph(folder, body)
+
+
+def fixed_batch(folder: Path) -> Path:
+    from models.tensorflow_setup import keras
+
+    return save(draw_weights(keras.Sequential([keras.Input(batch_shape=(8, 4)), keras.layers.Dense(1)])), folder)
+
+
 def tfsm_layer(folder: Path) -> Path:
     from models.tensorflow_setup import keras
 
@@ -351,6 +388,10 @@ REFUSALS: list[tuple[str, Callable[[Path], Path], str]] = [
     ("an empty SavedModel", lambda folder: write(folder, "saved_model.pb", b"").parent, "of TensorFlow 1"),
     ("TensorFlow 1", tensorflow_1, r"is a SavedModel of TensorFlow 1: export the Keras model with model\.export"),
     ("no signature", lambda folder: graph(folder, lambda rows: rows, None), "has no signature to call"),
+    ("a fixed number of rows", fixed_batch, "takes exactly 8 rows at once: build the model without a batch size"),
+    ("a graph that prints to a file", printing_graph, "has the operation PrintV2, which no network needs"),
+    ("a graph that saves", saving_graph, "has the operation SaveV2, which no network needs"),
+    ("a graph that reads", reading_graph, "has the operation ReadFile, which no network needs"),
     ("a graph that writes", writing_graph, "has the operation WriteFile, which no network needs"),
 ]
 
@@ -462,6 +503,30 @@ def test_a_normalization_that_was_never_adapted_is_told(tmp_path: Path) -> None:
     assert warning.startswith("layer scaler normalizes nothing")
 
 
+def test_inputs_of_a_nested_structure_are_named_by_their_tensors(tmp_path: Path) -> None:
+    """A dict of lists; all its columns are taken apart and none is swapped."""
+    from support.adopted_models import regression_heads
+
+    from models.adoption.wrapping import wrap
+    from models.tensorflow_setup import keras
+
+    inputs = {"b": [keras.Input((1,), name="x"), keras.Input((2,), name="y")], "a": keras.Input((1,), name="a")}
+    merged = keras.layers.Concatenate()([inputs["a"], *inputs["b"]])
+    model = draw_weights(keras.Model(inputs, keras.layers.Dense(2)(merged)))
+    loaded = loader.load(save(model, tmp_path))
+    widths = {"x": 1, "y": 2, "a": 1}
+    assert {each.name: each.width for each in loaded.inputs} == widths
+    rows = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    columns, start = {}, 0
+    for each in loaded.inputs:
+        columns[each.name] = rows[:, start : start + each.width]
+        start += each.width
+    expected = model({"b": [columns["x"], columns["y"]], "a": columns["a"]}).numpy()
+    assert loaded.predict(rows)[loaded.outputs[0].name] == pytest.approx(expected, abs=1e-6)
+    wrapped = wrap(loaded, regression_heads(loaded))
+    assert wrapped.network(rows)[wrapped.layers[-1].name].numpy() == pytest.approx(expected, abs=1e-6)
+
+
 def test_an_input_of_unknown_width_takes_as_many_columns_as_a_normalization(tmp_path: Path) -> None:
     """Keras 2 saves the tutorial's auto MPG model, which is built on its first rows, without a width."""
     import tensorflow as tf
@@ -480,26 +545,53 @@ def test_an_input_of_unknown_width_takes_as_many_columns_as_a_normalization(tmp_
     assert loader.load(tmp_path / "model").inputs == (Input(name="rows", width=9),)
 
 
-def test_a_file_of_keras_2_with_a_normalization_first_loads(made: Made, tmp_path: Path) -> None:
-    """Its width stands in the weights only, and an LSTM has an argument that Keras 3 does not know."""
+@pytest.mark.parametrize("axis", [[-1], []], ids=["by column", "one mean for all"])
+def test_a_file_of_keras_2_with_a_normalization_first_loads(axis: list[int], made: Made, tmp_path: Path) -> None:
+    """Its width stands in the weights only; Keras 3 wants a mean for each column."""
     import h5py
 
     path = Path(shutil.copy(made("keras_2").path, tmp_path / "mpg.h5"))
+    shape = [None, None] if axis else [None, 8]
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         layers = config["config"]["layers"]
-        layers[0]["config"]["batch_input_shape"] = [None, None]
-        own = {"name": "normalization", "dtype": "float32", "batch_input_shape": [None, None], "axis": [-1]}
+        layers[0]["config"]["batch_input_shape"] = shape
+        own = {"name": "normalization", "dtype": "float32", "batch_input_shape": shape, "axis": axis}
         layers.insert(1, {"class_name": "Normalization", "config": {**own, "mean": None, "variance": None}})
         file.attrs["model_config"] = json.dumps(config)
         weights = file["model_weights"]
         weights.attrs["layer_names"] = [name.encode() for name in ("normalization", "dense", "dense_1", "diabetes")]
         group = weights.create_group("normalization")
         group.attrs["weight_names"] = [b"mean:0", b"variance:0", b"count:0"]
-        group["mean:0"], group["variance:0"], group["count:0"] = np.full(8, 2.0), np.full(8, 4.0), 7
+        group["mean:0"], group["variance:0"] = (np.full(8, 2.0), np.full(8, 4.0)) if axis else (2.0, 4.0)
+        group["count:0"] = 7
     loaded = loader.load(path)
     rows = made("keras_2").rows
     assert loaded.predict(2 * rows + 2)["diabetes"] == pytest.approx(made("keras_2").expected["diabetes"], abs=1e-5)
+
+
+def test_an_lstm_of_keras_2_loads(made: Made, tmp_path: Path) -> None:
+    """It has an argument that Keras 3 does not know."""
+    import h5py
+
+    path = Path(shutil.copy(made("keras_2").path, tmp_path / "lstm.h5"))
+    cell: dict[str, Any] = {"name": "lstm", "units": 2, "time_major": False, "unroll": False, "dtype": "float32"}
+    with h5py.File(path, "r+") as file:
+        config = json.loads(file.attrs["model_config"])
+        layers = config["config"]["layers"]
+        layers[1:] = [
+            {"class_name": "Reshape", "config": {"name": "reshape", "target_shape": [8, 1]}},
+            {"class_name": "LSTM", "config": cell},
+        ]
+        file.attrs["model_config"] = json.dumps(config)
+        weights = file["model_weights"]
+        weights.attrs["layer_names"] = [b"reshape", b"lstm"]
+        weights.create_group("reshape").attrs["weight_names"] = np.array([], "S1")
+        group = weights.create_group("lstm")
+        group.attrs["weight_names"] = [b"kernel:0", b"recurrent_kernel:0", b"bias:0"]
+        group["kernel:0"], group["recurrent_kernel:0"] = np.full((1, 8), 0.3), np.full((2, 8), 0.2)
+        group["bias:0"] = np.full(8, 0.1)
+    assert loader.load(path).predict(made("keras_2").rows)["lstm"].shape == (200, 2)
 
 
 def test_loading_prints_nothing(made: Made, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.exported_models import regression_heads
+from support.adopted_models import regression_heads
 from support.keras_models import BUILDERS, MadeModel, draw_weights
 
 from models.weights import Weights

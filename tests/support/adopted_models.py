@@ -1,117 +1,105 @@
-"""The models of `keras_models`, adopted from their files as `python -m models.adopt` does; each once per test session.
+"""Models of `support.keras_models`, adopted as far as their network goes, and published without a sample."""
 
-Every worker of pytest-xdist finds what another one has adopted already.
-"""
-
-import fcntl
-import pickle
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import pytest
 
 from models import bundle
-from models.adopt import adopt
-from models.adoption.heads import sigmoid, softmax
-from models.adoption.options import join_names, parse_options
 from models.bundle import Bundle
-from support.keras_models import BUILDERS, MadeModel, make
-
-NAMES = tuple(BUILDERS)
+from models.manifest import GoldenRow, Manifest, Training
+from models.signature import Feature, Head, Target
+from support.keras_models import MadeModel, make
 
 
 @dataclass(frozen=True)
 class AdoptedModel:
-    """A model that was adopted: ``folder`` is its version in ``store``, ``notes`` are what the command said of it.
-
-    ``made.rows`` are the sample, ``made.expected`` what Keras predicts for it by output, ``made.heads`` what it means.
-    """
+    """A made model, what was loaded from its file, the wrapped network, and the folder with the exported files."""
 
     made: MadeModel
-    sample: Path
-    store: Path
-    name: str
+    loaded: Any
+    wrapped: Any
     folder: Path
-    notes: tuple[str, ...]
-
-    @property
-    def bundle(self) -> Bundle:
-        return Bundle.read(self.folder)
-
-    @property
-    def expected_columns(self) -> NDArray[np.float64]:
-        """What the service has to predict for the sample, [rows, columns], from Keras' own predictions."""
-        return np.concatenate([_to_columns(self.made, index) for index in range(len(self.made.heads))], axis=1)
 
 
-class AdoptedModels:
-    """Adopts models when they are first asked for."""
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], MadeModel]:
+    """Makes a model by its name, once."""
+    models: dict[str, MadeModel] = {}
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.store = root / "store"
+    def get(name: str) -> MadeModel:
+        if name not in models:
+            models[name] = make(name, tmp_path_factory.mktemp(name))
+        return models[name]
 
-    def get(self, name: str, *, sample: bool = True, engine: str = "litert") -> AdoptedModel:
-        """A model of `NAMES`, adopted with or without its sample, for one of the engines."""
-        key = name + ("" if sample else "_without_sample") + ("" if engine == "litert" else f"_{engine}")
-        self.root.mkdir(exist_ok=True)
-        done = self.root / f"{key}.pickle"
-        with (self.root / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists():
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own calls of NumPy
-                    done.write_bytes(pickle.dumps(self._adopt(name, key, engine, sample=sample)))
-        adopted: AdoptedModel = pickle.loads(done.read_bytes())  # noqa: S301 (written above)
-        return adopted
-
-    def _adopt(self, name: str, key: str, engine: str, *, sample: bool) -> AdoptedModel:
-        folder = self.root / key
-        folder.mkdir()
-        made = make(name, folder)
-        table = made.write_csv(folder / "sample.csv")
-        arguments = [*describe(made, table if sample else None), "--engine", engine]
-        options = parse_options([*arguments, "--out", str(self.store), "--name", key])
-        notes: list[str] = []
-        with bundle.draft(self.store / key) as draft:
-            published = bundle.publish(draft, adopt(options, draft, notes.append))
-        return AdoptedModel(made, table, self.store, key, published, tuple(notes))
+    return get
 
 
-def describe(made: MadeModel, table: Path | None) -> list[str]:
-    """The arguments with which a user would adopt a model so that its heads are those that it was made with."""
-    arguments = [str(made.path)]
-    for custom in made.custom:
-        arguments += ["--custom", custom]
-    for head in made.heads:
-        output = f"{head.name}=" if len(made.heads) > 1 else ""
-        if head.labels:
-            arguments += ["--labels", output + join_names(head.labels)]
-        elif head.column_names != (head.name,) and table is None:
-            arguments += ["--targets", output + join_names(head.column_names)]
-        if head.threshold:
-            arguments += ["--threshold", str(head.threshold)]
-    if table:
-        schema = table.with_suffix(".toml")
-        schema.write_text(_write_units(made), encoding="utf-8")
-        arguments += ["--sample", str(table), "--schema", str(schema)]
-        arguments += [argument for name in made.labels for argument in ("--label", name)]
-    else:
-        arguments += ["--columns", join_names(made.columns)]
-    return arguments
+@pytest.fixture(scope="session")
+def adopted(
+    made: Callable[[str], MadeModel], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], AdoptedModel]:
+    """Loads, wraps and exports a model by its name, once."""
+    models: dict[str, AdoptedModel] = {}
+
+    def get(name: str) -> AdoptedModel:
+        if name not in models:
+            models[name] = adopt(made(name), tmp_path_factory.mktemp(f"{name}_exported"))
+        return models[name]
+
+    return get
 
 
-def _to_columns(made: MadeModel, index: int) -> NDArray[np.float64]:
-    head = made.heads[index]
-    raw = np.asarray(made.expected[head.name], np.float64)
-    if made.from_logits or (head.kind != "regression" and (raw.min() < 0 or raw.max() > 1)):
-        raw = softmax(raw) if raw.shape[1] > 1 else sigmoid(raw)
-    is_single_unit = head.kind == "classification" and raw.shape[1] == 1
-    return np.concatenate([1 - raw, raw], axis=1) if is_single_unit else raw
+def adopt(model: MadeModel, folder: Path) -> AdoptedModel:
+    """Load, wrap and export a model."""
+    from models.adoption.exporting import export
+    from models.adoption.loader import load
+    from models.adoption.wrapping import wrap
+
+    loaded = load(model.path, model.custom)
+    wrapped = wrap(loaded, model.heads)
+    export(wrapped, folder)
+    return AdoptedModel(model, loaded, wrapped, folder)
 
 
-def _write_units(made: MadeModel) -> str:
-    targets = [target for head in made.heads for target in head.targets]
-    return "\n".join(f'[targets."{target.name}"]\nunit = "{target.unit}"\n' for target in targets)
+def regression_heads(loaded: Any) -> tuple[Head, ...]:
+    """Heads that take every output of a model as it is."""
+    return tuple(
+        Head(
+            name=output.name,
+            kind="regression",
+            layer="",
+            targets=tuple(Target(name=f"{output.name}_{i}") for i in range(output.width)),
+        )
+        for output in loaded.outputs
+    )
+
+
+def publish(model: AdoptedModel, store: Path) -> Bundle:
+    """Publish the exported files with a manifest of format 2."""
+    rows = model.made.rows[:3]
+    outputs = {name: np.asarray(values) for name, values in model.wrapped.network(rows, training=False).items()}
+    manifest = Manifest(
+        format=2,
+        name="adopted",
+        features=tuple(Feature(name=name, minimum=None, maximum=None) for name in model.made.columns),
+        inputs=model.loaded.inputs,
+        outputs=model.wrapped.heads,
+        layers=model.wrapped.layers,
+        training=Training(about="", created="", rows=0, seed=0, facts={}, libraries={}),
+        metrics={},
+        golden=tuple(
+            GoldenRow(features=row, outputs={name: values[i].tolist() for name, values in outputs.items()})
+            for i, row in enumerate(rows.tolist())
+        ),
+        background=(),
+    )
+    with bundle.draft(store / "adopted") as draft:
+        for path in (path for path in model.folder.rglob("*") if path.is_file()):
+            copy = draft / path.relative_to(model.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+        return Bundle.read(bundle.publish(draft, manifest))
