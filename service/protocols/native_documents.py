@@ -12,7 +12,7 @@ import orjson
 from models.signature import Head
 from service.arrays import Array, Prediction
 from service.http import strict_json
-from service.inference.heads import row_classifier, threshold_of
+from service.inference.heads import HeadColumns, row_classifier, threshold_of
 from service.inference.model import Model
 
 
@@ -66,30 +66,25 @@ class _HeadDocuments:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._heads = [(head.columns, _member_writer(head.head)) for head in model.heads]
-        members = b'"outputs":{%b}' % b",".join([_literal(head.head.name) + b":{%b}" for head in model.heads])
-        self._start = b'{%b,"warnings":' % (members if len(model.heads) > 1 else b"%b")
+        self._write = _member_writer(model.heads[0].head) if len(model.heads) == 1 else _write_outputs(model.heads)
         self._end = _end(model) % ()
 
     def row(self, prediction: Prediction) -> bytes:
-        return self._documents(prediction)[0] + self._end
+        members = self._write(prediction.outputs.tolist()[0], _decimals(prediction.outputs))
+        warnings = orjson.dumps(self._model.warnings(prediction)[0]) if prediction.out_of_range else b"[]"
+        return b'{%b,"warnings":%b%b' % (members, warnings, self._end)
 
     def rows(self, prediction: Prediction) -> bytes:
-        return b'{"predictions":[%b}]%b' % (b"},".join(self._documents(prediction)), self._end)
-
-    def _documents(self, prediction: Prediction) -> list[bytes]:
-        """The document of each row, without the closing brace."""
-        width = prediction.outputs.shape[1]
-        decimals = _decimals(prediction.outputs)
-        documents = []
-        for index, values in enumerate(prediction.outputs.tolist()):
-            row = decimals[index * width : (index + 1) * width]
-            members = [write(values[columns], row[columns]) for columns, write in self._heads]
-            documents.append(self._start % (*members,))
-        if not len(prediction.out_of_range):
-            return [document + b"[]" for document in documents]
-        warnings = self._model.warnings(prediction)
-        return [document + orjson.dumps(each) for document, each in zip(documents, warnings, strict=True)]
+        width, decimals = prediction.outputs.shape[1], _decimals(prediction.outputs)
+        members = [
+            self._write(values, decimals[index * width : (index + 1) * width])
+            for index, values in enumerate(prediction.outputs.tolist())
+        ]
+        warnings = [b"[]"] * len(members)
+        if len(prediction.out_of_range):
+            warnings = [orjson.dumps(sentences) for sentences in self._model.warnings(prediction)]
+        documents = [b'{%b,"warnings":%b}' % each for each in zip(members, warnings, strict=True)]
+        return b'{"predictions":[%b]%b' % (b",".join(documents), self._end)
 
 
 _MemberWriter = Callable[[Sequence[float], Sequence[bytes]], bytes]
@@ -99,6 +94,17 @@ _MemberWriter = Callable[[Sequence[float], Sequence[bytes]], bytes]
 def _member_writer(head: Head) -> _MemberWriter:
     writers = {"classification": _write_label, "multi_label": _write_label_set, "regression": _write_values}
     return writers[head.kind](head)
+
+
+def _write_outputs(heads: Sequence[HeadColumns]) -> _MemberWriter:
+    """Of several heads: the member ``outputs``."""
+    writers = [(each.columns, _member_writer(each.head)) for each in heads]
+    template = b'"outputs":{%b}' % b",".join([_literal(each.head.name) + b":{%b}" for each in heads])
+
+    def write(values: Sequence[float], decimals: Sequence[bytes]) -> bytes:
+        return template % (*[write(values[columns], decimals[columns]) for columns, write in writers],)
+
+    return write
 
 
 def _write_label(head: Head) -> _MemberWriter:
