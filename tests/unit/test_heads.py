@@ -31,6 +31,20 @@ def test_bundles_of_every_head_load_and_predict(tmp_path: Path, name: str, *, sa
         np.testing.assert_array_equal(prediction.labels, prediction.outputs[:, 1] > 0.3)
 
 
+@pytest.mark.parametrize("threshold", [0.1, 0.2, 0.3, 0.7, 0.9])
+def test_a_row_at_the_threshold_has_the_same_label_alone_and_among_others(tmp_path: Path, threshold: float) -> None:
+    """The float32 nearest to a threshold may be greater than the threshold as a double."""
+    (head,) = HEADS["binary"]
+    manifest = headed_bundles.publish(tmp_path, HEADS["binary"]).manifest
+    head = head.model_copy(update={"threshold": threshold})
+    classify = row_classifier(manifest.model_copy(update={"outputs": (head,)}))
+    at = np.float32(threshold)
+    values = np.array(
+        [[1 - each, each] for each in (at, np.nextafter(at, at * 2), np.nextafter(at, at / 2))], np.float32
+    )
+    assert [classify(row) for row in values.tolist()] == predict_labels(head, values).tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("name", HEADS)
 def test_a_manifest_survives_its_json(tmp_path: Path, name: str) -> None:
     published = headed_bundles.publish(tmp_path, HEADS[name])
