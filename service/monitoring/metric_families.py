@@ -118,7 +118,7 @@ def _output_families(versions: Mapping[int, Counts], manifest: Manifest) -> Iter
         "menagerie_prediction_value", "Rows by predicted value.", labels=["version", "target"]
     )
     for number, counts in versions.items():
-        for (head, columns), (labels, confidence, histograms) in zip(heads, counts.outputs, strict=True):
+        for (head, columns, _), (labels, confidence, histograms) in zip(heads, counts.outputs, strict=True):
             names = manifest.column_names[columns]
             for label, count in zip(names if labels else (), labels, strict=True):
                 predictions.add_metric([str(number), label], count)

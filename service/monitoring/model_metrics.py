@@ -136,7 +136,7 @@ class ModelMetrics:
         """The counts of one version from its ``blocks`` [processes, fields]: summed, or the maximum of gauges."""
         totals = [*blocks[:, :_SUCCESS].max(axis=0).tolist(), *blocks[:, _SUCCESS:].sum(axis=0).tolist()]
         heads = zip(self._heads, self._bounds_of(self._find_model(version)), self._outputs, strict=True)
-        outputs = [output_counts.read(head, bounds, totals[cells]) for (head, _), bounds, cells in heads]
+        outputs = [output_counts.read(head, bounds, totals[cells]) for (head, *_), bounds, cells in heads]
         return Counts(dict(zip(_FIELDS, totals, strict=False)), outputs, totals[self._features :])
 
     def _bounds_of(self, model: Model | None) -> list[list[Bounds]]:
