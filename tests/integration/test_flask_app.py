@@ -31,8 +31,13 @@ def test_health_reports_state_and_versions(send: Send) -> None:
 
 
 def test_model_returns_the_public_part_of_the_manifest(send: Send, settings: Settings) -> None:
-    """Schema, metrics and provenance, but no golden rows, background rows and file hashes."""
+    """Schema, metrics and provenance, but no golden rows, background rows and file hashes.
+
+    The inputs and outputs, which a manifest of format 1 does not have, are derived.
+    """
     document = json.loads(send("GET", "/model").body)
+    assert document.pop("inputs") == [{"name": "features", "width": 8}]
+    assert [output["name"] for output in document.pop("outputs")] == ["probabilities"]
     manifest = json.loads((settings.model_store / "animals" / "1" / bundle.MANIFEST).read_bytes())
     assert document == {key: manifest[key] for key in document}
     assert document.keys() >= {"name", "version", "features", "labels", "training", "metrics"}

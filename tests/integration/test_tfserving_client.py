@@ -95,7 +95,7 @@ def test_metadata(server: Server) -> None:
         (PREDICT, {"instances": [1.0, 2.0, 5.0]}, 400, "instances[0]"),
         (PREDICT, {"instances": ROWS, "inputs": ROWS}, 400, "either"),
         (PREDICT, {"signature_name": "other", "instances": ROWS}, 400, "serving_default"),
-        ("/v1/models/animals:regress", {"examples": []}, 400, "malformed request"),
+        ("/v1/models/animals:regress", {"examples": []}, 400, "use `:classify` or `:predict`"),
         ("/v1/models/animals/labels/stable:predict", {"instances": ROWS}, 400, "malformed request"),
         ("/v1/models/plants:predict", {"instances": ROWS}, 404, "model not found"),
         ("/v1/models/animals/versions/2:predict", {"instances": ROWS}, 404, "version not found"),

@@ -14,7 +14,7 @@ from support.http_responses import Send
 JSON = {"Content-Type": "application/json"}
 NATIVE_PATHS = ["/nope", "//nope", "/predict/", "/v3/models"]
 OIP_PATHS = ["/v2//models", "/v2/nope", "/v2/", "//v2/nope"]
-TFSERVING_PATHS = ["/v1/nope", "/v1/models/animals:regress", "/v1//models", "//v1"]
+TFSERVING_PATHS = ["/v1/nope", "/v1/models/animals:multi_inference", "/v1//models", "//v1"]
 
 
 def count_unmatched(send: Send, status: int) -> float:
