@@ -48,7 +48,7 @@ COPY --from=service /app ./
 COPY --chown=10001:10001 models/store models/store
 ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title="Menagerie" \
-      org.opencontainers.image.description="Serves a small Keras classifier over HTTP" \
+      org.opencontainers.image.description="Serves small tabular Keras models over HTTP" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="${PYTHON_IMAGE}"

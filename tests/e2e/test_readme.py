@@ -3,22 +3,31 @@
 import os
 import signal
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 from support import markdown_commands
 from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port
+from support.keras_models import make
 
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
 CURLS = [block for page in (README, API) for block in markdown_commands.curl_blocks(page)]
+ADOPT = 'make adopt ARGS="churn.keras --sample customers.csv --label churned --name churn"'
 # Commands that another test or CI runs.
 TESTED_ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
     "docker compose up": "test_container.py",
     'make train ARGS="--data my.csv --label species --name mine"': "test_train.py",
     "MENAGERIE_MODEL_NAME=mine make run": "test_train.py",
+    ADOPT: "test_an_own_model_is_served_by_two_commands",
+    "MENAGERIE_MODEL_NAME=churn make run": "test_an_own_model_is_served_by_two_commands",
 }
 
 
@@ -39,20 +48,61 @@ def test_a_fresh_clone_runs(tmp_path: Path) -> None:
     """`make run` in a new clone installs and serves within two minutes, and starts at once the second time."""
     subprocess.run(["git", "clone", "--quiet", ROOT, tmp_path / "clone"], check=True)
     for seconds in (120, 10):
-        port = free_port()
-        with subprocess.Popen(
-            ["make", "run"],
-            cwd=tmp_path / "clone",
-            env={**environment(PORT=str(port)), "VIRTUAL_ENV": ""},
-            stderr=subprocess.PIPE,
-            text=True,
-            process_group=0,
-        ) as process:
-            try:
-                server = Server(f"http://127.0.0.1:{port}", port, process)
-                await_ready(server, seconds=seconds)
-                assert requests.get(f"{server.url}/health", timeout=5).json()["ready"]
-            finally:
-                os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-                process.communicate(timeout=60)
+        with make_run(tmp_path / "clone", seconds) as server:
+            assert requests.get(f"{server.url}/health", timeout=5).json()["ready"]
         assert not list((tmp_path / "clone" / ".venv" / "lib").rglob("tensorflow"))
+
+
+@pytest.mark.tensorflow
+def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
+    """A clone with a .keras file and a CSV: adopted, served, explained and drawn, in the environment of the tests."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    churn = make("churn", clone)
+    is_churned = churn.expected["churned"][:, 0] > np.median(churn.expected["churned"])
+    sample = replace(churn, labels={"churned": ["yes" if each else "no" for each in is_churned]})
+    sample.write_csv(clone / "customers.csv")
+    variables = {"VENV": str(Path(sys.prefix)), "VIRTUAL_ENV": ""}
+    adopted = subprocess.run(
+        ADOPT,
+        shell=True,
+        cwd=clone,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert adopted.returncode == 0, adopted.stderr
+    assert adopted.stdout.rstrip().endswith("MENAGERIE_MODEL_NAME=churn make run")
+    with make_run(clone, 60, MENAGERIE_MODEL_NAME="churn", **variables) as server:
+        row = churn.rows[0].tolist()
+        prediction = requests.post(f"{server.url}/predict", json={"features": row}, timeout=30).json()
+        assert prediction["probabilities"]["yes"] == pytest.approx(float(churn.expected["churned"][0, 0]), abs=1e-5)
+        explanation = requests.post(f"{server.url}/explain", json={"features": row}, timeout=30).json()
+        assert len(explanation["layers"]) > 5
+        assert explanation["attributions"]
+        page = requests.get(server.url, headers={"Accept": "text/html"}, timeout=30)
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert requests.get(f"{server.url}/report/index.html", timeout=30).ok
+
+
+@contextmanager
+def make_run(clone: Path, seconds: float, **variables: str) -> Iterator[Server]:
+    """`make run` in a clone, ready within some seconds; afterwards it is stopped as by Ctrl-C."""
+    port = free_port()
+    with subprocess.Popen(
+        ["make", "run"],
+        cwd=clone,
+        env=environment(**{"PORT": str(port), "VIRTUAL_ENV": ""} | variables),
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    ) as process:
+        try:
+            server = Server(f"http://127.0.0.1:{port}", port, process)
+            await_ready(server, seconds=seconds)
+            yield server
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.communicate(timeout=60)
