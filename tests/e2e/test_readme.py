@@ -84,7 +84,7 @@ def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
         assert explanation["attributions"]
         page = requests.get(server.url, headers={"Accept": "text/html"}, timeout=30)
         assert page.headers["Content-Type"].startswith("text/html")
-        assert requests.get(f"{server.url}/report/index.html", timeout=30).ok
+        assert requests.get(f"{server.url}/page/report/index.html", timeout=30).ok
 
 
 @contextmanager
