@@ -1,38 +1,36 @@
 """The command line of `python -m models.train` as typed options."""
 
 import argparse
-import codecs
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NoReturn
 
-SHIPPED_STORE = Path(__file__).resolve().parent / "store"
-SHIPPED_NAME = "animals"
+from models.command_line import (
+    SHIPPED_NAME,
+    SHIPPED_STORE,
+    Parser,
+    ReadingOptions,
+    add_reading_options,
+    check_signs,
+    name_from_path,
+    parse_name,
+)
+
 MAX_HIDDEN_LAYERS = 5
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass
-class TableOptions:
-    """How the user's table is read: what pandas' `read_csv` calls the same has the same name."""
+class TableOptions(ReadingOptions):
+    """How the user's table is read for training; ``table`` is None for the animals of traits.csv."""
 
-    table: Path | None = None  # the user's file, None for the animals of traits.csv
     label: str | None = None  # a column of the table
     group: str | None = None
-    schema: Path | None = None  # describes the table's other columns
     drop: list[str] = field(default_factory=list)  # each a column, or several with commas between them
     keep: list[str] = field(
         default_factory=list
     )  # likewise, columns that would be left out because they number the rows
-    drop_rows_with_gaps: bool = False
     drop_rare_labels: bool = False
-    delimiter: str | None = None  # None: detected
-    decimal: str | None = None
-    thousands: str | None = None
-    encoding: str | None = None  # None: UTF-8
-    na_values: list[str] = field(default_factory=list)  # in addition to those of pandas
     keep_na_labels: bool = False
 
 
@@ -71,20 +69,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
             parser.error("--balance is only valid with --data: the animals are balanced")
     elif options.label is None:
         parser.error("--data requires --label COLUMN, the column with the labels")
-    if options.decimal is not None and options.decimal == options.thousands:
-        parser.error("--decimal and --thousands are the same sign: change one")
-    options.name = options.name or (_name_from_path(options.table) if options.table else SHIPPED_NAME)
+    check_signs(parser, options)
+    options.name = options.name or (name_from_path(options.table, "table") if options.table else SHIPPED_NAME)
     options.folds = options.folds if options.report else 0
     return options
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{message} (see python -m models.train --help)\n")
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _build_parser() -> Parser:
+    parser = Parser(
         prog="python -m models.train",
         description="Train a network that classifies individuals by measurements; publish it as the next version.",
         epilog="Without --data, trains on cats, dogs, llamas and lizards sampled from the facts in models/traits.csv.",
@@ -95,7 +87,7 @@ def _build_parser() -> argparse.ArgumentParser:
     out.add_argument(
         "--out", dest="store", type=Path, metavar="OUT", help="model store (default: models/store of this project)"
     )
-    out.add_argument("--name", type=_name, help="model name (default: animals, or the file name of --data)")
+    out.add_argument("--name", type=parse_name, help="model name (default: animals, or the file name of --data)")
     how = parser.add_argument_group("training")
     how.add_argument("--seed", type=_integer(0, 2**32 - 1), help="the same seed gives the same weights (default: 0)")
     how.add_argument("--hidden", type=_hidden, metavar="UNITS", help="units of each hidden layer (default: 6,6)")
@@ -122,31 +114,9 @@ def _build_parser() -> argparse.ArgumentParser:
     own.add_argument("--drop-rare-labels", action="store_true", help="leave out labels with fewer than 10 rows")
     own.add_argument("--balance", action="store_true", help="probabilities as if all labels were equally frequent")
     text = parser.add_argument_group("how your table is written, where it is not detected")
-    text.add_argument("--delimiter", type=_delimiter, metavar="SIGN", help=r"between cells, such as ';' or '\t'")
-    text.add_argument("--decimal", choices=(".", ","), help="decimal sign")
-    text.add_argument("--thousands", choices=(",", ".", " ", "'"), help="sign between thousands")
-    text.add_argument("--encoding", type=_encoding, help="character encoding (default: utf-8)")
-    text.add_argument(
-        "--na-values",
-        action="extend",
-        nargs=1,
-        metavar="TEXT",
-        help="stands for a missing value, as NA, NaN, null, None and an empty cell do (repeatable)",
-    )
+    add_reading_options(text)
     text.add_argument("--keep-na-labels", action="store_true", help="read NA, None and the like as labels")
     return parser
-
-
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a valid name: use letters, digits, '.', '_' and '-', starting with a letter or digit"
-        )
-    return text
-
-
-def _name_from_path(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "table"
 
 
 def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -156,20 +126,6 @@ def _integer(minimum: int, maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
-
-
-def _delimiter(text: str) -> str:
-    delimiter = "\t" if text == r"\t" else text
-    if len(delimiter) != 1 or not (delimiter == "\t" or " " <= delimiter <= "~") or delimiter in "\"'":
-        raise argparse.ArgumentTypeError(f"{text!r} is not one ASCII character other than a quote")
-    return delimiter
-
-
-def _encoding(text: str) -> str:
-    try:
-        return codecs.lookup(text).name
-    except LookupError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no encoding: use a name such as cp1252 or utf-16") from None
 
 
 def _hidden(text: str) -> tuple[int, ...]:

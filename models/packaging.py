@@ -13,17 +13,23 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from models import network
 from models.bundle import MODEL_KERAS, MODEL_LITERT, BundleError
-from models.dataset import Dataset, Doubles, Floats, Sample
+from models.dataset import Dataset, Floats, Sample
 from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.golden import find_golden_mismatch
 from models.manifest import GoldenRow, Manifest, Reference, Training
 from models.options import TrainingOptions
+from models.reference import (
+    QUANTILES,
+    compute_quantiles,
+    compute_ranges,
+    compute_shares,
+    find_typical,
+    select_background,
+)
 from models.signature import Layer
 from models.training_result import TrainingResult
 from models.verdict import judge
 
-QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
-BACKGROUND_ROWS = 100
 MAX_GOLDEN_VALUES = 30_000  # numbers in all golden rows; with many labels, not each has a row
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "numpy", "scikit-learn")
 
@@ -47,7 +53,7 @@ def build_manifest(
         metrics=_summarize_metrics(dataset, result, cross_validation),
         reference=_compute_reference(dataset, result.network, sample),
         golden=_compute_golden_rows(dataset, result.network, sample),
-        background=tuple(map(tuple, _select_background(sample).tolist())),
+        background=tuple(map(tuple, select_background(sample.rows, sample.labels).tolist())),
     )
 
 
@@ -75,19 +81,24 @@ def _describe_layer(layer: Any) -> Layer:
 
 
 def _describe_training(dataset: Dataset, result: TrainingResult, options: TrainingOptions) -> Training:
-    versions = {"python": platform.python_version()}
-    for library in LIBRARIES:
-        with suppress(ModuleNotFoundError):  # only one of the two TensorFlow packages is installed
-            versions[library] = version(library)
     return Training(
         about=dataset.description,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         rows=count_individuals(result.sample),
         seed=options.seed,
         facts=dict(dataset.source_hashes),
-        libraries=versions,
+        libraries=find_versions(),
         settings=dict(result.settings),
     )
+
+
+def find_versions() -> dict[str, str]:
+    """The versions of Python and of the libraries that decide what a network computes."""
+    versions = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        with suppress(ModuleNotFoundError):  # only one of the two TensorFlow packages is installed
+            versions[library] = version(library)
+    return versions
 
 
 def count_individuals(sample: Sample) -> int:
@@ -124,25 +135,15 @@ def _summarize_metrics(
 
 def _compute_reference(dataset: Dataset, trained: Any, sample: Sample) -> Reference:
     names, labels = [feature.name for feature in dataset.features], dataset.labels
-    quantiles = np.quantile(sample.rows, QUANTILES, axis=0).astype(np.float32)
     predicted = score(trained, sample).probabilities.argmax(axis=1)
     counts = np.bincount(predicted, minlength=len(labels))
     return Reference(
         probabilities=QUANTILES,
-        features={name: tuple(quantiles[:, i].tolist()) for i, name in enumerate(names)},
+        features=compute_quantiles(names, sample.rows),
         labels={label: float(counts[i] / counts.sum()) for i, label in enumerate(labels)},
-        ranges={label: _compute_ranges(names, sample.rows[sample.labels == i]) for i, label in enumerate(labels)},
-        shares={
-            name: tuple(float(np.mean(sample.rows[:, i] <= quantile)) for quantile in quantiles[:, i])
-            for i, name in enumerate(names)
-        },
+        ranges={label: compute_ranges(names, sample.rows[sample.labels == i]) for i, label in enumerate(labels)},
+        shares=compute_shares(names, sample.rows),
     )
-
-
-def _compute_ranges(names: list[str], rows: Floats) -> dict[str, tuple[float, float]]:
-    """Compute the minimum and maximum of each feature in rows [n, features]."""
-    ranges = zip(rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True)
-    return dict(zip(names, ranges, strict=True))
 
 
 def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tuple[GoldenRow, ...]:
@@ -158,28 +159,13 @@ def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tupl
     width = len(minimum) + sum(layer.output.shape[-1] for layer in trained.layers)
     count = max(1, min(len(dataset.labels), MAX_GOLDEN_VALUES // width - len(corners)))
     labels = np.linspace(0, len(dataset.labels) - 1, count).astype(int)
-    typical = [_find_typical(sample.rows[sample.labels == label], scale) for label in labels]
+    typical = [find_typical(sample.rows[sample.labels == label], scale) for label in labels]
     rows = np.array([*typical, *corners], np.float32)
     outputs = network.compute_layers(trained, rows)
     return tuple(
         GoldenRow(features=row, outputs={name: values[i].tolist() for name, values in outputs.items()})
         for i, row in enumerate(rows.tolist())
     )
-
-
-def _find_typical(rows: Floats, scale: Doubles) -> Floats:
-    """Find the row of [n, features] that is nearest to the median, in standard deviations."""
-    typical: Floats = rows[(((rows - np.median(rows, axis=0)) / scale) ** 2).sum(axis=1).argmin()]
-    return typical
-
-
-def _select_background(sample: Sample) -> Floats:
-    """Select the first rows of each label in turn, so that the labels are balanced."""
-    rank = np.empty(len(sample.labels), int)  # of each row within its label
-    for label in np.unique(sample.labels):
-        rank[sample.labels == label] = np.arange((sample.labels == label).sum())
-    background: Floats = sample.rows[np.argsort(rank, kind="stable")[:BACKGROUND_ROWS]]
-    return background
 
 
 def _run_litert(content: bytes, rows: Floats) -> dict[str, Floats]:

@@ -9,8 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.bundle import Bundle
+from models.command_line import SHIPPED_NAME, SHIPPED_STORE
 from models.evaluate import NETWORK
-from models.options import SHIPPED_NAME, SHIPPED_STORE, TrainingOptions
+from models.options import TrainingOptions
 
 MAX_LABELS = 10  # with more labels, only the lowest recall is shown, and few of them are named
 MAX_NAME_LENGTH = 24

@@ -67,23 +67,27 @@ class Cells:
     is_invalid: Flags
     text: pa.Array | None  # of the values, if the column is text
 
-    def describe_invalid(self, name: str, columns: Columns) -> str:
-        """What the invalid values are, by kind, where the first ones are, and what to do."""
-        where = columns.describe_rows(self.is_invalid)
+    def describe_invalid(self, name: str, columns: Columns, *, is_needed: bool = False) -> str:
+        """What the invalid values are, by kind, where the first ones are, and what to do.
+
+        A column that ``is_needed`` cannot be left out.
+        """
+        where, leave_out = columns.describe_rows(self.is_invalid), "" if is_needed else ", or leave the column out"
         if self.text is None:
-            return f"column {name!r}, {where}: an infinite number: replace it, or leave the column out"
+            return f"column {name!r}, {where}: an infinite number: replace it{leave_out}"
         invalid = self.text.filter(pa.array(self.is_invalid))
         examples: dict[tuple[str, str], list[str]] = {}
         for text in invalid.unique()[:_MAX_DISTINCT].to_pylist():
             examples.setdefault(_find_kind(text), []).append(repr(_shorten(text)))
         if list(examples) == [_TEXT] and len(invalid) == len(self.values) - int(self.is_gap.sum()):
-            return f"column {name!r} is text ({list_some(examples[_TEXT][:3])}): leave it out"
+            remedy = "write it as the numbers that the model was trained on" if is_needed else "leave it out"
+            return f"column {name!r} is text ({list_some(examples[_TEXT][:3])}): {remedy}"
         if len(invalid) == 1:
             (((what, remedy), (example,)),) = examples.items()
-            return f"column {name!r}, {where}: {example} is {what}: {remedy}, or leave the column out"
+            return f"column {name!r}, {where}: {example} is {what}: {remedy}{leave_out}"
         kinds = "; ".join(f"{list_some(texts)} ({what}: {remedy})" for (what, remedy), texts in examples.items())
         number = count(len(invalid), "value")
-        return f"column {name!r}: {number} are no numbers ({where}): {kinds}; or leave the column out"
+        return f"column {name!r}: {number} are no numbers ({where}): {kinds}{leave_out.replace(',', ';')}"
 
 
 def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -31,8 +31,8 @@ class CsvDialect:
     has_row_names: bool = False
 
 
-def detect_dialect(path: Path, text: io.TextIOBase, label: str, delimiter: str | None) -> CsvDialect:
-    """Detect the dialect from the beginning of the text; the right delimiter leads to a column named ``label``.
+def detect_dialect(path: Path, text: io.TextIOBase, expected: Sequence[str], delimiter: str | None) -> CsvDialect:
+    """Detect the dialect from the beginning of the text; the right delimiter leads to the ``expected`` columns.
 
     Raises:
         DataError: the file is empty, or its first line does not have the column names.
@@ -45,12 +45,16 @@ def detect_dialect(path: Path, text: io.TextIOBase, label: str, delimiter: str |
         raise DataError(f"{path} is empty: add a header and a line for each individual")
     is_cut = len(start) > _SAMPLE_CHARACTERS // 2
     samples = {each: _parse_sample(start, each, is_cut) for each in ([delimiter] if delimiter else DELIMITERS)}
-    chosen = max(samples, key=lambda each: _rate(samples[each], label))
+    chosen = max(samples, key=lambda each: _rate(samples[each], expected))
     rows = samples[chosen]
-    if label not in _names(rows[0]):
-        _refuse_other_first_line(path, rows, label)
-        _refuse_other_delimiter(path, rows[0], chosen, label)
-        _refuse_spaces(path, start, label)
+    missing = [name for name in expected if name not in _names(rows[0])]
+    if missing:
+        _refuse_title(path, rows, missing[0])
+        _refuse_data_as_names(path, rows, f"has no column {missing[0]!r}, and its first line")
+        _refuse_other_delimiter(path, rows[0], chosen, missing[0])
+        _refuse_spaces(path, start, missing[0])
+    elif not expected:
+        _refuse_data_as_names(path, rows, "has no column names: its first line")
     return CsvDialect(chosen, skipped, _has_row_names(rows))
 
 
@@ -68,31 +72,34 @@ def _parse_sample(start: str, delimiter: str, is_cut: bool) -> list[list[str]]: 
     return rows[:-1] if is_cut and len(rows) > 1 else rows
 
 
-def _rate(rows: list[list[str]], label: str) -> tuple[bool, bool, bool, float]:
-    """A larger result is more plausible: the label is a column, and rows are as long as the header."""
+def _rate(rows: list[list[str]], expected: Sequence[str]) -> tuple[int, bool, bool, float]:
+    """A larger result is more plausible: expected columns are there, and rows are as long as the header."""
     width = len(rows[0])
     same = sum(len(row) == width for row in rows) / len(rows)
-    is_below = any(label in _names(row) for row in rows[1:_TITLE_ROWS])
-    return label in _names(rows[0]), is_below, width > 1, same
+    found = len(set(expected).intersection(_names(rows[0])))
+    is_below = any(not set(expected).isdisjoint(_names(row)) for row in rows[1:_TITLE_ROWS])
+    return found, is_below, width > 1, same
 
 
 def _names(row: Sequence[str]) -> list[str]:
     return [normalize_name(cell) for cell in row]
 
 
-def _refuse_other_first_line(path: Path, rows: list[list[str]], label: str) -> None:
-    """Refuse a title above the column names, and rows without names."""
+def _refuse_title(path: Path, rows: list[list[str]], label: str) -> None:
     for row in rows[1:_TITLE_ROWS]:
         if label in _names(row):
             raise DataError(
                 f"{path}: the first line, {_quote(rows[0])}, is a title and not the column names, which are in a line "
                 "below: remove the lines above the column names"
             )
+
+
+def _refuse_data_as_names(path: Path, rows: list[list[str]], what: str) -> None:
+    """Refuse a first line that is a row of data; ``what`` says what is wrong with it."""
     numeric = sum(bool(_NUMBER.fullmatch(cell)) for cell in rows[0])
     if numeric > len(rows[0]) // 2 or (numeric and _have_same_kinds(rows[0], rows[1:])):
         raise DataError(
-            f"{path} has no column {label!r}, and its first line, {_quote(rows[0])}, looks like a row of data: "
-            "add a line with the column names above it"
+            f"{path} {what}, {_quote(rows[0])}, looks like a row of data: add a line with the column names above it"
         )
 
 

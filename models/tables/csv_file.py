@@ -2,16 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from models.command_line import ReadingOptions
 from models.errors import DataError
 from models.names import normalize_name
-from models.options import TableOptions
 from models.tables.columns import Columns
 from models.tables.csv_dialect import DELIMITERS, CsvDialect, detect_dialect
 from models.tables.findings import Findings, count, list_some
@@ -20,17 +20,19 @@ from models.tables.source_file import open_text
 _CELLS_AT_ONCE = 100_000  # as Python's strings, before they become compact columns
 
 
-def read_csv(options: TableOptions, findings: Findings) -> Columns:
+def read_csv(options: ReadingOptions, expected: Sequence[str], findings: Findings) -> Columns:
     """Read a CSV file, also a compressed one; what is detected of its dialect is noted, and blank lines are skipped.
+
+    The dialect leads to the columns that are ``expected``.
 
     Raises:
         DataError: it is not a CSV file with a line of column names and rows below.
     """
     path, encoding, delimiter = options.table, options.encoding, options.delimiter
-    if path is None or options.label is None:
-        raise ValueError("a table needs a path and a column of labels")
+    if path is None:
+        raise ValueError("a table needs a path")
     with open_text(path, encoding) as text:
-        dialect = detect_dialect(path, text, normalize_name(options.label), delimiter)
+        dialect = detect_dialect(path, text, [*map(normalize_name, expected)], delimiter)
     if dialect.delimiter != (delimiter or ","):
         findings.note(f"delimiter: {DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))}")
     with open_text(path, encoding) as text:

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.command_line import ReadingOptions
 from models.number_format import NumberFormat
-from models.options import TableOptions
 from models.signature import Feature
 from models.tables.cells import MAX_MAGNITUDE, parse_cells, strip
 from models.tables.columns import Columns
@@ -22,7 +22,7 @@ Rows = NDArray[np.float64]
 
 
 def detect_number_format(
-    columns: Columns, positions: Sequence[int], options: TableOptions, findings: Findings
+    columns: Columns, positions: Sequence[int], options: ReadingOptions, findings: Findings
 ) -> NumberFormat | None:
     """Detect how the numbers of the features are written; None, with a fault, if it is unclear."""
     if not columns.delimiter:  # Parquet has numbers as such
@@ -50,22 +50,25 @@ def read_numbers(
     for index, position in enumerate(positions):
         name = columns.names[position]
         array, columns.arrays[position] = columns.arrays[position], pa.chunked_array([], pa.string())
-        if reason := _describe_type(array.type):
-            findings.add_fault(f"column {name!r} has {reason}: leave it out", position=position, drop=name)
+        if reason := find_type_fault(array.type):
+            remedy = "convert them to numbers" if findings.needs_columns else "leave it out"
+            findings.add_fault(f"column {name!r} has {reason}: {remedy}", position=position, drop=name)
             rows[:, index] = np.nan
             continue
         cells = parse_cells(array, markers, number_format)
         rows[:, index] = cells.values
         if cells.is_invalid.any():
-            findings.add_fault(cells.describe_invalid(name, columns), position=position, drop=name)
+            message = cells.describe_invalid(name, columns, is_needed=findings.needs_columns)
+            findings.add_fault(message, position=position, drop=name)
         gaps.add(position, cells.is_gap)
         is_large = (np.abs(cells.values) >= MAX_MAGNITUDE) & ~cells.is_invalid
         if is_large.any():
             rows[is_large, index] = np.nan
+            remedy = "correct it" if findings.needs_columns else "use a larger unit, or leave out the column"
             example = cells.text[int(is_large.argmax())] if cells.text else cells.values[is_large][0]
             findings.add_fault(
                 f"column {name!r}, {columns.describe_rows(is_large)}: {str(example)[:40]} is too large (the limit is "
-                f"±{MAX_MAGNITUDE:g}): use a larger unit, or leave out the column",
+                f"±{MAX_MAGNITUDE:g}): {remedy}",
                 position=position,
                 drop=name,
             )
@@ -106,7 +109,7 @@ def _describe_lost_precision(values: Rows) -> str:
     )
 
 
-def _describe_type(dtype: pa.DataType) -> str | None:
+def find_type_fault(dtype: pa.DataType) -> str | None:
     """What the values of a Parquet column are, if they are neither numbers nor text."""
     types = pa.types
     if types.is_string(dtype) or types.is_integer(dtype) or types.is_floating(dtype) or types.is_decimal(dtype):

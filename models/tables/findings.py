@@ -12,11 +12,13 @@ _MAX_SHOWN = 30  # faults; the options at the end of the message cover all
 class Findings:
     """Collects the faults that make a table unfit for training.
 
-    ``note`` gets a sentence for everything that was guessed or left out, at once.
+    ``note`` gets a sentence for everything that was guessed or left out, at once. If a model ``needs_columns``, leaving
+    one out is no remedy.
     """
 
-    def __init__(self, path: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, note: Callable[[str], None], *, needs_columns: bool = False) -> None:
         self.note = note
+        self.needs_columns = needs_columns
         self._path = path
         self._messages: list[tuple[int, str]] = []
         self._columns_to_drop: list[str] = []
@@ -29,7 +31,7 @@ class Findings:
         self._messages.append((position, message))
         if option and option not in self._options:
             self._options.append(option)
-        elif drop and drop not in self._columns_to_drop:
+        elif drop and drop not in self._columns_to_drop and not self.needs_columns:
             self._columns_to_drop.append(drop)
 
     def raise_faults(self) -> None:
@@ -48,7 +50,8 @@ class Findings:
             lines.append(f"  and {len(messages) - _MAX_SHOWN} more")
         if self._columns_to_drop or self._options:
             options = " ".join([*self._options, *drop_options(self._columns_to_drop)])
-            lines.append(f"to train without what these options leave out, add: {options}")
+            purpose = "adopt the model" if self.needs_columns else "train"
+            lines.append(f"to {purpose} without what these options leave out, add: {options}")
         raise DataError("\n".join(lines))
 
 

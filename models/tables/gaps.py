@@ -35,8 +35,9 @@ class Gaps:
         else:
             what = f"column {name!r}: {number:,} of {len(is_gap):,} cells have no value ({where}): fill them in"
         is_feature = not remedy
-        has_many = is_feature and number > _MANY * len(is_gap)
-        remedy = remedy or f"leave out the column, or leave out {count(number, 'row')} with {DROP_ROWS_WITH_GAPS}"
+        has_many = is_feature and number > _MANY * len(is_gap) and not self.findings.needs_columns
+        instead = "" if self.findings.needs_columns else "leave out the column, "
+        remedy = remedy or f"{instead}or leave out {count(number, 'row')} with {DROP_ROWS_WITH_GAPS}"
         self.findings.add_fault(
             f"{what}, {remedy}",
             position=position,

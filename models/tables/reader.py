@@ -33,7 +33,7 @@ def read_table(options: TableOptions, note: Note = lambda _: None) -> Table:
     if path is None or options.label is None:
         raise ValueError("a table needs a path and a column of labels")
     findings = Findings(path, note)
-    columns = read_parquet(path) if is_parquet(path) else read_csv(options, findings)
+    columns = read_parquet(path) if is_parquet(path) else read_csv(options, [options.label], findings)
     markers = (*GAP_MARKERS, *options.na_values)
     roles = assign_roles(columns, options, markers, findings)
     describable = [name for at, name in enumerate(columns.names) if name and at not in {roles.label, roles.group}]

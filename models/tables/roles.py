@@ -55,7 +55,7 @@ def assign_roles(columns: Columns, options: TableOptions, markers: tuple[str, ..
     if dropped:
         findings.note(f"left out with --drop: {list_some([repr(columns.names[each]) for each in sorted(dropped)], 5)}")
     roles = [each for each in (label, group, *features) if each is not None]
-    has_faulty_name = {each for each in sorted(roles) if _find_name_fault(columns, each, findings)}
+    has_faulty_name = {each for each in sorted(roles) if find_name_fault(columns, each, findings)}
     features = [each for each in features if each not in has_faulty_name]
     if not features:
         findings.add_fault("no feature column is left: add at least one numeric column")
@@ -94,13 +94,19 @@ def _find_reason_to_leave_out(columns: Columns, position: int, markers: tuple[st
     shown = repr(name) if name else f"{position + 1}, which has no name,"
     if _is_empty(array, markers):
         return f"left out: column {shown} is empty"
-    is_index = not name and (position == 0 or not columns.delimiter)  # in Parquet, only pandas' index has no name
-    if is_index or name == _PANDAS_INDEX:
+    if is_index(columns, position):
         return f"left out: column {shown} has the names or numbers of the rows"
     if _counts_rows(array, markers):
         keep = f"; to train on it, add --keep {name!r}" if name else ""
         return f"left out: column {shown} numbers the rows, which can give the labels away{keep}"
     return None
+
+
+def is_index(columns: Columns, position: int) -> bool:
+    """Whether a column has the names or numbers of the rows that a program added when it wrote the table."""
+    name = columns.names[position]
+    is_unnamed = not name and (position == 0 or not columns.delimiter)  # in Parquet, only pandas' index has no name
+    return is_unnamed or name == _PANDAS_INDEX
 
 
 def _is_empty(array: pa.ChunkedArray, markers: tuple[str, ...]) -> bool:
@@ -122,7 +128,7 @@ def _is_numeric(dtype: pa.DataType) -> bool:
     return bool(types.is_string(dtype) or types.is_integer(dtype) or types.is_floating(dtype))
 
 
-def _find_name_fault(columns: Columns, position: int, findings: Findings) -> bool:
+def find_name_fault(columns: Columns, position: int, findings: Findings) -> bool:
     """Whether the name of a column is a fault."""
     name, drop = columns.names[position], None
     if not name:
@@ -133,7 +139,8 @@ def _find_name_fault(columns: Columns, position: int, findings: Findings) -> boo
         shown = f"{name[:40]!r}..."
         message = f"the name of column {position + 1}, {shown}, has more than {MAX_NAME_LENGTH} characters: shorten it"
     elif columns.names.index(name) != position:
-        message, drop = f"two columns are named {name!r}: rename one, or leave both out", name
+        instead = "" if findings.needs_columns else ", or leave both out"
+        message, drop = f"two columns are named {name!r}: rename one{instead}", name
     else:
         return False
     findings.add_fault(message, position=position, drop=drop)

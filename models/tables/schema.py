@@ -16,22 +16,26 @@ from models.tables.source_file import read_bytes
 _FLOAT = (int, float)
 _SCHEMA_KEYS = {"labels": list, "features": dict}
 _FEATURE_KEYS = {"unit": str, "minimum": _FLOAT, "maximum": _FLOAT, "how": str}
+_TARGET_KEYS = {"unit": str}  # of the quantities that an adopted model predicts
 
 
 class Schema:
     """What a schema file says; without a file, nothing."""
 
-    def __init__(self, path: Path | None, columns: Sequence[str], table: Path) -> None:
-        """Read the file, which may describe any of the table's ``columns``.
+    def __init__(
+        self, path: Path | None, columns: Sequence[str], table: Path | None, targets: Sequence[str] = ()
+    ) -> None:
+        """Read the file, which may describe any of the table's ``columns``, and for adoption any of the ``targets``.
 
         Raises:
             DataError: it is not a valid schema.
         """
         self._path = path
         self._table = table
-        document = _read(path, columns) if path else {}
+        document = _read(path, columns, targets) if path else {}
         self.labels: list[str] | None = document.get("labels")
         self._features: dict[str, Any] = document.get("features", {})
+        self._targets: dict[str, Any] = document.get("targets", {})
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Check that the schema lists the labels of the table, if it lists any.
@@ -46,14 +50,17 @@ class Schema:
     def build_feature(self, name: str, low: float, high: float) -> Feature:
         """Build a feature whose values run from ``low`` to ``high``; a bound that is not given lies one range beyond.
 
+        The range of a constant counts as its magnitude, at least 1.
+
         Raises:
             DataError: the given bounds exclude values.
         """
         section = self._features.get(name, {})
         floor = 0.0 if low >= 0 else -math.inf
-        minimum = section.get("minimum", max(floor, low - (high - low)))
-        maximum = section.get("maximum", high + (high - low))
-        if not minimum <= low < high <= maximum:
+        span = high - low if high > low else max(1.0, abs(low))
+        minimum = section.get("minimum", max(floor, low - span))
+        maximum = section.get("maximum", high + span)
+        if not minimum <= low <= high <= maximum or minimum == maximum:
             raise DataError(
                 f"{self._path}: {minimum:g} to {maximum:g} for {name!r} excludes values in {self._table}, "
                 f"which run from {low:g} to {high:g}: widen the bounds"
@@ -61,25 +68,63 @@ class Schema:
         unit, how = section.get("unit", ""), section.get("how", "")
         return Feature(name=name, unit=unit, minimum=minimum, maximum=maximum, how=how)
 
+    def describe_feature(self, name: str) -> Feature:
+        """Describe a feature of which there are no values: without bounds, unless the file has both.
 
-def _read(path: Path, columns: Sequence[str]) -> dict[str, Any]:
-    """Read a schema: ``labels = [...]`` and, for any feature, ``[features.<name>]`` with `_FEATURE_KEYS`."""
+        Raises:
+            DataError: the file has only one of them, or the wrong way round.
+        """
+        section = self._features.get(name, {})
+        minimum, maximum = section.get("minimum"), section.get("maximum")
+        if (minimum is None) != (maximum is None) or (minimum is not None and minimum >= maximum):
+            raise DataError(
+                f"{self._path}: without a table, {name!r} must have both a minimum and a greater maximum, or neither"
+            )
+        return Feature(
+            name=name, unit=section.get("unit", ""), minimum=minimum, maximum=maximum, how=section.get("how", "")
+        )
+
+    def target_unit(self, name: str) -> str:
+        """The unit of a quantity that the model predicts; empty if it is not given."""
+        unit: str = self._targets.get(name, {}).get("unit", "")
+        return unit
+
+
+def _read(path: Path, columns: Sequence[str], targets: Sequence[str]) -> dict[str, Any]:
+    """Read a schema: ``labels = [...]`` and, for any feature, ``[features.<name>]`` with `_FEATURE_KEYS`.
+
+    For any target, it may have ``[targets.<name>]`` with `_TARGET_KEYS`.
+    """
     try:
         schema = tomllib.loads(read_bytes(path).decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not valid TOML ({error}): correct it") from None
-    _check_keys(path, "the schema", schema, _SCHEMA_KEYS)
+    _check_keys(path, "the schema", schema, _SCHEMA_KEYS | ({"targets": dict} if targets else {}))
     if not all(isinstance(label, str) for label in schema.get("labels", [])):
         raise DataError(f"{path}: labels must be strings: put them in quotes")
-    features = {normalize_name(name): section for name, section in schema.get("features", {}).items()}
-    for name, section in features.items():
-        if name not in columns:
-            raise DataError(f"{path} describes {name!r}, which is not a feature of the table: use {', '.join(columns)}")
-        if not isinstance(section, dict):
-            raise DataError(f"{path}: {name!r} is not a section: write [features.{name}] and its keys below")
-        _check_keys(path, repr(name), section, _FEATURE_KEYS)
     labels = [normalize_name(label) for label in schema["labels"]] if "labels" in schema else None
-    return {"features": features, "labels": labels}
+    return {
+        "features": _read_sections(path, schema, "features", columns, _FEATURE_KEYS),
+        "targets": _read_sections(path, schema, "targets", targets, _TARGET_KEYS),
+        "labels": labels,
+    }
+
+
+def _read_sections(
+    path: Path, schema: dict[str, Any], kind: str, known: Sequence[str], keys: dict[str, Any]
+) -> dict[str, Any]:
+    """The sections ``[features.<name>]``, or another ``kind``, by name."""
+    sections = {normalize_name(name): section for name, section in schema.get(kind, {}).items()}
+    for name, section in sections.items():
+        if name not in known:
+            owner = "of the table" if kind == "features" else "of the model"
+            raise DataError(
+                f"{path} describes {name!r}, which is not a {kind.removesuffix('s')} {owner}: use {', '.join(known)}"
+            )
+        if not isinstance(section, dict):
+            raise DataError(f"{path}: {name!r} is not a section: write [{kind}.{name}] and its keys below")
+        _check_keys(path, repr(name), section, keys)
+    return sections
 
 
 def _check_keys(path: Path, location: str, section: dict[str, Any], types: dict[str, Any]) -> None:

@@ -1,0 +1,158 @@
+"""A sample: a table of rows as the model takes them, with or without the right answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.adoption.errors import AdoptionError
+from models.adoption.options import AdoptionOptions
+from models.dataset import Doubles, Floats, Integers
+from models.number_format import NumberFormat
+from models.signature import Feature
+from models.tables.cells import GAP_MARKERS, parse_cells, strip
+from models.tables.columns import Flags
+from models.tables.csv_file import read_csv
+from models.tables.features import detect_number_format, find_type_fault, read_numbers
+from models.tables.findings import Findings
+from models.tables.gaps import Gaps
+from models.tables.labels import NamedRows
+from models.tables.parquet_file import read_parquet
+from models.tables.roles import find_name_fault, is_index
+from models.tables.schema import Schema
+from models.tables.source_file import is_parquet
+
+_TRUTH_VALUES = ("true", "false")
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """A column with right answers: ``texts[codes]`` [rows] as text, and ``numbers`` [rows] if all of it is numbers.
+
+    Truth values are numbers too.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    codes: Integers
+    numbers: Doubles | None
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether all its values are 0 or 1."""
+        return self.numbers is not None and bool(np.isin(self.numbers, (0, 1)).all())
+
+    @cached_property
+    def has_whole_numbers(self) -> bool:
+        return self.numbers is not None and bool((self.numbers == np.round(self.numbers)).all())
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample's ``rows`` [rows, features], ``features``, and the columns with the right answers by output."""
+
+    rows: Floats
+    features: tuple[Feature, ...]
+    labels: Mapping[str, Sequence[LabelColumn]]
+
+
+class SampleTable:
+    """The table before it is known what its columns mean."""
+
+    def __init__(self, options: AdoptionOptions, path: Path, note: Note) -> None:
+        """Read the file.
+
+        Raises:
+            DataError: it is not a table.
+        """
+        self.path = path
+        self._options = options
+        self._findings = Findings(path, note, needs_columns=True)
+        self._columns = read_parquet(path) if is_parquet(path) else read_csv(options, options.columns, self._findings)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that have a name and values, in the table's order."""
+        return [
+            name for position, name in enumerate(self._columns.names) if name and not is_index(self._columns, position)
+        ]
+
+    def read(self, features: Sequence[str], labels: Mapping[str, Sequence[str]], schema: Schema) -> Sample:
+        """Read the columns of features, in this order, and those of labels, by output.
+
+        Raises:
+            DataError: a value is missing or no number; the message names all faults.
+        """
+        columns, findings = self._columns, self._findings
+        markers = (*GAP_MARKERS, *self._options.na_values)
+        positions = [columns.names.index(name) for name in features]
+        label_positions = [columns.names.index(name) for names in labels.values() for name in names]
+        for position in (*positions, *label_positions):
+            find_name_fault(columns, position, findings)
+        for position in positions:
+            columns.arrays[position] = self._read_truth_values(position)
+        gaps = Gaps(columns, findings, dropped=self._options.drop_rows_with_gaps)
+        number_format = detect_number_format(columns, (*positions, *label_positions), self._options, findings)
+        read = [self._read_label(position, markers, number_format, gaps) for position in label_positions]
+        rows = read_numbers(columns, positions, markers, number_format, gaps)
+        findings.raise_faults()
+        is_used = ~gaps.rows
+        if not is_used.all():
+            findings.note(f"left out: {gaps.describe()}")
+            if not is_used.any():
+                raise AdoptionError(f"{self.path}: every row has a gap: fill them in")
+            rows = rows[is_used]
+        by_name = {column.name: _select(column, is_used) for column in read}
+        return Sample(
+            rows=rows.astype(np.float32),
+            features=tuple(
+                schema.build_feature(name, float(column.min()), float(column.max()))
+                for name, column in zip(features, rows.T, strict=True)
+            ),
+            labels={output: [by_name[name] for name in names] for output, names in labels.items()},
+        )
+
+    def _read_truth_values(self, position: int) -> pa.ChunkedArray:
+        """A column, in which 1 and 0 stand for true and false if it has nothing else."""
+        column = self._columns.arrays[position]
+        if pa.types.is_boolean(column.type):
+            return column.cast(pa.int8())
+        if not pa.types.is_string(column.type):
+            return column
+        text = pc.utf8_lower(strip(column))
+        if set(text[:100].unique().to_pylist()).isdisjoint(_TRUTH_VALUES):
+            return column
+        is_known = pc.fill_null(pc.is_in(text, pa.array([*_TRUTH_VALUES, ""])), True)  # noqa: FBT003 (for nulls)
+        if not pc.all(is_known).as_py():
+            return column
+        is_true = pc.equal(text, "true")
+        return pa.chunked_array([pc.if_else(is_true, "1", pc.if_else(pc.equal(text, "false"), "0", text))])
+
+    def _read_label(
+        self, position: int, markers: tuple[str, ...], number_format: NumberFormat | None, gaps: Gaps
+    ) -> LabelColumn:
+        column = self._columns.arrays[position]
+        names = NamedRows(column, markers)
+        gaps.add(position, names.is_gap, "or leave out the rows with --drop-rows-with-gaps")
+        column, numbers = self._read_truth_values(position), None
+        if number_format and (pa.types.is_string(column.type) or find_type_fault(column.type) is None):
+            cells = parse_cells(column, markers, number_format)
+            numbers = None if cells.is_invalid.any() else cells.values
+        return LabelColumn(self._columns.names[position], tuple(names.names), names.codes, numbers)
+
+
+def _select(column: LabelColumn, is_used: Flags) -> LabelColumn:
+    """The used rows of a column."""
+    codes, numbers = column.codes[is_used], column.numbers
+    used = np.unique(codes)
+    return LabelColumn(
+        column.name,
+        tuple(column.texts[code] for code in used),
+        np.searchsorted(used, codes),
+        None if numbers is None else numbers[is_used],
+    )
