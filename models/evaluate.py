@@ -21,16 +21,28 @@ NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosti
 
 @dataclass(frozen=True)
 class Scores:
-    """A classifier's probabilities [n, labels] for a sample, and the metrics that follow from them."""
+    """A classifier's probabilities [n, labels] for a sample, and the metrics that follow from them.
+
+    With a ``threshold``, the second of two labels is predicted above it.
+    """
 
     probabilities: Floats
     labels: Integers
     groups: Integers
+    threshold: float | None = None
+
+    @property
+    def predicted(self) -> Integers:
+        """The index of each individual's predicted label, [n]."""
+        if self.threshold is not None:
+            return (self.probabilities[:, 1] > self.threshold).astype(np.intp)
+        most_probable: Integers = self.probabilities.argmax(axis=1)
+        return most_probable
 
     @property
     def is_correct(self) -> NDArray[np.bool_]:
         """Whether each individual's label is predicted, [n]."""
-        is_correct: NDArray[np.bool_] = self.probabilities.argmax(axis=1) == self.labels
+        is_correct: NDArray[np.bool_] = self.predicted == self.labels
         return is_correct
 
     @property
@@ -53,13 +65,16 @@ class Scores:
     def confusion_matrix(self) -> NDArray[np.int64]:
         """Counts by true label (row) and predicted label (column), [labels, labels]."""
         width = self.probabilities.shape[1]
-        pairs = np.bincount(self.labels * width + self.probabilities.argmax(axis=1), minlength=width**2)
+        pairs = np.bincount(self.labels * width + self.predicted, minlength=width**2)
         return pairs.reshape(width, width).astype(np.int64)
 
     @property
     def calibration_curve(self) -> list[tuple[int, float, float]]:
-        """(individuals, mean confidence, accuracy) of each nonempty bin, of 15 bins of equal width of confidence."""
-        confidence = self.probabilities.max(axis=1)
+        """(individuals, mean confidence, accuracy) of each nonempty bin, of 15 bins of equal width of confidence.
+
+        Confidence is the probability of the predicted label.
+        """
+        confidence = self.probabilities[np.arange(len(self.labels)), self.predicted]
         bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
         masks = [bins == i for i in range(CALIBRATION_BINS)]
         return [(int(m.sum()), float(confidence[m].mean()), float(self.is_correct[m].mean())) for m in masks if m.any()]
@@ -88,7 +103,8 @@ def score(classifier: Any, sample: Sample) -> Scores:
 def concatenate(scores: list[Scores]) -> Scores:
     """Concatenate the scores of several folds."""
     parts = zip(*((s.probabilities, s.labels, s.groups) for s in scores), strict=True)
-    return Scores(*map(np.concatenate, parts))
+    probabilities, labels, groups = map(np.concatenate, parts)
+    return Scores(probabilities, labels, groups)
 
 
 def build_logistic_regression() -> Any:

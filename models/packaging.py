@@ -65,7 +65,7 @@ def verify_exports(folder: Path, manifest: Manifest) -> None:
     """
     outputs = {
         "Keras": network.compute_layers(network.load(folder / MODEL_KERAS), manifest.golden_rows),
-        "LiteRT": _run_litert((folder / MODEL_LITERT).read_bytes(), manifest.golden_rows),
+        "LiteRT": run_litert((folder / MODEL_LITERT).read_bytes(), manifest.golden_rows),
     }
     for engine, by_layer in outputs.items():
         if mismatch := find_golden_mismatch(manifest, by_layer):
@@ -168,7 +168,8 @@ def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tupl
     )
 
 
-def _run_litert(content: bytes, rows: Floats) -> dict[str, Floats]:
+def run_litert(content: bytes, rows: Floats) -> dict[str, Floats]:
+    """Every layer's output [rows, units] by name, of a network in LiteRT for ``rows`` [rows, features]."""
     resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES  # XNNPACK would print to stderr
     runner = Interpreter(model_content=content, experimental_op_resolver_type=resolver).get_signature_runner()
     outputs: dict[str, Floats] = runner(**{next(iter(runner.get_input_details())): rows})

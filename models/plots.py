@@ -117,6 +117,19 @@ def plot_calibration_curve(bins: Iterable[tuple[int, float, float]]) -> str:
     return _render_svg(figure)
 
 
+def plot_predictions(actual: NDArray[np.float64], predicted: NDArray[np.float64], name: str) -> str:
+    """Plot predicted over actual values [rows] of a quantity with this name."""
+    figure, axes = _create_axes(4.4)
+    both = np.concatenate([actual, predicted])
+    low, high = float(both.min()), float(both.max())
+    margin = 0.05 * (high - low) or 1
+    axes.plot([low, high], [low, high], color=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axes.scatter(actual, predicted, s=14, color=color(1), alpha=0.5, linewidths=0, rasterized=False)
+    limits = (low - margin, high + margin)
+    axes.set(xlim=limits, ylim=limits, xlabel=f"actual {_shorten(name, 40)}", ylabel="predicted")
+    return _render_svg(figure)
+
+
 def plot_group_recall(recalls: Sequence[tuple[str, int, float]], labels: Sequence[str]) -> str:
     """Plot the recall of groups: (name, label index, recall)."""
     figure, axes = _create_axes(0.5 + 0.3 * len(recalls))

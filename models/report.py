@@ -1,6 +1,5 @@
-"""The evaluation report: a page, its charts and their data as JSON."""
+"""The evaluation report of a training run."""
 
-import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,33 +8,17 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-from models import plots, presets
+from models import plots, presets, report_page
 from models.animals import DERIVED_CODES, Animals
 from models.dataset import Dataset
 from models.evaluate import NETWORK, CrossValidation, Scores, concatenate
 from models.manifest import Manifest
+from models.report_page import Chart
 from models.training_result import HeldOutLosses, RoundLosses, TrainingResult
 
 WORST_GROUPS = 15
 MAX_SHOWN_LABELS = 12  # with more, the page shows those with the lowest recall
 MAX_CONFUSION_LABELS = 200  # with more, report.json has no matrix: it would take megabytes
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One chart of the page."""
-
-    file: str
-    title: str
-    caption: str
-    svg: str
-
-    @property
-    def data_url(self) -> str:
-        """The SVG as a data URL, so that the page needs no other file."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode()
 
 
 @dataclass(frozen=True)
@@ -56,16 +39,11 @@ class Report:
         Raises:
             OSError: a file cannot be written.
         """
-        charts = list(self._draw_charts())
-        files = {chart.file: chart.svg for chart in charts}
-        files["report.json"] = json.dumps(self._build_data(), indent=1) + "\n"
-        files["index.html"] = self._render_page(charts)
+        charts, files = list(self._draw_charts()), {}
         if isinstance(self.dataset, Animals):
             document = presets.build_presets(self.dataset)
             files[presets.FILE] = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-        folder.mkdir()
-        for name, content in files.items():
-            (folder / name).write_text(content, encoding="utf-8")
+        report_page.write(folder, self._render_page(charts), charts, self._build_data(), files)
 
     @cached_property
     def _scores(self) -> Scores:
@@ -160,15 +138,10 @@ class Report:
         return sorted(recall, key=recall.__getitem__)[:MAX_SHOWN_LABELS]
 
     def _render_page(self, charts: list[Chart]) -> str:
-        environment = Environment(
-            loader=PackageLoader("models", "."),
-            autoescape=select_autoescape(),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         by_classifier = self.manifest.metrics.get("cross_validation")
-        return environment.get_template("report.html").render(
+        return report_page.render(
+            "report.html",
+            charts,
             manifest=self.manifest,
             metrics=by_classifier[NETWORK] if by_classifier else self.manifest.metrics["validation"],
             by_classifier=by_classifier,
@@ -179,7 +152,6 @@ class Report:
             groups=len(self.dataset.groups),
             is_grouped=self.dataset.is_grouped,
             facts=_summarize_facts(self.dataset) if isinstance(self.dataset, Animals) else None,
-            charts=charts,
         )
 
 

@@ -37,18 +37,19 @@ def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | N
     console.print(f"\nbundle  {folder}", soft_wrap=True, highlight=False)
     if options.report:
         console.print(f"report  {folder / 'report' / 'index.html'}", soft_wrap=True, highlight=False)
-    console.print(f"serve   {_serve_command(folder, manifest.name)}", soft_wrap=True, highlight=False)
+    console.print(f"serve   {serve_command(folder, manifest.name)}", soft_wrap=True, highlight=False)
 
 
 def list_labels(labels: Sequence[str]) -> str:
     """List labels in a sentence; of many, the first ones and the count of the others."""
-    names = [_shorten(label) for label in labels]
+    names = [shorten(label) for label in labels]
     if len(names) > MAX_LABELS:
         return f"{', '.join(names[: MAX_LABELS // 2])} or {len(names) - MAX_LABELS // 2} other labels"
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _serve_command(folder: Path, name: str) -> str:
+def serve_command(folder: Path, name: str) -> str:
+    """The command line that serves a bundle."""
     store = folder.parent.parent.resolve()
     store_setting = "" if store == SHIPPED_STORE else f"MENAGERIE_MODEL_STORE={store} "
     name_setting = "" if name == SHIPPED_NAME else f"MENAGERIE_MODEL_NAME={name} "
@@ -66,7 +67,7 @@ def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) ->
     if len(labels) <= MAX_LABELS:
         for label in labels:
             recalls = [each["recall"].get(label) for each in scores]
-            table.add_row(f"recall of {escape(_shorten(label))}", *["-" if r is None else f"{r:.1%}" for r in recalls])
+            table.add_row(f"recall of {escape(shorten(label))}", *["-" if r is None else f"{r:.1%}" for r in recalls])
     else:
         table.add_row("lowest recall", *[f"{min(each['recall'].values()):.1%}" for each in scores])
     table.add_row("log loss", *[f"{each['log_loss']:.4f}" for each in scores])
@@ -78,5 +79,5 @@ def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) ->
     return table
 
 
-def _shorten(name: str) -> str:
+def shorten(name: str) -> str:
     return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"

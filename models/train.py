@@ -2,8 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -12,11 +12,10 @@ from models import bundle
 from models.bundle import Bundle, BundleError
 from models.errors import DataError
 from models.options import TrainingOptions, parse_options
+from models.progress import log, show_progress
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
-
-StartPhase = Callable[[str, int], Callable[[str], None]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         train(options)
     except KeyboardInterrupt:
-        _log("stopped; nothing was written")
+        log("stopped; nothing was written")
         return 130
     except (BundleError, DataError) as error:
-        _log(error)
+        log(error)
     except ModuleNotFoundError as error:
-        _log(f"training requires the package {error.name}: run `pip install -r requirements/train.txt`")
+        log(f"training requires the package {error.name}: run `pip install -r requirements/train.txt`")
     except OSError as error:
-        _log(f"cannot write {error.filename or model_dir} ({error.strerror}): free disk space, or choose another --out")
+        log(f"cannot write {error.filename or model_dir} ({error.strerror}): free disk space, or choose another --out")
     else:
         return 0
     finally:
@@ -64,7 +63,7 @@ def train(options: TrainingOptions) -> None:
         all_groups = np.arange(len(dataset.groups))
         steps = recipe.count_steps(dataset, options)
         cross_validation = None
-        with _show_progress() as start_phase:
+        with show_progress(_require_no_stop) as start_phase:
             result = recipe.train(dataset, all_groups, options, start_phase("training", steps))
             if options.folds:
                 rounds = options.folds + (dataset.split_extremes() is not None)
@@ -92,52 +91,19 @@ def load_dataset(options: TrainingOptions) -> "Dataset":
     from models.tables.dataset import check_groups, check_size
     from models.tables.reader import read_table
 
-    table = read_table(options, _log)
+    table = read_table(options, log)
     check_groups(table, options.folds, options.group)
     check_size(table)
     return table
 
 
-@contextmanager
-def _show_progress() -> Iterator[StartPhase]:
-    """Yield ``start_phase(name, total)``, which returns a function to call with a detail at each of ``total`` steps.
-
-    Each phase is a progress bar on a terminal, and a line on stderr elsewhere.
-    """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:32}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-
-        def start_phase(name: str, total: int) -> Callable[[str], None]:
-            if not console.is_terminal:
-                _log(name)
-            task = progress.add_task(name, total=total)
-
-            def advance(detail: str) -> None:
-                if _pending_stop:
-                    raise _pending_stop[0]
-                progress.update(task, advance=1, description=f"{name}: {detail}" if detail else name)
-
-            return advance
-
-        yield start_phase
-
-
-def _log(message: object) -> None:
-    sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()
-
-
 # The exception that a signal raised, for the next epoch to raise again: TensorFlow may swallow the first.
 _pending_stop: list[BaseException] = []
+
+
+def _require_no_stop() -> None:
+    if _pending_stop:
+        raise _pending_stop[0]
 
 
 def _stop(signal_number: int, _frame: Any) -> NoReturn:

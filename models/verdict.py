@@ -18,11 +18,10 @@ def judge(metrics: Mapping[str, Any]) -> dict[str, Any]:
     by_classifier = metrics.get("cross_validation")
     scores = by_classifier[NETWORK] if by_classifier else metrics["validation"]
     error = scores["expected_calibration_error"]
-    is_calibrated = error <= MAX_CALIBRATION_ERROR
     return {
         "baselines": _compare(by_classifier) if by_classifier else None,
-        "calibration": _describe_calibration(error, is_calibrated=is_calibrated),
-        "is_calibrated": is_calibrated,
+        "calibration": describe_calibration(error),
+        "is_calibrated": error <= MAX_CALIBRATION_ERROR,
     }
 
 
@@ -38,8 +37,9 @@ def _compare(by_classifier: Mapping[str, Any]) -> str:
     return f"The network does better than {' and '.join(losses)}: its log loss is {ours:.4f}, the next {theirs:.4f}."
 
 
-def _describe_calibration(error: float, *, is_calibrated: bool) -> str:
-    if is_calibrated:
+def describe_calibration(error: float) -> str:
+    """Say whether probabilities with this calibration error are fair."""
+    if error <= MAX_CALIBRATION_ERROR:
         return f"Its probabilities are fair: they differ from the observed accuracy by {error:.1%} on average."
     return (
         f"Its probabilities are not fair: they differ from the observed accuracy by {error:.1%} on average, so trust "
