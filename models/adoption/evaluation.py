@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from models.adoption.heads import DecidedHead
 from models.dataset import Doubles, Floats, Integers
@@ -14,6 +15,7 @@ from models.signature import Head
 from models.verdict import describe_calibration
 
 MIN_ROWS = 30  # with fewer, chance decides
+CHANCE = 0.55  # an area under the ROC curve up to which a model knows next to nothing
 NEARLY_CONSTANT = 1e-3  # between the 1st and the 99th percentile: of a probability, or of a quantity's magnitude
 
 
@@ -74,13 +76,13 @@ class HeadEvaluation:
         """Sentences on a model that knows no more than chance, as one that gets its columns in the wrong order."""
         if len(self.columns) < MIN_ROWS:
             return
-        remedy = "check the order and the units of the columns, and the right answers"
+        remedy = "check the order and the units of the columns, and the order of the labels"
         if self.head.kind == "classification":
-            most = np.bincount(self.scores.labels).max() / len(self.columns)
-            if self.scores.accuracy <= most and self.head.threshold is None:
+            area = _compute_mean_auc(self.scores)
+            if area is not None and area < CHANCE:
                 yield (
-                    f"output {self.head.name} predicts {self.scores.accuracy:.0%} of the sample's labels, no more than "
-                    f"always saying the most frequent one ({most:.0%}): {remedy}"
+                    f"output {self.head.name} tells the sample's labels apart no better than chance (mean area under "
+                    f"the ROC curve {area:.2f}): {remedy}"
                 )
         if self.head.kind == "regression":
             for name, values in self.residuals.items():
@@ -108,6 +110,20 @@ def find_constant_outputs(decided: Sequence[DecidedHead], columns: Sequence[Doub
             f"output {each.head.name} is nearly the same for all rows of the sample ({shown[:200]}): check that the "
             "sample has the units and the column order that the model was trained with, scaled as then"
         )
+
+
+def _compute_mean_auc(scores: Scores) -> float | None:
+    """The mean over labels of the area under the curve of each against all others; None if all rows have one label."""
+    areas = []
+    for label in np.unique(scores.labels):
+        is_label = scores.labels == label
+        if is_label.all():
+            return None
+        ranks = rankdata(scores.probabilities[:, label])
+        positives, negatives = int(is_label.sum()), int((~is_label).sum())
+        wins = ranks[is_label].sum() - positives * (positives + 1) / 2
+        areas.append(wins / (positives * negatives))
+    return float(np.mean(areas))
 
 
 def _summarize_label(scores: Scores) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Which label each unit of a classification stands for, from the sample's label column."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -7,13 +8,17 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from models.adoption.errors import AdoptionError
+from models.adoption.options import join_names
 from models.adoption.sample import LabelColumn
 from models.dataset import Doubles, Integers
 from models.tables.findings import count, list_some
 from models.tables.labels import sort_labels
 
 LEAST_PROBABILITY = 0.01  # a lower one counts as this, so that a few confident errors do not outweigh all other rows
-MIN_LOG_LIKELIHOOD_RATIO = 3.0  # nats: an order must be 20 times as likely as with two labels exchanged
+MIN_DEVIATIONS = 3.0  # standard errors by which an order must be more likely than with any two labels exchanged
+
+
+MUCH_BETTER = 0.2  # a difference in accuracy that does not come about by chance
 
 
 class LabelOrder(NamedTuple):
@@ -27,7 +32,7 @@ def order_labels(
     column: LabelColumn,
     width: int,
     given: Sequence[str],
-    probabilities: Doubles | None,
+    probabilities: Doubles,
     note: Callable[[str], None],
 ) -> LabelOrder:
     """Find the order of ``width`` labels: as ``given``, whole numbers from 0 by value, or else sorted.
@@ -49,9 +54,8 @@ def order_labels(
         )
     labels = sort_labels(column.texts)
     indices = _index_by_name(column, labels)
-    if probabilities is not None:
-        _require_likely(column, labels, indices, probabilities)
-    note(f"labels in sorted order: {_list(labels)}; the sample's rows confirm it")
+    accuracy = _require_likely(column, labels, indices, probabilities)
+    note(f"labels in sorted order, with which {accuracy:.0%} of the sample's predictions are right: {_list(labels)}")
     return LabelOrder(labels, indices)
 
 
@@ -72,26 +76,28 @@ def _index_by_name(column: LabelColumn, labels: Sequence[str]) -> Integers:
     return np.array([positions[text] for text in column.texts], np.intp)[column.codes]
 
 
-def _require_likely(column: LabelColumn, labels: Sequence[str], indices: Integers, probabilities: Doubles) -> None:
-    """Refuse the order if another one explains the sample better, or nearly as well."""
+def _require_likely(column: LabelColumn, labels: Sequence[str], indices: Integers, probabilities: Doubles) -> float:
+    """Refuse the order if another one explains the sample better, or nearly as well; return the accuracy."""
     width = len(labels)
     logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
-    likelihood = np.zeros((width, width))  # of each label (row), if it is each unit's (column)
-    np.add.at(likelihood, indices, logs)
+    likelihood, gain, gain_squared = np.zeros((3, width, width))  # by label (row) and unit (column)
+    for label in range(width):
+        own = logs[indices == label]
+        gains = own[:, [label]] - own  # of each row's own unit over the others
+        likelihood[label], gain[label], gain_squared[label] = own.sum(0), gains.sum(0), np.square(gains).sum(0)
     best = linear_sum_assignment(likelihood, maximize=True)[1]
-    own = np.diag(likelihood)
-    exchanged = own[:, None] + own[None, :] - likelihood - likelihood.T
-    np.fill_diagonal(exchanged, np.inf)
-    if exchanged.min() >= MIN_LOG_LIKELIHOOD_RATIO and (best == np.arange(width)).all():
-        return
+    deviations = (gain + gain.T) / np.sqrt(np.maximum(gain_squared + gain_squared.T, 1e-12))
+    np.fill_diagonal(deviations, np.inf)
     predicted = probabilities.argmax(axis=1)
     accuracy = float((predicted == indices).mean())
+    if deviations.min() >= MIN_DEVIATIONS and (best == np.arange(width)).all():
+        return accuracy
     by_unit = np.empty(width, int)
     by_unit[best] = np.arange(width)
     message = f"the order of the labels in {column.name!r} cannot be told: "
     better = float((by_unit[predicted] == indices).mean())
-    if better > accuracy:
-        suggestion = ",".join(labels[index] for index in by_unit)
+    if better >= accuracy + MUCH_BETTER:
+        suggestion = shlex.quote(join_names([labels[index] for index in by_unit]))
         message += f"sorted, {accuracy:.0%} of the predictions are right, but {better:.0%} with --labels {suggestion}"
     else:
         message += f"sorted ({_list(labels)}), {accuracy:.0%} of the predictions are right, hardly more than otherwise"

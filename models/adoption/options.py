@@ -56,6 +56,11 @@ def split_names(text: str) -> list[str]:
     return [normalize_name(name) for name in next(csv.reader([text], skipinitialspace=True), [])]
 
 
+def join_names(names: Sequence[str]) -> str:
+    """The value from which `split_names` gets the names."""
+    return ",".join(f'"{name}"' if set(name) & set(',"') else name for name in names)
+
+
 def _build_parser() -> Parser:
     parser = Parser(
         prog="python -m models.adopt",

@@ -6,15 +6,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from models.adoption.errors import AdoptionError
 from models.adoption.options import AdoptionOptions
 from models.dataset import Doubles, Floats, Integers
 from models.number_format import NumberFormat
 from models.signature import Feature
-from models.tables.cells import GAP_MARKERS, parse_cells, strip
+from models.tables.cells import GAP_MARKERS, parse_cells, truth_values_to_numbers
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv
 from models.tables.features import detect_number_format, find_type_fault, read_numbers
@@ -26,7 +24,6 @@ from models.tables.roles import find_name_fault, is_index
 from models.tables.schema import Schema
 from models.tables.source_file import is_parquet
 
-_TRUTH_VALUES = ("true", "false")
 Note = Callable[[str], None]
 
 
@@ -95,7 +92,7 @@ class SampleTable:
         for position in (*positions, *label_positions):
             find_name_fault(columns, position, findings)
         for position in positions:
-            columns.arrays[position] = self._read_truth_values(position)
+            columns.arrays[position] = truth_values_to_numbers(columns.arrays[position])
         gaps = Gaps(columns, findings, dropped=self._options.drop_rows_with_gaps)
         number_format = detect_number_format(columns, (*positions, *label_positions), self._options, findings)
         read = [self._read_label(position, markers, number_format, gaps) for position in label_positions]
@@ -117,30 +114,14 @@ class SampleTable:
             labels={output: [by_name[name] for name in names] for output, names in labels.items()},
         )
 
-    def _read_truth_values(self, position: int) -> pa.ChunkedArray:
-        """A column, in which 1 and 0 stand for true and false if it has nothing else."""
-        column = self._columns.arrays[position]
-        if pa.types.is_boolean(column.type):
-            return column.cast(pa.int8())
-        if not pa.types.is_string(column.type):
-            return column
-        text = pc.utf8_lower(strip(column))
-        if set(text[:100].unique().to_pylist()).isdisjoint(_TRUTH_VALUES):
-            return column
-        is_known = pc.fill_null(pc.is_in(text, pa.array([*_TRUTH_VALUES, ""])), True)  # noqa: FBT003 (for nulls)
-        if not pc.all(is_known).as_py():
-            return column
-        is_true = pc.equal(text, "true")
-        return pa.chunked_array([pc.if_else(is_true, "1", pc.if_else(pc.equal(text, "false"), "0", text))])
-
     def _read_label(
         self, position: int, markers: tuple[str, ...], number_format: NumberFormat | None, gaps: Gaps
     ) -> LabelColumn:
         column = self._columns.arrays[position]
         names = NamedRows(column, markers)
         gaps.add(position, names.is_gap, "or leave out the rows with --drop-rows-with-gaps")
-        column, numbers = self._read_truth_values(position), None
-        if number_format and (pa.types.is_string(column.type) or find_type_fault(column.type) is None):
+        column, numbers = truth_values_to_numbers(column), None
+        if number_format and find_type_fault(column.type) is None:
             cells = parse_cells(column, markers, number_format)
             numbers = None if cells.is_invalid.any() else cells.values
         return LabelColumn(self._columns.names[position], tuple(names.names), names.codes, numbers)

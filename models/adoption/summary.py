@@ -12,6 +12,7 @@ from models.bundle import Bundle
 from models.manifest import Manifest
 from models.signature import Head
 from models.summary import list_labels, serve_command, shorten
+from models.tables.findings import list_some
 
 MAX_COLUMNS = 20  # named one by one
 MAX_ROWS = 10  # of the table with a row for each label or target
@@ -47,8 +48,9 @@ def describe_head(head: Head) -> str:
         targets = [f"{each.name} ({each.unit})" if each.unit else each.name for each in head.targets]
         return f"predicts {', '.join(targets)}"
     if head.kind == "multi_label":
-        labels = list_labels(head.labels) if len(head.labels) > 1 else head.labels[0]
-        return f"predicts independently {labels}, each above {head.threshold or 0.5:g}"
+        return (
+            f"predicts whether each of {list_some(head.labels, MAX_COLUMNS)} applies, above {head.threshold or 0.5:g}"
+        )
     threshold = f"; {head.labels[1]} above {head.threshold:g}" if head.threshold else ""
     return f"predicts {list_labels(head.labels)}{threshold}"
 

@@ -54,6 +54,7 @@ _KINDS = (
 
 
 _DIGITS_AND_SEPARATORS = "^[+-]?[0-9.,' \u00a0\u202f\u2019]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?$"
+_TRUTH_VALUES = ("true", "false")
 _TEXT = "not a number", "correct it"
 _MAX_DISTINCT = 1000  # invalid values that are looked at in one column
 
@@ -134,6 +135,22 @@ def _parse_typed(column: pa.ChunkedArray, markers: tuple[str, ...]) -> Cells:
     is_infinite = np.isinf(values)
     values[is_gap | is_infinite] = np.nan
     return Cells(values, is_gap, is_infinite, None)
+
+
+def truth_values_to_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column with 1 and 0 for true and false, if it has nothing else; any other as it is."""
+    if pa.types.is_boolean(column.type):
+        return column.cast(pa.int8())
+    if not pa.types.is_string(column.type):
+        return column
+    text = pc.utf8_lower(strip(column))
+    if set(text[:100].unique().to_pylist()).isdisjoint(_TRUTH_VALUES):
+        return column
+    is_known = pc.fill_null(pc.is_in(text, pa.array([*_TRUTH_VALUES, ""])), True)  # noqa: FBT003 (for nulls)
+    if not pc.all(is_known).as_py():
+        return column
+    is_true = pc.equal(text, "true")
+    return pa.chunked_array([pc.if_else(is_true, "1", pc.if_else(pc.equal(text, "false"), "0", text))])
 
 
 def _find_numeric_markers(values: NDArray[np.float64], markers: tuple[str, ...]) -> Flags:
