@@ -11,7 +11,7 @@ WORKDIR /app
 # The environment has no pip, so that the service's image has only what it imports; the base image's pip fills it.
 FROM base AS packages
 RUN python -m venv --without-pip /opt/venv
-# `serve`, or `otel` to include the OpenTelemetry packages that send spans.
+# `serve`, `otel` to include the OpenTelemetry packages that send spans, or `keras` for MENAGERIE_ENGINE=keras.
 ARG REQUIREMENTS=serve
 COPY requirements/${REQUIREMENTS}.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
@@ -34,7 +34,8 @@ ENTRYPOINT ["python", "-m", "models.train"]
 
 FROM packages AS service
 RUN find /opt/venv -type d -name tests -prune -exec rm -r {} +
-COPY models/__init__.py models/bundle.py models/manifest.py models/number_format.py models/
+COPY models/__init__.py models/bundle.py models/golden.py models/manifest.py models/names.py models/number_format.py \
+     models/signature.py models/weights.py models/
 COPY service service
 RUN chmod -R u=rwX,go=rX . && python -m compileall -q .
 

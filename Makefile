@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-unit chaos train score bench bench-training check sbom fuzz format lock vendor clean
+.PHONY: run test test-unit chaos train adopt score bench bench-training check sbom fuzz format lock vendor clean
 
-run: $(VENV)/serve
+# MENAGERIE_ENGINE=keras needs TensorFlow.
+run: $(VENV)/$(if $(filter keras,$(MENAGERIE_ENGINE)),keras,serve)
 	@exec $(BIN)/python -m service
 
 # Test files run in parallel, as most tests wait for sockets; tests/support/exclusive_tests.py lists those that run alone.
@@ -23,6 +24,10 @@ chaos: $(VENV)/dev
 
 train: $(VENV)/train
 	$(BIN)/python -m models.train $(ARGS)
+
+# Makes a Keras model of yours servable: make adopt ARGS="churn.keras --sample customers.csv --label churned"
+adopt: $(VENV)/train
+	$(BIN)/python -m models.adopt $(ARGS)
 
 # Installs what `python -m service.score` needs in addition to the service.
 score: $(VENV)/score
@@ -64,7 +69,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix
 
 # One environment that grows: the other locks contain all pins of serve.txt.
-$(VENV)/serve $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
+$(VENV)/serve $(VENV)/keras $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
 	@echo "installing $< into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
@@ -76,7 +81,7 @@ $(VENV)/pyvenv.cfg:
 # The locks are universal (any platform, Python 3.11 or newer) and deliberately contain no download addresses.
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
-	for set in 'serve' 'otel --extra otel' 'train --extra train' 'score --extra score' \
+	for set in 'serve' 'keras --extra keras' 'otel --extra otel' 'train --extra train' 'score --extra score' \
 		'dev --extra train --extra score --extra otel --extra bench --extra test --extra check'; do \
 		set -- $$set; name=$$1; shift; \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \

@@ -91,7 +91,7 @@ def adopt(options: AdoptionOptions, folder: Path, note: Note = log, on_step: Not
 def _adopt_in_subprocess(options: AdoptionOptions, folder: Path) -> int:
     """Fill the draft in a process of its own, so that a crash of TensorFlow is a sentence, and return the exit code."""
     context = multiprocessing.get_context("spawn")
-    child = context.Process(target=_fill_draft, args=(options, folder))
+    child = context.Process(target=_fill_draft_and_exit, args=(options, folder))
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child inherits it: only the parent stops on Ctrl+C
     try:
         child.start()
@@ -118,8 +118,8 @@ def _adopt_in_subprocess(options: AdoptionOptions, folder: Path) -> int:
     return 2
 
 
-def _fill_draft(options: AdoptionOptions, folder: Path) -> None:
-    """What the subprocess does; it ends with the exit code."""
+def fill_draft(options: AdoptionOptions, folder: Path) -> int:
+    """Adopt into a draft with its manifest, report on stderr, and return the exit code."""
     notes: list[str] = []
     try:
         with show_progress(lambda: None) as start_phase:
@@ -139,9 +139,13 @@ def _fill_draft(options: AdoptionOptions, folder: Path) -> None:
         log(sentence)
     if message:
         log(message)
-    sys.stderr.flush()
+    return 2 if message else 0
+
+
+def _fill_draft_and_exit(options: AdoptionOptions, folder: Path) -> None:
+    code = fill_draft(options, folder)
     sys.stdout.flush()
-    os._exit(2 if message else 0)  # TensorFlow's threads can hang at a normal exit
+    os._exit(code)  # at a normal exit, threads of TensorFlow can hang
 
 
 def _stop(signal_number: int, _frame: Any) -> NoReturn:

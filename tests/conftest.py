@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -23,8 +24,11 @@ from service.inference.model import Model
 from service.inference.validation import Validator
 from service.settings import SHIPPED_STORE, Settings
 
+if TYPE_CHECKING:
+    from support.adoptions import AdoptedModels
+
 pytest_plugins = [
-    "support.adopted_models",
+    "support.adoptions",
     "support.docker_images",
     "support.exclusive_tests",
     "support.fault_reports",
@@ -139,6 +143,15 @@ def send(request: pytest.FixtureRequest) -> Send:
         return HttpResponse(response.status_code, Headers(response.headers.items()), response.content)
 
     return send_over_http
+
+
+@pytest.fixture(scope="session")
+def adopted_models(tmp_path_factory: pytest.TempPathFactory) -> "AdoptedModels":
+    """Users' models, adopted when they are first asked for; tests that take it have the marker ``tensorflow``."""
+    from support.adoptions import AdoptedModels  # which imports pyarrow and SciPy
+
+    base = tmp_path_factory.getbasetemp()
+    return AdoptedModels((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "adopted_models")
 
 
 @pytest.fixture
