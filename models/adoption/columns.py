@@ -88,7 +88,7 @@ def assign_names(given: Sequence[str], outputs: Sequence[str], option: str) -> d
                 f"the model has the outputs {_list(outputs)}: say which one {text!r} belongs to, for example "
                 f"{option} {outputs[0]}={text}"
             )
-        if "" in names or len(set(names)) != len(names):
+        if not names or "" in names or len(set(names)) != len(names):
             raise AdoptionError(f"{option} {text!r} has an empty name, or one twice: name each once")
         assigned.setdefault(output or outputs[0], []).extend(names)
     return assigned

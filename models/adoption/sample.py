@@ -90,7 +90,9 @@ class SampleTable:
         positions = [columns.names.index(name) for name in features]
         label_positions = [columns.names.index(name) for names in labels.values() for name in names]
         for position in (*positions, *label_positions):
-            find_name_fault(columns, position, findings)
+            name = columns.names[position]
+            if not find_name_fault(columns, position, findings) and columns.names.count(name) > 1:
+                findings.add_fault(f"two columns are named {name!r}: rename one", position=position)
         for position in positions:
             columns.arrays[position] = truth_values_to_numbers(columns.arrays[position])
         gaps = Gaps(columns, findings, dropped=self._options.drop_rows_with_gaps)
