@@ -58,7 +58,8 @@ def plot_pairs(full: dict[str, float], hollow: dict[str, float], colors: Sequenc
         axes.plot([other, value], [y, y], color=colors[y], linewidth=2, alpha=0.5)
         axes.plot(other, y, "o", color=colors[y], markersize=8, markerfacecolor="none", markeredgewidth=2)
         axes.plot(value, y, "o", color=colors[y], markersize=9)
-        text = f"{other:.1%} … {value:.1%}" if abs(value - other) > MIN_DIFFERENCE else f"{value:.1%}"
+        lower, upper = sorted((other, value))
+        text = f"{lower:.1%} … {upper:.1%}" if upper - lower > MIN_DIFFERENCE else f"{value:.1%}"
         middle = ((value + other) / 2, y)
         axes.annotate(text, middle, (0, -8), textcoords="offset points", ha="center", va="top", fontsize=SMALL_FONT)
     lowest = min([*full.values(), *hollow.values()])
