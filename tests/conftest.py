@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from support.adoptions import AdoptedModels
 
 pytest_plugins = [
-    "support.adoptions",
+    "support.adopted_models",
     "support.docker_images",
     "support.exclusive_tests",
     "support.fault_reports",
