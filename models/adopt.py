@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic import ValidationError
+
 from models import bundle
 from models.adoption.options import AdoptionOptions, parse_options
 from models.bundle import Bundle, BundleError
@@ -129,6 +131,9 @@ def fill_draft(options: AdoptionOptions, folder: Path) -> int:
         message = None
     except DataError as error:
         message = str(error)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        message = f"the model cannot be described ({first['msg']}): choose other names with --columns or --labels"
     except ModuleNotFoundError as error:
         message = f"adoption requires the package {error.name}: run `pip install -r requirements/train.txt`"
     except MemoryError:

@@ -17,9 +17,14 @@ def judge(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """
     by_classifier = metrics.get("cross_validation")
     scores = by_classifier[NETWORK] if by_classifier else metrics["validation"]
-    error = scores["expected_calibration_error"]
+    verdict = judge_calibration(scores["expected_calibration_error"])
+    return verdict | {"baselines": _compare(by_classifier) if by_classifier else None}
+
+
+def judge_calibration(error: float) -> dict[str, Any]:
+    """As `judge`, of a model that was compared with no other, from its calibration error."""
     return {
-        "baselines": _compare(by_classifier) if by_classifier else None,
+        "baselines": None,
         "calibration": describe_calibration(error),
         "is_calibrated": error <= MAX_CALIBRATION_ERROR,
     }

@@ -25,6 +25,7 @@ from models.golden import find_golden_mismatch
 from models.manifest import Manifest, Training
 from models.packaging import count_individuals, find_versions, run_litert
 from models.tables.source_file import hash_file
+from models.verdict import judge_calibration
 
 
 def build_manifest(options: AdoptionOptions, model: UnderstoodModel, wrapped: WrappedNetwork, folder: Path) -> Manifest:
@@ -45,7 +46,7 @@ def build_manifest(options: AdoptionOptions, model: UnderstoodModel, wrapped: Wr
         outputs=wrapped.heads,
         layers=wrapped.layers,
         training=_describe_training(options, model, wrapped),
-        metrics=_summarize(model.evaluations, len(rows)),
+        metrics=_summarize(model.evaluations, len(model.decided), len(rows)),
         golden=compute_golden_rows(inputs, _runner(wrapped)),
         background=tuple(map(tuple, background)),
     )
@@ -82,10 +83,9 @@ def _verify_litert(manifest: Manifest, content: bytes) -> Manifest:
 
 def _describe_training(options: AdoptionOptions, model: UnderstoodModel, wrapped: WrappedNetwork) -> Training:
     rows = model.rows
-    sample = f"with a sample of {len(rows):,} rows from {options.table.name}" if options.table else "without a sample"
     groups = np.zeros(len(rows), np.intp)
     return Training(
-        about=f"adopted from {model.loaded.description}, {sample}",
+        about=model.loaded.description + (f", and {options.table.name}" if options.table else ""),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         rows=count_individuals(Sample(rows, groups, groups)) if len(rows) else 0,
         seed=0,
@@ -110,7 +110,12 @@ def _hash_sources(options: AdoptionOptions) -> dict[str, str]:
     return {name: hash_file(path) for name, path in files.items()}
 
 
-def _summarize(evaluations: Sequence[HeadEvaluation], rows: int) -> dict[str, Any]:
+def _summarize(evaluations: Sequence[HeadEvaluation], heads: int, rows: int) -> dict[str, Any]:
     if not evaluations:
         return {}
-    return {"evaluation": {"rows": rows, "outputs": {each.head.name: each.summarize() for each in evaluations}}}
+    metrics: dict[str, Any] = {
+        "evaluation": {"rows": rows, "outputs": {each.head.name: each.summarize() for each in evaluations}}
+    }
+    if heads == 1 and evaluations[0].head.kind == "classification":
+        metrics["verdict"] = judge_calibration(evaluations[0].scores.expected_calibration_error)
+    return metrics

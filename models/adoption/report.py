@@ -1,5 +1,6 @@
 """The evaluation report of an adopted model: what its heads have right on the sample."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from models.report_page import Chart
 MAX_CONFUSION_LABELS = 200  # with more, report.json has no matrix: it would take megabytes
 MAX_POINTS = 2000  # of a scatter plot: more would hide each other
 MAX_PLOTTED_TARGETS = 8
+_Drawing = tuple[str, str, str, str]  # file name without its ending, title, caption, SVG
 
 
 def write_report(folder: Path, manifest: Manifest, evaluations: Sequence[HeadEvaluation]) -> None:
@@ -35,49 +37,61 @@ def write_report(folder: Path, manifest: Manifest, evaluations: Sequence[HeadEva
     )
     data = {
         "about": manifest.training.about,
+        "judged_by": "the sample",
         "metrics": manifest.metrics,
+        "recall_by_group": [],
         "outputs": {each.head.name: _build_data(each) for each in evaluations},
     }
     report_page.write(folder, page, charts, data)
 
 
 def _draw_charts(evaluation: HeadEvaluation, *, several: bool) -> Iterator[Chart]:
-    head, prefix = evaluation.head, f"{evaluation.head.name}: " if several else ""
-    if head.kind == "classification":
-        scores = evaluation.scores
-        caption = "Rows: true label. Columns: predicted label. Shares are of the true label."
-        yield _chart(
-            prefix, "Confusion matrix", caption, plots.plot_confusion_matrix(scores.confusion_matrix, head.labels)
-        )
-        yield _draw_calibration(prefix, scores)
-    elif head.kind == "multi_label":
-        by_label = evaluation.summarize()["labels"]
-        recall = {label: each["recall"] for label, each in by_label.items() if each["recall"] is not None}
-        precision = {label: each["precision"] for label, each in by_label.items() if each["precision"] is not None}
-        if recall:
-            shown = dict(sorted(recall.items(), key=lambda pair: pair[1])[: plots.MAX_NAMED_LABELS])
-            caption = "Filled dots: share of a label's rows for which it is predicted. Hollow dots: share of the rows "
-            caption += "for which it is predicted that have it."
-            yield _chart(
-                prefix,
-                "Recall and precision",
-                caption,
-                plots.plot_pairs(shown, precision, [plots.color(1)] * len(shown)),
-            )
-        yield _draw_calibration(prefix, _pool(list(evaluation.label_scores.values())))
-    else:
-        for target in head.targets[:MAX_PLOTTED_TARGETS]:
-            actual, predicted = evaluation.residuals[target.name]
-            step = max(1, len(actual) // MAX_POINTS)
-            name = f"{target.name} ({target.unit})" if target.unit else target.name
-            caption = "Each dot is a row of the sample. On the dashed line, the prediction is right."
-            svg = plots.plot_predictions(actual[::step], predicted[::step], name)
-            yield _chart(prefix, f"Predicted {target.name}", caption, svg)
+    """The charts of one output, in whose names it comes first if there are several."""
+    output = evaluation.head.name if several else ""
+    draw = {
+        "classification": _draw_classification,
+        "multi_label": _draw_multi_label,
+        "regression": _draw_regression,
+    }
+    for file, title, caption, svg in draw[evaluation.head.kind](evaluation):
+        name = re.sub(r"\W+", "_", f"{output}_{file}" if output else file)[:80]
+        yield Chart(f"{name}.svg", f"{output}: {title}" if output else title, caption, svg)
 
 
-def _draw_calibration(prefix: str, scores: Scores) -> Chart:
+def _draw_classification(evaluation: HeadEvaluation) -> Iterator[_Drawing]:
+    caption = "Rows: true label. Columns: predicted label. Shares are of the true label."
+    svg = plots.plot_confusion_matrix(evaluation.scores.confusion_matrix, evaluation.head.labels)
+    yield "confusion", "Confusion matrix", caption, svg
+    yield _draw_calibration(evaluation.scores)
+
+
+def _draw_multi_label(evaluation: HeadEvaluation) -> Iterator[_Drawing]:
+    by_label = evaluation.summarize()["labels"]
+    recall = {label: each["recall"] for label, each in by_label.items() if each["recall"] is not None}
+    precision = {label: each["precision"] for label, each in by_label.items() if each["precision"] is not None}
+    shown = dict(sorted(recall.items(), key=lambda pair: pair[1])[: plots.MAX_NAMED_LABELS])
+    if shown:
+        caption = "Filled dots: share of a label's rows for which it is predicted. Hollow dots: share of the rows for "
+        caption += "which it is predicted that have it."
+        svg = plots.plot_pairs(shown, precision, [plots.color(1)] * len(shown))
+        yield "recall", "Recall and precision", caption, svg
+    yield _draw_calibration(_pool(list(evaluation.label_scores.values())))
+
+
+def _draw_regression(evaluation: HeadEvaluation) -> Iterator[_Drawing]:
+    for number, target in enumerate(evaluation.head.targets[:MAX_PLOTTED_TARGETS], start=1):
+        actual, predicted = evaluation.residuals[target.name]
+        step = max(1, len(actual) // MAX_POINTS)
+        name = f"{target.name} ({target.unit})" if target.unit else target.name
+        caption = "Each dot is a row of the sample. On the dashed line, the prediction is right."
+        svg = plots.plot_predictions(actual[::step], predicted[::step], name)
+        file = "predictions" if len(evaluation.head.targets) == 1 else f"predictions_{number}"
+        yield file, f"Predicted {target.name}", caption, svg
+
+
+def _draw_calibration(scores: Scores) -> _Drawing:
     caption = "Accuracy at each confidence. A larger dot stands for more rows."
-    return _chart(prefix, "Calibration", caption, plots.plot_calibration_curve(scores.calibration_curve))
+    return "reliability", "Calibration", caption, plots.plot_calibration_curve(scores.calibration_curve)
 
 
 def _pool(scores: Sequence[Scores]) -> Scores:
@@ -88,11 +102,6 @@ def _pool(scores: Sequence[Scores]) -> Scores:
         np.concatenate([each.groups for each in scores]),
         scores[0].threshold,
     )
-
-
-def _chart(prefix: str, title: str, caption: str, svg: str) -> Chart:
-    name = "".join(character if character.isalnum() else "_" for character in f"{prefix}{title}".casefold())
-    return Chart(f"{name[:80]}.svg", f"{prefix}{title}", caption, svg)
 
 
 def _build_data(evaluation: HeadEvaluation) -> dict[str, Any]:

@@ -70,7 +70,9 @@ class SampleTable:
         self.path = path
         self._options = options
         self._findings = Findings(path, note, needs_columns=True)
-        self._columns = read_parquet(path) if is_parquet(path) else read_csv(options, options.columns, self._findings)
+        plain_labels = [text for text in options.label if not set(text) & set(",=")]  # others can be several columns
+        expected = [*options.columns, *plain_labels]
+        self._columns = read_parquet(path) if is_parquet(path) else read_csv(options, expected, self._findings)
 
     @property
     def names(self) -> list[str]:

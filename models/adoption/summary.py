@@ -33,6 +33,7 @@ def print_summary(bundle: Bundle, options: AdoptionOptions, console: Console | N
         console.print("on the sample; whether the model was trained on these rows is not known", style="dim")
     for sentence in settings["warnings"]:
         console.print(f"[yellow]warning[/] {escape(sentence)}", soft_wrap=True, highlight=False)
+    console.print(f"works   {', '.join(_find_abilities(manifest))}", soft_wrap=True, highlight=False)
     for sentence in _find_limits(manifest):
         console.print(f"off     {escape(sentence)}", soft_wrap=True, highlight=False)
     console.print(f"\nbundle  {folder}", soft_wrap=True, highlight=False)
@@ -60,6 +61,14 @@ def _list_columns(manifest: Manifest) -> str:
     if len(names) > MAX_COLUMNS:
         return f"{', '.join(names[:MAX_COLUMNS])} and {len(names) - MAX_COLUMNS} more columns"
     return ", ".join(names)
+
+
+def _find_abilities(manifest: Manifest) -> Iterator[str]:
+    yield "predictions in all protocols and of tables"
+    if manifest.reference is not None:
+        yield "warnings, drift, sweeps, attributions"
+    if not manifest.training.settings["not_taken_apart"]:
+        yield "explanations layer by layer"
 
 
 def _find_limits(manifest: Manifest) -> Iterator[str]:

@@ -86,7 +86,7 @@ def test_a_model_without_a_sample_is_adopted_too(adopted_models: AdoptedModels, 
     assert manifest.training.rows == 0
     assert not any(feature.has_bounds for feature in manifest.features)
     assert manifest.feature_names == adopted.made.columns
-    assert "without a sample" in manifest.training.about
+    assert manifest.training.about.startswith(f"{adopted.made.path.name}, ")
 
 
 @pytest.mark.parametrize("name", ["churn", "deep_and_cross"])
@@ -184,10 +184,17 @@ def test_the_command_says_what_it_adopted(trained: MadeModel, tmp_path: Path) ->
     assert "sizes 1 predicts large or small" in lines
     assert "takes   length, width, in the sample's order" in lines
     assert any(line.split()[:1] == ["accuracy"] for line in lines)
+    works = (
+        "predictions in all protocols and of tables, warnings, drift, sweeps, attributions, explanations layer by layer"
+    )
+    assert f"works   {works}" in lines
+    assert not [line for line in lines if line.startswith("off")]
     assert lines[-1].endswith("MENAGERIE_MODEL_NAME=sizes make run")
     assert not [path for path in (tmp_path / "store" / "sizes").iterdir() if path.name.startswith(".draft")]
     report = json.loads((tmp_path / "store" / "sizes" / "1" / "report" / "report.json").read_text())
     assert report["metrics"]["evaluation"]["outputs"]["size"]["accuracy"] > 0.9
+    files = {path.name for path in (tmp_path / "store" / "sizes" / "1" / "report").iterdir()}
+    assert files == {"index.html", "report.json", "confusion.svg", "reliability.svg"}
 
 
 def test_the_command_says_what_is_off_without_a_sample(trained: MadeModel, tmp_path: Path) -> None:
@@ -297,7 +304,7 @@ REFUSED = [
     ("logits", [], "has 3 linear units, which can be logits or quantities: add --from-logits"),
     ("auto_mpg", ["--targets", "a,b"], "has 1 unit, but --targets names 2 (a, b): name one for each"),
     ("several_outputs", ["--labels", "flat,house,villa"], "for example --labels price=flat,house,villa"),
-    # the file
+    ("auto_mpg", ["--columns", f"{'x' * 201},b,c,d,e,f,g,h,i"], "String should have at most 200 characters"),
     ("auto_mpg", ["--schema", "{none}"], "cannot read "),
 ]
 

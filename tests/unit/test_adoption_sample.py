@@ -219,3 +219,10 @@ def test_golden_and_background_rows(rows: int) -> None:
     assert 4 <= len(golden) < len(inputs)
     if rows:
         assert len(select_background_rows(sample, groups)) == min(rows, 100)
+
+
+def test_a_title_above_the_names_is_refused(tmp_path: Path) -> None:
+    """Where an option names a column, so that it is known what the line of names has."""
+    path = write(tmp_path, "Sizes of 2026,\na,y\n1,2\n")
+    with pytest.raises(DataError, match="is a title and not the column names"):
+        SampleTable(AdoptionOptions(table=path, label=["y"]), path, lambda _: None)
