@@ -82,7 +82,7 @@ HEADS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("activation", "raw", "columns", "options", "kind", "names", "has_logits"), HEADS, ids=str)
+@pytest.mark.parametrize(("activation", "raw", "columns", "options", "kind", "names", "has_logits"), HEADS)
 def test_what_an_output_means(  # noqa: PLR0913, PLR0917 (the table's columns)
     activation: str | None,
     raw: NDArray[np.float64],
@@ -133,7 +133,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("activation", "raw", "columns", "options", "message"), REFUSED, ids=str)
+@pytest.mark.parametrize(("activation", "raw", "columns", "options", "message"), REFUSED)
 def test_what_does_not_fit_is_refused(
     activation: str, raw: NDArray[np.float64], columns: list[LabelColumn], options: dict[str, Any], message: str
 ) -> None:
