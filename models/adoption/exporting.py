@@ -23,7 +23,7 @@ def export(wrapped: WrappedNetwork, folder: Path, engine: str = "litert") -> Non
         if engine == "litert":
             (folder / MODEL_LITERT).write_bytes(_convert(wrapped, folder / SAVED_MODEL))
     if wrapped.weights:
-        (folder / WEIGHTS).write_text(wrapped.weights.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (folder / WEIGHTS).write_text(wrapped.weights.model_dump_json() + "\n", encoding="utf-8")
 
 
 def _write_saved_model(wrapped: WrappedNetwork, folder: Path) -> None:

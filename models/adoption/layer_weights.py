@@ -27,7 +27,7 @@ from models.weights import (
     Weights,
 )
 
-MAX_PARAMETERS = 1_000_000
+MAX_PARAMETERS = 300_000  # as many connections are more than a person or a browser can look at
 _CHANGING_WIDTH = ("glu",)
 _NOTHING = (
     keras.layers.Dropout,
@@ -96,7 +96,18 @@ def take_apart(loaded: LoadedModel, names: LayerNames) -> Parts:
     results = walker.walk(loaded.network, dict(zip(map(id, symbolic), values, strict=True)))
     own = [output.name for output in loaded.outputs]
     parts.outputs = {name: results[id(tensor)].sources for name, (_, tensor) in zip(own, outputs, strict=True)}
+    _remove_unused(parts)
     return parts
+
+
+def _remove_unused(parts: Parts) -> None:
+    """Remove layers that no output needs, such as those behind another output of a nested model."""
+    needed = {source.layer for sources in parts.outputs.values() for source in sources}
+    for layer in reversed(parts.layers):
+        if layer.name in needed:
+            needed |= {source.layer for source in parts.weights[layer.name].sources}
+    parts.layers = [layer for layer in parts.layers if layer.name in needed]
+    parts.weights = {layer.name: parts.weights[layer.name] for layer in parts.layers}
 
 
 class _Walker:
@@ -146,7 +157,7 @@ class _Walker:
             if activation.name == "linear":
                 return value
             return self._activation(layer, value, activation)
-        rescale = _find(_RESCALINGS, layer)
+        rescale = _RESCALINGS.get(type(layer))
         if rescale is None or len(value.shape) != 1:
             raise _cannot(layer)
         return self._add(layer, value, rescale(layer, value.width), LINEAR, value.width)
@@ -250,10 +261,6 @@ _RESCALINGS: dict[type, Callable[[Any, int], LayerWeights]] = {
     keras.layers.BatchNormalization: _batch_normalization,
     keras.layers.Rescaling: _rescaling,
 }
-
-
-def _find(functions: Mapping[type, Callable[[Any, int], LayerWeights]], layer: Any) -> Any:
-    return functions.get(type(layer))
 
 
 def recompute(layers: Sequence[Layer], weights_by_layer: Mapping[str, Any], rows: Doubles) -> dict[str, Doubles]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from models.adoption.agreement_rows import random_rows
 from models.adoption.errors import AdoptionError
 from models.adoption.evaluation import HeadEvaluation
 from models.adoption.options import AdoptionOptions
@@ -16,6 +17,7 @@ from models.adoption.statistics import (
     group_rows,
     select_background_rows,
     select_golden_inputs,
+    spread_golden_inputs,
 )
 from models.adoption.understanding import UnderstoodModel
 from models.adoption.wrapping import WrappedNetwork
@@ -35,9 +37,12 @@ def build_manifest(options: AdoptionOptions, model: UnderstoodModel, wrapped: Wr
         AdoptionError: the exported network does not, or gives no finite number.
     """
     rows = model.rows
-    groups = group_rows(model.decided, model.outputs) if len(rows) else np.zeros(0, np.intp)
-    inputs = select_golden_inputs(model.features, rows, groups)
-    background = select_background_rows(rows, groups).tolist() if len(rows) else []
+    if len(rows):
+        groups = group_rows(model.decided, model.outputs)
+        inputs = select_golden_inputs(model.features, rows, groups)
+        background = select_background_rows(rows, groups).tolist()
+    else:
+        inputs, background = spread_golden_inputs(model.features, random_rows(model.loaded, rows)), []
     manifest = Manifest(
         format=2,
         name=options.name,

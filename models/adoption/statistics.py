@@ -102,12 +102,10 @@ def group_rows(decided: Sequence[DecidedHead], outputs: Doubles) -> Integers:
 
 
 def select_golden_inputs(features: Sequence[Feature], rows: Floats, groups: Integers) -> Floats:
-    """Rows on which the network is checked whenever it is loaded, [golden rows, features].
+    """Rows of a sample [rows, features] on which the network is checked whenever it is loaded, [golden rows, features].
 
     The typical row of each group (of some, if there are many), and the corners of the feature space.
     """
-    if not len(rows):
-        return _draw_golden_inputs(features)
     minimum = [feature.lowest for feature in features]
     maximum = [feature.highest for feature in features]
     corners = [minimum, rows.min(axis=0), np.median(rows, axis=0), rows.max(axis=0), maximum]
@@ -119,16 +117,14 @@ def select_golden_inputs(features: Sequence[Feature], rows: Floats, groups: Inte
     return np.array([*typical, *corners], np.float32)
 
 
-def _draw_golden_inputs(features: Sequence[Feature]) -> Floats:
-    """Zeros and random rows of different sizes, or within the bounds where they are known."""
+def spread_golden_inputs(features: Sequence[Feature], rows: Floats) -> Floats:
+    """Some of the random ``rows`` [rows, features], with values within the bounds where these are known."""
+    inputs = rows[:RANDOM_GOLDEN_ROWS].astype(np.float64)
     rng = np.random.default_rng(0)
-    rows = np.zeros((RANDOM_GOLDEN_ROWS, len(features)))
-    rows[1:] = rng.standard_normal(rows[1:].shape) * np.logspace(0, 1, RANDOM_GOLDEN_ROWS - 1)[:, np.newaxis]
     for index, feature in enumerate(features):
         if feature.has_bounds:
-            rows[:, index] = np.linspace(feature.lowest, feature.highest, RANDOM_GOLDEN_ROWS)
-            rng.shuffle(rows[:, index])
-    return rows.astype(np.float32)
+            inputs[:, index] = rng.permutation(np.linspace(feature.lowest, feature.highest, len(inputs)))
+    return inputs.astype(np.float32)
 
 
 def compute_golden_rows(inputs: Floats, run: RunLayers) -> tuple[GoldenRow, ...]:

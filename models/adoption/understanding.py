@@ -17,7 +17,6 @@ from models.adoption.statistics import split_columns
 from models.dataset import Doubles, Floats
 from models.signature import Feature
 from models.tables.schema import Schema
-from models.tensorflow_setup import tf
 
 BATCH_ROWS = 10_000
 
@@ -109,12 +108,7 @@ def _predict(loaded: LoadedModel, rows: Floats) -> dict[str, Doubles]:
     Raises:
         AdoptionError: it fails, or gives other than finite numbers.
     """
-    try:
-        parts = [loaded.predict(rows[start : start + BATCH_ROWS]) for start in range(0, len(rows), BATCH_ROWS)]
-    except (tf.errors.OpError, ValueError) as error:
-        raise AdoptionError(
-            f"the model fails on the sample ({_summarize(error)}): check the order of the columns, and their values"
-        ) from None
+    parts = [loaded.predict(rows[start : start + BATCH_ROWS]) for start in range(0, len(rows), BATCH_ROWS)]
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name, values in outputs.items():
         is_bad = ~np.isfinite(values).all(axis=1)
@@ -134,10 +128,8 @@ def _predict_random(loaded: LoadedModel, rows: Floats) -> dict[str, Doubles]:
     """
     try:
         return loaded.predict(random_rows(loaded, rows))
-    except (tf.errors.OpError, ValueError) as error:
-        raise AdoptionError(
-            f"the model cannot take random rows ({_summarize(error)}): add rows with --sample"
-        ) from None
+    except AdoptionError:
+        raise AdoptionError("the model cannot take random rows: add rows that it can take with --sample") from None
 
 
 def _fit_bounds(loaded: LoadedModel, features: Sequence[Feature], rows: Floats) -> tuple[tuple[Feature, ...], str]:
@@ -148,7 +140,7 @@ def _fit_bounds(loaded: LoadedModel, features: Sequence[Feature], rows: Floats) 
     corners = [[feature.lowest for feature in features], [feature.highest for feature in features]]
     try:
         loaded.predict(np.array(corners, np.float32))
-    except (tf.errors.OpError, ValueError):
+    except AdoptionError:
         lows, highs = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
         narrowed = tuple(
             feature.model_copy(update={"minimum": low, "maximum": high}) if low < high else feature
@@ -156,7 +148,3 @@ def _fit_bounds(loaded: LoadedModel, features: Sequence[Feature], rows: Floats) 
         )
         return narrowed, "the bounds are the sample's smallest and largest values, because the model fails beyond them"
     return tuple(features), ""
-
-
-def _summarize(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -28,7 +28,6 @@ from models.weights import (
 )
 
 _SCOPE = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
-_SERVED = {"softmax": "softmax", "sigmoid": "sigmoid"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +214,8 @@ def _serve(
     pieces = [convert_symbolic(column.conversion, outputs[name]) for column, name in zip(columns, raw, strict=True)]
     is_regression = all(column.head.kind == "regression" for column in columns)
     units = sum(len(column.head.column_names) for column in columns)
-    activation = _SERVED.get(columns[0].conversion, "linear") if len(columns) == 1 else "linear"
+    is_activation = len(columns) == 1 and columns[0].conversion in ("softmax", "sigmoid")
+    activation = columns[0].conversion if is_activation else "linear"
     served = Layer(name=names.make("values" if is_regression else "probabilities"), units=units, activation=activation)
     layers.append(served)
     outputs[served.name] = pieces[0] if len(pieces) == 1 else keras.layers.Concatenate()(pieces)

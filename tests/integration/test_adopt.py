@@ -153,6 +153,37 @@ def test_a_sample_in_other_units_is_noticed(trained: MadeModel, tmp_path: Path) 
     assert any("nearly the same for all rows" in each for each in manifest.training.settings["warnings"])
 
 
+def test_bounds_are_those_within_which_the_model_runs(tmp_path: Path) -> None:
+    """An embedding fails on numbers that its table does not have, so the sample's own are the bounds."""
+    from models.tensorflow_setup import keras
+
+    kind, size = keras.Input((1,), name="kind", dtype="int32"), keras.Input((1,), name="size")
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(kind))
+    model = keras.Model([kind, size], keras.layers.Dense(1, name="price")(keras.layers.Concatenate()([embedded, size])))
+    _save(model, tmp_path / "prices.keras")
+    _write(tmp_path / "sample.csv", [["size", "kind"], *([i / 7, i % 5] for i in range(50))])
+    manifest, folder = _adopt(tmp_path, str(tmp_path / "prices.keras"), "--sample", str(tmp_path / "sample.csv"))
+    assert [(each.name, each.minimum, each.maximum) for each in manifest.features] == [
+        ("kind", 0, 4),
+        ("size", 0, pytest.approx(7)),
+    ]
+    assert any("because the model fails beyond them" in each for each in manifest.training.settings["warnings"])
+    bare, _ = _adopt(tmp_path, str(tmp_path / "prices.keras"))
+    assert not any(each.has_bounds for each in bare.features)
+    rows = np.array([[4, 0.5], [0, 3]], np.float32)
+    _assert_close(Model.open(folder, "litert").outputs(rows), np.asarray(model([rows[:, :1].astype(int), rows[:, 1:]])))
+
+
+def test_an_untrained_model_is_noticed(tmp_path: Path) -> None:
+    from models.tensorflow_setup import keras
+
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(1)])
+    _save(model, tmp_path / "new.keras")
+    manifest, _ = _adopt(tmp_path, str(tmp_path / "new.keras"))
+    (warning,) = manifest.training.settings["warnings"]
+    assert warning.startswith("the model seems never to have been trained")
+
+
 # What a user sees
 
 
@@ -165,9 +196,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> MadeModel:
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, "sigmoid", name="size")])
     network.layers[0].set_weights([np.array([[-2.0], [-2.0]]), np.array([20.0])])
     path = tmp_path_factory.mktemp("trained") / "sizes.keras"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own calls of NumPy
-        network.save(path)
+    _save(network, path)
     sizes = ["large" if row.sum() > 10 else "small" for row in rows]
     heads = (classification("size", ("large", "small")),)
     expected = {"size": np.asarray(network(rows))}
@@ -430,6 +459,12 @@ def _adopt(folder: Path, *arguments: str) -> tuple[Manifest, Path]:
     with bundle.draft(options.store / options.name) as draft:
         published = bundle.publish(draft, adopt(options, draft, lambda _: None))
     return Bundle.read(published).manifest, published
+
+
+def _save(model: Any, path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own calls of NumPy
+        model.save(path)
 
 
 def _run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:

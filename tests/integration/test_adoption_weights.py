@@ -181,11 +181,25 @@ def test_an_output_that_is_joined_of_others_gets_a_layer(tmp_path: Any) -> None:
     require_recomputable(wrapped, np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32))
 
 
-def test_a_model_of_millions_of_weights_is_not_taken_apart(tmp_path: Any) -> None:
+def test_a_model_of_too_many_weights_is_not_taken_apart(tmp_path: Any) -> None:
     """Nobody could look at its nodes, and the service would have to read them."""
     from models.tensorflow_setup import keras
 
-    layers = keras.layers.Dense(1200), keras.layers.Dense(1200), keras.layers.Dense(1)
+    layers = keras.layers.Dense(600), keras.layers.Dense(600), keras.layers.Dense(1)
     wrapped = wrap(keras.Sequential([keras.Input((3,)), *layers]), tmp_path)
     assert wrapped.weights is None
-    assert "more than 1,000,000 parameters" in wrapped.reason
+    assert "more than 300,000 parameters" in wrapped.reason
+
+
+@pytest.mark.parametrize("used", [0, 1])
+def test_layers_that_no_output_needs_are_left_out(used: int, tmp_path: Any) -> None:
+    """Those behind the other output of a nested model; the last layer is the served output."""
+    from models.tensorflow_setup import keras
+
+    shared = keras.Input((3,))
+    trunk = keras.layers.Dense(4, "relu", name="trunk")(shared)
+    inner = keras.Model(shared, [keras.layers.Dense(2, name=name)(trunk) for name in ("first", "second")])
+    inputs = keras.Input((3,))
+    wrapped = wrap(keras.Model(inputs, inner(inputs)[used]), tmp_path)
+    assert [layer.name for layer in wrapped.layers] == ["trunk", ("first", "second")[used]]
+    require_recomputable(wrapped, np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32))

@@ -20,6 +20,7 @@ from models.adoption.statistics import (
     group_rows,
     select_background_rows,
     select_golden_inputs,
+    spread_golden_inputs,
 )
 from models.errors import DataError
 from models.manifest import ALL_ROWS
@@ -200,25 +201,28 @@ def test_reference_statistics_of_several_outputs() -> None:
     assert set(scarce.ranges) == {ALL_ROWS}
 
 
-@pytest.mark.parametrize("rows", [0, 1, 40, 5000])
+@pytest.mark.parametrize("rows", [1, 40, 5000])
 def test_golden_and_background_rows(rows: int) -> None:
-    """There are some for any number of rows; rows of which the network overflows are left out."""
+    """There are some for any number of rows; rows for which the network overflows are left out."""
     sample = RNG.normal(0, 1, (rows, 2)).astype(np.float32)
-    known = [Feature(name=name, minimum=-9, maximum=9) for name in "ab"]
-    unknown = [Feature(name=name, minimum=None, maximum=None) for name in "ab"]
-    groups = np.zeros(0, np.intp)
-    if rows:
-        groups = group_rows([DecidedHead(PRICE, "linear", None)], sample[:, :1].astype(np.float64))
-    inputs = select_golden_inputs(known if rows else unknown, sample, groups)
-    assert len(inputs) >= 5
+    features = [Feature(name=name, minimum=-9, maximum=9) for name in "ab"]
+    groups = group_rows([DecidedHead(PRICE, "linear", None)], sample[:, :1].astype(np.float64))
+    inputs = select_golden_inputs(features, sample, groups)
+    golden = compute_golden_rows(inputs, lambda values: {"out": np.where(values > 8, np.float32(np.inf), values)})
+    assert len(inputs) >= 6
+    assert len(golden) == len(inputs) - 1
+    assert len(select_background_rows(sample, groups)) == min(rows, 100)
 
-    def run(values: Any) -> dict[str, Any]:
-        return {"out": np.where(values == values.max(), np.inf, values)}
 
-    golden = compute_golden_rows(inputs, run)
-    assert 4 <= len(golden) < len(inputs)
-    if rows:
-        assert len(select_background_rows(sample, groups)) == min(rows, 100)
+def test_golden_rows_without_a_sample() -> None:
+    """Random ones, within the bounds that a schema gives."""
+    features = [Feature(name="a", minimum=100, maximum=200), Feature(name="b", minimum=None, maximum=None)]
+    rows = RNG.normal(0, 1, (64, 2)).astype(np.float32)
+    inputs = spread_golden_inputs(features, rows)
+    assert sorted(inputs[:, 0])[:: len(inputs) - 1] == [100, 200]
+    assert inputs[:, 1].tolist() == rows[: len(inputs), 1].tolist()
+    with pytest.raises(DataError, match="no finite numbers for any row"):
+        compute_golden_rows(inputs, lambda values: {"out": values * np.float32(np.nan)})
 
 
 def test_a_title_above_the_names_is_refused(tmp_path: Path) -> None:
