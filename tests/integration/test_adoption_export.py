@@ -10,11 +10,11 @@ import pytest
 from support.adopted_models import AdoptedModel, publish, regression_heads
 from support.keras_models import BUILDERS, MadeModel
 
+from models.adoption.errors import AdoptionError
 from models.bundle import MODEL_LITERT, SAVED_MODEL, WEIGHTS
 from models.manifest import Manifest
 from service.inference.model import Model
 
-agreement: Any = pytest.importorskip("models.adoption.agreement")
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
@@ -25,6 +25,11 @@ CHAINS = [
     *("fraud", "auto_mpg", "wine_quality", "churn", "several_outputs", "one_input_per_feature", "list_of_inputs"),
     *("nested", "float64", "logits", "keras_2", "odd_names"),
 ]
+
+
+def require_agreement(*arguments: Any) -> None:
+    """Imported here, because TensorFlow would slow down the collection of the tests."""
+    pytest.importorskip("models.adoption.agreement").require_agreement(*arguments)
 
 
 @pytest.fixture(scope="module", params=BUILDERS)
@@ -61,8 +66,8 @@ def test_a_row_gives_the_same_bits_alone_and_in_batches(model: AdoptedModel, tmp
 
 def test_it_agrees_with_the_users_model(model: AdoptedModel) -> None:
     """With a sample and without one."""
-    agreement.require_agreement(model.loaded, model.wrapped, model.folder, model.made.rows)
-    agreement.require_agreement(model.loaded, model.wrapped, model.folder, model.made.rows[:0])
+    require_agreement(model.loaded, model.wrapped, model.folder, model.made.rows)
+    require_agreement(model.loaded, model.wrapped, model.folder, model.made.rows[:0])
 
 
 def test_one_signature_takes_the_matrix_and_gives_every_layer(model: AdoptedModel) -> None:
@@ -116,8 +121,8 @@ def test_swapped_inputs_do_not_pass(adopted: Adopted) -> None:
     model = adopted("one_input_per_feature")
     swapped = replace(model.loaded, run=lambda values: model.loaded.run([values[1], values[0], *values[2:]]))
     wrapped = replace(model.wrapped, reference=swapped)
-    with pytest.raises(agreement.AdoptionError, match=r"output segment differs from the model's own by up to \d"):
-        agreement.require_agreement(swapped, wrapped, model.folder, model.made.rows)
+    with pytest.raises(AdoptionError, match=r"output segment differs from the model's own by up to \d"):
+        require_agreement(swapped, wrapped, model.folder, model.made.rows)
 
 
 def test_swapped_inputs_do_not_pass_where_a_sample_cannot_tell(adopted: Adopted) -> None:
@@ -126,16 +131,16 @@ def test_swapped_inputs_do_not_pass_where_a_sample_cannot_tell(adopted: Adopted)
     swapped = replace(model.loaded, run=lambda values: model.loaded.run([values[0][:, ::-1], values[1]]))
     wrapped = replace(model.wrapped, reference=swapped)
     rows = np.ones_like(model.made.rows)
-    with pytest.raises(agreement.AdoptionError, match="output costs differs"):
-        agreement.require_agreement(swapped, wrapped, model.folder, rows)
+    with pytest.raises(AdoptionError, match="output costs differs"):
+        require_agreement(swapped, wrapped, model.folder, rows)
 
 
 def test_a_small_difference_does_not_pass(adopted: Adopted) -> None:
     """The message names the runtime, the output, the difference and the remedy."""
     model = adopted("logits")
     shifted = replace(model.loaded, run=lambda values: [1.001 * output for output in model.loaded.run(values)])
-    with pytest.raises(agreement.AdoptionError, match=r"in TensorFlow, output species differs .* report this"):
-        agreement.require_agreement(shifted, replace(model.wrapped, reference=shifted), model.folder, model.made.rows)
+    with pytest.raises(AdoptionError, match=r"in TensorFlow, output species differs .* report this"):
+        require_agreement(shifted, replace(model.wrapped, reference=shifted), model.folder, model.made.rows)
 
 
 def test_a_tolerance_scales_with_the_output(made: Callable[[str], MadeModel], tmp_path: Path) -> None:
@@ -150,7 +155,7 @@ def test_a_tolerance_scales_with_the_output(made: Callable[[str], MadeModel], tm
     network.layers[-1].set_weights([kernel * 1e5, bias * 1e5])
     wrapped = wrap(loaded, regression_heads(loaded))
     export(wrapped, tmp_path)
-    agreement.require_agreement(loaded, wrapped, tmp_path, made("auto_mpg").rows)
+    require_agreement(loaded, wrapped, tmp_path, made("auto_mpg").rows)
 
 
 def test_the_keras_engine_needs_no_litert(made: Callable[[str], MadeModel], tmp_path: Path) -> None:
@@ -163,4 +168,4 @@ def test_the_keras_engine_needs_no_litert(made: Callable[[str], MadeModel], tmp_
     wrapped = wrap(loaded, made("logits").heads)
     export(wrapped, tmp_path, "keras")
     assert not (tmp_path / MODEL_LITERT).exists()
-    agreement.require_agreement(loaded, wrapped, tmp_path, made("logits").rows, "keras")
+    require_agreement(loaded, wrapped, tmp_path, made("logits").rows, "keras")

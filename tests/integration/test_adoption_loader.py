@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from support.keras_models import BUILDERS, MadeModel, draw_weights
 
+from models.adoption.errors import AdoptionError
 from models.signature import Input
 
-loader: Any = pytest.importorskip("models.adoption.loader")
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
@@ -25,11 +25,16 @@ pytestmark = [
 Made = Callable[[str], MadeModel]
 
 
+def load(path: Path, custom: Sequence[str] = ()) -> Any:
+    """Imported here, because TensorFlow would slow down the collection of the tests."""
+    return pytest.importorskip("models.adoption.loader").load(path, custom)
+
+
 @pytest.mark.parametrize("name", BUILDERS)
 def test_a_loaded_model_predicts_what_the_saved_one_did(name: str, made: Made) -> None:
     """From one matrix of the inputs' columns, in the order that `inputs` names."""
     model = made(name)
-    loaded = loader.load(model.path, model.custom)
+    loaded = load(model.path, model.custom)
     assert sum(each.width for each in loaded.inputs) == model.rows.shape[1]
     assert [output.name for output in loaded.outputs] == [head.name for head in model.heads]
     predicted = loaded.predict(model.rows)
@@ -54,15 +59,15 @@ def test_a_loaded_model_predicts_what_the_saved_one_did(name: str, made: Made) -
 )
 def test_the_activation_of_an_output_is_told_if_it_can_be(name: str, activations: list[str | None], made: Made) -> None:
     """It decides whether an output gives logits."""
-    loaded = loader.load(made(name).path, made(name).custom)
+    loaded = load(made(name).path, made(name).custom)
     assert [output.activation for output in loaded.outputs] == activations
 
 
 def test_inputs_keep_the_models_own_names_and_order(made: Made) -> None:
     """A dict is not sorted, and names that no exporter takes are kept."""
-    inputs = loader.load(made("one_input_per_feature").path).inputs
+    inputs = load(made("one_input_per_feature").path).inputs
     assert inputs == tuple(Input(name=name, width=1) for name in ("tenure", "age", "income", "visits"))
-    names = [each.name for each in loader.load(made("odd_names").path).inputs]
+    names = [each.name for each in load(made("odd_names").path).inputs]
     assert names == ["Größe (cm)", "class", "self", "Gewicht %", "_id", "Alter des Kunden"]
 
 
@@ -77,14 +82,14 @@ def test_inputs_keep_the_models_own_names_and_order(made: Made) -> None:
 )
 def test_the_description_says_what_saved_the_file(name: str, description: str, made: Made) -> None:
     """It becomes part of the manifest."""
-    assert re.fullmatch(description, loader.load(made(name).path).description)
+    assert re.fullmatch(description, load(made(name).path).description)
 
 
 def test_the_ending_of_a_files_name_does_not_matter(made: Made, tmp_path: Path) -> None:
     """Its content tells what it is."""
     for name in ("fraud", "logits", "keras_2"):
         copy = shutil.copy(made(name).path, tmp_path / f"{name}.model")
-        assert loader.load(copy).outputs == loader.load(made(name).path).outputs
+        assert load(Path(copy)).outputs == load(made(name).path).outputs
 
 
 # Refusals: a name, what makes the path, and what the sentence says. Each is made in an empty folder.
@@ -400,8 +405,8 @@ REFUSALS: list[tuple[str, Callable[[Path], Path], str]] = [
 def test_what_cannot_be_adopted_is_refused(make_path: Callable[[Path], Path], sentence: str, tmp_path: Path) -> None:
     """In one line that says what is wrong and what to do."""
     path = make_path(tmp_path)
-    with pytest.raises(loader.AdoptionError, match=sentence) as refusal:
-        loader.load(path)
+    with pytest.raises(AdoptionError, match=sentence) as refusal:
+        load(path)
     message = str(refusal.value)
     assert "\n" not in message
     assert "\x1b" not in message
@@ -423,16 +428,16 @@ def test_what_cannot_be_adopted_is_refused(make_path: Callable[[Path], Path], se
 )
 def test_custom_names_what_is_there(custom: str, sentence: str, made: Made) -> None:
     """Mistakes in --custom are told apart."""
-    with pytest.raises(loader.AdoptionError, match=sentence):
-        loader.load(made("subclassed").path, [custom])
+    with pytest.raises(AdoptionError, match=sentence):
+        load(made("subclassed").path, [custom])
 
 
 def test_a_module_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: Made) -> None:
     """Its own error is quoted."""
     (tmp_path / "broken_layers.py").write_text("raise RuntimeError('no GPU')\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    with pytest.raises(loader.AdoptionError, match=r"broken_layers cannot be imported \(no GPU\)"):
-        loader.load(made("subclassed").path, ["broken_layers:Residual"])
+    with pytest.raises(AdoptionError, match=r"broken_layers cannot be imported \(no GPU\)"):
+        load(made("subclassed").path, ["broken_layers:Residual"])
 
 
 def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
@@ -446,8 +451,8 @@ def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
         path = save(sequential(harmful, keras.layers.Dense(1)), tmp_path, suffix)
         if marker.exists():  # building the model may call it
             marker.rmdir()
-        with pytest.raises(loader.AdoptionError, match="Lambda"):
-            loader.load(path)
+        with pytest.raises(AdoptionError, match="Lambda"):
+            load(path)
         assert not marker.exists()
     (tmp_path / "evil_module.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")
     sys.path.insert(0, str(tmp_path))
@@ -459,8 +464,8 @@ def test_no_code_of_a_file_runs(tmp_path: Path) -> None:
                 b'"module": "keras.layers", "class_name": "Dense"', b'"module": "evil_module", "class_name": "Evil"'
             ),
         )
-        with pytest.raises(loader.AdoptionError):
-            loader.load(path)
+        with pytest.raises(AdoptionError):
+            load(path)
     finally:
         sys.path.remove(str(tmp_path))
     assert not marker.exists()
@@ -483,14 +488,14 @@ def untrained(folder: Path, *, compiled: bool = False, steps: int = 0, suffix: s
 @pytest.mark.parametrize("compiled", [False, True])
 def test_an_untrained_model_is_loaded_with_a_warning(compiled: bool, suffix: str, tmp_path: Path) -> None:
     """Whether or not it was compiled."""
-    (warning,) = loader.load(untrained(tmp_path, compiled=compiled, suffix=suffix)).warnings
+    (warning,) = load(untrained(tmp_path, compiled=compiled, suffix=suffix)).warnings
     assert re.fullmatch(r"the model seems never to have been trained \(.*\): train it, save it again .*", warning)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_a_model_trained_for_one_step_has_no_warning(suffix: str, tmp_path: Path) -> None:
     """However little it learned."""
-    assert loader.load(untrained(tmp_path, compiled=True, steps=1, suffix=suffix)).warnings == ()
+    assert load(untrained(tmp_path, compiled=True, steps=1, suffix=suffix)).warnings == ()
 
 
 def test_a_normalization_that_was_never_adapted_is_told(tmp_path: Path) -> None:
@@ -499,7 +504,7 @@ def test_a_normalization_that_was_never_adapted_is_told(tmp_path: Path) -> None:
 
     model = keras.Sequential([keras.Input((4,)), keras.layers.Normalization(name="scaler"), keras.layers.Dense(1)])
     model.layers[-1].set_weights([np.ones((4, 1)), np.ones(1)])
-    (warning,) = loader.load(save(model, tmp_path)).warnings
+    (warning,) = load(save(model, tmp_path)).warnings
     assert warning.startswith("layer scaler normalizes nothing")
 
 
@@ -513,7 +518,7 @@ def test_inputs_of_a_nested_structure_are_named_by_their_tensors(tmp_path: Path)
     inputs = {"b": [keras.Input((1,), name="x"), keras.Input((2,), name="y")], "a": keras.Input((1,), name="a")}
     merged = keras.layers.Concatenate()([inputs["a"], *inputs["b"]])
     model = draw_weights(keras.Model(inputs, keras.layers.Dense(2)(merged)))
-    loaded = loader.load(save(model, tmp_path))
+    loaded = load(save(model, tmp_path))
     widths = {"x": 1, "y": 2, "a": 1}
     assert {each.name: each.width for each in loaded.inputs} == widths
     rows = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
@@ -542,7 +547,7 @@ def test_an_input_of_unknown_width_takes_as_many_columns_as_a_normalization(tmp_
 
     module = Scaled()
     tf.saved_model.save(module, str(tmp_path / "model"), signatures={"serving_default": module.run})
-    assert loader.load(tmp_path / "model").inputs == (Input(name="rows", width=9),)
+    assert load(tmp_path / "model").inputs == (Input(name="rows", width=9),)
 
 
 @pytest.mark.parametrize("axis", [[-1], []], ids=["by column", "one mean for all"])
@@ -565,7 +570,7 @@ def test_a_file_of_keras_2_with_a_normalization_first_loads(axis: list[int], mad
         group.attrs["weight_names"] = [b"mean:0", b"variance:0", b"count:0"]
         group["mean:0"], group["variance:0"] = (np.full(8, 2.0), np.full(8, 4.0)) if axis else (2.0, 4.0)
         group["count:0"] = 7
-    loaded = loader.load(path)
+    loaded = load(path)
     rows = made("keras_2").rows
     assert loaded.predict(2 * rows + 2)["diabetes"] == pytest.approx(made("keras_2").expected["diabetes"], abs=1e-5)
 
@@ -591,11 +596,11 @@ def test_an_lstm_of_keras_2_loads(made: Made, tmp_path: Path) -> None:
         group.attrs["weight_names"] = [b"kernel:0", b"recurrent_kernel:0", b"bias:0"]
         group["kernel:0"], group["recurrent_kernel:0"] = np.full((1, 8), 0.3), np.full((2, 8), 0.2)
         group["bias:0"] = np.full(8, 0.1)
-    assert loader.load(path).predict(made("keras_2").rows)["lstm"].shape == (200, 2)
+    assert load(path).predict(made("keras_2").rows)["lstm"].shape == (200, 2)
 
 
 def test_loading_prints_nothing(made: Made, capfd: pytest.CaptureFixture[str]) -> None:
     """Neither Keras nor TensorFlow's C++ code writes to the terminal."""
     for name in ("logits", "saved_model", "keras_2"):
-        loader.load(made(name).path)
+        load(made(name).path)
     assert capfd.readouterr() == ("", "")

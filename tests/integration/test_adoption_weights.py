@@ -11,7 +11,6 @@ from support.keras_models import BUILDERS, MadeModel, draw_weights
 
 from models.weights import Weights
 
-wrapping: Any = pytest.importorskip("models.adoption.wrapping")
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
@@ -22,10 +21,17 @@ Layers = Callable[[Any], list[Any]]
 def wrap(model: Any, folder: Any) -> Any:
     """Save a model, load it, and wrap it with its outputs as they are."""
     from models.adoption.loader import load
+    from models.adoption.wrapping import wrap
 
     draw_weights(model).save(folder / "model.keras")
     loaded = load(folder / "model.keras")
-    return wrapping.wrap(loaded, regression_heads(loaded))
+    return wrap(loaded, regression_heads(loaded))
+
+
+def wrap_made(model: MadeModel) -> Any:
+    """Imported here, because TensorFlow would slow down the collection of the tests."""
+    loaded = pytest.importorskip("models.adoption.loader").load(model.path, model.custom)
+    return pytest.importorskip("models.adoption.wrapping").wrap(loaded, model.heads)
 
 
 def require_recomputable(wrapped: Any, rows: Any) -> None:
@@ -45,10 +51,8 @@ def require_recomputable(wrapped: Any, rows: Any) -> None:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_weights_give_each_layers_output(name: str, made: Callable[[str], MadeModel]) -> None:
     """For every model that is a chain of layers."""
-    from models.adoption.loader import load
-
     model = made(name)
-    wrapped = wrapping.wrap(load(model.path, model.custom), model.heads)
+    wrapped = wrap_made(model)
     if wrapped.weights:
         require_recomputable(wrapped, model.rows)
 
@@ -161,9 +165,7 @@ def test_slices_and_branches_have_sources(tmp_path: Any) -> None:
 
 def test_a_layer_that_is_used_twice_is_two_layers(made: Callable[[str], MadeModel]) -> None:
     """Each has a name of its own, and both the same weights."""
-    from models.adoption.loader import load
-
-    wrapped = wrapping.wrap(load(made("nested").path), made("nested").heads)
+    wrapped = wrap_made(made("nested"))
     dense = [name for name, weights in wrapped.weights.layers.items() if getattr(weights, "weights", None)]
     first, second = [wrapped.weights.layers[name] for name in dense if wrapped.weights.layers[name].bias][2:4]
     assert first.weights == second.weights

@@ -9,9 +9,9 @@ import pytest
 from support.adopted_models import regression_heads
 from support.keras_models import MadeModel, classification, draw_weights, multi_label, regression
 
+from models.adoption.errors import AdoptionError
 from models.signature import Head
 
-wrapping: Any = pytest.importorskip("models.adoption.wrapping")
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),  # Keras 3.15 under NumPy 2.4
@@ -20,9 +20,15 @@ Made = Callable[[str], MadeModel]
 
 
 def load(model: MadeModel) -> Any:
-    from models.adoption.loader import load
+    """Imported here, because TensorFlow would slow down the collection of the tests."""
+    return pytest.importorskip("models.adoption.loader").load(model.path, model.custom)
 
-    return load(model.path, model.custom)
+
+def wrap(loaded: Any, heads: Sequence[Head], **options: Any) -> Any:
+    """Imported here, as above."""
+    from models.adoption.wrapping import wrap
+
+    return wrap(loaded, heads, **options)
 
 
 def serve(wrapped: Any, rows: Any) -> dict[str, Any]:
@@ -42,7 +48,7 @@ def sigmoid(values: Any) -> Any:
 def test_a_plain_head_appends_nothing(made: Made) -> None:
     """Softmax, regression and independent labels are served as the model gives them."""
     for name in ("wine_quality", "auto_mpg", "multiple_labels", "subclassed"):
-        wrapped = wrapping.wrap(load(made(name)), made(name).heads)
+        wrapped = wrap(load(made(name)), made(name).heads)
         assert wrapped.heads[0].layer == wrapped.layers[-1].name
         (expected,) = made(name).expected.values()
         assert serve(wrapped, made(name).rows)[wrapped.layers[-1].name] == pytest.approx(expected, rel=1e-5, abs=1e-5)
@@ -65,7 +71,7 @@ def test_logits_and_single_units_become_probabilities(
     name: str, head: Head, convert: Callable[[Any], Any], made: Made
 ) -> None:
     """The last layer has them, and the head's layer what the model gives."""
-    wrapped = wrapping.wrap(load(made(name)), (head,))
+    wrapped = wrap(load(made(name)), (head,))
     (own,) = made(name).expected.values()
     outputs = serve(wrapped, made(name).rows)
     assert wrapped.layers[-1].name == "probabilities"
@@ -78,23 +84,23 @@ def test_logits_and_single_units_become_probabilities(
 def test_an_unknown_activation_has_logits_only_if_that_is_said(made: Made) -> None:
     """A SavedModel does not tell what its output is."""
     model = made("saved_model")
-    plain = wrapping.wrap(load(model), model.heads)
+    plain = wrap(load(model), model.heads)
     assert len(plain.layers) == 1
     (own,) = model.expected.values()
-    wrapped = wrapping.wrap(load(model), model.heads, from_logits=True)
+    wrapped = wrap(load(model), model.heads, from_logits=True)
     assert serve(wrapped, model.rows)["probabilities"] == pytest.approx(softmax(own), rel=1e-5, abs=1e-5)
 
 
 def test_a_known_activation_is_believed(made: Made) -> None:
     """A softmax gives no logits, whatever is said."""
-    wrapped = wrapping.wrap(load(made("wine_quality")), made("wine_quality").heads, from_logits=True)
+    wrapped = wrap(load(made("wine_quality")), made("wine_quality").heads, from_logits=True)
     assert wrapped.layers[-1].activation == "softmax"
 
 
 def test_several_outputs_stand_side_by_side(made: Made) -> None:
     """In the order of the heads, each converted on its own; the raw outputs are layers."""
     model = made("several_outputs")
-    wrapped = wrapping.wrap(load(model), model.heads)
+    wrapped = wrap(load(model), model.heads)
     outputs = serve(wrapped, model.rows)
     columns = np.concatenate([model.expected[head.name] for head in model.heads], axis=1)
     assert wrapped.layers[-1].units == columns.shape[1] == 6
@@ -116,16 +122,14 @@ def test_several_outputs_stand_side_by_side(made: Made) -> None:
 )
 def test_heads_that_do_not_fit_are_refused(name: str, heads: Sequence[Head], sentence: str, made: Made) -> None:
     """The message has the counts and the remedy."""
-    from models.adoption.errors import AdoptionError
-
     with pytest.raises(AdoptionError, match=sentence):
-        wrapping.wrap(load(made(name)), heads)
+        wrap(load(made(name)), heads)
 
 
 def test_names_are_safe_for_exporters_and_the_authors_names_are_kept(made: Made) -> None:
     """Layers get ASCII names, none twice; inputs and heads keep theirs."""
     loaded = load(made("odd_names"))
-    wrapped = wrapping.wrap(loaded, made("odd_names").heads)
+    wrapped = wrap(loaded, made("odd_names").heads)
     assert [layer.name for layer in wrapped.layers] == [
         "verdeckte_Schicht_1",
         "verdeckte_Schicht_1_2",
@@ -147,7 +151,7 @@ def test_names_are_safe_for_exporters_and_the_authors_names_are_kept(made: Made)
 )
 def test_notes_say_what_was_changed(name: str, notes: tuple[str, ...], made: Made) -> None:
     """Nothing else is changed."""
-    assert wrapping.wrap(load(made(name)), made(name).heads).notes == notes
+    assert wrap(load(made(name)), made(name).heads).notes == notes
 
 
 POLICIES = ["float64", "mixed_float16", "mixed_bfloat16", "float16"]
@@ -166,7 +170,7 @@ def test_other_precisions_are_adopted_in_float32(policy: str, is_chain: bool, tm
     layers = [keras.layers.Dense(8, "tanh", dtype=policy), *middle, keras.layers.Dense(2, dtype=policy)]
     draw_weights(keras.Sequential([keras.Input((4,)), *layers])).save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
-    wrapped = wrapping.wrap(loaded, regression_heads(loaded))
+    wrapped = wrap(loaded, regression_heads(loaded))
     assert (wrapped.weights is not None) == is_chain
     assert policy in wrapped.notes[0]
     export(wrapped, tmp_path)
@@ -192,7 +196,7 @@ def test_recurrent_layers_are_unrolled(make: Callable[[Any], list[Any]], tmp_pat
     model = keras.Sequential([keras.Input((3, 1)), *make(keras.layers), keras.layers.Dense(1)])
     draw_weights(model).save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
-    wrapped = wrapping.wrap(loaded, regression_heads(loaded))
+    wrapped = wrap(loaded, regression_heads(loaded))
     assert all(note.endswith("is unrolled for LiteRT") for note in wrapped.notes)
     export(wrapped, tmp_path)
     require_agreement(loaded, wrapped, tmp_path, np.zeros((0, 3), np.float32))
@@ -215,7 +219,6 @@ def sorted_rows(k: Any) -> list[Any]:
 def test_what_litert_cannot_run_is_named(make: Callable[[Any], list[Any]], layer: str, tmp_path: Path) -> None:
     """With the remedy, which works."""
     from models.adoption.agreement import require_agreement
-    from models.adoption.errors import AdoptionError
     from models.adoption.exporting import export
     from models.adoption.loader import load
     from models.tensorflow_setup import keras
@@ -223,7 +226,7 @@ def test_what_litert_cannot_run_is_named(make: Callable[[Any], list[Any]], layer
     model = keras.Sequential([keras.Input((4,)), *make(keras.layers), keras.layers.Dense(1, name="dense")])
     draw_weights(model).save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
-    wrapped = wrapping.wrap(loaded, regression_heads(loaded))
+    wrapped = wrap(loaded, regression_heads(loaded))
     with pytest.raises(AdoptionError, match=rf"LiteRT cannot run {layer}: adopt .* --engine keras, or replace"):
         export(wrapped, tmp_path / "litert")
     export(wrapped, tmp_path / "keras", "keras")
@@ -236,7 +239,6 @@ def test_a_model_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
     from support.custom_layers import Uncertain
 
     from models.adoption.agreement import require_agreement
-    from models.adoption.errors import AdoptionError
     from models.adoption.exporting import export
     from models.adoption.loader import load
 
@@ -244,7 +246,7 @@ def test_a_model_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
     model(np.ones((1, 3), np.float32))
     draw_weights(model).save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras", ["support.custom_layers:Uncertain"])
-    wrapped = wrapping.wrap(loaded, regression_heads(loaded))
+    wrapped = wrap(loaded, regression_heads(loaded))
     export(wrapped, tmp_path, "keras")
     with pytest.raises(AdoptionError, match="output output_0 of the model differs from one run to the next"):
         require_agreement(loaded, wrapped, tmp_path, np.ones((3, 3), np.float32), "keras")
@@ -253,7 +255,6 @@ def test_a_model_that_draws_random_numbers_is_refused(tmp_path: Path) -> None:
 def test_a_sample_that_the_model_cannot_take_is_refused(tmp_path: Path) -> None:
     """An index beyond an Embedding; without a sample, small indices are tried."""
     from models.adoption.agreement import require_agreement
-    from models.adoption.errors import AdoptionError
     from models.adoption.exporting import export
     from models.adoption.loader import load
     from models.tensorflow_setup import keras
@@ -261,7 +262,7 @@ def test_a_sample_that_the_model_cannot_take_is_refused(tmp_path: Path) -> None:
     layers = keras.layers.Embedding(5, 2), keras.layers.Flatten(), keras.layers.Dense(1)
     draw_weights(keras.Sequential([keras.Input((2,), dtype="int32"), *layers])).save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
-    wrapped = wrapping.wrap(loaded, regression_heads(loaded))
+    wrapped = wrap(loaded, regression_heads(loaded))
     export(wrapped, tmp_path)
     require_agreement(loaded, wrapped, tmp_path, np.zeros((0, 2), np.float32))
     require_agreement(loaded, wrapped, tmp_path, np.array([[0, 4], [3, 1]], np.float32))
@@ -272,7 +273,6 @@ def test_a_sample_that_the_model_cannot_take_is_refused(tmp_path: Path) -> None:
 def test_a_sample_whose_outputs_overflow_is_refused(tmp_path: Path) -> None:
     """The message has the row's number."""
     from models.adoption.agreement import require_agreement
-    from models.adoption.errors import AdoptionError
     from models.adoption.exporting import export
     from models.adoption.loader import load
     from models.tensorflow_setup import keras
@@ -281,7 +281,7 @@ def test_a_sample_whose_outputs_overflow_is_refused(tmp_path: Path) -> None:
     model.layers[0].set_weights([np.ones((2, 1)), np.ones(1)])
     model.save(tmp_path / "model.keras")
     loaded = load(tmp_path / "model.keras")
-    wrapped = wrapping.wrap(loaded, regression_heads(loaded))
+    wrapped = wrap(loaded, regression_heads(loaded))
     export(wrapped, tmp_path)
     with pytest.raises(AdoptionError, match="no finite number for row 2 of the sample in rate"):
         require_agreement(loaded, wrapped, tmp_path, np.array([[0, 1], [300, 7]], np.float32))
@@ -294,7 +294,7 @@ def test_wrapping_and_exporting_print_nothing(made: Made, tmp_path: Path, capfd:
 
     for name in ("logits", "multiple_labels"):
         loaded = load(made(name))
-        wrapped = wrapping.wrap(loaded, made(name).heads)
+        wrapped = wrap(loaded, made(name).heads)
         export(wrapped, tmp_path / name)
         require_agreement(loaded, wrapped, tmp_path / name, made(name).rows)
     assert capfd.readouterr() == ("", "")
