@@ -151,7 +151,9 @@ def with_inputs(
 def _why_without_weights(manifest: Manifest) -> str:
     if manifest.format == 1:
         return f"the model was trained without {WEIGHTS}: train it again"
-    return f"the network cannot be shown layer by layer: build it from {_LAYER_KINDS}, and adopt it again"
+    found = manifest.training.settings.get("not_taken_apart")  # what adoption said of it
+    why = f" ({found})" if isinstance(found, str) and found else ""
+    return f"the network cannot be shown layer by layer{why}: build it from {_LAYER_KINDS}, and adopt it again"
 
 
 def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]:

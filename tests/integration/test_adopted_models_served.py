@@ -123,7 +123,9 @@ def _check_explanations(url: str, model: Model, row: list[float], openapi: Any) 
         assert total == pytest.approx(output, abs=1e-4 * scale)
     assert ("standard_errors" in attributions) == (len(row) > 12)
     assert set(explanation["sweeps"]) == set(model.manifest.feature_names)
-    assert (explanation["layers"] is None) == ("layers_reason" in explanation)
+    found = model.manifest.training.settings["not_taken_apart"]
+    assert (explanation["layers"] is None) == bool(found)
+    assert found in explanation.get("layers_reason", "")
 
 
 def _compare_table(model: Model, adopted: AdoptedModel, rows: NDArray[np.float32]) -> None:
