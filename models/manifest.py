@@ -153,7 +153,12 @@ class Manifest(FrozenModel):
             )
         if self.format == 2 and (self.labels or not self.inputs or not self.outputs):  # noqa: PLR2004
             raise ValueError("format 2 has inputs and outputs, but no labels beside them")
-        for field, names in (("feature", self.feature_names), ("label or output", self.column_names)):
+        outputs = tuple(head.name for head in self.heads)
+        for field, names in (
+            ("feature", self.feature_names),
+            ("output", outputs),
+            ("label or output", self.column_names),
+        ):
             if len(set(names)) != len(names):
                 raise ValueError(f"two {field}s have the same name")
         self._check_widths()

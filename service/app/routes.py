@@ -94,7 +94,7 @@ def build_service(
     # What observes requests, and what it has counted.
     preflights = cors.preflight_handlers(ROUTES) if cors else {}
     request_metrics = RequestMetrics(counters, [*ROUTES, *preflights])
-    model_metrics = ModelMetrics(counters, registry.current.model.manifest)
+    model_metrics = ModelMetrics(counters, registry.current.model.manifest, registry.find_model)
     for event in registry.startup_events:
         model_metrics.count_event(event)
     worker_metrics = WorkerMetrics(counters)

@@ -5,7 +5,7 @@ Names follow prometheus.io/docs/practices/naming. Importing this takes 20 ms, so
 
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client.core import (
@@ -18,8 +18,10 @@ from prometheus_client.core import (
 )
 
 from models.manifest import Manifest
+from service.inference.heads import assign_columns
 from service.monitoring.drift.verdict import Verdict
-from service.monitoring.model_metrics import CONFIDENCE_BOUNDS, ModelMetrics
+from service.monitoring.model_metrics import Counts, ModelMetrics
+from service.monitoring.output_counts import Histogram
 from service.monitoring.request_metrics import DURATION_BOUNDS, RequestMetrics
 from service.monitoring.shared_counters import SharedCounters
 from service.monitoring.worker_metrics import WorkerMetrics
@@ -73,10 +75,6 @@ def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric
     runs = SummaryMetricFamily(
         "menagerie_inference_duration_seconds", "Time in the network per run.", labels=["version"]
     )
-    predictions = CounterMetricFamily("menagerie_predictions", "Rows by predicted label.", labels=["version", "label"])
-    confidences = HistogramMetricFamily(
-        "menagerie_prediction_confidence_ratio", "Rows by the probability of the predicted label.", labels=["version"]
-    )
     warnings = CounterMetricFamily(
         "menagerie_warnings",
         "Values outside the training range of the predicted label, in all protocols, reported in the response or not.",
@@ -90,21 +88,52 @@ def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric
         "Last time that a worker loaded a version, as Unix time.",
         labels=["version"],
     )
-    for number, (fields, confidence_counts, labels, features) in metrics.versions().items():
+    versions = metrics.versions()
+    for number, (fields, _, features) in versions.items():
         version = str(number)
         rows.add_metric([version], fields["rows"])
         runs.add_metric([version], fields["runs"], fields["run_ns"] * _NANO)
-        confidences.add_metric(
-            [version], _cumulative(CONFIDENCE_BOUNDS, confidence_counts), fields["confidence_ppm"] * _MICRO
-        )
-        for label, count in zip(manifest.labels, labels, strict=True):
-            predictions.add_metric([version, label], count)
         for feature, count in zip(manifest.feature_names, features, strict=True):
             warnings.add_metric([version, feature], count)
         if fields["created_s"]:
             created.add_metric([version], fields["created_s"])
         loaded.add_metric([version], fields["loaded_ms"] * _MILLI)
-    yield from (rows, runs, predictions, confidences, warnings, created, loaded)
+    yield from (rows, runs, *_output_families(versions, manifest))
+    if manifest.reference:  # else no value is known to be out of range
+        yield warnings
+    yield from (created, loaded)
+
+
+def _output_families(versions: Mapping[int, Counts], manifest: Manifest) -> Iterator[Metric]:
+    """What the outputs of each version predicted; a model has only the families that its kinds of outputs need."""
+    heads = assign_columns(manifest)
+    one = len(heads) == 1
+    predictions = CounterMetricFamily("menagerie_predictions", "Rows by predicted label.", labels=["version", "label"])
+    confidences = HistogramMetricFamily(
+        "menagerie_prediction_confidence_ratio",
+        "Rows by the probability of the predicted label.",
+        labels=["version"] if one else ["version", "output"],
+    )
+    values = HistogramMetricFamily(
+        "menagerie_prediction_value", "Rows by predicted value.", labels=["version", "target"]
+    )
+    for number, counts in versions.items():
+        for head, (labels, confidence, histograms) in zip(heads, counts.outputs, strict=True):
+            names = manifest.column_names[head.columns]
+            for label, count in zip(names if labels else (), labels, strict=True):
+                predictions.add_metric([str(number), label], count)
+            if confidence:
+                own = [str(number)] if one else [str(number), head.head.name]
+                confidences.add_metric(own, _buckets(confidence), confidence.total)
+            for target, histogram in zip(names if histograms else (), histograms, strict=True):
+                values.add_metric([str(number), target], _buckets(histogram), None)
+    kinds = {each.head.kind for each in heads}
+    if kinds - {"regression"}:
+        yield predictions
+    if "classification" in kinds:
+        yield confidences
+    if "regression" in kinds:
+        yield values
 
 
 def store_families(metrics: ModelMetrics) -> Iterator[Metric]:
@@ -163,7 +192,7 @@ def worker_families(metrics: WorkerMetrics) -> Iterator[Metric]:
 
 
 def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
-    """The drift of each version; no index where there are too few rows."""
+    """The drift of each version that has a sample; no index where there are too few rows."""
     features = GaugeMetricFamily(
         "menagerie_drift_psi",
         "Population stability index of a feature's recent values compared with the training rows.",
@@ -174,6 +203,11 @@ def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
         "Population stability index of the predicted labels compared with the training rows.",
         labels=["version"],
     )
+    outputs = GaugeMetricFamily(
+        "menagerie_drift_psi_outputs",
+        "Population stability index of an output's predictions compared with the training rows.",
+        labels=["version", "output"],
+    )
     refused = GaugeMetricFamily(
         "menagerie_drift_refused_ratio",
         "Share of a feature's recent values that were refused as out of bounds.",
@@ -183,17 +217,24 @@ def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     alarm = GaugeMetricFamily(
         "menagerie_drift_alarm", "1 if a feature or the labels have shifted; GET /drift names them.", labels=["version"]
     )
-    for verdict in verdicts:
+    for verdict in [each for each in verdicts if each.model.manifest.reference]:
         version = str(verdict.model.version)
         for feature, comparison in verdict.features.items():
             if verdict.has_enough_rows(comparison):
                 features.add_metric([version, feature], comparison.psi)
                 refused.add_metric([version, feature], comparison.recent_shares[-1])
-        if verdict.has_enough_rows(verdict.labels):
-            labels.add_metric([version], verdict.labels.psi)
+        for output, comparison in verdict.outputs.items():
+            if verdict.has_enough_rows(comparison) and verdict.model.labels:
+                labels.add_metric([version], comparison.psi)
+            elif verdict.has_enough_rows(comparison):
+                outputs.add_metric([version, output], comparison.psi)
         rows.add_metric([version], verdict.window.rows)
         alarm.add_metric([version], verdict.has_shifted)
-    yield from (features, labels, refused, rows, alarm)
+    yield from (features, labels if all(each.model.labels for each in verdicts) else outputs, refused, rows, alarm)
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    return _cumulative(histogram.bounds, histogram.counts)
 
 
 def _cumulative(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:

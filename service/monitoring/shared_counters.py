@@ -57,7 +57,7 @@ class SharedCounters:
         """
         start, self._end = self._end, self._end + size
         if self._end > _CELLS:
-            raise StartupError(f"no room for {size} counters: the model has too many features or labels")
+            raise StartupError(f"no room for {size} counters: the model has too many features, labels or targets")
         self._layout = crc32(b"%d," % size, self._layout)
         return Block(self, start, size)
 

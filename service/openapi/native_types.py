@@ -108,6 +108,27 @@ class Drift(TypedDict):
     model: Identity
 
 
+@closed
+class TargetDrift(TypedDict):
+    """As for features; a predicted value is never out of bounds."""
+
+    shifted: bool
+    psi: Annotated[float, Field(ge=0)]
+    limit: Annotated[float, Field(gt=0)]
+    rows: Annotated[int, Field(ge=0)]
+    says: str
+    median: Medians
+    bins: list[Bin]
+
+
+def drift(manifest: Manifest) -> Any:
+    """The response of ``GET /drift``: of a model that is no single classification, or has no sample, by output."""
+    if manifest.class_labels and manifest.reference:
+        return Drift
+    outputs = dict[str, TargetDrift | LabelDrift]
+    return typed_dict("Drift", Drift.__annotations__ | {"labels": None, "outputs": outputs}, Drift.__doc__ or "")
+
+
 Report = typed_dict("Report", {"files": list[str]}, "The files of the model's report.")
 
 
@@ -142,7 +163,7 @@ def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
     rows = types.many(typed_dict("RowPrediction", _prediction_fields(types)))
     return [
-        *(Index, Alive, Ready, Health, Drift, Report, Problem, InputProblem),
+        *(Index, Alive, Ready, Health, drift(types.manifest), Report, Problem, InputProblem),
         typed_dict("OneRow", {"features": types.row, "instances": NotRequired[None]}),
         typed_dict("ManyRows", {"instances": types.many(types.row), "features": NotRequired[None]}),
         prediction(types),

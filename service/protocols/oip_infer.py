@@ -50,7 +50,10 @@ class OipRow:
             form = self._reader.known_form(orjson.dumps(document))
             if not form or not form.is_plain_row or form.binary_size is not None:
                 return None
-            return _single_row(data, form), form.strings + (2 if request_id is not None else 0), (form, request_id)
+            values = data[0] if len(data) == 1 else _join(data, form)
+            row = values[0] if type(values) is list and len(values) == 1 else values  # nested, or all in one list
+            strings = form.strings + (2 if request_id is not None else 0)
+            return row if type(row) is list else None, strings, (form, request_id)
         if not size.isdigit():
             return None
         form = self._reader.known_form(body[: int(size)] or len(body))
@@ -61,26 +64,15 @@ class OipRow:
 
     def write(self, form: tuple[RequestForm, str | None], prediction: Prediction) -> Response:
         request_form, request_id = form
-        tensors = [each.output.tensor(prediction) for each in request_form.outputs]
-        return _response(request_form, tensors, request_id)
+        return _response(request_form, [tensor(prediction) for tensor in request_form.tensors], request_id)
 
 
-def _single_row(data: Sequence[Any], form: RequestForm) -> Any:
-    """The row in the data of a request's tensors, each nested or all elements in one list.
-
-    None, which is no valid row, if the data are not usual.
-    """
-    if len(data) == 1:
-        (values,) = data
-        if type(values) is not list:
-            return None
-        return values[0] if len(values) == 1 else values
+def _join(data: Sequence[Any], form: RequestForm) -> list[Any] | None:
+    """The row in the data of several tensors, each nested or all elements in one list; None if they are not usual."""
     row: list[Any] = []
     for values, tensor in zip(data, form.inputs, strict=True):
-        if type(values) is not list:
-            return None
-        flat = values[0] if len(values) == 1 and type(values[0]) is list else values
-        if len(flat) != tensor.shape[1]:
+        flat = values[0] if type(values) is list and len(values) == 1 and type(values[0]) is list else values
+        if type(flat) is not list or len(flat) != tensor.shape[1]:
             return None
         row += flat
     return row

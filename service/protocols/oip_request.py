@@ -4,7 +4,7 @@ A client's requests differ in their data and ids only. So what a request asks fo
 comes again: that saves two thirds of the time that reading it takes.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, NotRequired
 
@@ -13,7 +13,7 @@ import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from service.arrays import Array
+from service.arrays import Array, Prediction
 from service.http import strict_json
 from service.http.errors import BadTensorError
 from service.http.messages import Request
@@ -21,6 +21,7 @@ from service.inference.model import Model
 from service.inference.validation import Validator
 from service.protocols import oip_tensors
 from service.protocols.oip_outputs import ModelOutput, outputs_of
+from service.protocols.oip_tensors import Tensor
 
 ALL_FEATURES = "features"  # a tensor with all features, for a model with several inputs
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -103,9 +104,9 @@ class RequestForm:
     """What a request asks for, apart from its data and its id.
 
     ``strings`` is how many strings the JSON has. ``binary_size`` is the number of bytes that follow the JSON, None if
-    there are none. ``layers`` are those that the outputs need. ``is_plain_row`` says whether the request is about one
-    row of FP32 in schema order, and asks for nothing but what the last layer has. Once there was a response,
-    ``template`` is its JSON without what differs in each.
+    there are none. ``tensors`` makes the outputs, for which ``layers`` are needed. ``is_plain_row`` says whether the
+    request is about one row of FP32 in schema order, and asks for nothing but what the last layer has. Once there was a
+    response, ``template`` is its JSON without what differs in each.
     """
 
     inputs: Sequence[InputForm]
@@ -113,6 +114,7 @@ class RequestForm:
     strings: int
     binary_size: int | None = None
     layers: Sequence[str] = ()
+    tensors: Sequence[Callable[[Prediction], Tensor]] = ()
     is_plain_row: bool = False
     template: bytes = b""
 
@@ -120,6 +122,7 @@ class RequestForm:
         sizes = [tensor.binary_size for tensor in self.inputs if tensor.binary_size is not None]
         self.binary_size = sum(sizes) if sizes else None
         self.layers = list(dict.fromkeys(layer for each in self.outputs for layer in each.output.layers))
+        self.tensors = [each.output.tensor for each in self.outputs]
         ends = [0, *(tensor.columns.stop for tensor in self.inputs)]
         self.is_plain_row = (
             all(tensor.shape[0] == 1 and tensor.datatype == "FP32" for tensor in self.inputs)
@@ -278,12 +281,14 @@ def take_variable_parts(document: Any) -> tuple[Sequence[Any], str | None]:
         inputs = document.get("inputs")
         if type(inputs) is list:
             for tensor in inputs:
-                values = None
-                if type(tensor) is dict and "data" in tensor:
-                    values, tensor["data"] = tensor["data"], None
-                    if values is None:
-                        del tensor["data"]
-                data.append(values)
+                if type(tensor) is not dict:
+                    data.append(None)
+                    continue
+                data.append(values := tensor.get("data"))
+                if values is not None:
+                    tensor["data"] = None
+                elif "data" in tensor:
+                    del tensor["data"]
     return data, request_id
 
 

@@ -6,6 +6,7 @@ between elements; a BYTES element is its length as a uint32, then itself.
 
 import math
 import struct
+import sys
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,9 +19,9 @@ from service.arrays import Array
 from service.http import strict_json
 from service.http.errors import BadTensorError
 
-_FLOAT = np.dtype("<f4")
+_IS_LITTLE_ENDIAN = sys.byteorder == "little"
 _DTYPES: dict[str, np.dtype[Any]] = {
-    "FP32": _FLOAT,
+    "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
     **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
@@ -39,7 +40,7 @@ class Tensor(NamedTuple):
     @property
     def datatype(self) -> str:
         if isinstance(self.values, np.ndarray):
-            return "BOOL" if self.values.dtype == np.bool_ else "FP32"
+            return "BOOL" if self.values.dtype.kind == "b" else "FP32"
         return "BYTES"
 
     def as_json(self) -> bytes:
@@ -51,7 +52,7 @@ class Tensor(NamedTuple):
     def as_bytes(self) -> bytes:
         """All elements, row by row; a boolean is one byte."""
         if isinstance(self.values, np.ndarray):
-            return (self.values if self.values.dtype == np.bool_ else self.values.astype(_FLOAT, copy=False)).tobytes()
+            return (self.values if _IS_LITTLE_ENDIAN else self.values.byteswap()).tobytes()
         encoded = {value: _bytes_element(value) for value in set(self.values)}  # labels repeat
         return b"".join([encoded[value] for value in self.values])
 

@@ -107,7 +107,10 @@ def _find_column(name: str, known_names: Sequence[str], *, feature_name: str, al
 def _check_values(column: pa.Array, feature: Feature, type_codes: Codes | None) -> tuple[NDArray[Any], Codes | int]:
     """The values of a numeric column and their fault codes; ``type_codes`` has those of values that are no numbers."""
     values = column.to_numpy(zero_copy_only=False)
-    valid = (values >= feature.lowest) & (values <= feature.highest)  # NumPy casts the bounds to the values' type
+    if feature.has_bounds:
+        valid = (values >= feature.minimum) & (values <= feature.maximum)  # NumPy casts the bounds to the values' type
+    else:
+        valid = np.isfinite(values.astype(np.float32))
     if column.null_count == 0 and valid.all():
         return values, 0
     codes = np.where(valid, 0, np.where(np.isfinite(values), FaultCode.OUT_OF_BOUNDS, FaultCode.NOT_FINITE)).astype(

@@ -76,5 +76,7 @@ def build_fault_column(row_faults: Sequence[Sequence[Fault]]) -> pa.Array:
 
 
 def _out_of_bounds_value(feature: Feature) -> float:
+    if not feature.has_bounds:
+        return 2 * feature.highest  # too large for a float32
     above = math.nextafter(feature.highest, math.inf)
     return above if math.isfinite(above) else math.nextafter(feature.lowest, -math.inf)

@@ -15,10 +15,9 @@ from service.score.columns import Codes, FeatureColumns, suggest_name
 from service.score.errors import TableError
 from service.score.faults import FAULT_LIST, FaultCounts, FaultReporter, build_fault_column
 from service.score.options import ColumnOptions
+from service.score.output_columns import DICTIONARY, OutputColumns, dictionary_column, list_column
 
 Flags = NDArray[np.bool_]
-
-_DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
 class ScoredBatch(NamedTuple):
@@ -45,7 +44,8 @@ class Scorer:
         )
         self._reporter = FaultReporter(model.features, self._columns.names)
         self._kept = _kept_columns(schema, options.keep)
-        predictions = _prediction_fields(model, options.prefix)
+        self._outputs = [OutputColumns(head, is_only=len(model.heads) == 1) for head in model.heads]
+        predictions = self._prediction_fields(options.prefix)
         _require_distinct_names([*self._kept, *(field.name for field in predictions)], options.prefix)
         self.answered_schema = pa.schema([*(schema.field(name) for name in self._kept), *predictions])
         self.input_columns = [name for name in schema.names if name in {*self._kept, *self._columns.names}]
@@ -56,12 +56,12 @@ class Scorer:
         """The predictions and the rejected rows of a batch that has the ``input_columns``."""
         rows, codes = self._columns.extract(batch)
         valid = np.logical_not(codes.any(axis=1))
-        probabilities = _predict(self._model, rows if valid.all() else rows[valid])
-        finite = np.isfinite(probabilities).all(axis=1)
+        outputs = _predict(self._model, rows if valid.all() else rows[valid])
+        finite = np.isfinite(outputs).all(axis=1)
         if not finite.all():
-            valid[valid], probabilities = finite, probabilities[finite]
+            valid[valid], outputs = finite, outputs[finite]
         answered = batch if valid.all() else batch.filter(pa.array(valid))
-        columns = [answered.column(name) for name in self._kept] + self._prediction_columns(rows[valid], probabilities)
+        columns = [answered.column(name) for name in self._kept] + self._prediction_columns(rows[valid], outputs)
         return ScoredBatch(pa.record_batch(columns, schema=self.answered_schema), *self._reject(batch, codes, ~valid))
 
     def reject_malformed(self, messages: Sequence[str]) -> ScoredBatch:
@@ -71,26 +71,31 @@ class Scorer:
         rejected = pa.record_batch([*columns, faults], schema=self.rejected_schema)
         return ScoredBatch(_empty_batch(self.answered_schema), rejected, Counter(malformed=len(messages)))
 
-    def _prediction_columns(self, rows: Array, probabilities: Array) -> list[pa.Array]:
-        best = probabilities.argmax(axis=1)
+    def _prediction_columns(self, rows: Array, outputs: Array) -> list[pa.Array]:
+        labels = self._model.predict_labels(outputs)
         return [
-            _dictionary_column(best, self._model.labels),
-            pa.array(probabilities[np.arange(len(best)), best]),
-            *(pa.array(np.ascontiguousarray(column)) for column in probabilities.T),
-            self._warning_column(rows, best),
-            *(_dictionary_column(np.zeros(len(best), np.intp), [value]) for value in self._model.identity.values()),
+            *(column for output in self._outputs for column in output.columns(outputs, labels)),
+            self._warning_column(rows, labels),
+            *(dictionary_column(np.zeros(len(rows), np.intp), [value]) for value in self._model.identity.values()),
         ]
 
-    def _warning_column(self, rows: Array, best: Indices) -> pa.Array:
+    def _prediction_fields(self, prefix: str) -> list[pa.Field]:
+        fields = [
+            *(field for output in self._outputs for field in output.fields),
+            pa.field("warnings", pa.list_(pa.string())),
+            *(pa.field(f"model_{key}", DICTIONARY) for key in self._model.identity),
+        ]
+        return [field.with_name(f"{prefix}{field.name}") for field in fields]
+
+    def _warning_column(self, rows: Array, labels: Indices) -> pa.Array:
         model, width = self._model, len(self._model.features)
-        positions = np.asarray(model.ranges.outside(rows, best), np.intp)  # nearly always empty
+        positions = np.asarray(model.ranges.outside(rows, labels), np.intp)  # nearly always empty
         values = rows.ravel()[positions].tolist()
         warnings = [
-            model.warning(value, position % width, int(best[position // width]))
+            model.warning(value, position % width, int(labels[position // width]))
             for value, position in zip(values, positions.tolist(), strict=True)
         ]
-        offsets = np.concatenate([[0], np.cumsum(np.bincount(positions // width, minlength=len(rows)))])
-        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(warnings, pa.string()))
+        return list_column(np.bincount(positions // width, minlength=len(rows)), pa.array(warnings, pa.string()))
 
     def _reject(self, batch: pa.RecordBatch, codes: Codes, invalid: Flags) -> tuple[pa.RecordBatch, FaultCounts]:
         if not invalid.any():
@@ -112,30 +117,17 @@ def decode_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def _predict(model: Model, rows: Array) -> Array:
-    """The probabilities [rows, labels], NaN for each row that the network overflows on."""
+    """The network's output [rows, columns], NaN for each row that the network overflows on."""
+    columns = len(model.column_names)
     if not len(rows):
-        return np.empty((0, len(model.labels)), np.float32)
+        return np.empty((0, columns), np.float32)
     try:
         return model.outputs(rows)
     except ArithmeticError:
         if len(rows) == 1:
-            return np.full((1, len(model.labels)), np.nan, np.float32)
+            return np.full((1, columns), np.nan, np.float32)
         middle = len(rows) // 2
         return np.concatenate([_predict(model, rows[:middle]), _predict(model, rows[middle:])])
-
-
-def _prediction_fields(model: Model, prefix: str) -> list[pa.Field]:
-    numbers = ["confidence", *(f"probability_{label}" for label in model.labels)]
-    return [
-        pa.field(f"{prefix}label", _DICTIONARY),
-        *(pa.field(f"{prefix}{name}", pa.float32()) for name in numbers),
-        pa.field(f"{prefix}warnings", pa.list_(pa.string())),
-        *(pa.field(f"{prefix}model_{key}", _DICTIONARY) for key in model.identity),
-    ]
-
-
-def _dictionary_column(indices: Indices, values: Sequence[str]) -> pa.Array:
-    return pa.DictionaryArray.from_arrays(pa.array(indices, pa.int32()), pa.array(values, pa.string()))
 
 
 def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:

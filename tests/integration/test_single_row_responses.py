@@ -98,6 +98,7 @@ REQUESTS: dict[str, Request] = {
     "v2 with a coding": (V2, tensor(), JSON | {"Content-Encoding": "gzip"}),
     "v2 in integers": (V2, tensor([1] * 8).replace(b"FP32", b"INT32"), JSON),
     "v2 by name": (V2, tensor(named(LLAMA)), JSON),
+    "v2 by name in a list": (V2, tensor([named(LLAMA)]), JSON),
     "v2 with an output": (V2, tensor(outputs=[{"name": "label"}]), JSON),
     "v2 with a hidden layer": (V2, tensor(outputs=[{"name": "hidden_1"}]), JSON),
     "v2 with classes": (V2, tensor(outputs=[{"name": "probabilities", "parameters": {"classification": 2}}]), JSON),

@@ -58,4 +58,6 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def _parse_json(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {name: json.loads(row[name]) for name in ("warnings", "faults") if name in row}
+    return row | {
+        name: json.loads(row[name]) for name in row if name == "faults" or name.endswith(("warnings", "labels"))
+    }

@@ -1,10 +1,12 @@
 """Bundles of format 2 with a head of each kind, without TensorFlow: as adoption writes them, from handmade networks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle
@@ -34,6 +36,12 @@ SEVERAL = (
     Head(name="tags", kind="multi_label", layer="probabilities", labels=("warm", "wet")),
     Head(name="risk", kind="regression", layer="probabilities", targets=(Target(name="low"), Target(name="high"))),
 )
+MIXED = (  # with a classification among several outputs, not in `HEADS`
+    Head(name="price", kind="regression", layer="probabilities", targets=(Target(name="price", unit="USD"),)),
+    Head(name="kind", kind="classification", layer="probabilities", labels=("flat", "house", "land")),
+    Head(name="tags", kind="multi_label", layer="probabilities", labels=("warm", "wet"), threshold=0.6),
+    Head(name="sold", kind="classification", layer="probabilities", labels=("no", "yes"), threshold=0.2),
+)
 HEADS = {
     "softmax": SOFTMAX,
     "binary": BINARY,
@@ -55,7 +63,7 @@ def publish(  # noqa: PLR0913 (each has a default)
     network: BranchedNetwork | None = None,
     golden: Doubles | None = None,
 ) -> Bundle:
-    """Publish a model named ``headed`` with these heads, one of the `HEADS`, that a ``network`` may have.
+    """Publish a model named ``headed`` with these heads, one of the `HEADS` or `MIXED`, that a ``network`` may have.
 
     Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
     ``golden`` are the golden rows, unless they are to be those of the sample.
@@ -112,8 +120,9 @@ def _network(heads: Sequence[Head], features: int) -> Network:
         network.weights[-1], network.biases[-1] = np.eye(columns), np.zeros(columns)
         return replace(network, activations=["relu", "linear", "softmax"])
     last = {"classification": "softmax", "multi_label": "sigmoid", "regression": "linear"}[heads[-1].kind]
-    network = Network.random((features, 4, columns))
-    return replace(network, activations=["relu", "sigmoid" if heads == SEVERAL else last])
+    seed = 252 if heads == MIXED else 0  # of 300, the one with the most even shares of its labels
+    network = Network.random((features, 4, columns), seed)
+    return replace(network, activations=["relu", "sigmoid" if len(heads) > 1 else last])
 
 
 def _reference(network: Network | BranchedNetwork, heads: Sequence[Head], rows: Doubles) -> Reference:
@@ -121,15 +130,16 @@ def _reference(network: Network | BranchedNetwork, heads: Sequence[Head], rows: 
     outputs = network.outputs(rows)["probabilities"]
     manifest_names = _column_names(heads)
     kinds = [head.kind for head in heads for _ in head.column_names]
-    best = np.arange(outputs.shape[1]) == outputs.argmax(axis=1)[:, np.newaxis]
-    is_predicted = {"classification": best, "multi_label": outputs > 0.5}
+    is_predicted = np.concatenate(
+        [_is_predicted(head, outputs[:, columns]) for head, columns in _columns(heads)], axis=1
+    )
     overall = dict(zip(names, zip(rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True), strict=True))
     return Reference(
         probabilities=QUANTILES,
         features={name: tuple(np.quantile(rows[:, i], QUANTILES).tolist()) for i, name in enumerate(names)},
         shares=dict.fromkeys(names, QUANTILES),
         labels={
-            name: float(is_predicted[kind][:, i].mean())
+            name: float(is_predicted[:, i].mean())
             for i, (name, kind) in enumerate(zip(manifest_names, kinds, strict=True))
             if kind != "regression"
         },
@@ -140,6 +150,21 @@ def _reference(network: Network | BranchedNetwork, heads: Sequence[Head], rows: 
         },
         ranges={ALL_ROWS: overall},
     )
+
+
+def _columns(heads: Sequence[Head]) -> Iterator[tuple[Head, slice]]:
+    stops = list(accumulate(len(head.column_names) for head in heads))
+    return zip(heads, map(slice, [0, *stops], stops), strict=False)
+
+
+def _is_predicted(head: Head, outputs: Doubles) -> NDArray[np.bool_]:
+    """Which columns of a head [rows, columns] a row counts for; none of a regression."""
+    if head.kind == "regression":
+        return np.zeros(outputs.shape, np.bool_)
+    if head.kind == "multi_label":
+        return outputs > (head.threshold or 0.5)
+    predicted = outputs.argmax(axis=1) if head.threshold is None else outputs[:, 1] > head.threshold
+    return np.asarray(predicted[:, np.newaxis] == np.arange(outputs.shape[1]))
 
 
 def _column_names(heads: Sequence[Head]) -> Sequence[str]:

@@ -14,7 +14,7 @@ from support import sampled_animals
 from models.manifest import Manifest, Reference
 from service.arrays import Array
 from service.inference.model import Model
-from service.monitoring.drift.bins import Bins, Variable, count_cells
+from service.monitoring.drift.bins import Bins, count_cells
 from service.monitoring.drift.psi import chance_limit, stability_index
 
 WINDOWS = 5_000
@@ -76,7 +76,7 @@ def test_a_row_falls_in_one_bin_of_each_feature(bins: Bins, model: Model) -> Non
     rows[:, 0] = mass.edges[0], np.nextafter(np.float32(mass.edges[0]), np.float32(1)), 300
     cells = bins.bin_predicted(rows, np.array([2, 0, 3]))
     assert cells[:, 0].tolist() == [0, 1, 9]
-    assert (cells[:, -1] - bins.labels.cells.start).tolist() == [2, 0, 3]
+    assert (cells[:, -1] - bins.outputs["probabilities"].cells.start).tolist() == [2, 0, 3]
 
 
 def test_out_of_bounds_values_are_counted_after_the_bins(bins: Bins, model: Model) -> None:
@@ -86,7 +86,7 @@ def test_out_of_bounds_values_are_counted_after_the_bins(bins: Bins, model: Mode
     by_feature = {name: counts[variable.cells].tolist() for name, variable in bins.features.items()}
     assert (by_feature["ear_length_cm"][-1], by_feature["body_temperature_c"][-1]) == (1, 3)
     assert sum(sum(row) for row in by_feature.values()) == 4
-    assert counts[bins.labels.cells].sum() == 0
+    assert counts[bins.outputs["probabilities"].cells].sum() == 0
 
 
 def bins_of_values(model: Model, values: NDArray[np.float64], *, shares: bool, rows: int = 24_000) -> Bins:
@@ -167,7 +167,7 @@ def test_chance_alone_raises_no_alarm(bins: Bins, model: Model) -> None:
     rng = np.random.default_rng(20_11)
     pool = sampled_animals.unshifted(100_000, 4).rows
     cells = bins.bin_predicted(pool, model.outputs(pool).argmax(axis=1))
-    variables: list[Variable] = [*bins.features.values(), bins.labels]
+    variables = [*bins.features.values(), *bins.outputs.values()]
     for rows in (100, 200, 1_000):
         limits = [bins.limit(variable, rows, 0.2) for variable in variables]
         alarms = 0

@@ -8,6 +8,7 @@ from support import headed_bundles
 from support.headed_bundles import HEADS
 
 from models.bundle import Bundle
+from models.manifest import Manifest
 from models.signature import Head
 from service.inference.heads import predict_label_sets, predict_labels, row_classifier
 from service.inference.model import Model
@@ -79,3 +80,13 @@ def test_a_raw_output_with_the_numbers_of_served_columns_needs_no_layer(
     for head in model.heads:
         if head.head.layer != model.output_layer:
             np.testing.assert_array_equal(model.raw_output(head, prediction), layers[head.head.layer])
+
+
+def test_two_outputs_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    """Documents, metrics and drift are by output, also where the columns have different names."""
+    document = headed_bundles.publish(tmp_path, headed_bundles.MIXED).manifest.model_dump(mode="json")
+    document["outputs"][3]["name"] = document["outputs"][1]["name"]
+    labels = document["reference"]["labels"]
+    labels |= {"kind.no": labels.pop("sold.no"), "kind.yes": labels.pop("sold.yes")}
+    with pytest.raises(ValueError, match="two outputs have the same name"):
+        Manifest.model_validate(document)

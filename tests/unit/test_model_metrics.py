@@ -14,7 +14,8 @@ from service.http.context import RequestContext
 from service.http.routing import Protocol, Route
 from service.inference.model import Model
 from service.inference.registry import Event
-from service.monitoring.model_metrics import CONFIDENCE_BOUNDS, ModelMetrics
+from service.monitoring.model_metrics import ModelMetrics
+from service.monitoring.output_counts import CONFIDENCE_BOUNDS
 from service.monitoring.shared_counters import SharedCounters
 
 ROW, CAT = np.zeros((1, 8), np.float32), np.eye(1, 4, dtype=np.float32)
@@ -70,12 +71,13 @@ def test_rows_count_the_same_alone_and_together(model: Model, data: st.DataObjec
         index * 8 + feature for index, prediction in enumerate(predictions) for feature in prediction.out_of_range
     ]
     one_by_one, at_once = counts_of(alone), counts_of(together)
+    (output,) = at_once["outputs"]
     assert one_by_one | {"fields": {"rows": count, "runs": 1}} == at_once
     assert one_by_one["fields"] == {"rows": count, "runs": count}
-    assert sum(one_by_one["confidences"]) == sum(one_by_one["labels"]) == count
-    assert at_once["labels"] == np.bincount(batch.labels, minlength=4).tolist()
+    assert sum(output.confidence.counts) == sum(output.labels) == count
+    assert output.labels == np.bincount(batch.labels, minlength=4).tolist()
     assert at_once["features"] == np.bincount(np.array(batch.out_of_range, int) % 8, minlength=8).tolist()
-    for bound, cumulative in zip(CONFIDENCE_BOUNDS, np.cumsum(at_once["confidences"]), strict=False):
+    for bound, cumulative in zip(CONFIDENCE_BOUNDS, np.cumsum(output.confidence.counts), strict=False):
         assert cumulative == (probabilities.max(axis=1) <= bound).sum()
 
 

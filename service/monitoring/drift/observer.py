@@ -4,14 +4,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from service.arrays import join_indices, join_rows
+from service.arrays import Prediction, join_indices, join_rows
 from service.http.context import RequestContext
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
 from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
 from service.monitoring.drift.bins import Bins, Counts, count_cells
-from service.monitoring.drift.verdict import Verdict, judge
+from service.monitoring.drift.document import document
+from service.monitoring.drift.verdict import Verdict, judge, judge_without_sample
 from service.monitoring.drift.window import Windows
 from service.settings import Settings
 
@@ -39,14 +40,13 @@ class Drift:
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count the rows of completed inferences, and values that were rejected as out of bounds."""
         versions = {each.version for each in contexts}
-        for model in [each for each in self._registry.models if each.version in versions]:
-            version = model.version
-            inferences = [each for each in contexts if each.version == version and each.route and each.route.inference]
+        for model in [each for each in self._registry.models if each.version in versions and each.manifest.reference]:
+            inferences = [
+                each for each in contexts if each.version == model.version and each.route and each.route.inference
+            ]
             bins = self._bins.of(model)
             if predictions := [each.prediction for each in inferences if each.prediction is not None]:
-                rows = join_rows([each.rows for each in predictions])[-self._window_rows :]
-                labels = join_indices([each.labels for each in predictions])[-self._window_rows :]
-                self._binned.append((bins.key, bins.bin_predicted(rows, labels)))
+                self._binned.append((bins.key, self._bin(model, bins, predictions)))
             if rejections := [each.out_of_bounds for each in inferences if each.out_of_bounds]:
                 self._binned.append((bins.key, bins.bin_out_of_bounds(rejections)))
         self._drop_oldest()
@@ -54,6 +54,8 @@ class Drift:
 
     def judge(self, model: Model) -> Verdict:
         """The verdict on the most recent rows of a version."""
+        if not model.manifest.reference:
+            return judge_without_sample(model, self._settings)
         self._add_to_windows()
         bins = self._bins.of(model)
         return judge(model, bins, self._windows.read(bins.key), self._settings)
@@ -63,6 +65,14 @@ class Drift:
         from service.monitoring.metric_families import drift_families  # importing it takes 20 ms
 
         yield from drift_families([self.judge(model) for model in self._registry.models])
+
+    def _bin(self, model: Model, bins: Bins, predictions: Sequence[Prediction]) -> Counts:
+        """The cells of the last rows that a window can hold."""
+        last = slice(-self._window_rows, None)
+        rows = join_rows([each.rows for each in predictions])[last]
+        labels = join_indices([each.labels for each in predictions])[last]
+        outputs = None if model.labels else join_rows([each.outputs for each in predictions])[last]
+        return bins.bin_predicted(rows, labels, outputs)
 
     def _drop_oldest(self) -> None:
         """Let no more rows wait for the lock than a window holds."""
@@ -91,4 +101,4 @@ class DriftReport:
         """Whether recent input looks like the training rows."""
         model = self._registry.select(request).model
         self._flush()
-        return json_response(self._drift.judge(model).document())
+        return json_response(document(self._drift.judge(model)))

@@ -1,4 +1,4 @@
-"""Sentences that tell a person how a feature, or the predicted labels, have shifted."""
+"""Sentences that tell a person how a feature, or what the model predicts, has shifted."""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -31,15 +31,28 @@ def describe_feature(
             f"{feature.name} is out of bounds, {bounds[0]} to {bounds[1]}{unit}, in "
             f"{recent_shares[-1]:.0%} of the rows: is it measured in another unit?"
         )
+    return describe_values(feature.name, feature.unit, edges, training_median, training_shares[:-1], recent_shares[:-1])
+
+
+def describe_values(  # noqa: PLR0913, PLR0917 (what a distribution consists of)
+    name: str,
+    unit: str,
+    edges: Sequence[float],
+    training_median: float,
+    training_shares: Sequence[float],
+    recent_shares: Sequence[float],
+) -> str:
+    """How the values of a shifted feature or target differ, given the share of the rows in each bin."""
     rank_shift = _rank_shift(training_shares, recent_shares)
     if abs(rank_shift) < _MIN_RANK_SHIFT:
-        return f"{feature.name} is distributed differently than in the training rows"
+        return f"{name} is distributed differently than in the training rows"
     direction = "higher" if rank_shift > 0 else "lower"
     lower, upper = median_bin(edges, recent_shares)
     ends = [end for end in (lower, upper) if end is not None]
     before, *texts = format_distinct((training_median, *ends), digits=3)
+    unit = f" {unit}".rstrip()
     now = f"{_describe_interval(lower, texts)}{unit}" if ends else "the same"
-    return f"{feature.name} is {direction}: its median was {before}{unit} in training and is now {now}"
+    return f"{name} is {direction}: its median was {before}{unit} in training and is now {now}"
 
 
 def describe_labels(labels: Sequence[str], training_shares: Sequence[float], recent_shares: Sequence[float]) -> str:
@@ -51,8 +64,8 @@ def describe_labels(labels: Sequence[str], training_shares: Sequence[float], rec
 
 
 def median_bin(edges: Sequence[float], shares: Sequence[float]) -> Interval:
-    """The bin with the median of the values within the bounds; the last share, out of the bounds, does not count."""
-    cumulative = list(accumulate(shares[:-1]))
+    """The bin with the median, given the share of the rows in each."""
+    cumulative = list(accumulate(shares))
     index = next(i for i, share in enumerate(cumulative) if share >= cumulative[-1] / 2)
     return [None, *edges][index], [*edges, None][index]
 
@@ -67,6 +80,5 @@ def _describe_interval(lower: float | None, ends: Sequence[str]) -> str:
 def _rank_shift(training_shares: Sequence[float], recent_shares: Sequence[float]) -> float:
     """The probability that a recent value is greater than one of the training rows, minus 0.5."""
     mid_ranks = [end - share / 2 for end, share in zip(accumulate(training_shares), training_shares, strict=True)]
-    within_bounds = sum(recent_shares[:-1])
-    mean_rank = sum(rank * share for rank, share in zip(mid_ranks[:-1], recent_shares[:-1], strict=True))
-    return mean_rank / within_bounds - 0.5
+    mean_rank = sum(rank * share for rank, share in zip(mid_ranks, recent_shares, strict=True))
+    return mean_rank / sum(recent_shares) - 0.5

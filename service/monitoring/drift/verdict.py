@@ -1,41 +1,37 @@
-"""Whether the most recent rows look like the training rows, in numbers and in words."""
+"""Whether the most recent rows, and what the model predicts for them, look like the training rows."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from itertools import pairwise
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from models.signature import Feature
 from service.inference.model import Model
-from service.monitoring.drift.bins import Bins, Variable
+from service.monitoring.drift.bins import Bins
 from service.monitoring.drift.psi import stability_index
-from service.monitoring.drift.sentences import describe_feature, describe_labels, median_bin
+from service.monitoring.drift.sentences import describe_feature, describe_labels, describe_values
+from service.monitoring.drift.variables import Variable
 from service.monitoring.drift.window import Window
 from service.settings import Settings
 
 _MIN_ROWS_DIVISOR = 5  # a fifth of a window is enough for a verdict
-_MAX_NAMED = 3  # features that the summary names
+_MAX_NAMED = 3  # features that the summary names, and outputs
+_NO_SAMPLE = "the model was adopted without a sample, so there are no training rows to compare with"
 
 
 class Comparison(NamedTuple):
-    """A feature, or the label: the share of each cell, its PSI, and the ``limit`` from which on it has shifted.
+    """The recent shares of a variable's cells, its PSI, and the ``limit`` from which on it has shifted."""
 
-    ``edges`` are those between a feature's bins.
-    """
-
-    training_shares: Sequence[float]
+    variable: Variable
     recent_shares: Sequence[float]
     rows: int
     psi: float
     limit: float
     has_shifted: bool
-    edges: Sequence[float]
 
     @property
-    def numbers(self) -> dict[str, Any]:
-        return {"shifted": self.has_shifted, "psi": self.psi, "limit": self.limit, "rows": self.rows}
+    def training_shares(self) -> list[float]:
+        shares: list[float] = self.variable.training_shares.tolist()
+        return shares
 
     @property
     def known_shares(self) -> Sequence[float | None]:
@@ -46,13 +42,14 @@ class Comparison(NamedTuple):
 class Verdict(NamedTuple):
     """The comparison of one version's window with its training rows.
 
-    The window holds ``window_rows`` rows once it is full; a verdict needs ``min_rows`` of them.
+    The window holds ``window_rows`` rows once it is full; a verdict needs ``min_rows`` of them. ``outputs`` has what is
+    predicted, by the names in `Bins.outputs`. A model without a sample has no comparisons.
     """
 
     model: Model
     window: Window
-    features: dict[str, Comparison]
-    labels: Comparison
+    features: Mapping[str, Comparison]
+    outputs: Mapping[str, Comparison]
     window_rows: int
     min_rows: int
 
@@ -62,92 +59,91 @@ class Verdict(NamedTuple):
 
     @property
     def has_shifted(self) -> bool:
-        """Whether any feature, or the labels, have shifted."""
-        return any(comparison.has_shifted for comparison in (*self.features.values(), self.labels))
+        """Whether any feature, or what is predicted, has shifted."""
+        return any(comparison.has_shifted for comparison in (*self.features.values(), *self.outputs.values()))
+
+    @property
+    def name(self) -> str:
+        """The verdict in a word."""
+        if self.window.rows < self.min_rows:  # also without a sample
+            return "unknown"
+        return "shifted" if self.has_shifted else "alike"
 
     @property
     def summary(self) -> str:
         """The verdict in words."""
+        if not self.model.manifest.reference:
+            return _NO_SAMPLE
         if self.window.rows < self.min_rows:
             return f"too few rows for a verdict: {self.window.rows} of {self.min_rows}"
         return f"has shifted: {'; '.join(self._shifts())}" if self.has_shifted else "looks like the training rows"
 
-    def document(self) -> dict[str, Any]:
-        """The response of ``GET /drift``."""
-        verdict = "unknown" if self.window.rows < self.min_rows else "shifted" if self.has_shifted else "alike"
-        since = self.window.since
-        shares = zip(self.model.labels, self.labels.training_shares, self.labels.known_shares, strict=True)
-        return {
-            "verdict": verdict,
-            "says": self.summary,
-            "alarm": self.has_shifted,
-            "rows": self.window.rows,
-            "least_rows": self.min_rows,
-            "window_rows": self.window_rows,
-            "since": datetime.fromtimestamp(since, UTC).isoformat(timespec="seconds") if since else None,
-            "features": {
-                feature.name: self._feature(feature, comparison)
-                for feature, comparison in zip(self.model.features, self.features.values(), strict=True)
-            },
-            "labels": {
-                **self.labels.numbers,
-                "shares": {label: {"then": training, "now": recent} for label, training, recent in shares},
-            },
-            "model": self.model.identity,
-        }
+    def describe_feature(self, name: str) -> str:
+        """How a feature differs that has shifted."""
+        variable, recent_shares, *_ = compared = self.features[name]
+        feature = next(feature for feature in self.model.features if feature.name == name)
+        edges = variable.edges.tolist()
+        return describe_feature(feature, edges, variable.median, compared.training_shares, recent_shares)
+
+    def describe_output(self, name: str) -> str:
+        """How what is predicted differs, if it has shifted."""
+        variable, recent_shares, *_ = compared = self.outputs[name]
+        training_shares = compared.training_shares
+        if variable.kind == "regression":
+            unit, edges = variable.unit, variable.edges.tolist()
+            return describe_values(f"predicted {name}", unit, edges, variable.median, training_shares, recent_shares)
+        if variable.kind == "multi_label":
+            return describe_labels([name], training_shares[1:], recent_shares[1:])
+        labels = variable.labels if self.model.labels else [f"{name}.{label}" for label in variable.labels]
+        return describe_labels(labels, training_shares, recent_shares)
 
     def _shifts(self) -> list[str]:
-        """A sentence for each of the features that have shifted the most, and one for the labels."""
-        features = zip(self.model.features, self.features.values(), strict=True)
-        shifted = sorted((pair for pair in features if pair[1].has_shifted), key=lambda pair: -pair[1].psi)
-        sentences = [self._describe(feature, comparison) for feature, comparison in shifted[:_MAX_NAMED]]
-        if rest := len(shifted) - len(sentences):
-            sentences.append(f"{rest} more {'feature has' if rest == 1 else 'features have'} shifted")
-        if self.labels.has_shifted:
-            labels = self.labels
-            sentences.append(describe_labels(self.model.labels, labels.training_shares, labels.recent_shares))
-        return sentences
+        """A sentence for each of the features, and of the outputs, that have shifted the most."""
+        features, outputs = _most_shifted(self.features), _most_shifted(self.outputs)
+        return [
+            *map(self.describe_feature, features[:_MAX_NAMED]),
+            *_count_others(features, "feature"),
+            *map(self.describe_output, outputs[:_MAX_NAMED]),
+            *_count_others(outputs, "output"),
+        ]
 
-    def _describe(self, feature: Feature, comparison: Comparison) -> str:
-        training_shares, recent_shares = comparison.training_shares, comparison.recent_shares
-        median = self._training_median(feature)
-        return describe_feature(feature, comparison.edges, median, training_shares, recent_shares)
 
-    def _training_median(self, feature: Feature) -> float:
-        reference = self.model.manifest.require_reference()
-        return float(np.interp(0.5, reference.probabilities, reference.features[feature.name]))
+def _most_shifted(comparisons: Mapping[str, Comparison]) -> list[str]:
+    """The names of what has shifted, the greatest shift first."""
+    shifted = [name for name, comparison in comparisons.items() if comparison.has_shifted]
+    return sorted(shifted, key=lambda name: -comparisons[name].psi)
 
-    def _feature(self, feature: Feature, comparison: Comparison) -> dict[str, Any]:
-        *training_shares, _ = comparison.training_shares
-        *recent_shares, out_of_bounds = comparison.known_shares
-        intervals = pairwise([None, *comparison.edges, None])
-        above, upto = median_bin(comparison.edges, comparison.recent_shares)
-        recent_median = {"above": above, "upto": upto} if comparison.rows else None
-        return {
-            **comparison.numbers,
-            "says": self._describe(feature, comparison) if comparison.has_shifted else "",
-            "median": {"then": self._training_median(feature), "now": recent_median},
-            "refused": out_of_bounds,
-            "bins": [
-                {"above": above, "upto": upto, "then": training, "now": recent}
-                for (above, upto), training, recent in zip(intervals, training_shares, recent_shares, strict=True)
-            ],
-        }
+
+def _count_others(shifted: Sequence[str], noun: str) -> list[str]:
+    """How many have shifted beside those that are named."""
+    others = len(shifted) - _MAX_NAMED
+    if others <= 0:
+        return []
+    return [f"1 more {noun} has shifted" if others == 1 else f"{others} more {noun}s have shifted"]
 
 
 def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdict:
     """Compare a window of one version's rows with its training rows."""
-    min_rows = -(-settings.drift_rows // _MIN_ROWS_DIVISOR)
+    min_rows = _min_rows(settings)
 
     def compare(variable: Variable) -> Comparison:
         counts = window.counts[variable.cells]
         rows = int(counts.sum())
         psi = stability_index(variable.training_shares, counts)
         limit = bins.limit(variable, rows, settings.drift_psi)
-        recent_shares = (counts / max(rows, 1)).tolist()
         has_shifted = rows >= min_rows and psi >= limit
-        training_shares, edges = variable.training_shares.tolist(), variable.edges.tolist()
-        return Comparison(training_shares, recent_shares, rows, psi, limit, has_shifted, edges)
+        return Comparison(variable, (counts / max(rows, 1)).tolist(), rows, psi, limit, has_shifted)
 
     features = {name: compare(variable) for name, variable in bins.features.items()}
-    return Verdict(model, window, features, compare(bins.labels), settings.drift_rows, min_rows)
+    outputs = {name: compare(variable) for name, variable in bins.outputs.items()}
+    return Verdict(model, window, features, outputs, settings.drift_rows, min_rows)
+
+
+def judge_without_sample(model: Model, settings: Settings) -> Verdict:
+    """The verdict on a model that has no training rows: unknown, whatever the recent rows are."""
+    nothing = Window(0, None, np.zeros(0, np.int64))
+    return Verdict(model, nothing, {}, {}, settings.drift_rows, _min_rows(settings))
+
+
+def _min_rows(settings: Settings) -> int:
+    return -(-settings.drift_rows // _MIN_ROWS_DIVISOR)
