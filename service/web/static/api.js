@@ -51,7 +51,8 @@ async function fetchExplanation(features) {
     }
   }
   const prediction = await postFeatures("predict", features);
-  return { prediction, layers: null, attributions: null, attributions_reason: notExplainable, sweeps: {} };
+  const reasons = { layers_reason: notExplainable, attributions_reason: notExplainable, sweeps_reason: notExplainable };
+  return { prediction, layers: null, attributions: null, sweeps: null, ...reasons };
 }
 
 async function postFeatures(path, features) {
@@ -134,7 +135,7 @@ export class Explainer {
         const explanation = await fetchExplanation(features);
         this.report(null);
         attempt = 0;
-        if (generation === this.#generation) this.onExplanation(explanation);
+        if (generation === this.#generation) this.onExplanation({ ...explanation, features });
       } catch (error) {
         if (!(error instanceof ServiceError)) throw error;
         this.report(error);

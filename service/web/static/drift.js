@@ -9,12 +9,14 @@ const REFRESH_INTERVAL = 60_000; // ms, while the panel is open and the page vis
 /** Fills a `<details>` element whenever it is opened. */
 export class DriftPanel {
   #model;
+  #outputs;
   #details;
   #content;
   #timer;
 
-  constructor(details, model) {
+  constructor(details, model, outputs) {
     this.#model = model;
+    this.#outputs = outputs;
     this.#details = details;
     this.#content = h("div", { className: "drift" });
     details.append(this.#content);
@@ -40,7 +42,15 @@ export class DriftPanel {
   #show(drift) {
     const since =
       drift.since && new Date(drift.since).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
-    const features = this.#model.features.map((feature) => featureRow(feature, drift.features[feature.name]));
+    const features = this.#model.features
+      .filter(({ name }) => drift.features?.[name])
+      .map((feature) => featureRow(feature, drift.features[feature.name]));
+    const outputs = this.#outputRows(drift);
+    const limit = [drift.labels, ...Object.values(drift.outputs ?? {})].find(Boolean)?.limit;
+    if (!features.length) {
+      this.#content.replaceChildren(h("p", { className: "drift-summary", role: "status" }, summarize(drift)));
+      return;
+    }
     this.#content.replaceChildren(
       h("p", { className: `drift-summary ${drift.verdict}`, role: "status" }, summarize(drift)),
       h(
@@ -48,7 +58,7 @@ export class DriftPanel {
         { className: "muted" },
         `${formatCount(drift.rows, "row")}${since ? ` since ${since}` : " so far"}; the window holds the ` +
           `last ${drift.window_rows}. Requests from this page are not counted. Each number is a population stability ` +
-          `index: 0 means no shift, ${drift.labels.limit.toFixed(2)} or more means a shift.`,
+          `index: 0 means no shift, ${limit.toFixed(2)} or more means a shift.`,
       ),
       h(
         "p",
@@ -60,7 +70,16 @@ export class DriftPanel {
         h("span", { className: "refused" }),
         "rejected: out of bounds",
       ),
-      h("ul", { className: "drift-rows" }, ...features, labelRow(drift.labels)),
+      h("ul", { className: "drift-rows" }, ...features, ...outputs),
+    );
+  }
+
+  /** The predicted labels of a single classification, or each label, target and classification of other models. */
+  #outputRows({ labels, outputs }) {
+    if (labels) return [shareRow("Predicted label", labels)];
+    const columns = new Map(this.#outputs.columns.map((column) => [column.key, column]));
+    return Object.entries(outputs ?? {}).map(([key, drift]) =>
+      drift.bins ? featureRow({ ...columns.get(key), name: key }, drift) : shareRow(key, drift),
     );
   }
 }
@@ -75,9 +94,9 @@ function featureRow(feature, drift) {
   return driftRow(featureTitle(feature), bins, drift);
 }
 
-function labelRow(drift) {
+function shareRow(title, drift) {
   const bins = Object.entries(drift.shares).map(([name, shares]) => ({ name, ...shares }));
-  return driftRow("Predicted label", bins, drift);
+  return driftRow(title, bins, drift);
 }
 
 function formatRange(feature, above, upto) {

@@ -5,6 +5,10 @@ import { scaleLinear, scaleLog } from "./vendor/d3.js";
 const LOG_SCALE_RATIO = 100; // a feature whose bounds are further apart than this factor has a logarithmic slider
 const [MIN_PLAIN, MAX_PLAIN] = [1e-4, 1e7]; // rounded numbers of other sizes are written with an exponent
 const SNAKE_CASE = /^[a-z][a-z0-9]*(_[a-z0-9]+)+$/;
+const DIGITS_WITHOUT_BOUNDS = 4; // of a value of which no usual range is known
+const FLOAT32_MAX = 3.4028234663852886e38; // the service accepts no larger number
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const [MIN_COMPACT, MAX_COMPACT] = [1e3, 1e15];
 const MAX_PLAIN_LENGTH = 9; // characters; a longer number is written with an exponent if that is shorter
 
 /** A number with three significant digits, or more where the integer part is longer: 0.0123, 61.5, 1234, 2.56e12. */
@@ -43,6 +47,18 @@ export function formatSigned(value, decimals = 2) {
   return text.startsWith("−") || Number(text) === 0 ? text : `+${text}`;
 }
 
+/** A signed number with three significant digits: +1230, −0.0412. */
+export function formatSignedNumber(value) {
+  return value > 0 ? `+${formatNumber(value)}` : formatNumber(value);
+}
+
+/** A number for a narrow place: two decimals if it is small, else three digits, as in 12.3 and 312K. */
+export function formatCompact(value) {
+  const size = Math.abs(value);
+  if (size >= MAX_COMPACT) return formatScientific(Number(value.toPrecision(2)));
+  return size >= MIN_COMPACT ? COMPACT.format(value).replace("-", "−") : formatFixed(value, size < 10 ? 2 : 1);
+}
+
 /** A probability in per cent, never rounded up to certainty. */
 export function formatPercent(share) {
   if (share > 0.9999) return share === 1 ? "100 %" : "> 99.99 %";
@@ -69,6 +85,7 @@ export function formatValue(feature, value) {
 }
 
 function significantDigits({ minimum, maximum }) {
+  if (minimum === null || minimum === maximum) return DIGITS_WITHOUT_BOUNDS;
   const size = Math.max(Math.abs(minimum), Math.abs(maximum));
   return Math.min(17, 3 + Math.max(0, Math.floor(Math.log10(size / (maximum - minimum)))));
 }
@@ -111,7 +128,16 @@ export function shorten(text, length) {
 /** A value from a slider, rounded to the significant digits of its feature and kept within the bounds. */
 export function roundWithinBounds(feature, value) {
   const rounded = Number(value.toPrecision(significantDigits(feature)));
-  return Math.min(feature.maximum, Math.max(feature.minimum, rounded));
+  return Math.min(feature.maximum ?? FLOAT32_MAX, Math.max(feature.minimum ?? -FLOAT32_MAX, rounded));
+}
+
+/** Whether the service accepts a value of a feature. */
+export function isWithinBounds({ minimum, maximum }, value) {
+  return value >= (minimum ?? -FLOAT32_MAX) && value <= (maximum ?? FLOAT32_MAX);
+}
+
+export function hasBounds({ minimum }) {
+  return minimum !== null;
 }
 
 /** The number in a text, NaN if there is none; a decimal comma is accepted. */

@@ -1,24 +1,29 @@
 /** The forward pass played layer by layer, and the glossary; both provide the text of the caption. */
 
 import { h } from "./dom.js";
-import { formatCount, spaced } from "./format.js";
+import { formatCount, formatPercent, spaced } from "./format.js";
 import { ACTIVATION_DEFINITIONS, createGlossary } from "./glossary.js";
 
 const STEP_DURATIONS = { slow: 6000, normal: 3500, fast: 1200 }; // ms
 
+const EVEN_ODDS = 0.5; // the threshold of two labels unless the model has another
+
 /** Emits `caption` with `{heading, text}` to show, or with null to remove it. */
 export class ForwardPassPlayer extends EventTarget {
   #diagram;
-  #model;
+  #structure;
+  #outputs;
   #explanation = null;
   #frameIndex = null;
   #timer = null;
   #selectedTerm = null;
 
-  constructor(container, model, diagram) {
+  /** @param structure of `describeNetwork`, which the diagram shows */
+  constructor(container, outputs, structure, diagram) {
     super();
     this.#diagram = diagram;
-    this.#model = model;
+    this.#structure = structure;
+    this.#outputs = outputs;
     this.playButton = h("button", { type: "button", className: "play", onclick: () => this.#toggle() });
     this.backButton = h("button", { type: "button", className: "step", onclick: () => this.#moveBy(-1) }, "‹");
     this.nextButton = h("button", { type: "button", className: "step", onclick: () => this.#moveBy(1) }, "›");
@@ -28,12 +33,12 @@ export class ForwardPassPlayer extends EventTarget {
     this.paceSelect.value = "normal";
     this.paceSelect.setAttribute("aria-label", "Speed");
     this.#updatePlayButton();
-    container.append(
+    container.replaceChildren(
       h("div", { className: "playback" }, this.playButton, this.backButton, this.nextButton, this.paceSelect),
       h(
         "ul",
         { className: "glossary", "aria-label": "Glossary" },
-        ...createGlossary(model).map((entry) => h("li", {}, this.#createTermButton(entry))),
+        ...createGlossary(structure, outputs).map((entry) => h("li", {}, this.#createTermButton(entry))),
       ),
     );
   }
@@ -83,16 +88,12 @@ export class ForwardPassPlayer extends EventTarget {
     this.#emitCaption(button ? { heading: term, text: definition } : null);
   }
 
-  /** The first layer appears at once; for every other, first its connections and then its nodes. */
+  /** The first column appears at once; for others with connections, first these and then the nodes. */
   get #frames() {
-    return this.#model.layers.flatMap((_, index) =>
-      index === 0
-        ? [{ reachedLayers: 1, flowingLayer: null }]
-        : [
-            { reachedLayers: index, flowingLayer: index },
-            { reachedLayers: index + 1, flowingLayer: null },
-          ],
-    );
+    return this.#structure.columns.flatMap((column, index) => {
+      const nodes = { reached: index + 1, flowing: null };
+      return column.some(({ kind }) => kind === "dense") && index ? [{ reached: index, flowing: index }, nodes] : [nodes];
+    });
   }
 
   #toggle() {
@@ -133,20 +134,18 @@ export class ForwardPassPlayer extends EventTarget {
       this.#selectedTerm = null;
       this.#diagram.markPart(null);
     }
-    const { reachedLayers, flowingLayer } = this.#frames[this.#frameIndex];
-    this.#diagram.showForwardPass(reachedLayers, flowingLayer);
+    const { reached, flowing } = this.#frames[this.#frameIndex];
+    this.#diagram.showForwardPass(reached, flowing);
     this.#updatePlayButton();
-    const heading = `Step ${this.#frameIndex + 1} of ${this.#frames.length}: ${flowingLayer === null ? "nodes" : "connections"}`;
-    const text =
-      flowingLayer === null ? this.#describeNodes(reachedLayers - 1) : this.#describeConnections(flowingLayer);
+    const heading = `Step ${this.#frameIndex + 1} of ${this.#frames.length}: ${flowing === null ? "nodes" : "connections"}`;
+    const text = flowing === null ? this.#describeNodes(reached - 1) : this.#describeConnections(flowing);
     this.#emitCaption({ heading, text });
   }
 
   #describeConnections(index) {
-    const layer = this.#explanation.layers[index];
-    const before = this.#explanation.layers[index - 1].nodes.length;
-    const last = index === this.#explanation.layers.length - 1;
-    const name = last ? "the output layer" : spaced(layer.name);
+    const layer = this.#structure.columns[index].find(({ kind }) => kind === "dense");
+    const before = layer.nodes[0].sources.length;
+    const name = layer.role === "output" ? "the output layer" : layer.title;
     return (
       `Every node of ${name} receives the output of ${before === 1 ? "the node" : `all ${before} nodes`} before it. Each connection multiplies its input by ` +
       "its weight. The line shows the product: grey lines increase the sum, red lines decrease it."
@@ -154,22 +153,49 @@ export class ForwardPassPlayer extends EventTarget {
   }
 
   #describeNodes(index) {
-    const layer = this.#explanation.layers[index];
-    if (index === 0) {
-      return (
-        "Each measurement enters one node, which normalizes it: the output is the number of standard deviations above (+) " +
-        "or below (−) the mean of the training rows. From here on, all numbers are without units."
-      );
-    }
-    const text = `Each node has added up its weighted inputs and its bias. ${ACTIVATION_DEFINITIONS[layer.activation] ?? ""}`;
-    if (index < this.#explanation.layers.length - 1) {
-      const silentNodes = layer.nodes.filter(({ output }) => output === 0).length;
-      return `${text} Here ${layer.nodes.length - silentNodes} of ${formatCount(layer.nodes.length, "node")} are active.`;
-    }
-    return `${text} The largest is that of ${this.#explanation.prediction.label}, which is therefore the prediction.`;
+    const [layer] = this.#structure.columns[index];
+    const text = describeLayer(layer);
+    if (layer.role === "input") return text;
+    if (layer.role === "output") return `${text} ${describeOutcome(layer, this.#outputs, this.#explanation.prediction)}`.trim();
+    if (layer.kind === "rescaling" || layer.kind === "normalization") return text;
+    const silentNodes = layer.nodes.filter(({ value }) => value === 0).length;
+    return `${text} Here ${layer.nodes.length - silentNodes} of ${formatCount(layer.nodes.length, "node")} are active.`;
   }
 
   #emitCaption(detail) {
     this.dispatchEvent(new CustomEvent("caption", { detail }));
   }
+}
+
+/** What the nodes of a layer have computed. */
+function describeLayer({ kind, role, activation }) {
+  const definition = ACTIVATION_DEFINITIONS[activation] ?? "";
+  if (kind === "dense") return `Each node has added up its weighted inputs and its bias. ${definition}`;
+  if (kind === "activation") return `Each node applies ${spaced(activation)} to the node before it. ${definition}`;
+  if (kind === "features") return "Each measurement enters one node as it is.";
+  const isInput = role === "input";
+  if (kind === "rescaling")
+    return (
+      `${isInput ? "Each measurement enters one node, which multiplies it" : "Each node multiplies its input"} by a fixed ` +
+      "factor and adds a fixed offset."
+    );
+  if (!isInput) return "Each node subtracts a fixed mean from its input and divides it by a fixed standard deviation.";
+  return (
+    "Each measurement enters one node, which normalizes it: the output is the number of standard deviations above (+) " +
+    "or below (−) the mean of the training rows. From here on, all numbers are without units."
+  );
+}
+
+/** How the prediction follows from the last layer. */
+function describeOutcome({ activation, nodes }, outputs, prediction) {
+  if (!outputs.isClassification) return `The prediction is ${outputs.describe(prediction)}.`;
+  const [{ threshold, labels }] = outputs.heads;
+  const { label } = prediction;
+  if (threshold || nodes.length === 1) {
+    const limit = formatPercent(threshold ?? EVEN_ODDS);
+    return `It is the probability of ${labels[1]}, predicted above ${limit}, so the prediction is ${label}.`;
+  }
+  if (!["softmax", "sigmoid"].includes(activation))
+    return `Softmax turns these numbers into probabilities. The largest is that of ${label}, which is the prediction.`;
+  return `The largest is that of ${label}, which is therefore the prediction.`;
 }

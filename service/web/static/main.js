@@ -3,16 +3,16 @@
 import { Explainer, fetchJson, retry } from "./api.js";
 import { h } from "./dom.js";
 import { DriftPanel } from "./drift.js";
-import { formatCount, formatPercent, roundWithinBounds } from "./format.js";
-import { ForwardPassPlayer } from "./forward_pass.js";
+import { formatCount, roundWithinBounds } from "./format.js";
 import { renderModelCard } from "./model_card.js";
-import { NetworkDiagram } from "./network.js";
+import { NetworkView } from "./network_view.js";
+import { Outputs } from "./outputs.js";
 import { PredictionPanel } from "./prediction.js";
 import { Presets } from "./presets.js";
 import { Share } from "./share.js";
 import { Sliders } from "./sliders.js";
 import { State } from "./state.js";
-import { renderWeightedSum } from "./weighted_sum.js";
+import { renderCalculation } from "./weighted_sum.js";
 
 const WIDE_LAYOUT = matchMedia("(min-width: 68rem)"); // each slider is beside its input node
 const ANNOUNCE_DELAY = 800; // ms without change before a screen reader announces a prediction
@@ -20,6 +20,8 @@ const ANNOUNCE_DELAY = 800; // ms without change before a screen reader announce
 const HINT =
   "Point at a node, or tap it, to see how its output is computed. The thicker a line, the larger its contribution: grey " +
   "lines increase the sum, red lines decrease it.";
+
+const CELLS_HINT = "Large layers are blocks of cells, darker for larger outputs, with their strongest connections only.";
 
 const byId = (id) => document.getElementById(id);
 
@@ -36,10 +38,10 @@ async function start() {
   const presets = has("presets.json") ? await retry(() => fetchJson("page/report/presets.json"), showError) : null;
   const page = new Page(model, presets);
   page.start();
-  new DriftPanel(byId("drift"), model);
+  new DriftPanel(byId("drift"), model, page.outputs);
   const evaluation = has("report.json") ? await retry(() => fetchJson("page/report/report.json"), showError) : null;
   if (evaluation) page.addReport(evaluation);
-  renderModelCard(byId("card"), model, report.files, evaluation);
+  renderModelCard(byId("card"), model, page.outputs, report.files, evaluation);
 }
 
 class Page {
@@ -52,17 +54,18 @@ class Page {
 
   constructor(model, presets) {
     this.model = model;
-    this.state = new State(model);
-    this.sliders = new Sliders(byId("sliders"), model);
-    this.network = new NetworkDiagram(byId("network"), model);
-    this.player = new ForwardPassPlayer(byId("controls"), model, this.network);
-    this.prediction = new PredictionPanel(byId("prediction"), byId("probabilities"), byId("attribution"), model);
+    this.outputs = new Outputs(model);
+    this.state = new State(model, this.outputs);
+    this.sliders = new Sliders(byId("sliders"), model, this.outputs);
+    this.network = new NetworkView(byId("network"), byId("controls"), model, this.outputs);
+    const answer = ["prediction", "probabilities", "attribution"].map(byId);
+    this.prediction = new PredictionPanel(...answer, model, this.outputs);
     this.presets = new Presets(byId("presets"), model, presets);
     this.share = new Share(byId("share"), byId("copy-link"), this.state);
     this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
-    byId("lead").textContent =
-      `A small neural network, drawn in full: ${formatCount(model.features.length, "measurement")} in, ` +
-      `one of ${model.labels.length} labels out.`;
+    byId("stage").classList.toggle("with-list", this.sliders.hasList);
+    byId("sample-note").hidden = Boolean(model.reference);
+    this.#describeModel();
   }
 
   start() {
@@ -71,14 +74,14 @@ class Page {
     this.presets.addEventListener("pick", ({ detail }) => this.#selectPreset(detail));
     this.network.addEventListener("inspect", ({ detail }) => this.#inspect(detail));
     this.network.addEventListener("pin", ({ detail }) => this.#pin(detail));
-    this.player.addEventListener("caption", ({ detail }) => this.#setPlayerCaption(detail));
+    this.network.addEventListener("caption", ({ detail }) => this.#setPlayerCaption(detail));
     this.prediction.addEventListener("explain", ({ detail }) => this.state.set({ label: detail }));
     this.state.addEventListener("change", () => this.#onChange());
     addEventListener("hashchange", () => this.state.load(location.hash));
     addEventListener("keydown", ({ key }) => key === "Escape" && this.#pin(null));
     const layOut = () => {
       this.network.layOut(
-        WIDE_LAYOUT.matches ? this.sliders.trackCenters(byId("network").getBoundingClientRect().top) : null,
+        WIDE_LAYOUT.matches && !this.sliders.hasList ? this.sliders.trackCenters(byId("network").getBoundingClientRect().top) : null,
       );
       this.sliders.paintTracks();
     };
@@ -94,15 +97,23 @@ class Page {
     this.#draw();
   }
 
+  /** The medians of the training rows; nothing is known of them if the model was adopted without a sample. */
   #initialValues() {
     const { features, reference } = this.model;
-    const medianIndex = reference.probabilities.indexOf(0.5);
-    const typical = (feature) =>
-      roundWithinBounds(feature, reference.features[feature.name][medianIndex < 0 ? 0 : medianIndex]);
+    const medianIndex = Math.max(0, reference?.probabilities.indexOf(0.5) ?? 0);
+    const typical = (feature) => roundWithinBounds(feature, reference?.features[feature.name][medianIndex] ?? 0);
     return {
       ...Object.fromEntries(features.map((feature) => [feature.name, typical(feature)])),
       ...this.presets.first?.features,
     };
+  }
+
+  #describeModel() {
+    const { isDrawnInFull } = this.network;
+    const drawing = isDrawnInFull === null ? "" : isDrawnInFull ? ", drawn in full" : ", drawn layer by layer";
+    byId("lead").textContent =
+      `A ${isDrawnInFull === false ? "" : "small "}neural network${drawing}: ` +
+      `${formatCount(this.model.features.length, "measurement")} in, ${this.outputs.summarize()}.`;
   }
 
   #onChange() {
@@ -131,9 +142,10 @@ class Page {
 
   #announce() {
     if (!this.#explanation) return;
-    const { label, confidence, warnings } = this.#explanation.prediction;
+    const { prediction } = this.#explanation;
+    const { warnings } = prediction;
     const caveat = warnings.length ? `, possibly unreliable: ${warnings.length} outside the training range` : "";
-    this.#readOut(`${label}, ${formatPercent(confidence)} confidence${caveat}`);
+    this.#readOut(`${this.outputs.describe(prediction)}${caveat}`);
   }
 
   /** Lets a screen reader announce a text, once. */
@@ -146,33 +158,56 @@ class Page {
     this.#pendingFrame ||= requestAnimationFrame(() => {
       this.#pendingFrame = 0;
       const explanation = this.#explanation;
-      const computation = explanation?.layers ? explanation : null; // null if the model cannot be explained
-      const { values, missingCount, completeValues, label, node } = this.state;
-      this.sliders.show(explanation);
-      this.network.show(computation);
+      const { values, missingCount, completeValues, node } = this.state;
+      const column = this.#explainedColumn;
+      this.sliders.show(explanation, column);
+      byId("legend").textContent = byId("legend").title = this.sliders.describe(explanation, column);
+      this.network.show(explanation);
+      this.#showStructure(explanation);
       this.network.pin(node);
       this.network.highlight(this.#inspectedNode ?? node);
-      this.player.explanation = computation;
-      this.prediction.show(explanation, label ?? explanation?.prediction.label, missingCount);
+      this.prediction.show(explanation, column, missingCount);
       this.presets.show(values, explanation, missingCount);
       this.share.show(completeValues);
       this.#drawCaption();
     });
   }
 
+  /** The column that a person has selected, or the main one. */
+  get #explainedColumn() {
+    const main = this.#explanation ? this.outputs.mainColumn(this.#explanation.prediction) : this.outputs.columns[0];
+    return this.outputs.find(this.state.label) ?? main;
+  }
+
+  /** A model that cannot be taken apart has no diagram: its sliders take that room. */
+  #showStructure(explanation) {
+    if (!explanation) return;
+    byId("stage").classList.toggle("without-network", !explanation.layers);
+    this.#describeModel();
+  }
+
   get #hint() {
-    if (!this.#explanation) return "The network needs a value for every measurement.";
-    return this.#explanation.layers ? HINT : "The outputs of the layers are not available for this model.";
+    if (!this.#explanation) return this.state.missingCount ? "The network needs a value for every measurement." : "…";
+    const { layers, layers_reason: reason } = this.#explanation;
+    if (!layers) return `The network is not drawn: ${reason}.`;
+    return this.network.isDrawnInFull ? HINT : `${HINT} ${CELLS_HINT}`;
+  }
+
+  /** Why the sliders have no sweeps, if they have none. */
+  get #sweepsReason() {
+    const { sweeps, sweeps_reason: reason } = this.#explanation ?? {};
+    return sweeps === null && this.model.reference ? ` No sweeps: ${reason}.` : "";
   }
 
   #drawCaption() {
     const node = this.#inspectedNode ?? (this.#playerCaption ? null : this.state.node);
-    const hasSum = this.#explanation?.layers && this.network.hasNode(node);
+    const inspected = this.#explanation?.layers ? this.network.find(node) : null;
+    const hasSum = Boolean(inspected);
     byId("weighted-sum").hidden = !hasSum;
-    byId("attribution").classList.toggle("covered", Boolean(hasSum));
-    if (hasSum) byId("weighted-sum").replaceChildren(...renderWeightedSum(this.#explanation, this.model, node));
+    byId("attribution").classList.toggle("covered", hasSum);
+    if (hasSum) byId("weighted-sum").replaceChildren(...renderCalculation(inspected, this.model));
     const { heading, text } = this.#playerCaption ?? {
-      text: this.#hint,
+      text: this.#hint + this.#sweepsReason,
     };
     byId("caption").replaceChildren(h("p", {}, heading ? h("strong", {}, `${heading}: `) : null, text));
   }
@@ -185,9 +220,7 @@ class Page {
 
   #onHover(name) {
     const index = this.model.features.findIndex((feature) => feature.name === name);
-    this.#inspect(index < 0 || !this.#explanation?.layers ? null : `${this.model.layers[0].name}.${index + 1}`, {
-      onlyHighlight: true,
-    });
+    this.#inspect(this.#explanation?.layers ? this.network.inputKey(index) : null, { onlyHighlight: true });
   }
 
   #inspect(key, { onlyHighlight = false } = {}) {
@@ -199,7 +232,7 @@ class Page {
 
   #pin(key) {
     if (key && !this.#explanation?.layers) return;
-    this.player.stop();
+    this.network.stop();
     this.state.set({ node: key === this.state.node ? null : key });
   }
 

@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { formatCount, formatPercent } from "./format.js";
 
 const MAX_RECALLS = 8;
+const MAX_NAMES = 20; // of labels and targets in a sentence
 const FIGURES = {
   "confusion.svg": "Confusion matrix: for each true label, the share that was predicted as each label.",
   "reliability.svg": "Calibration: how often the prediction is correct at each confidence.",
@@ -13,20 +14,15 @@ const FIGURES = {
 };
 
 /**
+ * @param {Outputs} outputs of the model
  * @param {string[]} files names of the files in the model's report
  * @param {object|null} report its `report.json`
  */
-export function renderModelCard(container, model, files, report) {
-  const { training } = model;
+export function renderModelCard(container, model, outputs, files, report) {
   const network = model.metrics.cross_validation?.network;
   const evaluation = network ?? model.metrics.validation;
   container.append(
-    h(
-      "p",
-      { className: "muted" },
-      `${model.name}, version ${model.version}. Trained on ${training.created.slice(0, 10)} with ` +
-        `${formatCount(training.rows, "row")}: ${training.about}.`,
-    ),
+    h("p", { className: "muted" }, `${model.name}, version ${model.version}. ${describeOrigin(model)}`),
     ...(model.metrics.verdict?.baselines ? [h("p", {}, model.metrics.verdict.baselines)] : []),
     h("div", { className: "metrics" }, ...renderMetrics(evaluation, network)),
     h(
@@ -36,7 +32,7 @@ export function renderModelCard(container, model, files, report) {
         .filter(([name]) => files.includes(name))
         .map(renderFigure),
     ),
-    h("div", { className: "columns" }, renderRecallByGroup(report), renderLimits(model, report)),
+    h("div", { className: "columns" }, renderRecallByGroup(report), renderLimits(model, outputs, report)),
     files.includes("index.html")
       ? h(
           "p",
@@ -50,10 +46,17 @@ export function renderModelCard(container, model, files, report) {
   );
 }
 
+/** Where the model and its statistics come from. */
+function describeOrigin({ training: { about, created, rows } }) {
+  const date = created ? ` on ${created.slice(0, 10)}` : "";
+  if (!rows) return `Adopted${date} without a sample: ${about}.`;
+  return `Trained${date} with ${formatCount(rows, "row")}: ${about}.`;
+}
+
 function renderMetrics(evaluation, crossValidation) {
   if (!evaluation) return [];
   const metrics = [
-    ["accuracy on held-out groups", evaluation.accuracy],
+    ...("accuracy" in evaluation ? [["accuracy on held-out groups", evaluation.accuracy]] : []),
     ...selectRecalls(evaluation.recall ?? {}),
   ];
   if (crossValidation?.stress)
@@ -112,14 +115,12 @@ function renderRecallByGroup(report) {
   );
 }
 
-function renderLimits(model, report) {
-  const names = model.labels.join(", ");
+function renderLimits(model, outputs, report) {
   const basis = report?.basis;
   const total = basis ? Object.values(basis).reduce((sum, count) => sum + count, 0) : 0;
   const items = [
-    `It predicts ${names} and nothing else: any input gets one of these labels.`,
-    `${describeCalibration(model)} For input unlike the training rows, it can be confident and wrong. The page warns when a ` +
-      "value lies outside the training range of the predicted label.",
+    describeScope(outputs),
+    describeUnusualInput(model, outputs),
     `No animal was measured for it: it was trained on ${model.training.about}.`,
   ];
   if (!/sampled/.test(model.training.about)) items.pop();
@@ -132,6 +133,28 @@ function renderLimits(model, report) {
     "Its explanations show what drives the predictions of this network. They do not show causes.",
   );
   return h("div", {}, h("h3", {}, "Limits of the model"), h("ul", {}, ...items.map((item) => h("li", {}, item))));
+}
+
+function describeScope({ columns, isClassification }) {
+  const names = columns.slice(0, MAX_NAMES).map(({ key }) => key);
+  const rest = columns.length - names.length;
+  const list = `${names.join(", ")}${rest ? ` and ${rest} more` : ""}`;
+  return `It predicts ${list} and nothing else${isClassification ? ": any input gets one of these labels" : ""}.`;
+}
+
+function describeUnusualInput(model, { isClassification, columns }) {
+  const calibration = columns.every(({ isValue }) => isValue) ? "" : `${describeCalibration(model)} `;
+  const fault = calibration ? "be confident and wrong" : "be far off";
+  if (!model.reference)
+    return (
+      `${calibration}For input unlike the rows that it was trained on, it can ${fault}. The page cannot warn of such ` +
+      "input, because the model was adopted without a sample."
+    );
+  const owner = isClassification && !("" in model.reference.ranges) ? " of the predicted label" : "";
+  return (
+    `${calibration}For input unlike the training rows, it can ${fault}. The page warns when a ` +
+    `value lies outside the training range${owner}.`
+  );
 }
 
 /** Whether the probabilities can be trusted, as far as the evaluation says. */

@@ -1,14 +1,21 @@
-/** The network diagram: every node with its output, every connection as thick as its contribution. */
+/** The network diagram: every node with its output, connections as thick as their contributions. */
 
-import { linkHorizontal, scaleLinear, select } from "./vendor/d3.js";
-import { featureTitle, formatFixed, formatShortPercent, maxLength, shorten, spaced } from "./format.js";
+import { isTouching, selectConnections, setOutputs } from "./connections.js";
+import { formatCompact, formatShortPercent, shorten } from "./format.js";
+import { layOutNetwork } from "./network_layout.js";
+import { linkHorizontal, select } from "./vendor/d3.js";
 
 const MIN_WIDTH = 0.75; // px, a connection that contributes nothing
+const [MAX_WIDTH, MAX_WIDTH_OF_MANY] = [7, 4]; // px, the connection that contributes most in its layer
 const CHARACTER_WIDTH = { input: 0.52, output: 0.62 }; // rem, on average
-const MAX_WIDTH = 7; // px, the connection that contributes most in its layer
+const CELL_CHARACTER_WIDTH = 0.46; // rem
+const MIN_HEADING = 5.4; // rem; columns that are closer have only their numbers of nodes as headings
+const PROBABILITIES = ["softmax", "sigmoid"];
+const MIN_CURVE = 3.2; // rem; between columns that are closer, connections are straight
 const curve = linkHorizontal()
   .x(([x]) => x)
   .y(([, y]) => y);
+const line = ({ source, target }) => `M${source}L${target}`;
 
 /**
  * The key of a node is `<layer>.<number from 1>`. The diagram emits `inspect` (pointer or focus, null when it leaves)
@@ -17,176 +24,193 @@ const curve = linkHorizontal()
 export class NetworkDiagram extends EventTarget {
   #container;
   #svg;
-  #layers;
-  #nodes;
-  #connections;
-  #hasExplanation = false;
+  #features;
+  #outputs;
+  #structure;
+  #connectionGroup;
+  #highlighted = null;
+  #explanation = null;
+  #reached = Infinity; // columns that the forward pass has reached
+  #flowing = null; // the column whose inputs flow in
+  #size; // what `layOutNetwork` returns
 
-  constructor(container, model) {
+  /** @param structure of `describeNetwork` */
+  constructor(container, model, outputs, structure) {
     super();
     this.#container = container;
-    this.#layers = model.layers.map((layer, index) => ({ ...layer, index, ...describeLayer(layer, index, model) }));
-    this.#nodes = this.#layers.flatMap((layer) =>
-      layer.names.map((name, position) => createNode(layer, name, position)),
-    );
-    const column = (index) => this.#nodes.filter((node) => node.layer.index === index);
-    this.#connections = this.#layers
-      .slice(1)
-      .flatMap((layer) => column(layer.index).flatMap((to) => column(layer.index - 1).map((from) => ({ from, to }))));
+    this.#features = model.features;
+    this.#outputs = outputs;
+    this.#structure = structure;
     this.#draw();
     this.layOut();
   }
 
+  remove() {
+    this.#svg.remove();
+  }
+
   #draw() {
+    const { nodes, layers, columns } = this.#structure;
     this.#svg = select(this.#container).append("svg").attr("role", "group");
     this.#svg.attr(
       "aria-label",
-      `Network of ${this.#nodes.length} nodes: ${this.#layers.map(describeSize).join(", ")}. ` +
+      `Network of ${nodes.length} nodes: ${layers.map(describeSize).join(", ")}. ` +
         "Arrow keys move between nodes, Enter pins a node, Escape unpins it.",
     );
     const headings = this.#svg.append("g").attr("class", "layer-headings").attr("aria-hidden", "true");
-    const heading = headings.selectAll("g").data(this.#layers).join("g").attr("class", "layer-heading");
+    const heading = headings.selectAll("g").data(columns).join("g").attr("class", "layer-heading");
+    heading.append("title").text((column) => column.map(({ name, title, detail }) => `${title} (${name}): ${detail}`).join("\n"));
     heading.append("text").attr("class", "layer-name");
-    heading
-      .append("text")
-      .attr("class", "layer-detail")
-      .attr("dy", "1.25em")
-      .text((layer) => layer.detail);
-    this.#svg
-      .append("g")
-      .attr("class", "connections")
-      .attr("aria-hidden", "true")
-      .selectAll("path")
-      .data(this.#connections)
-      .join("path")
-      .attr("class", "connection");
-    const nodes = this.#svg.append("g").selectAll("g").data(this.#nodes).join("g");
-    nodes
-      .attr("class", (node) => `node ${node.role}`)
+    heading.append("text").attr("class", "layer-detail").attr("dy", "1.25em");
+    this.#connectionGroup = this.#svg.append("g").attr("class", "connections").attr("aria-hidden", "true");
+    const groups = this.#svg.append("g").selectAll("g").data(nodes).join("g");
+    groups
+      .attr("class", classOf)
       .attr("role", "button")
       .attr("tabindex", (node, index) => (index === 0 ? 0 : -1))
       .attr("data-key", (node) => node.key)
-      .attr("data-label", (node) => (node.role === "output" ? node.position % 8 : null))
+      .attr("data-label", (node) => (node.output ? node.output.index % 8 : null))
       .on("pointerenter", (event, node) => event.pointerType !== "touch" && this.#emit("inspect", node.key))
       .on("pointerleave", (event) => event.pointerType !== "touch" && this.#emit("inspect", null))
       .on("focus", (event, node) => this.#onFocus(event.currentTarget, node))
       .on("blur", () => this.#emit("inspect", null))
       .on("click", (event, node) => this.#emit("pin", node.key))
       .on("keydown", (event, node) => this.#onKey(event, node));
-    nodes.append("circle").attr("class", "body");
-    nodes.filter(".output").append("circle").attr("class", "share").attr("pathLength", 1);
-    nodes.append("text").attr("class", "value").attr("dy", ".35em");
-    const named = nodes.filter((node) => node.role !== "hidden");
+    groups.append("circle").attr("class", "body");
+    groups.filter(hasShare).append("circle").attr("class", "share").attr("pathLength", 1);
+    groups.append("text").attr("class", "value").attr("dy", ".35em");
+    const named = groups.filter((node) => node.layer.role !== "hidden");
     named.append("text").attr("class", "name");
     named.append("title").text((node) => node.text);
   }
 
-  /**
-   * Positions everything; the unit is the page's pixel, so text has the same size at any width.
-   * @param {number[]} [rowCenters] vertical centres of the inputs to the left; the first layer is aligned with them
-   */
+  /** Positions everything; text has the same size at any width. For `rowCenters` see `layOutNetwork`. */
   layOut(rowCenters) {
-    const width = Math.max(280, this.#container.clientWidth);
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
-    const isNarrow = width < 30 * rem;
-    const radius = isNarrow ? 1.08 * rem : 1.45 * rem;
-    const top = 2.7 * rem;
-    const maxUnits = Math.max(...this.#layers.map((layer) => layer.units));
-    const minHeight = maxUnits * (2 * radius + (rowCenters ? 0.4 : 0.8) * rem);
-    const [first, last] = rowCenters ? layerExtent(rowCenters, minHeight, top) : [top, top + minHeight];
-    const height = Math.max(last, ...(rowCenters ?? []).map((y) => y + 2 * rem));
-    const inputLength = maxLength(this.#layers[0].names);
-    const outputLength = maxLength(this.#layers.at(-1).names);
-    const left = rem * (rowCenters ? 0.25 : isNarrow ? 5 : Math.min(16, 0.55 * inputLength));
-    const right = rem * (isNarrow ? 0.3 : Math.min(7.5, Math.max(4.2, 0.6 * outputLength + 0.9)));
-    const x = scaleLinear([0, this.#layers.length - 1], [left + radius, width - right - radius]);
-    for (const node of this.#nodes) {
-      node.x = x(node.layer.index);
-      const y = first + ((last - first) * (node.position + 0.5)) / node.layer.units;
-      node.y = rowCenters && node.role === "input" ? rowCenters[node.position] : y;
-    }
+    const available = Math.max(280, this.#container.clientWidth);
+    this.#size = layOutNetwork(this.#structure, available, rem, rowCenters);
+    const { width, height, isNarrow, spacing } = this.#size;
+    this.#size.isTight = spacing < MIN_CURVE * rem;
     this.#svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
     this.#svg.classed("beside", Boolean(rowCenters)).classed("narrow", isNarrow);
-    this.#svg
-      .selectAll(".layer-heading")
-      .attr("transform", ({ index }) => `translate(${x(index) - (index === 0 ? radius : 0)},${1.1 * rem})`)
-      .attr("text-anchor", ({ index }) =>
-        index === 0 ? "start" : isNarrow && index === this.#layers.length - 1 ? "end" : "middle",
+    this.#container.classList.toggle("wide", width > available);
+    this.#layOutHeadings(rem);
+    this.#layOutNodes(rem);
+    this.#drawConnections();
+  }
+
+  #layOutHeadings(rem) {
+    const { width, isNarrow, radius, spacing } = this.#size;
+    const last = this.#structure.columns.length - 1;
+    const isBrief = spacing < (isNarrow ? 0.72 : 1) * MIN_HEADING * rem;
+    const units = (column) => column.reduce((sum, { nodes }) => sum + nodes.length, 0);
+    const startsLeft = ([{ isCells }], index) => index === 0 && !isCells;
+    const headings = this.#svg.selectAll(".layer-heading");
+    headings
+      .attr("transform", (column, index) => {
+        const isAtEnd = isNarrow && index === last && !isBrief;
+        const x = isAtEnd ? width : column[0].x - (startsLeft(column, index) ? radius : 0);
+        return `translate(${x},${1.1 * rem})`;
+      })
+      .attr("text-anchor", (column, index) =>
+        isBrief ? "middle" : startsLeft(column, index) ? "start" : isNarrow && index === last ? "end" : "middle",
       )
-      .filter(({ index }) => isNarrow && index === this.#layers.length - 1)
-      .attr("transform", `translate(${width},${1.1 * rem})`);
-    this.#svg.selectAll(".layer-name").text(({ title }) => (isNarrow ? title.replace(" layer", "") : title));
-    const nodes = this.#svg.selectAll(".node").attr("transform", ({ x, y }) => `translate(${x},${y})`);
-    nodes.selectAll(".body, .share").attr("r", radius);
-    nodes.selectAll(".name").each(function (node) {
-      const room = node.role === "input" ? left : isNarrow ? x(1) - x(0) - 0.5 * rem : right;
-      renderName(select(this), node, radius, rem, isNarrow, Math.floor(room / (CHARACTER_WIDTH[node.role] * rem)));
+      .classed("brief", isBrief);
+    headings.select(".layer-name").text((column) => {
+      const { title } = column[0];
+      return isBrief ? units(column) : isNarrow ? title.replace(" layer", "") : title;
     });
-    this.#svg
-      .selectAll(".connection")
-      .attr("d", ({ from, to }) => curve({ source: [from.x + radius, from.y], target: [to.x - radius, to.y] }));
+    headings.select(".layer-detail").text((column) => {
+      const details = [...new Set(column.map(({ detail }) => detail))];
+      const count = column.some(({ isCells }) => isCells) ? `${units(column)} nodes` : "";
+      return isBrief ? "" : count || (details.length === 1 ? details[0] : "");
+    });
+  }
+
+  #layOutNodes(rem) {
+    const { isNarrow, radius, left, right, spacing } = this.#size;
+    const nodes = this.#svg.selectAll(".node").attr("transform", ({ x, y }) => `translate(${x},${y})`);
+    nodes.classed("cell", ({ layer }) => layer.isCells);
+    nodes.selectAll(".body").attr("r", ({ size, layer }) => (layer.isCells ? 0.86 * size : size));
+    nodes.selectAll(".share").attr("r", ({ size }) => size);
+    nodes.selectAll(".name").each(function (node) {
+      const { role, isCells, isNamed } = node.layer;
+      const room = role === "input" ? left : isNarrow && !isCells ? spacing - 0.5 * rem : right;
+      const maxLength = Math.floor(room / ((isCells ? CELL_CHARACTER_WIDTH : CHARACTER_WIDTH[role]) * rem));
+      const element = select(this);
+      if (!isNamed) element.text("");
+      else renderName(element, node, isCells ? node.size : radius, rem, isNarrow && !isCells, maxLength);
+    });
   }
 
   /** Shows an explanation; null empties the diagram. */
   show(explanation) {
-    this.#hasExplanation = Boolean(explanation);
+    this.#explanation = explanation;
     this.#svg.classed("waiting", !explanation);
-    if (!explanation) return this.#clear();
-    for (const node of this.#nodes) Object.assign(node, explanation.layers[node.layer.index].nodes[node.position]);
-    const maxContributions = this.#layers.map((layer) => maxContribution(explanation.layers[layer.index].nodes));
-    for (const connection of this.#connections) {
-      connection.contribution = connection.to.connections[connection.from.position].contribution;
-      const max = maxContributions[connection.to.layer.index] || 1;
-      connection.share = Math.abs(connection.contribution) / max;
-    }
-    this.#svg
-      .selectAll(".connection")
-      .classed("increases", ({ contribution }) => contribution > 0)
-      .classed("decreases", ({ contribution }) => contribution < 0)
-      .style("stroke-width", ({ share }) => `${MIN_WIDTH + (MAX_WIDTH - MIN_WIDTH) * share}px`)
-      .style("--share", ({ share }) => share);
-    this.#showOutputs(explanation);
+    if (explanation) setOutputs(this.#structure, explanation, this.#features);
+    this.#drawConnections();
+    if (explanation) this.#showOutputs();
+    else this.#clear();
+  }
+
+  #drawConnections() {
+    const connections = selectConnections(this.#structure, this.#highlighted);
+    const isKnown = Boolean(this.#explanation);
+    const draw = this.#size.isTight ? line : curve;
+    this.#connectionGroup
+      .selectAll("path")
+      .data(connections, ({ key }) => key)
+      .join((enter) => enter.append("path").attr("class", "connection"))
+      .attr("d", ({ from, to }) => draw({ source: [from.right, from.y], target: [to.left, to.y] }))
+      .classed("increases", ({ contribution }) => isKnown && contribution > 0)
+      .classed("decreases", ({ contribution }) => isKnown && contribution < 0)
+      .classed("passes", ({ to, contribution }) => isKnown && contribution === null && to.layer.kind !== "dense")
+      .classed("highlighted", ({ from, to }) => isTouching(this.#highlighted, from, to))
+      .style("stroke-width", ({ share, isMany }) => `${isKnown ? strokeWidth(share, isMany) : MIN_WIDTH}px`)
+      .style("--share", ({ share }) => (isKnown ? share : null))
+      .classed("pending", ({ to }) => to.layer.column >= this.#reached && to.layer.column !== this.#flowing)
+      .classed("flowing", ({ to }) => to.layer.column === this.#flowing);
   }
 
   #clear() {
-    this.#svg.selectAll(".connection").attr("class", "connection").style("stroke-width", `${MIN_WIDTH}px`);
     this.#svg
       .selectAll(".node")
-      .attr("class", ({ role }) => `node ${role}`)
+      .attr("class", classOf)
+      .classed("cell", ({ layer }) => layer.isCells)
       .attr("aria-label", ({ description }) => `${description}: no output yet`)
       .style("--fill", "0%");
     this.#svg.selectAll(".value").text("");
     this.#svg.selectAll(".share").style("stroke-dasharray", "0 1");
   }
 
-  #showOutputs(explanation) {
-    const maxOutputs = this.#layers.map((layer) =>
-      Math.max(1e-9, ...explanation.layers[layer.index].nodes.map(({ output }) => Math.abs(output))),
-    );
-    const predictedLabel = explanation.prediction.label;
+  #showOutputs() {
+    const { prediction } = this.#explanation;
+    const strength = ({ value, layer }) => (layer.kind === "features" ? 0 : Math.abs(value) / maxOutput(layer));
     const nodes = this.#svg
       .selectAll(".node")
-      .classed("positive", ({ output }) => output > 0)
-      .classed("negative", ({ output }) => output < 0)
-      .classed("silent", ({ output, role }) => output === 0 && role === "hidden")
-      .classed("best", (node) => node.role === "output" && node.text === predictedLabel)
-      .style("--fill", ({ output, layer }) => `${Math.round((100 * Math.abs(output)) / maxOutputs[layer.index])}%`)
+      .classed("positive", ({ value, layer }) => value > 0 && layer.kind !== "features")
+      .classed("negative", ({ value, layer }) => value < 0 && layer.kind !== "features")
+      .classed("silent", ({ value, layer }) => value === 0 && layer.role === "hidden")
+      .classed("best", ({ output }) => Boolean(output) && this.#outputs.isPredicted(prediction, output))
+      .style("--fill", (node) => `${Math.round(100 * strength(node))}%`)
       .attr("aria-label", (node) => `${node.description}: output ${formatOutput(node)}`);
-    nodes.select(".value").text(formatOutput);
-    nodes.select(".share").style("stroke-dasharray", ({ output }) => `${output} 1`);
+    nodes.select(".value").text((node) => (node.layer.isCells ? "" : formatOutput(node)));
+    nodes.select(".share").style("stroke-dasharray", ({ value }) => `${value} 1`);
   }
 
   /** Highlights a node and its incoming connections, or outgoing ones for an input node; null highlights nothing. */
   highlight(key) {
-    const highlighted = this.#nodes.find((node) => node.key === key) ?? null;
-    const isInput = highlighted?.layer.index === 0;
-    const neighbours = highlighted && highlighted.layer.index + (isInput ? 1 : -1);
-    this.#svg.classed("has-highlight", Boolean(highlighted));
-    this.#svg.selectAll(".connection").classed("highlighted", ({ from, to }) => (isInput ? from : to) === highlighted);
+    this.#highlighted = this.find(key);
+    const node = this.#highlighted;
+    const isInput = node?.layer.role === "input";
+    const takers = isInput ? this.#structure.nodes.filter(({ sources }) => sources.includes(node)) : (node?.sources ?? []);
+    const neighbours = new Set(takers);
+    this.#svg.classed("has-highlight", Boolean(node));
+    this.#drawConnections();
     this.#svg
       .selectAll(".node")
-      .classed("highlighted", (node) => node === highlighted)
-      .classed("neighbour", (node) => node.layer.index === neighbours);
+      .classed("highlighted", (other) => other === node)
+      .classed("neighbour", (other) => neighbours.has(other));
   }
 
   /** Marks the pinned node; null marks none. */
@@ -197,17 +221,15 @@ export class NetworkDiagram extends EventTarget {
       .attr("aria-pressed", (node) => node.key === key);
   }
 
-  /** Shows a forward pass that has reached so many layers; `flowingLayer` is the layer whose inputs flow in, or null. */
-  showForwardPass(reachedLayers, flowingLayer) {
-    this.#svg.classed("forward-pass", reachedLayers < this.#layers.length || flowingLayer !== null);
+  /** Shows a forward pass that has reached so many columns; the inputs of `flowing` flow in, null if none do. */
+  showForwardPass(reached, flowing) {
+    [this.#reached, this.#flowing] = [reached, flowing];
+    this.#svg.classed("forward-pass", reached < this.#structure.columns.length || flowing !== null);
     this.#svg
       .selectAll(".node")
-      .classed("pending", ({ layer }) => layer.index >= reachedLayers)
-      .classed("current", ({ layer }) => layer.index === reachedLayers - 1 && flowingLayer === null);
-    this.#svg
-      .selectAll(".connection")
-      .classed("pending", ({ to }) => to.layer.index >= reachedLayers && to.layer.index !== flowingLayer)
-      .classed("flowing", ({ to }) => to.layer.index === flowingLayer);
+      .classed("pending", ({ layer }) => layer.column >= reached)
+      .classed("current", ({ layer }) => layer.column === reached - 1 && flowing === null);
+    this.#drawConnections();
   }
 
   /** Marks one part of the diagram: `nodes`, `connections`, `layers` or `outputs`; null marks none. */
@@ -215,12 +237,23 @@ export class NetworkDiagram extends EventTarget {
     for (const name of ["nodes", "connections", "layers", "outputs"]) this.#svg.classed(`marks-${name}`, name === part);
   }
 
-  hasNode(key) {
-    return this.#nodes.some((node) => node.key === key);
+  /** The node that stands for the feature with this index. */
+  findInput(feature) {
+    return this.#structure.nodes.find((node) => node.feature === feature) ?? null;
+  }
+
+  /** Whether every node is a circle with its number. */
+  get isDrawnInFull() {
+    return !this.#structure.layers.some(({ isCells }) => isCells);
+  }
+
+  /** The node with a key, null if there is none. */
+  find(key) {
+    return this.#structure.nodes.find((node) => node.key === key) ?? null;
   }
 
   #emit(type, detail) {
-    if (this.#hasExplanation) this.dispatchEvent(new CustomEvent(type, { detail }));
+    if (this.#explanation) this.dispatchEvent(new CustomEvent(type, { detail }));
   }
 
   #onFocus(element, node) {
@@ -230,15 +263,17 @@ export class NetworkDiagram extends EventTarget {
   }
 
   #onKey(event, node) {
-    const { index } = node.layer;
-    const column = (layerIndex) => this.#nodes.filter((other) => other.layer.index === layerIndex);
-    const nearest = (layerIndex) =>
-      column(layerIndex).sort((a, b) => Math.abs(a.y - node.y) - Math.abs(b.y - node.y))[0];
+    const { layer } = node;
+    const nearest = (index) =>
+      this.#structure.columns[index]
+        ?.flatMap(({ nodes }) => nodes)
+        .reduce((best, other) => (Math.abs(other.y - node.y) < Math.abs(best.y - node.y) ? other : best));
+    const inColumn = this.#structure.columns[layer.column].flatMap(({ nodes }) => nodes);
     const moves = {
-      ArrowUp: () => column(index)[node.position - 1],
-      ArrowDown: () => column(index)[node.position + 1],
-      ArrowLeft: () => nearest(index - 1),
-      ArrowRight: () => nearest(index + 1),
+      ArrowUp: () => inColumn[inColumn.indexOf(node) - 1],
+      ArrowDown: () => inColumn[inColumn.indexOf(node) + 1],
+      ArrowLeft: () => nearest(layer.column - 1),
+      ArrowRight: () => nearest(layer.column + 1),
     };
     if (event.key === "Enter" || event.key === " ") this.#emit("pin", node.key);
     else if (event.key === "Escape") this.#emit("pin", null);
@@ -253,37 +288,33 @@ export class NetworkDiagram extends EventTarget {
   }
 }
 
-function describeLayer(layer, index, model) {
-  const isLast = index === model.layers.length - 1;
-  if (index === 0)
-    return { names: model.features.map(featureTitle), role: "input", title: "input layer", detail: "normalized" };
-  if (isLast) return { names: model.labels, role: "output", title: "output layer", detail: layer.activation };
-  const names = Array.from({ length: layer.units }, (_, position) => String(position + 1));
-  return { names, role: "hidden", title: spaced(layer.name), detail: layer.activation };
+function strokeWidth(share, isMany) {
+  return MIN_WIDTH + ((isMany ? MAX_WIDTH_OF_MANY : MAX_WIDTH) - MIN_WIDTH) * share;
 }
 
-function createNode(layer, name, position) {
-  const description = layer.role === "hidden" ? `${layer.title}, node ${name}` : `${layer.title}, ${name}`;
-  return { key: `${layer.name}.${position + 1}`, layer, position, text: name, description, role: layer.role };
+function classOf({ layer }) {
+  return `node ${layer.role}`;
 }
 
-function describeSize({ title, units }) {
-  return `${title} with ${units}`;
+/** Whether a node gives a probability, which its ring shows. */
+function hasShare({ output, layer }) {
+  return Boolean(output) && !output.isValue && PROBABILITIES.includes(layer.activation);
 }
 
-function formatOutput({ role, output }) {
-  return role === "output" ? formatShortPercent(output) : formatFixed(output, Math.abs(output) < 10 ? 2 : 1);
+function describeSize({ title, nodes }) {
+  return `${title} with ${nodes.length}`;
 }
 
-function maxContribution(nodes) {
-  return Math.max(
-    0,
-    ...nodes.flatMap((node) => (node.connections ?? []).map(({ contribution }) => Math.abs(contribution))),
-  );
+function formatOutput(node) {
+  return hasShare(node) ? formatShortPercent(node.value) : formatCompact(node.value);
+}
+
+function maxOutput({ nodes }) {
+  return nodes.reduce((largest, { value }) => Math.max(largest, Math.abs(value)), 1e-9);
 }
 
 /** Renders the name of a node: left of an input, right of an output or, in a narrow diagram, below it. */
-function renderName(element, { role, text }, radius, rem, isNarrow, maxLength) {
+function renderName(element, { layer: { role }, text }, radius, rem, isNarrow, maxLength) {
   const isBelow = isNarrow && role === "output";
   const lines = isNarrow && role === "input" ? text.split(/ (?=\S+$)/) : [text];
   const isWide = text.length > 6; // than its node
@@ -298,12 +329,4 @@ function renderName(element, { role, text }, radius, rem, isNarrow, maxLength) {
     .attr("y", (_, line) => (isBelow ? radius + 0.15 * rem : 0.85 * rem * (line - (lines.length - 1) / 2)))
     .attr("dy", isBelow ? "1em" : ".35em")
     .text((line) => shorten(line, maxLength));
-}
-
-/** Top and bottom of the layers: those of the inputs, or further apart where the largest layer needs more room. */
-function layerExtent(rowCenters, minHeight, top) {
-  const [first, last] = [Math.min(...rowCenters), Math.max(...rowCenters)];
-  const half = Math.max(((last - first) * rowCenters.length) / (rowCenters.length - 1 || 1), minHeight) / 2;
-  const from = Math.max(top, (first + last) / 2 - half);
-  return [from, from + 2 * half];
 }

@@ -1,80 +1,91 @@
-/** The prediction: label, confidence, probabilities, warnings and the attribution of the explained label. */
+/** The answer: what is predicted, the probability or value of each column, warnings and the attribution of one column. */
 
+import { Attribution } from "./attribution.js";
+import { ColumnList } from "./columns.js";
 import { h } from "./dom.js";
-import { featureTitle, formatCount, formatMeasurement, formatPercent, maxLength, shorten } from "./format.js";
+import { formatCount, formatPercent, shorten } from "./format.js";
+import { formatColumn } from "./outputs.js";
 
 const LONG_LABEL = 16; // characters; a longer one has a smaller font
 const MAX_NAME = 40; // characters of a name in a sentence
-const MIN_CONTRIBUTION = 0.005; // of a probability; the sentence leaves out smaller ones
 
-/** Emits `explain` with a label when a person selects it. */
+/** Emits `explain` with the key of a column when a person selects it. */
 export class PredictionPanel extends EventTarget {
-  #model;
+  #outputs;
   #result;
-  #buttons;
+  #columns;
   #attribution;
+  #attributionBox;
   #showsWarnings = false; // kept while the prediction changes
+  #shown; // the arguments of `show`
 
-  constructor(result, probabilities, attribution, model) {
+  constructor(result, columns, attributionBox, model, outputs) {
     super();
-    this.#model = model;
+    this.#outputs = outputs;
     this.#result = result;
-    this.#attribution = attribution;
-    this.#buttons = model.labels.map((label, index) => this.#createButton(label, index));
-    probabilities.append(...this.#buttons.map(({ element }) => element));
-    probabilities.style.setProperty("--name-width", `${Math.min(14, maxLength(model.labels))}ch`);
-    probabilities.setAttribute("role", "group");
-    probabilities.setAttribute("aria-label", "Probabilities; select one to explain it");
-  }
-
-  #createButton(label, index) {
-    const bar = h("span", { className: "bar", "aria-hidden": "true" }, h("span", { className: "fill" }));
-    const share = h("span", { className: "share" });
-    const element = h(
-      "button",
-      { type: "button", className: "probability", "data-label": index % 8 },
-      h("span", { className: "label", title: label }, label),
-      bar,
-      share,
+    this.#attributionBox = attributionBox;
+    this.#columns = new ColumnList(columns, outputs, (key) =>
+      this.dispatchEvent(new CustomEvent("explain", { detail: key })),
     );
-    element.addEventListener("click", () => this.dispatchEvent(new CustomEvent("explain", { detail: label })));
-    return { label, element, share, fill: bar.firstChild };
+    this.#attribution = new Attribution(model, outputs, () => this.show(...this.#shown));
   }
 
-  /** Shows the prediction and the attribution of `label`; without an explanation, how many measurements are missing. */
-  show(explanation, label, missingCount) {
+  /** Shows the prediction and the attribution of a column; without an explanation, how many measurements are missing. */
+  show(explanation, column, missingCount) {
+    this.#shown = [explanation, column, missingCount];
     this.#result.classList.toggle("empty", !explanation);
-    for (const button of this.#buttons) this.#showProbability(button, explanation?.prediction, label);
+    this.#columns.show(explanation?.prediction ?? null, column);
     if (!explanation) {
-      const missing = `${formatCount(missingCount, "measurement")} missing`;
+      const missing = missingCount ? `${formatCount(missingCount, "measurement")} missing` : "…";
       this.#result.replaceChildren(h("p", { className: "predicted-label" }, missing));
-      this.#attribution.replaceChildren(h("p", {}, "Enter all measurements to get a prediction."));
+      const advice = missingCount ? "Enter all measurements to get a prediction." : "";
+      this.#attributionBox.replaceChildren(h("p", {}, advice));
       return;
     }
     const { prediction } = explanation;
-    this.#result.setAttribute("data-label", this.#model.labels.indexOf(prediction.label) % 8);
-    this.#result.replaceChildren(
-      renderLabel(prediction.label),
-      h("p", { className: "confidence" }, h("b", {}, formatPercent(prediction.confidence)), " confidence"),
-    );
-    this.#attribution.replaceChildren(
+    this.#result.replaceChildren(...this.#renderResult(prediction, column));
+    this.#attributionBox.replaceChildren(
       ...this.#renderWarnings(prediction),
-      ...this.#renderAttribution(explanation, label),
+      ...this.#attribution.render(explanation, column),
     );
   }
 
-  #showProbability({ label, element, share, fill }, prediction, explained) {
-    const probability = prediction?.probabilities[label] ?? 0;
-    fill.style.width = `${100 * probability}%`;
-    share.textContent = prediction ? formatPercent(probability) : "";
-    element.setAttribute("aria-pressed", prediction ? label === explained : "false");
-    element.disabled = !prediction;
-    element.classList.toggle("best", label === prediction?.label);
+  /** The prediction of the output that the explained column belongs to. */
+  #renderResult(prediction, column) {
+    const { head } = column;
+    const part = this.#outputs.part(prediction, head);
+    const owner = this.#outputs.isSingle ? "" : `${shorten(head.name, MAX_NAME)}: `;
+    if (column.isValue) {
+      const value = formatColumn(column, this.#outputs.value(prediction, column));
+      const name = h("p", { className: "confidence", title: column.key }, shorten(column.key, MAX_NAME));
+      return [this.#renderLabel(value, column), name];
+    }
+    if (head.kind === "multi_label") {
+      const predicted = head.columns.filter(({ name }) => part.labels.includes(name));
+      const counts = ["b", {}, `${predicted.length} of ${head.columns.length}`];
+      return [
+        this.#renderLabel(part.labels.join(", ") || "no label", predicted[0] ?? null),
+        h("p", { className: "confidence" }, owner, h(...counts), " labels"),
+      ];
+    }
+    const predicted = head.columns.find(({ name }) => name === part.label);
+    return [
+      this.#renderLabel(part.label, predicted),
+      h("p", { className: "confidence" }, owner, h("b", {}, formatPercent(part.confidence)), " confidence"),
+    ];
+  }
+
+  #renderLabel(text, column) {
+    this.#result.setAttribute("data-label", column ? column.index % 8 : "none");
+    const className = `predicted-label${text.length > LONG_LABEL ? " long" : ""}${column?.isValue ? " value" : ""}`;
+    return h("p", { className, title: text }, text);
   }
 
   #renderWarnings(prediction) {
     if (!prediction.warnings.length) return [];
     const count = prediction.warnings.length === 1 ? "one value lies" : `${prediction.warnings.length} values lie`;
+    const range = prediction.warnings[0].includes("training range of ") && prediction.label;
+    const owner = range ? ` of ${shorten(prediction.label, MAX_NAME)}` : "";
     return [
       h(
         "details",
@@ -83,7 +94,7 @@ export class PredictionPanel extends EventTarget {
           open: this.#showsWarnings,
           ontoggle: ({ target }) => (this.#showsWarnings = target.open),
         },
-        h("summary", {}, `Possibly unreliable: ${count} outside the training range of ${shorten(prediction.label, MAX_NAME)}`),
+        h("summary", {}, `Possibly unreliable: ${count} outside the training range${owner}`),
         h(
           "ul",
           {},
@@ -92,102 +103,4 @@ export class PredictionPanel extends EventTarget {
       ),
     ];
   }
-
-  #renderAttribution(explanation, label) {
-    const { attributions, prediction } = explanation;
-    if (!attributions) return [h("p", { className: "muted" }, `No explanation: ${explanation.attributions_reason}.`)];
-    const contributions = this.#model.features
-      .map((feature, index) => ({
-        feature,
-        value: explanation.layers[0].nodes[index].value,
-        contribution: attributions.values[feature.name][label],
-      }))
-      .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
-    return [
-      h("h3", { title: label }, `${label === prediction.label ? "Why" : "Why not"} ${shorten(label, MAX_NAME)}?`),
-      renderSentence(contributions, label, attributions.base[label], prediction.probabilities[label]),
-      renderWaterfall(
-        contributions,
-        attributions.base[label],
-        prediction.probabilities[label],
-        this.#model.labels.indexOf(label),
-      ),
-    ];
-  }
-}
-
-function renderLabel(label) {
-  const className = label.length > LONG_LABEL ? "predicted-label long" : "predicted-label";
-  return h("p", { className, title: label }, label);
-}
-
-/** The largest contributions in a sentence. */
-function renderSentence(contributions, explainedLabel, base, probability) {
-  const label = shorten(explainedLabel, MAX_NAME);
-  const largest = (sign) =>
-    contributions.filter(({ contribution }) => sign * contribution > MIN_CONTRIBUTION).slice(0, 2);
-  const [up, down] = [largest(1), largest(-1)];
-  const list = (selected) =>
-    selected.flatMap(({ feature, value }, i) => [
-      i ? " and " : "",
-      h("b", { title: feature.name }, `${shorten(featureTitle(feature), MAX_NAME)} `),
-      `(${formatMeasurement(feature, value)})`,
-    ]);
-  const conjugate = (verb, selected) => (selected.length === 1 ? `${verb}s` : verb);
-  if (!up.length && !down.length) return h("p", {}, `No measurement clearly raises or lowers the probability of ${label}.`);
-  const order =
-    up.length && (probability >= base || !down.length)
-      ? [up, "raise", down, "lower"]
-      : [down, "lower", up, "raise"];
-  const [strongest, verb, weaker, oppositeVerb] = order;
-  const end = weaker.length
-    ? ["; ", ...list(weaker), ` ${conjugate(oppositeVerb, weaker)} it.`]
-    : [`; nothing clearly ${oppositeVerb}s it.`];
-  return h(
-    "p",
-    { className: "sentence" },
-    ...list(strongest),
-    ` ${conjugate(verb, strongest)} the probability of ${label} most`,
-    ...end,
-  );
-}
-
-/** A waterfall chart from the average of the background rows to this row, one step for each contribution. */
-function renderWaterfall(contributions, base, probability, labelIndex) {
-  let level = base;
-  const steps = contributions.map(({ feature, value, contribution }) => {
-    const from = level;
-    level += contribution;
-    const text = formatPercentagePoints(contribution);
-    const className = contribution < 0 ? "decreases" : "increases";
-    return renderStep(featureTitle(feature), formatMeasurement(feature, value), from, level, text, className);
-  });
-  return h(
-    "ol",
-    { className: "waterfall", "data-label": labelIndex % 8, "aria-label": "From the average to this prediction" },
-    renderStep("Average", "", 0, base, formatPercent(base), "level"),
-    ...steps,
-    renderStep("This input", "", 0, probability, formatPercent(probability), "level"),
-  );
-}
-
-function renderStep(name, value, from, to, text, className) {
-  const segment = h("span", { className: "bar-segment" });
-  segment.style.left = `${100 * Math.min(from, to)}%`;
-  segment.style.width = `${100 * Math.abs(to - from)}%`;
-  return h(
-    "li",
-    { className },
-    h("span", { className: "row-name", title: name }, name),
-    h("span", { className: "row-value" }, value),
-    h("span", { className: "bar-area", "aria-hidden": "true" }, segment),
-    h("span", { className: "row-contribution" }, text),
-  );
-}
-
-/** A difference of probabilities in percentage points: +31.4. */
-function formatPercentagePoints(share) {
-  const text = Math.abs(100 * share).toFixed(1);
-  if (text === "0.0") return "0";
-  return `${share < 0 ? "−" : "+"}${text}`;
 }

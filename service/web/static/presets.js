@@ -61,7 +61,7 @@ export class Presets extends EventTarget {
   }
 
   #createSelect(model) {
-    const groups = model.labels.map((label) => {
+    const groups = (model.labels ?? []).map((label) => {
       const presets = this.#presets.filter((preset) => preset.label === label);
       presets.sort((a, b) => a.name.localeCompare(b.name));
       return h(

@@ -1,4 +1,6 @@
-/** The state of the page: the measurements, the pinned node and the explained label, stored in the URL fragment. */
+/** The state of the page: the measurements, the pinned node and the explained label or target, stored in the URL fragment. */
+
+import { isWithinBounds } from "./format.js";
 
 const SAVE_DELAY = 250; // ms: browsers limit how often the URL may change
 const [NODE, LABEL] = ["~node", "~label"]; // the names of features do not begin with a tilde
@@ -6,13 +8,13 @@ const [NODE, LABEL] = ["~node", "~label"]; // the names of features do not begin
 /** Emits `change` after every update. A value is null while its feature has not been measured. */
 export class State extends EventTarget {
   #features;
-  #labels;
+  #outputs;
   #timer;
 
-  constructor(model) {
+  constructor(model, outputs) {
     super();
     this.#features = model.features;
-    this.#labels = model.labels;
+    this.#outputs = outputs;
     this.values = {};
     this.node = null;
     this.label = null;
@@ -56,14 +58,14 @@ export class State extends EventTarget {
     const parts = new URLSearchParams(hash.slice(1));
     if (!this.#features.some(({ name }) => parts.has(name))) return false;
     const values = Object.fromEntries(this.#features.map((feature) => [feature.name, parseValue(feature, parts)]));
-    const label = this.#labels.includes(parts.get(LABEL)) ? parts.get(LABEL) : null;
+    const label = this.#outputs.find(parts.get(LABEL))?.key ?? null;
     this.set({ values, node: parts.get(NODE), label });
     return true;
   }
 }
 
-function parseValue({ name, minimum, maximum }, parts) {
-  const text = parts.get(name);
+function parseValue(feature, parts) {
+  const text = parts.get(feature.name);
   const value = text ? Number(text) : NaN;
-  return value >= minimum && value <= maximum ? value : null;
+  return isWithinBounds(feature, value) ? value : null;
 }

@@ -1,50 +1,66 @@
-/** The calculation of a node's output: inputs times weights, the bias, the weighted sum and the activation. */
+/** The calculation of a node's output: of a dense layer, inputs times weights, the bias, their sum and the activation. */
 
 import { h } from "./dom.js";
-import { featureTitle, formatFixed, formatMeasurement, formatNumber, formatPercent, formatSigned, spaced } from "./format.js";
+import {
+  featureTitle,
+  formatFixed,
+  formatMeasurement,
+  formatNumber,
+  formatPercent,
+  formatSigned,
+  formatSignedNumber,
+} from "./format.js";
 
 const MAX_POWERS = 6; // more labels than this are not written out in the formula of softmax
+const [MAX_TERMS, LARGEST] = [16, 12]; // terms of a sum that are all shown; those shown of a longer one
+const LARGE_TERM = 1000; // from which on a number has no decimals
 
-/** The elements that show the calculation of the node with this key. */
-export function renderWeightedSum(explanation, model, key) {
-  const [layer, nodeIndex] = findNode(explanation, key);
-  const node = layer.nodes[nodeIndex];
-  const layerIndex = explanation.layers.indexOf(layer);
-  if (layer.kind === "normalization") return renderNormalization(node, model.features[nodeIndex]);
-  const inputNames = nameInputs(explanation, model, layerIndex);
-  const heading =
-    layerIndex === explanation.layers.length - 1 ? node.name : `${spaced(layer.name)}, node ${nodeIndex + 1}`;
+/** The elements that show the calculation of a node of the diagram, which has what an explanation says of it in `raw`. */
+export function renderCalculation(node, model) {
+  const { layer } = node;
+  if (layer.kind === "features") return renderFeature(node, model.features[node.feature]);
+  const feature = layer.role === "input" ? model.features[node.feature] : null;
+  if (layer.kind === "normalization") return renderNormalization(node, feature);
+  if (layer.kind === "rescaling") return renderRescaling(node, feature);
+  if (layer.kind === "activation") return [...renderHeading(node), h("p", { className: "output" }, ...renderActivation(node, node.raw.value))];
   return [
-    h("h3", {}, heading),
+    ...renderHeading(node),
     h("p", { className: "formula" }, `output = ${layer.activation}(weighted sum of the inputs)`),
     h(
       "ul",
       { className: "terms", "aria-label": "Input times weight, for each connection" },
-      ...renderTerms(node, inputNames),
+      ...renderTerms(node.raw, node.sources.map(nameSource)),
     ),
-    h("p", { className: "total" }, "weighted sum ", h("b", {}, formatFixed(node.weighted_sum))),
-    h("p", { className: "output" }, ...renderActivation(layer, node)),
+    h("p", { className: "total" }, "weighted sum ", h("b", {}, formatTerm(node.raw.weighted_sum))),
+    h("p", { className: "output" }, ...renderActivation(node, node.raw.weighted_sum)),
   ];
 }
 
-function findNode(explanation, key) {
-  const layer = explanation.layers.find(
-    ({ name }) => key.startsWith(`${name}.`) && /^\d+$/.test(key.slice(name.length + 1)),
-  );
-  return [layer, Number(key.slice(layer.name.length + 1)) - 1];
+function renderHeading(node) {
+  return [h("h3", { title: node.text }, nameNode(node))];
 }
 
-function nameInputs(explanation, model, layerIndex) {
-  if (layerIndex === 1) return model.features.map(featureTitle);
-  const { name, nodes } = explanation.layers[layerIndex - 1];
-  return nodes.map((_, index) => `${spaced(name)}, ${index + 1}`);
+function nameNode({ layer, text, position }) {
+  return layer.role === "hidden" ? `${layer.title}, node ${position + 1}` : text;
 }
 
-function renderTerms(node, inputNames) {
-  const terms = node.connections.map(({ input, weight, contribution }, index) =>
-    renderTerm(contribution, `${formatFixed(input)} × ${parenthesizeNegative(weight)}`, inputNames[index]),
+function nameSource({ layer, text, position }) {
+  return layer.role === "hidden" ? `${layer.title}, ${position + 1}` : text;
+}
+
+/** The terms of a sum; of many, the largest, and the sum of the others. */
+function renderTerms({ connections, bias }, names) {
+  const all = connections.map((connection, index) => ({ ...connection, name: names[index] }));
+  const hasMany = all.length > MAX_TERMS;
+  const shown = hasMany ? [...all].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution)).slice(0, LARGEST) : all;
+  const terms = shown.map(({ input, weight, contribution, name }) =>
+    renderTerm(contribution, `${formatTerm(input)} × ${parenthesizeNegative(weight)}`, name),
   );
-  return [...terms, renderTerm(node.bias, formatFixed(node.bias), "bias")];
+  if (hasMany) {
+    const sum = (list) => list.reduce((total, { contribution }) => total + contribution, 0);
+    terms.push(renderTerm(sum(all) - sum(shown), "", `${all.length - shown.length} others`));
+  }
+  return [...terms, renderTerm(bias, formatTerm(bias), "bias")];
 }
 
 function renderTerm(value, text, name) {
@@ -54,40 +70,50 @@ function renderTerm(value, text, name) {
     { className: `term ${sign}` },
     h("span", { className: "term-name", title: name }, name),
     h("span", { className: "term-factors" }, text),
-    h("span", { className: "term-value" }, formatSigned(value)),
+    h("span", { className: "term-value" }, formatSignedTerm(value)),
   );
 }
 
-function renderActivation({ activation, nodes }, node) {
-  const z = formatFixed(node.weighted_sum);
-  if (activation === "softmax") {
-    const powers = nodes.map(({ weighted_sum: other }) => h("span", {}, "e", h("sup", {}, formatFixed(other, 1))));
-    const sum =
-      nodes.length > MAX_POWERS ? ["sum of all such powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
-    return [
-      "output = e",
-      h("sup", {}, formatFixed(node.weighted_sum, 1)),
-      " ÷ (",
-      ...sum,
-      ") = ",
-      h("b", {}, formatPercent(node.output)),
-    ];
-  }
-  const result = [`output = ${activation}(${z}) = `, h("b", {}, formatFixed(node.output))];
+function renderActivation({ layer, value: output, raw }, sum) {
+  const { activation } = layer;
+  const { gate } = raw;
+  if (gate !== undefined)
+    return [`output = ${formatTerm(sum)} × sigmoid(${formatTerm(gate)}) = `, h("b", {}, formatTerm(output))];
+  if (activation === "softmax") return renderSoftmax(layer, output, sum);
+  const result = [`output = ${activation}(${formatTerm(sum)}) = `, h("b", {}, formatTerm(output))];
   if (activation !== "relu") return result;
-  const reason = node.weighted_sum > 0 ? "positive, so unchanged" : "not positive, so inactive";
+  const reason = sum > 0 ? "positive, so unchanged" : "not positive, so inactive";
   return [...result, h("span", { className: "muted" }, `, ${reason}`)];
 }
 
-function renderNormalization({ value, mean, standard_deviation: deviation, output }, feature) {
+function renderSoftmax({ nodes }, output, own) {
+  const sums = nodes.map((node) => node.raw.weighted_sum ?? node.raw.value);
+  const powers = sums.map((sum) => h("span", {}, "e", h("sup", {}, formatFixed(sum, 1))));
+  const total =
+    powers.length > MAX_POWERS ? ["sum of all such powers"] : powers.flatMap((power, i) => (i ? [" + ", power] : [power]));
+  return ["output = e", h("sup", {}, formatFixed(own, 1)), " ÷ (", ...total, ") = ", h("b", {}, formatPercent(output))];
+}
+
+function renderFeature({ value }, feature) {
+  return [
+    h("h3", { title: feature.name }, featureTitle(feature)),
+    h("p", { className: "output" }, "output = ", h("b", {}, formatMeasurement(feature, value))),
+    h("p", { className: "muted" }, "The network takes this measurement as it is."),
+  ];
+}
+
+/** The feature is null for a normalization between other layers, whose inputs have no units. */
+function renderNormalization(node, feature) {
+  const { value, mean, standard_deviation: deviation, output } = node.raw;
+  const format = (number) => (feature ? formatMeasurement(feature, number) : formatTerm(number));
   const side = output >= 0 ? "above" : "below";
   return [
-    h("h3", {}, featureTitle(feature)),
-    h("p", { className: "formula" }, "output = (measured − mean) ÷ standard deviation"),
+    ...renderHeading(node),
+    h("p", { className: "formula" }, `output = (${feature ? "measured" : "input"} − mean) ÷ standard deviation`),
     h(
       "p",
       { className: "output" },
-      `(${formatMeasurement(feature, value)} − ${formatMeasurement(feature, mean)}) ÷ ${formatNumber(deviation)} = `,
+      `(${format(value)} − ${format(mean)}) ÷ ${formatNumber(deviation)} = `,
       h("b", {}, formatFixed(output)),
     ),
     h(
@@ -99,6 +125,35 @@ function renderNormalization({ value, mean, standard_deviation: deviation, outpu
   ];
 }
 
+function renderRescaling(node, feature) {
+  const { value, scale, offset, output } = node.raw;
+  const input = feature ? formatMeasurement(feature, value) : formatTerm(value);
+  return [
+    ...renderHeading(node),
+    h("p", { className: "formula" }, `output = ${feature ? "measured" : "input"} × scale + offset`),
+    h(
+      "p",
+      { className: "output" },
+      `${input} × ${parenthesize(formatNumber(scale))} + ${parenthesize(formatNumber(offset))} = `,
+      h("b", {}, formatTerm(output)),
+    ),
+    h("p", { className: "muted" }, "Scale and offset are fixed: a rescaling, or a batch normalization after its training."),
+  ];
+}
+
+/** A number of a sum: two decimals, or three digits if it is large. */
+function formatTerm(value) {
+  return Math.abs(value) < LARGE_TERM ? formatFixed(value) : formatNumber(value);
+}
+
+function formatSignedTerm(value) {
+  return Math.abs(value) < LARGE_TERM ? formatSigned(value) : formatSignedNumber(value);
+}
+
 function parenthesizeNegative(value) {
-  return value < 0 ? `(${formatFixed(value)})` : formatFixed(value);
+  return parenthesize(formatTerm(value));
+}
+
+function parenthesize(text) {
+  return text.startsWith("−") ? `(${text})` : text;
 }
