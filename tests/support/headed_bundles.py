@@ -62,14 +62,18 @@ def publish(  # noqa: PLR0913 (each has a default)
     weights: bool = True,
     network: BranchedNetwork | None = None,
     golden: Doubles | None = None,
+    hidden: Sequence[int] = (4,),
+    names: Sequence[str] = (),
 ) -> Bundle:
     """Publish a model named ``headed`` with these heads, one of the `HEADS` or `MIXED`, that a ``network`` may have.
 
     Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
-    ``golden`` are the golden rows, unless they are to be those of the sample.
+    ``golden`` are the golden rows, unless they are to be those of the sample. ``hidden`` are the units of the hidden
+    layers, for heads whose layer is the last. Features have ``names`` if there are any, else they are f1, f2 and so on.
     """
-    made = network or _network(heads, features)
+    made = network or _network(heads, features, hidden)
     features = network.features if network else features
+    names = names or [f"f{i + 1}" for i in range(features)]
     rows = np.random.default_rng(1).uniform(-3, 3, (_ROWS, features)).astype(np.float32).astype(np.float64)
     golden = rows[:5] if golden is None else golden
     outputs = made.outputs(golden)
@@ -77,15 +81,15 @@ def publish(  # noqa: PLR0913 (each has a default)
         format=2,
         name="headed",
         features=tuple(
-            Feature(name=f"f{i + 1}", unit="m", minimum=-3.0 if sample else None, maximum=3.0 if sample else None)
-            for i in range(features)
+            Feature(name=name, unit="m", minimum=-3.0 if sample else None, maximum=3.0 if sample else None)
+            for name in names
         ),
         inputs=tuple(inputs) or (Input(name="measurements", width=features),),
         outputs=tuple(heads),
         layers=made.layers,
         training=Training(about="handmade", created="", rows=_ROWS if sample else 0, seed=0, facts={}, libraries={}),
         metrics={},
-        reference=_reference(made, heads, rows) if sample else None,
+        reference=_reference(made, heads, rows, names) if sample else None,
         golden=tuple(
             GoldenRow(features=tuple(row), outputs={name: tuple(out[i].tolist()) for name, out in outputs.items()})
             for i, row in enumerate(golden.tolist())
@@ -108,7 +112,7 @@ def _shown_weights(network: Network | BranchedNetwork, heads: Sequence[Head]) ->
     return Weights(layers=dict(list(network.parameters.layers.items())[: last + 1]))
 
 
-def _network(heads: Sequence[Head], features: int) -> Network:
+def _network(heads: Sequence[Head], features: int, hidden: Sequence[int]) -> Network:
     """A network whose last layers give what the heads say."""
     columns = sum(len(head.column_names) for head in heads)
     if heads == BINARY:  # its last layer gives the probabilities of both labels
@@ -121,12 +125,14 @@ def _network(heads: Sequence[Head], features: int) -> Network:
         return replace(network, activations=["relu", "linear", "softmax"])
     last = {"classification": "softmax", "multi_label": "sigmoid", "regression": "linear"}[heads[-1].kind]
     seed = 252 if heads == MIXED else 0  # of 300, the one with the most even shares of its labels
-    network = Network.random((features, 4, columns), seed)
-    return replace(network, activations=["relu", "sigmoid" if len(heads) > 1 else last])
+    network = Network.random((features, *hidden, columns), seed)
+    network.weights = [weights * min(1, 2 / np.sqrt(weights.shape[1])) for weights in network.weights]  # no overflow
+    return replace(network, activations=[*["relu"] * len(hidden), "sigmoid" if len(heads) > 1 else last])
 
 
-def _reference(network: Network | BranchedNetwork, heads: Sequence[Head], rows: Doubles) -> Reference:
-    names = [f"f{i + 1}" for i in range(rows.shape[1])]
+def _reference(
+    network: Network | BranchedNetwork, heads: Sequence[Head], rows: Doubles, names: Sequence[str]
+) -> Reference:
     outputs = network.outputs(rows)["probabilities"]
     manifest_names = _column_names(heads)
     kinds = [head.kind for head in heads for _ in head.column_names]
