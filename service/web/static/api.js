@@ -3,6 +3,7 @@
 import { promptForApiKey, withApiKey } from "./api_key.js";
 
 const TIMEOUT = 10_000; // ms
+const SLOW = 120; // ms: explanations that take longer do not follow a slider
 const RETRY_DELAYS = [500, 1000, 2000, 4000]; // ms
 
 /** The service did not respond, or responded with an error; the message is for a person. */
@@ -110,10 +111,16 @@ export class Explainer {
   #next = null;
   #isBusy = false;
   #generation = 0;
+  #duration = 0; // of the last explanation, in ms
 
   constructor(onExplanation, report) {
     this.onExplanation = onExplanation;
     this.report = report;
+  }
+
+  /** Whether explanations take too long to follow a slider. */
+  get isSlow() {
+    return this.#duration > SLOW;
   }
 
   request(features) {
@@ -132,7 +139,9 @@ export class Explainer {
       const [features, generation] = [this.#next, this.#generation];
       this.#next = null;
       try {
+        const start = performance.now();
         const explanation = await fetchExplanation(features);
+        this.#duration = performance.now() - start;
         this.report(null);
         attempt = 0;
         if (generation === this.#generation) this.onExplanation({ ...explanation, features });

@@ -15,7 +15,7 @@ export class ColumnList {
   constructor(container, outputs, onSelect) {
     this.#outputs = outputs;
     this.#lines = outputs.columns.map((column) => createLine(column, outputs.probabilities, onSelect));
-    const names = outputs.columns.filter(({ isValue }) => !isValue).map(({ name, head }) => (head.kind === "multi_label" ? `✓ ${name}` : name));
+    const names = outputs.columns.filter(({ isValue }) => !isValue).map(nameWithMark);
     container.classList.toggle("many", outputs.columns.length > MAX_LINES);
     container.classList.toggle("only-target", outputs.columns.length === 1 && outputs.columns[0].isValue);
     container.style.setProperty("--name-width", `${Math.min(MAX_NAME_WIDTH, maxLength(names))}ch`);
@@ -40,6 +40,11 @@ export class ColumnList {
       element.classList.toggle("best", isPredicted);
     }
   }
+}
+
+/** A name with room for the mark of a predicted label. */
+function nameWithMark({ name, head }) {
+  return head.kind === "multi_label" ? `✓ ${name}  ` : name;
 }
 
 function createLine(column, probabilities, onSelect) {

@@ -4,12 +4,12 @@ const MAX_ALL = 160; // connections into a layer; of more, only the strongest ar
 const STRONGEST = 48; // into such a layer, and into or out of a highlighted node
 
 /** Sets `raw` of every node, what an explanation says of it, and its `value`: what it passes on. */
-export function setOutputs({ layers }, explanation, features) {
+export function setOutputs({ layers }, explanation) {
   for (const layer of layers) {
     const explained = explanation.layers[layer.index]?.nodes;
     layer.nodes.forEach((node) => {
       node.raw = explained?.[node.position] ?? null;
-      node.value = node.raw ? node.raw.output : explanation.features[features[node.feature].name];
+      node.value = node.raw ? node.raw.output : explanation.features[node.featureName];
     });
   }
 }

@@ -4,6 +4,7 @@ import { Explainer, fetchJson, retry } from "./api.js";
 import { h } from "./dom.js";
 import { DriftPanel } from "./drift.js";
 import { formatCount, roundWithinBounds } from "./format.js";
+import { LocalPass } from "./local_pass.js";
 import { renderModelCard } from "./model_card.js";
 import { NetworkView } from "./network_view.js";
 import { Outputs } from "./outputs.js";
@@ -45,7 +46,9 @@ async function start() {
 }
 
 class Page {
-  #explanation = null; // the newest one, null while measurements are missing
+  #explanation = null; // what is shown, null while measurements are missing
+  #explained = null; // the newest one of the service
+  #localPass = null; // made from that when needed
   #requestedValues = null;
   #inspectedNode = null; // the node under the pointer or with the focus
   #playerCaption = null;
@@ -112,7 +115,7 @@ class Page {
     const { isDrawnInFull } = this.network;
     const drawing = isDrawnInFull === null ? "" : isDrawnInFull ? ", drawn in full" : ", drawn layer by layer";
     byId("lead").textContent =
-      `A ${isDrawnInFull === false ? "" : "small "}neural network${drawing}: ` +
+      `A ${isDrawnInFull ? "small " : ""}neural network${drawing}: ` +
       `${formatCount(this.model.features.length, "measurement")} in, ${this.outputs.summarize()}.`;
   }
 
@@ -121,23 +124,36 @@ class Page {
     if (values !== this.#requestedValues) {
       this.#requestedValues = values;
       this.sliders.setValues(values);
-      if (completeValues) this.explainer.request(completeValues);
-      else this.#clear();
+      if (completeValues) {
+        this.explainer.request(completeValues);
+        this.#followLocally(completeValues);
+      } else this.#clear();
     }
     this.#draw();
   }
 
   #clear() {
     this.explainer.cancel();
-    this.#explanation = null;
+    this.#explanation = this.#explained = this.#localPass = null;
   }
 
   #onExplanation(explanation) {
-    this.#explanation = explanation;
+    this.#explanation = this.#explained = explanation;
+    this.#localPass = null;
+    this.network.show(explanation);
+    const { completeValues } = this.state;
+    if (!isSame(explanation.features, completeValues)) this.#followLocally(completeValues);
     byId("stage").setAttribute("aria-busy", "false");
     this.#draw();
     clearTimeout(this.#announceTimer);
     this.#announceTimer = setTimeout(() => this.#announce(), ANNOUNCE_DELAY);
+  }
+
+  /** Follows values that the service has not explained yet, if it takes long to do so and the network is known. */
+  #followLocally(values) {
+    if (!this.#explained || !this.explainer.isSlow) return;
+    this.#localPass ??= LocalPass.of(this.#explained, this.network.structure, this.outputs);
+    this.#explanation = this.#localPass?.explain(values) ?? this.#explanation;
   }
 
   #announce() {
@@ -162,6 +178,7 @@ class Page {
       const column = this.#explainedColumn;
       this.sliders.show(explanation, column);
       byId("legend").textContent = byId("legend").title = this.sliders.describe(explanation, column);
+      byId("stage").classList.toggle("stale", Boolean(explanation?.isStale));
       this.network.show(explanation);
       this.#showStructure(explanation);
       this.network.pin(node);
@@ -244,6 +261,10 @@ class Page {
     }
     this.#drawCaption();
   }
+}
+
+function isSame(features, others) {
+  return others !== null && Object.entries(features).every(([name, value]) => others[name] === value);
 }
 
 start();

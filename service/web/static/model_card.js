@@ -22,7 +22,7 @@ export function renderModelCard(container, model, outputs, files, report) {
   const network = model.metrics.cross_validation?.network;
   const evaluation = network ?? model.metrics.validation;
   container.append(
-    h("p", { className: "muted" }, `${model.name}, version ${model.version}. ${describeOrigin(model)}`),
+    h("p", { className: "muted" }, `${model.name}, version ${model.version}. ${describeOrigin(model, outputs)}`),
     ...(model.metrics.verdict?.baselines ? [h("p", {}, model.metrics.verdict.baselines)] : []),
     h("div", { className: "metrics" }, ...renderMetrics(evaluation, network)),
     h(
@@ -47,9 +47,9 @@ export function renderModelCard(container, model, outputs, files, report) {
 }
 
 /** Where the model and its statistics come from. */
-function describeOrigin({ training: { about, created, rows } }) {
+function describeOrigin({ training: { about, created, rows } }, { isTrainedHere }) {
   const date = created ? ` on ${created.slice(0, 10)}` : "";
-  if (!rows) return `Adopted${date} without a sample: ${about}.`;
+  if (!isTrainedHere) return `Adopted${date} ${rows ? `with a sample of ${formatCount(rows, "row")}` : "without a sample"}: ${about}.`;
   return `Trained${date} with ${formatCount(rows, "row")}: ${about}.`;
 }
 

@@ -9,7 +9,7 @@ const MIN_WIDTH = 0.75; // px, a connection that contributes nothing
 const [MAX_WIDTH, MAX_WIDTH_OF_MANY] = [7, 4]; // px, the connection that contributes most in its layer
 const CHARACTER_WIDTH = { input: 0.52, output: 0.62 }; // rem, on average
 const CELL_CHARACTER_WIDTH = 0.46; // rem
-const MIN_HEADING = 5.4; // rem; columns that are closer have only their numbers of nodes as headings
+const [MIN_HEADING, MIN_LONG_HEADING] = [5, 6.4]; // rem; columns that are closer have shorter headings, or only numbers
 const PROBABILITIES = ["softmax", "sigmoid"];
 const MIN_CURVE = 3.2; // rem; between columns that are closer, connections are straight
 const curve = linkHorizontal()
@@ -24,7 +24,6 @@ const line = ({ source, target }) => `M${source}L${target}`;
 export class NetworkDiagram extends EventTarget {
   #container;
   #svg;
-  #features;
   #outputs;
   #structure;
   #connectionGroup;
@@ -35,10 +34,9 @@ export class NetworkDiagram extends EventTarget {
   #size; // what `layOutNetwork` returns
 
   /** @param structure of `describeNetwork` */
-  constructor(container, model, outputs, structure) {
+  constructor(container, outputs, structure) {
     super();
     this.#container = container;
-    this.#features = model.features;
     this.#outputs = outputs;
     this.#structure = structure;
     this.#draw();
@@ -103,6 +101,7 @@ export class NetworkDiagram extends EventTarget {
     const { width, isNarrow, radius, spacing } = this.#size;
     const last = this.#structure.columns.length - 1;
     const isBrief = spacing < (isNarrow ? 0.72 : 1) * MIN_HEADING * rem;
+    const isShort = isNarrow || spacing < MIN_LONG_HEADING * rem;
     const units = (column) => column.reduce((sum, { nodes }) => sum + nodes.length, 0);
     const startsLeft = ([{ isCells }], index) => index === 0 && !isCells;
     const headings = this.#svg.selectAll(".layer-heading");
@@ -118,7 +117,7 @@ export class NetworkDiagram extends EventTarget {
       .classed("brief", isBrief);
     headings.select(".layer-name").text((column) => {
       const { title } = column[0];
-      return isBrief ? units(column) : isNarrow ? title.replace(" layer", "") : title;
+      return isBrief ? units(column) : isShort ? title.replace(" layer", "") : title;
     });
     headings.select(".layer-detail").text((column) => {
       const details = [...new Set(column.map(({ detail }) => detail))];
@@ -147,7 +146,7 @@ export class NetworkDiagram extends EventTarget {
   show(explanation) {
     this.#explanation = explanation;
     this.#svg.classed("waiting", !explanation);
-    if (explanation) setOutputs(this.#structure, explanation, this.#features);
+    if (explanation) setOutputs(this.#structure, explanation);
     this.#drawConnections();
     if (explanation) this.#showOutputs();
     else this.#clear();

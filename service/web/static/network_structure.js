@@ -7,9 +7,7 @@ const INPUT = "~input"; // the layer of the features where the network does not 
 
 /** The layers as `/explain` has them, guessed from the model's schema; null if only an explanation can tell them. */
 export function guessLayers(model, outputs) {
-  const [last, [head]] = [model.layers.at(-1), outputs.heads];
-  const isTrainedHere = outputs.isClassification && head.name === last.name && head.layer === last.name;
-  if (!isTrainedHere) return null;
+  if (!outputs.isTrainedHere) return null;
   return model.layers.map(({ name, units, activation }, index) => ({
     name,
     activation,
@@ -27,7 +25,7 @@ export function fingerprint(layers) {
  * `columns` are lists of layers; a layer has `{name, kind, activation, role, title, detail, nodes, column, index}`, where
  * the index is that in the explanation, -1 for the features. A node has `{key, name, text, description, layer, position,
  * sources, output, feature}`: `sources` are the nodes that it takes, `output` is the column of the outputs that it gives,
- * and `feature` the index of the feature that it stands for.
+ * and `feature` the index of the feature that it stands for, `featureName` its name.
  */
 export function describeNetwork(explainedLayers, model, outputs) {
   const layers = [];
@@ -70,7 +68,9 @@ function findFeatures({ kind, inputs, nodes }, index, model) {
 /** The features that the network takes as they are. */
 function createInputLayer(features, model) {
   const layer = { name: INPUT, kind: "features", role: "input", title: "input layer", detail: "as measured", index: -1, column: 0 };
-  layer.nodes = features.map((feature, position) => createFeatureNode(layer, position, feature, model));
+  layer.nodes = features.map((feature, position) =>
+    createFeatureNode(layer, model.features[feature].name, position, feature, model),
+  );
   return layer;
 }
 
@@ -82,7 +82,7 @@ function createLayer({ name, kind, activation, nodes }, index, features, model, 
   const layer = { name, kind, activation, role, title, detail, index };
   layer.nodes = nodes.map((node, position) =>
     features
-      ? createFeatureNode(layer, position, features[position], model)
+      ? createFeatureNode(layer, node.name, position, features[position], model)
       : createNode(layer, node.name, position, given?.[position].name ?? String(position + 1), given?.[position]),
   );
   return layer;
@@ -97,9 +97,9 @@ function columnsOf(layerName, nodes, outputs) {
   return nodes.length === 1 && columns.length === 2 ? [columns[1]] : null; // the second of two labels
 }
 
-function createFeatureNode(layer, position, feature, model) {
-  const { name } = model.features[feature];
-  return { ...createNode(layer, name, position, featureTitle(model.features[feature])), feature };
+function createFeatureNode(layer, name, position, feature, model) {
+  const described = model.features[feature];
+  return { ...createNode(layer, name, position, featureTitle(described)), feature, featureName: described.name };
 }
 
 function createNode(layer, name, position, text, output = null) {

@@ -14,6 +14,7 @@ export class NetworkView extends EventTarget {
   #player = null;
   #fingerprint = null;
   #rowCenters = null;
+  structure = null; // of `describeNetwork`
 
   constructor(drawing, controls, model, outputs) {
     super();
@@ -33,8 +34,9 @@ export class NetworkView extends EventTarget {
   #build(layers) {
     this.#fingerprint = fingerprint(layers);
     const structure = describeNetwork(layers, this.#model, this.#outputs);
+    this.structure = structure;
     this.#diagram?.remove();
-    this.#diagram = new NetworkDiagram(this.#drawing, this.#model, this.#outputs, structure);
+    this.#diagram = new NetworkDiagram(this.#drawing, this.#outputs, structure);
     this.#player = new ForwardPassPlayer(this.#controls, this.#outputs, structure, this.#diagram);
     for (const type of ["inspect", "pin"]) this.#forward(this.#diagram, type);
     this.#forward(this.#player, "caption");

@@ -22,6 +22,7 @@ export class Outputs {
     this.columns.forEach((column, index) => (column.index = index));
     this.isSingle = isSingle;
     this.isClassification = isSingle && this.heads[0].kind === "classification";
+    this.isTrainedHere = this.isClassification && hasNamesOfTraining(this.heads, model); // not adopted
   }
 
   find(key) {
@@ -74,6 +75,11 @@ export class Outputs {
     if (kind === "multi_label") return `any of ${columns.length} ${columns.length === 1 ? "label" : "labels"} out`;
     return columns.length === 1 ? "one value out" : `${columns.length} values out`;
   }
+}
+
+/** What training calls the only input and output; adoption calls them as the model's author did. */
+function hasNamesOfTraining([{ name, layer }], { inputs, layers }) {
+  return inputs.length === 1 && inputs[0].name === "features" && name === layer && layer === layers.at(-1).name;
 }
 
 function createColumn({ name, unit = "" }, head, isNamedAlone, reference) {

@@ -44,6 +44,7 @@ export class PredictionPanel extends EventTarget {
     }
     const { prediction } = explanation;
     this.#result.replaceChildren(...this.#renderResult(prediction, column));
+    if (explanation.isStale) return;
     this.#attributionBox.replaceChildren(
       ...this.#renderWarnings(prediction),
       ...this.#attribution.render(explanation, column),

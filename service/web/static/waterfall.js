@@ -2,10 +2,11 @@
 
 import { h } from "./dom.js";
 import { featureTitle, formatMeasurement, formatNumber } from "./format.js";
-import { formatColumn, formatSignedValue } from "./outputs.js";
+import { formatColumn, formatNumberOf, formatSignedValue } from "./outputs.js";
 
 const MAX_STEPS = 12; // of more features, the strongest are shown, and the sum of the others
 const [STRONGEST, MARGIN] = [10, 0.04];
+const MAX_UNIT = 5; // characters; a longer unit has no room beside its number
 
 /**
  * @param {object[]} contributions `{feature, value, contribution, error}`, largest first; the error may be undefined
@@ -64,7 +65,8 @@ function createScale(column, values) {
 /** A bar from zero to the level, or a mark at the level where the scale does not begin at zero. */
 function renderLevel(name, level, column, { place, origin }) {
   const segment = createSegment(place(origin ?? level), place(level));
-  return renderLine("level", name, "", [segment], formatColumn(column, level));
+  const format = column.isValue && column.unit.length > MAX_UNIT ? formatNumberOf : formatColumn;
+  return renderLine("level", name, "", [segment], format(column, level));
 }
 
 function renderStep({ name, value, from, to, contribution, error }, column, { place }) {
