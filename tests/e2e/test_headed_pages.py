@@ -229,6 +229,7 @@ def test_a_hundred_features_are_searched_and_sorted(
         influences = {name: abs(values[label]) for name, values in answer["attributions"]["values"].items()}
         strongest = max(influences, key=lambda name: influences[name])
         expect(page.locator(".row label").first).to_have_text(strongest)
+        page.mouse.move(0, 0)  # a node under the pointer would be shown
         page.locator('[data-key="hidden_1.5"]').focus()
         page.keyboard.press("Enter")
         expect(page.locator("#weighted-sum .term")).to_have_count(14)  # twelve, the others, the bias
@@ -251,11 +252,17 @@ def test_a_large_network_is_computed_in_the_browser_while_a_slider_moves(browser
         first.continue_()  # slow enough that the page does not wait for the next
         expect(outputs).not_to_have_text(before)
         page.get_by_label("f1", exact=True).fill("2.5")
-        value = explain(server, row | {"f1": 2.5})["prediction"]["values"]["price"]
+        answer = explain(server, row | {"f1": 2.5})
+        value = answer["prediction"]["values"]["price"]
         expect(page.locator("#stage")).to_have_class(re.compile("stale"))
         assert numbers(page, "#prediction .predicted-label") == pytest.approx([value], rel=0.01)
-        (_, second) = delayed
-        second.continue_()
+        nodes = [node["output"] for layer in answer["layers"][-2:] for node in layer["nodes"]]
+        assert numbers(page, ".node:not(.cell) .value") == pytest.approx(nodes, abs=0.006)
+        for _ in range(100):  # until the request is held
+            if len(delayed) > 1:
+                break
+            page.wait_for_timeout(50)
+        delayed[-1].continue_()
         expect(page.locator("#stage")).not_to_have_class(re.compile("stale"))
         assert numbers(page, "#prediction .predicted-label") == pytest.approx([value], rel=0.01)
 

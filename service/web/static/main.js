@@ -22,7 +22,9 @@ const HINT =
   "Point at a node, or tap it, to see how its output is computed. The thicker a line, the larger its contribution: grey " +
   "lines increase the sum, red lines decrease it.";
 
-const CELLS_HINT = "Large layers are blocks of cells, darker for larger outputs, with their strongest connections only.";
+const CELLS_HINT =
+  "Nodes that have no room for their numbers are small, and darker for larger outputs; of a large layer, only the " +
+  "strongest connections are drawn.";
 
 const byId = (id) => document.getElementById(id);
 

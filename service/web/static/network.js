@@ -11,6 +11,7 @@ const CHARACTER_WIDTH = { input: 0.52, output: 0.62 }; // rem, on average
 const CELL_CHARACTER_WIDTH = 0.46; // rem
 const [MIN_HEADING, MIN_LONG_HEADING] = [5, 6.4]; // rem; columns that are closer have shorter headings, or only numbers
 const PROBABILITIES = ["softmax", "sigmoid"];
+const MIN_NAME = 3.4; // rem for the name of an output below its node
 const MIN_CURVE = 3.2; // rem; between columns that are closer, connections are straight
 const curve = linkHorizontal()
   .x(([x]) => x)
@@ -134,7 +135,7 @@ export class NetworkDiagram extends EventTarget {
     nodes.selectAll(".share").attr("r", ({ size }) => size);
     nodes.selectAll(".name").each(function (node) {
       const { role, isCells, isNamed } = node.layer;
-      const room = role === "input" ? left : isNarrow && !isCells ? spacing - 0.5 * rem : right;
+      const room = role === "input" ? left : isNarrow && !isCells ? Math.max(spacing - 0.5 * rem, MIN_NAME * rem) : right;
       const maxLength = Math.floor(room / ((isCells ? CELL_CHARACTER_WIDTH : CHARACTER_WIDTH[role]) * rem));
       const element = select(this);
       if (!isNamed) element.text("");
