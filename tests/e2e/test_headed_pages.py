@@ -28,6 +28,7 @@ from support.web_page import (
 )
 
 from models.signature import Head, Target
+from service.inference import activations
 
 pytestmark = pytest.mark.browser
 
@@ -49,6 +50,13 @@ LONG_HEADS = (
         labels=tuple(f"{i} {LONG}"[:150] for i in range(3)),
     ),
 )
+
+
+@pytest.fixture(scope="module")
+def front_page(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page of the shipped model, to call its modules."""
+    with open_page(browser, server) as page:
+        yield page
 
 
 @contextmanager
@@ -265,6 +273,29 @@ def test_a_large_network_is_computed_in_the_browser_while_a_slider_moves(browser
         delayed[-1].continue_()
         expect(page.locator("#stage")).not_to_have_class(re.compile("stale"))
         assert numbers(page, "#prediction .predicted-label") == pytest.approx([value], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        *((name, {}) for name in ("linear", "relu", "relu6", "leaky_relu", "elu", "selu", "sigmoid", "hard_sigmoid")),
+        *((name, {}) for name in ("tanh", "softplus", "softsign", "silu", "hard_silu", "mish", "gelu", "exponential")),
+        ("softmax", {}),
+        ("relu", {"max_value": 1.5, "threshold": 0.5, "negative_slope": 0.1}),
+        ("leaky_relu", {"negative_slope": 0.3}),
+        ("elu", {"alpha": 2.0}),
+        ("gelu", {"approximate": 1.0}),
+    ],
+)
+def test_activations_in_the_browser_are_those_of_the_service(
+    front_page: Page, name: str, parameters: dict[str, float]
+) -> None:
+    """For large and small numbers of both signs."""
+    sums = [-80.0, -8.0, -1.5, -0.1, 0.0, 1e-3, 0.4, 1.0, 3.2, 20.0]
+    script = "async (given) => (await import('/page/activations.js')).activate(...given)"
+    expected = activations.bind(name, parameters)(np.array([sums]))[0]
+    assert front_page.evaluate(script, [name, sums, parameters]) == pytest.approx(expected, rel=1e-6, abs=1e-5)
+    assert front_page.evaluate(script, [name, sums, {"unknown": 1}]) is None
 
 
 def test_a_deep_network_is_drawn_and_played_to_its_end(browser: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ const elu = (x, alpha = 1) => (x > 0 ? x : alpha * Math.expm1(x));
 /** Each takes a number and the parameters that differ from Keras' defaults. */
 const FUNCTIONS = {
   linear: (x) => x,
-  relu: (x) => Math.max(x, 0),
+  relu: (x, { negative_slope: slope = 0, max_value: max = Infinity, threshold = 0 }) =>
+    x > threshold ? Math.min(x, max) : slope * (x - threshold),
   relu6: (x) => clip(x, 0, 6),
   leaky_relu: (x, { negative_slope: slope = 0.2 }) => (x > 0 ? x : slope * x),
   elu: (x, { alpha }) => elu(x, alpha),
@@ -20,13 +21,21 @@ const FUNCTIONS = {
   softplus,
   softsign: (x) => x / (1 + Math.abs(x)),
   silu: (x) => x * sigmoid(x),
+  hard_silu: (x) => x * clip(x / 6 + 0.5, 0, 1),
   mish: (x) => x * Math.tanh(softplus(x)),
-  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  gelu: (x, { approximate = 0 }) => 0.5 * x * (1 + (approximate ? approximateErf(x) : erf(x / Math.SQRT2))),
   exponential: Math.exp,
 };
+const PARAMETERS = {
+  relu: ["negative_slope", "max_value", "threshold"],
+  leaky_relu: ["negative_slope"],
+  elu: ["alpha"],
+  gelu: ["approximate"],
+};
 
-/** The outputs of a layer from its sums; null if the activation is not known. */
+/** The outputs of a layer from its sums; null if the activation, or one of its parameters, is not known. */
 export function activate(name, sums, parameters = {}) {
+  if (!Object.keys(parameters).every((parameter) => PARAMETERS[name]?.includes(parameter))) return null;
   if (name === "softmax") return softmax(sums);
   const apply = FUNCTIONS[name];
   return apply ? sums.map((sum) => apply(sum, parameters)) : null;
@@ -37,6 +46,11 @@ export function softmax(sums) {
   const powers = sums.map((sum) => Math.exp(sum - largest));
   const total = powers.reduce((sum, power) => sum + power, 0);
   return powers.map((power) => power / total);
+}
+
+/** The approximation of Keras' `approximate`, of the error function of x / √2. */
+function approximateErf(x) {
+  return Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
 }
 
 /** The error function, to 2e-7 (Abramowitz and Stegun 1964, formula 7.1.26). */
