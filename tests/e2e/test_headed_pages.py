@@ -106,7 +106,17 @@ def numbers(page: Page, selector: str) -> list[float]:
 def test_a_regression_shows_values_on_the_scale_of_the_training_targets(browser: Browser, tmp_path: Path) -> None:
     """Large with its unit, a line for each target, and the explanation of the one that is selected."""
     row = row_of(0.5, -1, 1)
-    with serving_headed(tmp_path, REGRESSION) as server, open_row(browser, server, row) as page:
+    result = {"price": {"mae": 2.101, "r2": 0.106, "unit": "USD"}, "age": {"mae": 3, "r2": None, "unit": ""}}
+    metrics = {"evaluation": {"rows": 400, "outputs": {"house": {"targets": result}}}}
+    with (
+        serving_headed(tmp_path, REGRESSION, metrics=metrics) as server,
+        open_row(browser, server, row) as page,
+    ):
+        errors = [
+            f"{value} mean absolute error of {name} on the sample"
+            for value, name in (("2.1 USD", "price"), ("3", "age"))
+        ]
+        expect(page.locator(".metric")).to_have_text([errors[0], "0.106 R² of price", errors[1]])
         answer = explain(server, row)
         values = answer["prediction"]["values"]
         assert numbers(page, ".target .share") == pytest.approx([values["price"], values["age"]], rel=0.01)

@@ -1,9 +1,10 @@
 """Bundles of format 2 with a head of each kind, without TensorFlow: as adoption writes them, from handmade networks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,12 +65,14 @@ def publish(  # noqa: PLR0913 (each has a default)
     golden: Doubles | None = None,
     hidden: Sequence[int] = (4,),
     names: Sequence[str] = (),
+    metrics: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Publish a model named ``headed`` with these heads, one of the `HEADS` or `MIXED`, that a ``network`` may have.
 
     Without a ``sample`` nothing is known of the features but their names. Without ``weights``, layers cannot be shown.
     ``golden`` are the golden rows, unless they are to be those of the sample. ``hidden`` are the units of the hidden
     layers, for heads whose layer is the last. Features have ``names`` if there are any, else they are f1, f2 and so on.
+    ``metrics`` are those of the manifest.
     """
     made = network or _network(heads, features, hidden)
     features = network.features if network else features
@@ -88,7 +91,7 @@ def publish(  # noqa: PLR0913 (each has a default)
         outputs=tuple(heads),
         layers=made.layers,
         training=Training(about="handmade", created="", rows=_ROWS if sample else 0, seed=0, facts={}, libraries={}),
-        metrics={},
+        metrics=dict(metrics or {}),
         reference=_reference(made, heads, rows, names) if sample else None,
         golden=tuple(
             GoldenRow(features=tuple(row), outputs={name: tuple(out[i].tolist()) for name, out in outputs.items()})

@@ -1,37 +1,21 @@
 /** The model card: training data, evaluation results and limits of the model. */
 
-import { fetchPicture } from "./api.js";
 import { h } from "./dom.js";
-import { formatCount, formatPercent } from "./format.js";
+import { renderCharts, renderMetrics } from "./evaluation.js";
+import { capitalize, formatCount, formatPercent } from "./format.js";
 
-const MAX_RECALLS = 8;
 const MAX_NAMES = 20; // of labels and targets in a sentence
-const FIGURES = {
-  "confusion.svg": "Confusion matrix: for each true label, the share that was predicted as each label.",
-  "reliability.svg": "Calibration: how often the prediction is correct at each confidence.",
-  "worst.svg": "Lowest recall: the groups that are recognized least often when they are held out of training.",
-  "comparison.svg": "Comparison with other classifiers, on the same individuals of the same held-out groups.",
-};
-
 /**
  * @param {Outputs} outputs of the model
  * @param {string[]} files names of the files in the model's report
  * @param {object|null} report its `report.json`
  */
 export function renderModelCard(container, model, outputs, files, report) {
-  const network = model.metrics.cross_validation?.network;
-  const evaluation = network ?? model.metrics.validation;
   container.append(
     h("p", { className: "muted" }, `${model.name}, version ${model.version}. ${describeOrigin(model, outputs)}`),
     ...(model.metrics.verdict?.baselines ? [h("p", {}, model.metrics.verdict.baselines)] : []),
-    h("div", { className: "metrics" }, ...renderMetrics(evaluation, network)),
-    h(
-      "div",
-      { className: "report-figures" },
-      ...Object.entries(FIGURES)
-        .filter(([name]) => files.includes(name))
-        .map(renderFigure),
-    ),
+    h("div", { className: "metrics" }, ...renderMetrics(model.metrics)),
+    h("div", { className: "report-figures" }, ...renderCharts(files)),
     h("div", { className: "columns" }, renderRecallByGroup(report), renderLimits(model, outputs, report)),
     files.includes("index.html")
       ? h(
@@ -51,36 +35,6 @@ function describeOrigin({ training: { about, created, rows } }, { isTrainedHere 
   const date = created ? ` on ${created.slice(0, 10)}` : "";
   if (!isTrainedHere) return `Adopted${date} ${rows ? `with a sample of ${formatCount(rows, "row")}` : "without a sample"}: ${about}.`;
   return `Trained${date} with ${formatCount(rows, "row")}: ${about}.`;
-}
-
-function renderMetrics(evaluation, crossValidation) {
-  if (!evaluation) return [];
-  const metrics = [
-    ...("accuracy" in evaluation ? [["accuracy on held-out groups", evaluation.accuracy]] : []),
-    ...selectRecalls(evaluation.recall ?? {}),
-  ];
-  if (crossValidation?.stress)
-    metrics.push(["accuracy with an error of 8 % on all derived values", crossValidation.stress.accuracy]);
-  return metrics.map(([name, share]) => h("p", { className: "metric" }, h("b", {}, formatPercent(share)), ` ${name}`));
-}
-
-/** The recall of every label, or the lowest of many. */
-function selectRecalls(recalls) {
-  const entries = Object.entries(recalls);
-  if (entries.length <= MAX_RECALLS) return entries.map(([label, recall]) => [`recall of ${label}`, recall]);
-  const [label, recall] = entries.reduce((lowest, entry) => (entry[1] < lowest[1] ? entry : lowest));
-  return [[`recall of ${label}, the lowest of ${entries.length} labels`, recall]];
-}
-
-function renderFigure([name, caption]) {
-  const image = h("img", {
-    alt: `${caption} The numbers are in the evaluation report.`,
-  });
-  fetchPicture(`page/report/${name}`).then(
-    (url) => (image.src = url),
-    () => image.remove(),
-  );
-  return h("figure", {}, image, h("figcaption", {}, caption));
 }
 
 /** A searchable table of the recall of each group. */
@@ -124,6 +78,9 @@ function renderLimits(model, outputs, report) {
     `No animal was measured for it: it was trained on ${model.training.about}.`,
   ];
   if (!/sampled/.test(model.training.about)) items.pop();
+  if (model.metrics.evaluation)
+    items.push("The results are those on its sample: if it was trained on these rows, new ones can be worse.");
+  items.push(...(model.training.settings?.warnings ?? []).map((warning) => `${capitalize(warning)}.`));
   if (basis)
     items.push(
       `Of the ${total} values in the table of facts, ${formatPercent((basis.m ?? 0) / total)} were measured for that ` +
