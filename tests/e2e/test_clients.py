@@ -8,9 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.gunicorn_server import ROOT, Server
+from support import headed_bundles
+from support.gunicorn_server import ROOT, Server, serving
 
 from benchmarks.environments import Environment, InstallError
+from models.signature import Input
 
 CLIENTS = sorted(path.parent for path in (ROOT / "tests" / "clients").glob("*/client.py"))
 INSTALL_SECONDS = 600
@@ -35,6 +37,19 @@ def test_client_works(server: Server, folder: Path, capsys: pytest.CaptureFixtur
     python = _install(folder, capsys)
     command = [str(python), "-I", str(folder / "client.py"), server.url]  # isolated from this environment
     completed = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+
+
+@pytest.mark.parametrize("name", ["binary", "logits", "multi_label", "several"])
+def test_tritonclient_asks_models_of_every_kind(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Several inputs, and every output that the model's metadata lists."""
+    folder = ROOT / "tests" / "clients" / "tritonclient"
+    inputs = [Input(name="size", width=2), Input(name="age", width=1)]
+    published = headed_bundles.publish(tmp_path, headed_bundles.HEADS[name], inputs=inputs)
+    python = _install(folder, capsys)
+    with serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME=published.manifest.name) as server:
+        command = [str(python), "-I", str(folder / "adopted.py"), server.url, published.manifest.name]
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS, check=False)
     assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
