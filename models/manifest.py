@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from models.signature import Feature, FrozenModel, Head, Input, Layer
+from models.signature import LARGEST_NUMBER, Feature, FrozenModel, Head, Input, Layer
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
@@ -177,8 +177,11 @@ class Manifest(FrozenModel):
             raise ValueError("an output is not that of one of the layers")
         if sum(tensor.width for tensor in self.input_tensors) != len(self.features):
             raise ValueError("the inputs do not have one column per feature")
-        if any(len(row) != len(self.features) for row in (*self.background, *(g.features for g in self.golden))):
+        rows = (*self.background, *(golden.features for golden in self.golden))
+        if any(len(row) != len(self.features) for row in rows):
             raise ValueError("a golden or background row does not have one value per feature")
+        if any(abs(value) > LARGEST_NUMBER for row in rows for value in row):
+            raise ValueError("a golden or background row has a number that a float32 cannot hold")
 
     def _check_reference(self, reference: Reference) -> None:
         by_feature = [set(reference.features), set(reference.shares or reference.features)]

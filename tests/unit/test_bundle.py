@@ -132,6 +132,7 @@ def nest(folder: Path) -> None:
         (edit(golden=[]), MANIFEST),
         (edit(surplus=1), MANIFEST),
         (edit(background=[[1, 2, 3]]), MANIFEST),
+        (edit(background=[[1e39] * 8]), MANIFEST),
         (link_manifest, MANIFEST),
         (link_folder, "report/"),
         (pipe(MODEL_LITERT), MODEL_LITERT),
