@@ -176,12 +176,10 @@ def test_up_serves_the_shipped_model(project: Project, service: Container) -> No
 
 
 def test_compose_passes_all_settings(project: Project) -> None:
-    """Except those that the image decides: the model's location and the engine."""
+    """Except those that the image decides: the model's location."""
     config = json.loads(project.compose("config", "--format", "json"))
     passed = {name for name in config["services"]["serve"]["environment"] if name.startswith(PREFIX)}
-    assert passed == {
-        PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "model_dir", "engine"}
-    }
+    assert passed == {PREFIX + name.upper() for name in Settings.model_fields.keys() - {"model_store", "model_dir"}}
 
 
 def test_processes_have_no_privileges(service: Container) -> None:
@@ -218,20 +216,10 @@ def test_image_contains_the_service_only(service: Container) -> None:
     find = "import importlib.util, shutil"
     find += f"; print(*filter(shutil.which, {tools}), *filter(importlib.util.find_spec, {modules}))"
     assert exec_run(service, "python", "-c", find) == (0, "\n")
-    assert exec_run(service, "ls", "/app", "/app/models")[1].split() == (
-        [
-            "/app:",
-            "models",
-            "service",
-            "/app/models:",
-            "__init__.py",
-            "__pycache__",
-            "bundle.py",
-            "manifest.py",
-            "number_format.py",
-            "store",
-        ]
-    )
+    contract = ["bundle.py", "golden.py", "manifest.py", "names.py", "number_format.py", "signature.py", "weights.py"]
+    assert exec_run(service, "ls", "/app")[1].split() == ["models", "service"]
+    listed = sorted(exec_run(service, "ls", "/app/models")[1].split())
+    assert listed == sorted(["__init__.py", "__pycache__", *contract, "store"])
     assert exec_run(service, "find", "/app", "/opt", "-type", "d", "-name", "tests") == (0, "")
 
 

@@ -74,7 +74,7 @@ def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
         check=False,
     )
     assert adopted.returncode == 0, adopted.stderr
-    assert adopted.stdout.rstrip().endswith("MENAGERIE_MODEL_NAME=churn make run")
+    assert "serve   MENAGERIE_MODEL_NAME=churn make run" in adopted.stdout.splitlines()
     with make_run(clone, 60, MENAGERIE_MODEL_NAME="churn", **variables) as server:
         row = churn.rows[0].tolist()
         prediction = requests.post(f"{server.url}/predict", json={"features": row}, timeout=30).json()
