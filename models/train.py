@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     model_dir = options.store / options.name
     new_folders = [folder for folder in (model_dir, *model_dir.parents) if not folder.exists()]
     try:
-        train(options)
+        _train_or_stop(options)
     except KeyboardInterrupt:
         log("stopped; nothing was written")
         return 130
@@ -43,6 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with suppress(OSError):
                 folder.rmdir()  # removes only what is empty: nothing was published
     return 2
+
+
+def _train_or_stop(options: TrainingOptions) -> None:
+    """As `train`, but a stop is a stop even where TensorFlow raises an error of its own in its place."""
+    try:
+        train(options)
+    except Exception:
+        _require_no_stop()
+        raise
 
 
 def train(options: TrainingOptions) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from support.gunicorn_server import environment
 from support.published_bundles import newest_version
 
 from models import bundle
+from models import train as training
 from models.bundle import Bundle
 from models.train import main
 from service.inference import layers
@@ -325,6 +327,30 @@ def test_a_stopped_training_leaves_nothing(tmp_path: Path, stop_signal: signal.S
         assert process.returncode == code, stderr
     assert stderr in ("", "stopped; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("stop_signal", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_that_a_library_replaces_by_its_own_error_is_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_signal: signal.Signals
+) -> None:
+    """TensorFlow does so if the signal arrives while it calls Python."""
+
+    def swallow(_: object) -> None:
+        with suppress(KeyboardInterrupt, SystemExit):
+            signal.raise_signal(stop_signal)
+        raise RuntimeError("error of the library")
+
+    monkeypatch.setattr(training, "train", swallow)
+    monkeypatch.setattr(training, "_pending_stop", [])
+    handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        code = training.main(["--out", str(tmp_path)])
+    except SystemExit as stopped:
+        code = int(str(stopped.code))
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    assert code == {signal.SIGINT: 130, signal.SIGTERM: 143}[stop_signal]
 
 
 @pytest.mark.tensorflow
