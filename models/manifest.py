@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from models.signature import LARGEST_NUMBER, Feature, FrozenModel, Head, Input, Layer
+from models.signature import LARGEST_NUMBER, Feature, FrozenModel, Head, Input, Layer, name_columns
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
@@ -101,18 +101,8 @@ class Manifest(FrozenModel):
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """A name for each column of the last layer: its label or target, after the output's name if there are several.
-
-        An output whose only target has its own name is not named twice.
-        """
-        heads = self.heads
-        if len(heads) == 1:
-            return heads[0].column_names
-        return tuple(
-            head.name if head.column_names == (head.name,) else f"{head.name}.{column}"
-            for head in heads
-            for column in head.column_names
-        )
+        """A name for each column of the last layer."""
+        return name_columns(self.heads)
 
     @property
     def class_labels(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """What goes into a network and what comes out of it: features, layers, inputs and heads."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -111,3 +112,17 @@ class Head(FrozenModel):
         if self.threshold and (self.kind == "regression" or (self.kind == "classification" and len(self.labels) > 2)):  # noqa: PLR2004 (a binary one)
             raise ValueError(f"output {self.name}: only two labels, or independent ones, can have a threshold")
         return self
+
+
+def name_columns(heads: Sequence[Head]) -> tuple[str, ...]:
+    """A name for each column of the heads: its label or target, after the output's name if there are several.
+
+    An output whose only target has its own name is not named twice.
+    """
+    if len(heads) == 1:
+        return heads[0].column_names
+    return tuple(
+        head.name if head.column_names == (head.name,) else f"{head.name}.{column}"
+        for head in heads
+        for column in head.column_names
+    )

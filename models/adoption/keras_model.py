@@ -11,6 +11,14 @@ from models.adoption.errors import AdoptionError
 from models.adoption.loaded_model import InputTensor, LoadedOutput
 from models.tensorflow_setup import keras, tf
 
+TRAINING_ONLY = (  # layers that change nothing when a model predicts
+    keras.layers.Dropout,
+    keras.layers.GaussianNoise,
+    keras.layers.GaussianDropout,
+    keras.layers.AlphaDropout,
+    keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+)
 _LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization", "Hashing", "HashedCrossing")
 _TEXT = "text columns and categories are not supported yet: adopt the part of the model behind their encoding"
 
@@ -184,17 +192,7 @@ def find_activation(tensor: Any) -> str | None:  # noqa: PLR0911 (one for each k
     return None
 
 
-_PASSING = (
-    keras.layers.Dropout,
-    keras.layers.GaussianNoise,
-    keras.layers.GaussianDropout,
-    keras.layers.AlphaDropout,
-    keras.layers.ActivityRegularization,
-    keras.layers.Identity,
-    keras.layers.Reshape,
-    keras.layers.Flatten,
-    keras.layers.Concatenate,
-)
+_PASSING = (*TRAINING_ONLY, keras.layers.Reshape, keras.layers.Flatten, keras.layers.Concatenate)
 _LINEAR = (
     keras.layers.InputLayer,
     keras.layers.BatchNormalization,

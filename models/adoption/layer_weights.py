@@ -8,6 +8,7 @@ import numpy as np
 
 from models.adoption.activations import LINEAR, Activation, describe_layer, name_function
 from models.adoption.keras_model import (
+    TRAINING_ONLY,
     as_functional,
     list_symbolic_inputs,
     name_symbolic_outputs,
@@ -29,14 +30,6 @@ from models.weights import (
 
 MAX_PARAMETERS = 300_000  # as many connections are more than a person or a browser can look at
 _CHANGING_WIDTH = ("glu",)
-_NOTHING = (
-    keras.layers.Dropout,
-    keras.layers.GaussianNoise,
-    keras.layers.GaussianDropout,
-    keras.layers.AlphaDropout,
-    keras.layers.ActivityRegularization,
-    keras.layers.Identity,
-)
 
 
 class NotChainableError(Exception):
@@ -141,7 +134,7 @@ class _Walker:
         if len(inputs) != 1:
             raise _cannot(operation)
         (value,) = inputs
-        if isinstance(operation, _NOTHING):
+        if isinstance(operation, TRAINING_ONLY):
             return [value]
         if isinstance(operation, keras.layers.Reshape | keras.layers.Flatten):
             shape = operation.compute_output_shape((None, *value.shape))[1:]

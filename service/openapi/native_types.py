@@ -67,25 +67,26 @@ class Medians(TypedDict):
     now: Reach | None
 
 
-@closed
-class LabelDrift(TypedDict):
+class _Comparison(TypedDict):
     """``shifted``: the population stability index ``psi`` of ``rows`` rows reaches ``limit``."""
 
     shifted: bool
     psi: Annotated[float, Field(ge=0)]
     limit: Annotated[float, Field(gt=0)]
     rows: Annotated[int, Field(ge=0)]
+
+
+@closed
+class LabelDrift(_Comparison):
+    """``shifted``: the population stability index ``psi`` of ``rows`` rows reaches ``limit``."""
+
     shares: dict[str, Shares]
 
 
 @closed
-class FeatureDrift(TypedDict):
+class FeatureDrift(_Comparison):
     """As for labels; ``refused`` is the share of rows whose value is out of bounds."""
 
-    shifted: bool
-    psi: Annotated[float, Field(ge=0)]
-    limit: Annotated[float, Field(gt=0)]
-    rows: Annotated[int, Field(ge=0)]
     says: str
     median: Medians
     refused: Share | None
@@ -109,13 +110,9 @@ class Drift(TypedDict):
 
 
 @closed
-class TargetDrift(TypedDict):
+class TargetDrift(_Comparison):
     """As for features; a predicted value is never out of bounds."""
 
-    shifted: bool
-    psi: Annotated[float, Field(ge=0)]
-    limit: Annotated[float, Field(gt=0)]
-    rows: Annotated[int, Field(ge=0)]
     says: str
     median: Medians
     bins: list[Bin]

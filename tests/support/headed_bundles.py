@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models import bundle
 from models.bundle import Bundle
 from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
-from models.signature import Feature, Head, Input, Target
+from models.signature import Feature, Head, Input, Target, name_columns
 from models.weights import Weights
 from support.branched_networks import BranchedNetwork
 from support.handmade_bundles import Doubles, Network, export_network
@@ -137,7 +137,7 @@ def _reference(
     network: Network | BranchedNetwork, heads: Sequence[Head], rows: Doubles, names: Sequence[str]
 ) -> Reference:
     outputs = network.outputs(rows)["probabilities"]
-    manifest_names = _column_names(heads)
+    manifest_names = name_columns(heads)
     kinds = [head.kind for head in heads for _ in head.column_names]
     is_predicted = np.concatenate(
         [_is_predicted(head, outputs[:, columns]) for head, columns in _columns(heads)], axis=1
@@ -174,13 +174,3 @@ def _is_predicted(head: Head, outputs: Doubles) -> NDArray[np.bool_]:
         return outputs > (head.threshold or 0.5)
     predicted = outputs.argmax(axis=1) if head.threshold is None else outputs[:, 1] > head.threshold
     return np.asarray(predicted[:, np.newaxis] == np.arange(outputs.shape[1]))
-
-
-def _column_names(heads: Sequence[Head]) -> Sequence[str]:
-    if len(heads) == 1:
-        return heads[0].column_names
-    return [
-        head.name if head.column_names == (head.name,) else f"{head.name}.{column}"
-        for head in heads
-        for column in head.column_names
-    ]
