@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from models.adoption.heads import DecidedHead
 from models.dataset import Doubles, Floats, Integers
@@ -119,10 +119,7 @@ def _compute_mean_auc(scores: Scores) -> float | None:
         is_label = scores.labels == label
         if is_label.all():
             return None
-        ranks = rankdata(scores.probabilities[:, label])
-        positives, negatives = int(is_label.sum()), int((~is_label).sum())
-        wins = ranks[is_label].sum() - positives * (positives + 1) / 2
-        areas.append(wins / (positives * negatives))
+        areas.append(roc_auc_score(is_label, scores.probabilities[:, label]))
     return float(np.mean(areas))
 
 
