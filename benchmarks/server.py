@@ -65,7 +65,7 @@ def start_server(
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            first = peer.exchange(bundle.manifest, bundle.manifest.golden[0].features)
+            first = peer.exchange(bundle.manifest, bundle.manifest.golden_rows[0].tolist())
             request = f"GET {peer.ready} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() if peer.ready else _plain(first)
             _wait_until_ready(process, port, request, log.name)
             server = Server(peer, port, time.perf_counter() - started)
@@ -118,10 +118,10 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, request: byte
 def _check_golden_rows(server: Server, bundle: Bundle) -> None:
     """Compare the label of every golden row with the bundle's, unless the server predicts nothing."""
     manifest = bundle.manifest
-    for golden in manifest.golden if server.peer.label else ():
+    for golden, row in zip(manifest.golden, manifest.golden_rows.tolist(), strict=True) if server.peer.label else ():
         outputs = golden.outputs[manifest.layers[-1].name]
         expected = manifest.labels[outputs.index(max(outputs))]
-        status, body = _send(server.port, _plain(server.peer.exchange(manifest, golden.features)))
+        status, body = _send(server.port, _plain(server.peer.exchange(manifest, row)))
         label = server.peer.parse_label(body)
         if status != http.client.OK or label != expected:
             raise PeerError(f"answers {status} and {label!r} where {expected!r} is right")

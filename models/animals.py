@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.dataset import Integers, Sample
 from models.errors import DataError
-from models.signature import Feature
+from models.feature import Feature
 
 Doubles = NDArray[np.float64]
 Codes = tuple[str, ...]

@@ -27,6 +27,7 @@ SAVED_MODEL = (
     "saved_model"  # a folder; adopted models have it instead of `MODEL_KERAS`, because it needs no custom code
 )
 WEIGHTS = "weights.json"
+NETWORK = "network"  # the layer of `MODEL_KERAS` behind the preprocessing of raw values, where a model has encoders
 _MAX_MANIFEST_BYTES = 16_000_000  # the shipped one has 40,000
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
-from models.signature import Feature
+from models.feature import Feature
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

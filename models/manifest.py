@@ -6,12 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat, model_validator
 
-from models.signature import LARGEST_NUMBER, Feature, FrozenModel, Head, Input, Layer, name_columns
+from models.encoding import Encoder, Vector, encode
+from models.feature import LARGEST_NUMBER, Feature, FrozenModel, RawValue, to_codes
+from models.signature import Head, Input, Layer, name_columns
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
-Vector = tuple[FiniteFloat, ...]
+RawRow = tuple[RawValue, ...]
 ALL_ROWS = ""  # the key of ranges that hold whatever the label
+_FIELDS_OF_FORMAT_3 = {
+    "features": {"__all__": {"kind", "categories", "hashing", "allow_other", "allow_missing", "default"}},
+    "encoders": True,
+    "reference": {"categories", "missing"},
+}
 
 
 class Training(FrozenModel):
@@ -41,6 +48,11 @@ class Reference(FrozenModel):
     In format 2 the keys of ``labels`` are output columns (`Manifest.column_names`), those of classifications and of
     `multi_label` heads; those of ``targets``, with quantiles as ``features`` has them, are the others. The only key of
     ``ranges`` is `ALL_ROWS`, unless the model is a single classification whose sample has labels.
+
+    In format 3 all of these are of numbers and integers only, where they are not missing; ``missing`` is the share of
+    the training rows in which they are. ``categories[label][name]`` is the share of each code of a category among the
+    training rows of a label, or of all rows for the key `ALL_ROWS`, which is always there. The last share is that of
+    missing values if these are allowed.
     """
 
     probabilities: Vector
@@ -49,12 +61,14 @@ class Reference(FrozenModel):
     ranges: dict[str, dict[str, tuple[FiniteFloat, FiniteFloat]]]
     shares: dict[str, Vector] = Field(default_factory=dict)
     targets: dict[str, Vector] = Field(default_factory=dict)
+    categories: dict[str, dict[str, Vector]] = Field(default_factory=dict)
+    missing: dict[str, FiniteFloat] = Field(default_factory=dict)
 
 
 class GoldenRow(FrozenModel):
-    """One row in schema order and the expected output of every layer, by layer name."""
+    """One row of raw values in schema order and the expected output of every layer, by layer name."""
 
-    features: Vector
+    features: RawRow
     outputs: dict[str, Vector]
 
 
@@ -70,14 +84,17 @@ class Manifest(FrozenModel):
 
     Format 1 is a classification that `models.train` has trained: it has ``labels``. Format 2 is a model that
     `models.adopt` has imported: it has ``inputs`` and ``outputs`` instead. `heads` and `input_tensors` serve both.
-    Without a sample, a model has neither ``reference`` nor ``background``.
+    Format 3 is as format 2, from either of them, with features that are not all numbers, or may be missing; its
+    ``encoders`` make the network's input from them. Without a sample, a model has neither ``reference`` nor
+    ``background``.
     """
 
-    format: Literal[1, 2] = 1
+    format: Literal[1, 2, 3] = 1
     name: ModelName
     version: Annotated[int, Field(ge=1, le=2**53)] = 1  # the largest integer on which all JSON readers agree
     features: Annotated[tuple[Feature, ...], Field(min_length=1)]
     labels: tuple[str, ...] = ()
+    encoders: tuple[Annotated[Encoder, Field(discriminator="kind")], ...] = ()
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Head, ...] = ()
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
@@ -85,7 +102,7 @@ class Manifest(FrozenModel):
     metrics: dict[str, Any]
     reference: Reference | None = None
     golden: Annotated[tuple[GoldenRow, ...], Field(min_length=1)]
-    background: tuple[Vector, ...]
+    background: tuple[RawRow, ...]
     files: dict[FileName, FileEntry] = Field(default_factory=dict)
 
     @property
@@ -122,8 +139,16 @@ class Manifest(FrozenModel):
 
     def to_json(self) -> str:
         """The content of ``manifest.json``; format 1 has no field that its first readers do not know."""
-        later = {"inputs": True, "outputs": True, "reference": {"targets"}}
-        return self.model_dump_json(indent=1, exclude=later if self.format == 1 else None) + "\n"  # type: ignore[arg-type]
+        later: Any = None
+        if self.format == 1:
+            later = _FIELDS_OF_FORMAT_3 | {
+                "inputs": True,
+                "outputs": True,
+                "reference": {"targets", "categories", "missing"},
+            }
+        elif self.format == 2:  # noqa: PLR2004
+            later = _FIELDS_OF_FORMAT_3
+        return self.model_dump_json(indent=1, exclude=later) + "\n"
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -132,8 +157,25 @@ class Manifest(FrozenModel):
 
     @property
     def golden_rows(self) -> NDArray[np.float32]:
-        """The golden rows' inputs, [rows, features]."""
-        return np.array([row.features for row in self.golden], np.float32)
+        """The codes of the golden rows, [rows, features]."""
+        return to_codes(self.features, [row.features for row in self.golden])
+
+    @property
+    def background_rows(self) -> NDArray[np.float32]:
+        """The codes of the background rows, [rows, features]."""
+        return to_codes(self.features, self.background)
+
+    @property
+    def network_inputs(self) -> tuple[str, ...]:
+        """A name for each column of the network's input: the features', or those that the encoders give."""
+        if not self.encoders:
+            return self.feature_names
+        features = {feature.name: feature for feature in self.features}
+        return tuple(name for each in self.encoders for name in each.column_names(features[each.feature]))
+
+    def encode(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's input [rows, columns] for rows of codes, [rows, features]."""
+        return encode(self.encoders, self.features, codes)
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
@@ -141,8 +183,9 @@ class Manifest(FrozenModel):
             raise ValueError(
                 "format 1 has at least two labels and reference statistics, but neither inputs nor outputs"
             )
-        if self.format == 2 and (self.labels or not self.inputs or not self.outputs):  # noqa: PLR2004
-            raise ValueError("format 2 has inputs and outputs, but no labels beside them")
+        if self.format > 1 and (self.labels or not self.inputs or not self.outputs):
+            raise ValueError(f"format {self.format} has inputs and outputs, but no labels beside them")
+        self._check_encoders()
         outputs = tuple(head.name for head in self.heads)
         for field, names in (
             ("feature", self.feature_names),
@@ -170,14 +213,31 @@ class Manifest(FrozenModel):
         rows = (*self.background, *(golden.features for golden in self.golden))
         if any(len(row) != len(self.features) for row in rows):
             raise ValueError("a golden or background row does not have one value per feature")
-        if any(abs(value) > LARGEST_NUMBER for row in rows for value in row):
+        numbers = [value for row in rows for value in row if isinstance(value, float)]
+        if any(abs(value) > LARGEST_NUMBER for value in numbers):
             raise ValueError("a golden or background row has a number that a float32 cannot hold")
+        try:
+            to_codes(self.features, rows)
+        except (TypeError, ValueError):
+            raise ValueError("a golden or background row has a value that is not one of its feature's") from None
+
+    def _check_encoders(self) -> None:
+        if (self.format == 3) != bool(self.encoders):  # noqa: PLR2004
+            raise ValueError("format 3 has encoders, and no other format has any")
+        if not self.encoders and not all(feature.is_plain for feature in self.features):
+            raise ValueError(f"format {self.format} has no features but numbers that are never missing")
+        features = {feature.name: feature for feature in self.features}
+        for encoder in self.encoders:
+            if encoder.feature not in features:
+                raise ValueError(f"an encoder reads {encoder.feature}, which is not a feature")
+            encoder.check(features[encoder.feature])
 
     def _check_reference(self, reference: Reference) -> None:
         by_feature = [set(reference.features), set(reference.shares or reference.features)]
         by_feature += [set(ranges) for ranges in reference.ranges.values()]
-        if any(names != set(self.feature_names) for names in by_feature):
+        if any(names != {each.name for each in self.features if not each.is_category} for names in by_feature):
             raise ValueError("the reference statistics do not cover exactly the features")
+        self._check_categories(reference)
         kinds = [head.kind for head in self.heads for _ in head.column_names]
         targets = {name for name, kind in zip(self.column_names, kinds, strict=True) if kind == "regression"}
         if set(reference.labels) != set(self.column_names) - targets or set(reference.targets) != targets:
@@ -189,3 +249,15 @@ class Manifest(FrozenModel):
         rows = (*reference.features.values(), *reference.shares.values(), *reference.targets.values())
         if any(len(row) != len(reference.probabilities) for row in rows):
             raise ValueError("a feature or target does not have one reference quantile per probability")
+
+    def _check_categories(self, reference: Reference) -> None:
+        """Check the shares of categories, and of missing numbers."""
+        counts = {each.name: each.code_count + each.allow_missing for each in self.features if each.is_category}
+        given = reference.categories
+        if any({name: len(shares) for name, shares in each.items()} != counts for each in given.values()):
+            raise ValueError("the reference statistics do not have one share for each category")
+        if counts and (ALL_ROWS not in given or not set(given) <= {ALL_ROWS, *self.class_labels}):
+            raise ValueError("the reference statistics do not have the categories' shares of all rows and of labels")
+        may_miss = {each.name for each in self.features if each.allow_missing and not each.is_category}
+        if set(reference.missing) != may_miss:
+            raise ValueError("the reference statistics do not have the share of missing values where they are allowed")

@@ -1,57 +1,11 @@
-"""What goes into a network and what comes out of it: features, layers, inputs and heads."""
+"""What goes into a network and what comes out of it: inputs, layers and heads."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, model_validator
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-# The largest double that becomes a finite float32: one that is half a step beyond the largest float32 does not.
-LARGEST_NUMBER = float(np.nextafter(2.0**128 - 2.0**103, 0))
-
-
-class FrozenModel(BaseModel):
-    """The base of all types of a bundle's JSON: immutable, and strict about unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Feature(FrozenModel):
-    """One input of the network, in raw units. A value outside ``minimum`` to ``maximum`` is invalid.
-
-    Both are None for a model that was adopted without a sample: then any finite float32 is valid. ``how`` tells a
-    person how to take the measurement.
-    """
-
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    unit: str = ""
-    minimum: FiniteFloat | None
-    maximum: FiniteFloat | None
-    how: str = ""
-
-    @property
-    def has_bounds(self) -> bool:
-        """Whether it is known which values are valid."""
-        return self.minimum is not None
-
-    @property
-    def lowest(self) -> float:
-        """The lowest valid value: without bounds, the lowest that a float32 can hold."""
-        return -LARGEST_NUMBER if self.minimum is None else self.minimum
-
-    @property
-    def highest(self) -> float:
-        """The highest valid value."""
-        return LARGEST_NUMBER if self.maximum is None else self.maximum
-
-    @model_validator(mode="after")
-    def _check_bounds(self) -> Self:
-        if (self.minimum is None) != (self.maximum is None):
-            raise ValueError(f"feature {self.name}: minimum and maximum must both be numbers, or both null")
-        if self.lowest >= self.highest:
-            raise ValueError(f"feature {self.name}: minimum {self.minimum} is not below maximum {self.maximum}")
-        return self
+from models.feature import FrozenModel
 
 
 class Layer(FrozenModel):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
-from models.signature import FrozenModel
+from models.feature import FrozenModel
 
 Vector = tuple[FiniteFloat, ...]
 

@@ -10,8 +10,8 @@ import numpy as np
 from models.adoption.errors import AdoptionError
 from models.adoption.options import AdoptionOptions
 from models.dataset import Doubles, Floats, Integers
+from models.feature import Feature
 from models.number_format import NumberFormat
-from models.signature import Feature
 from models.tables.cells import GAP_MARKERS, parse_cells, truth_values_to_numbers
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from models.adoption.errors import AdoptionError
 from models.adoption.heads import DecidedHead
 from models.dataset import Doubles, Floats, Integers
+from models.feature import Feature
 from models.manifest import ALL_ROWS, GoldenRow, Reference
 from models.reference import (
     BACKGROUND_ROWS,
@@ -18,7 +19,7 @@ from models.reference import (
     find_typical,
     select_background,
 )
-from models.signature import Feature, Head
+from models.signature import Head
 from models.tables.dataset import MAX_RANGES
 from models.tables.labels import MIN_ROWS_PER_LABEL
 

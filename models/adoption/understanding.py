@@ -15,7 +15,7 @@ from models.adoption.options import AdoptionOptions
 from models.adoption.sample import LabelColumn, SampleTable
 from models.adoption.statistics import split_columns
 from models.dataset import Doubles, Floats
-from models.signature import Feature
+from models.feature import Feature
 from models.tables.schema import Schema
 
 BATCH_ROWS = 10_000

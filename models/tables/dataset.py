@@ -6,7 +6,7 @@ import numpy as np
 
 from models.dataset import Integers, Sample
 from models.errors import DataError
-from models.signature import Feature
+from models.feature import Feature
 from models.tables.findings import list_some
 
 MAX_RANGES = 50_000  # of a label and a feature; each has at most 270 bytes in the manifest

@@ -7,8 +7,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from models.command_line import ReadingOptions
+from models.feature import Feature
 from models.number_format import NumberFormat
-from models.signature import Feature
 from models.tables.cells import MAX_MAGNITUDE, parse_cells, strip
 from models.tables.columns import Columns
 from models.tables.findings import Findings, list_some

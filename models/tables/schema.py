@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import DataError
+from models.feature import Feature
 from models.names import normalize_name
-from models.signature import Feature
 from models.tables.cells import MAX_MAGNITUDE
 from models.tables.labels import sort_labels
 from models.tables.source_file import read_bytes

@@ -29,6 +29,7 @@ from service.http.messages import Handler, Request, Response, json_response
 from service.http.routing import PROBLEM, Protocol
 
 OUT_OF_BOUNDS = "out_of_bounds"
+UNKNOWN_CATEGORY = "unknown_category"
 
 
 class StartupError(Exception):

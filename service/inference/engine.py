@@ -4,25 +4,15 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ai_edge_litert.interpreter import Interpreter
 
-from models.bundle import MODEL_KERAS, MODEL_LITERT, SAVED_MODEL, Bundle, BundleError
+from models.bundle import MODEL_KERAS, MODEL_LITERT, NETWORK, SAVED_MODEL, Bundle, BundleError
 from service.arrays import Array
 from service.http.errors import StartupError
-
-
-class Engine(Protocol):
-    """Runs one network; safe to call from any thread. ``layers`` are the names of those whose outputs it can give."""
-
-    layers: Collection[str]
-
-    def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
-        """The outputs [rows, units] of the named layers for ``rows`` [rows, features]."""
-
-    def run_row(self, rows: Array, layer: str) -> Array:
-        """The output [1, units] of one layer for one row, [1, features]."""
+from service.inference.encoding import EncodedEngine
+from service.inference.engine_protocol import Engine
 
 
 def load(name: str, bundle: Bundle) -> Engine:
@@ -37,7 +27,8 @@ def load(name: str, bundle: Bundle) -> Engine:
             f"{bundle.folder} was adopted for the Keras engine only: set MENAGERIE_ENGINE=keras, or adopt it again "
             "without --engine keras"
         )
-    return KerasEngine(bundle) if name == "keras" else LiteRTEngine(bundle)
+    engine: Engine = KerasEngine(bundle) if name == "keras" else LiteRTEngine(bundle)
+    return EncodedEngine(engine, bundle.manifest) if bundle.manifest.encoders else engine
 
 
 class LiteRTEngine:
@@ -130,9 +121,11 @@ class KerasEngine:
                 return
             path = _write_verified(bundle, MODEL_KERAS, Path(folder))
             model = keras.saving.load_model(path, compile=False)
+        if bundle.manifest.encoders:  # the model takes raw values, its network what the encoders give
+            model = model.get_layer(NETWORK)
         self.layers = [layer.name for layer in model.layers]
         layers = keras.Model(model.inputs, {name: model.get_layer(name).output for name in self.layers})
-        signature = [tf.TensorSpec((None, len(bundle.manifest.features)), tf.float32)]
+        signature = [tf.TensorSpec((None, len(bundle.manifest.network_inputs)), tf.float32)]
         self._run = tf.function(lambda rows: layers(rows, training=False), input_signature=signature)
 
     def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.bundle import Bundle, BundleError
 from models.golden import find_golden_mismatch
-from service.inference.engine import Engine
+from service.inference.engine_protocol import Engine
 
 
 def require_golden_outputs(bundle: Bundle, engine: Engine, batch_sizes: Iterable[int] = ()) -> None:

@@ -160,13 +160,13 @@ def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]
     """The layers with checked shapes and sources; in format 1 they are all layers of the manifest."""
     described = {layer.name: layer for layer in manifest.layers}
     widths: dict[str, int] = {}
-    before = Source(start=0, stop=len(manifest.features))
+    before = Source(start=0, stop=len(manifest.network_inputs))
     for name in described if manifest.format == 1 else weights.layers:
         given = weights.layers[name]
         if manifest.format == 1:
             _require_trained(described[name], given)
         for part in given.sources:
-            if not part.start < part.stop <= (widths[part.layer] if part.layer else len(manifest.features)):
+            if not part.start < part.stop <= (widths[part.layer] if part.layer else len(manifest.network_inputs)):
                 raise ValueError("a source is not a part of an earlier layer")
         sources = _merge(given.sources) or (before,)
         layer = _layer(described[name], given, () if sources == (before,) else sources)
@@ -251,7 +251,7 @@ def _find_mismatch(network: Sequence[NetworkLayer], manifest: Manifest) -> str |
     names = [layer.name for layer in manifest.layers]
     golden = {name: _array([row.outputs[name] for row in manifest.golden]) for name in names}
     outputs: dict[str, Array | Doubles] = dict(golden)  # those without weights stay
-    for layer, rows in with_inputs(network, manifest.golden_rows, golden):
+    for layer, rows in with_inputs(network, manifest.encode(manifest.golden_rows), golden):
         outputs[layer.name] = layer.forward(rows)
     mismatch = find_golden_mismatch(manifest, outputs)
     return mismatch.layer if mismatch else None

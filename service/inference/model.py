@@ -13,7 +13,7 @@ from models.bundle import Bundle
 from service.arrays import Array, Indices, Prediction
 from service.http.errors import NoModelError, NotExplainableError
 from service.inference import engine, layers
-from service.inference.engine import Engine
+from service.inference.engine_protocol import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.heads import HeadColumns, assign_columns, predict_labels, row_classifier
 from service.inference.layers import NetworkLayer

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter
 
+from models.feature import FLOAT32_MAX
 from models.manifest import ALL_ROWS, Manifest
-from models.signature import FLOAT32_MAX
 from service.arrays import Array, Indices
 
 
@@ -20,9 +20,10 @@ class Ranges:
     def __init__(self, manifest: Manifest) -> None:
         by_label = manifest.reference.ranges if manifest.reference else {}
         self.differ_by_label = bool(by_label) and ALL_ROWS not in by_label
-        overall = by_label.get(ALL_ROWS, dict.fromkeys(manifest.feature_names, (-FLOAT32_MAX, FLOAT32_MAX)))
+        overall = by_label.get(ALL_ROWS, {})
         ranges = [by_label.get(label, overall) for label in manifest.class_labels or [ALL_ROWS]]
-        bounds = np.array([[each[name] for name in manifest.feature_names] for each in ranges], np.float32)
+        every = (-FLOAT32_MAX, FLOAT32_MAX)
+        bounds = np.array([[each.get(name, every) for name in manifest.feature_names] for each in ranges], np.float32)
         self._lower, self._upper = np.ascontiguousarray(bounds[:, :, 0]), np.ascontiguousarray(bounds[:, :, 1])
         self.lower, self.upper = self._lower.tolist(), self._upper.tolist()
         self._is_inside = [
@@ -42,7 +43,7 @@ class Ranges:
         if self._is_inside[label](row):  # nearly always
             return ()
         lower, upper = self.lower[label], self.upper[label]
-        return [index for index, value in enumerate(row) if not lower[index] <= value <= upper[index]]
+        return [index for index, value in enumerate(row) if value < lower[index] or value > upper[index]]
 
 
 def _row_type(lower: Sequence[float], upper: Sequence[float]) -> TypeAdapter[Any]:

@@ -17,6 +17,7 @@ from models.bundle import BundleError
 from service.http.errors import StartupError
 from service.http.messages import Request
 from service.inference import sandbox
+from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
 from service.inference.validation import Validator
@@ -159,7 +160,7 @@ class Registry:
         _require_identity(model, settings.model_name, number)
         if self._loaded:
             _require_same_schema(model, self.current.model)
-        validator = Validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
+        validator = make_validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         return Version(model, validator, files)
 
     def _serve(self, number: int, version: Version, events: list[Event]) -> None:

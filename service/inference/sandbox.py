@@ -22,7 +22,7 @@ from typing import NoReturn
 from models.bundle import WEIGHTS, Bundle, BundleError
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
-from service.inference.engine import Engine
+from service.inference.engine_protocol import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.weight_check import find_weight_mismatch, random_rows
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.signature import Feature
+from models.feature import Feature
 from service.arrays import Array, Indices
 
 POINTS = 64  # evaluated between two knots

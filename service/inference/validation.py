@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
-from models.signature import Feature
+from models.feature import Feature
 from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
@@ -23,9 +23,13 @@ _BULK = 512  # rows; as many as NumPy converts before another thread can run, an
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
-def value_type(feature: Feature) -> Any:
-    """The pydantic type of a feature's values: a finite number within its bounds."""
-    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest)]
+def number_type(feature: Feature) -> Any:
+    """The pydantic type of a feature's values: a finite number within its bounds, a whole one for an integer."""
+    multiple_of = 1 if feature.kind == "integer" else None
+    return Annotated[
+        float,
+        Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest, multiple_of=multiple_of),
+    ]
 
 
 def row_types(value_types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -39,18 +43,22 @@ class Validator:
 
     def __init__(self, features: Sequence[Feature], *, max_rows: int, max_errors: int) -> None:
         self._features = features
+        self._noun = "numbers" if all(feature.is_plain for feature in features) else "values"
         self._names = [feature.name for feature in features]
         self._bounds = np.array([[feature.lowest for feature in features], [feature.highest for feature in features]])
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
         self._max_errors = max_errors
         self._parts: dict[tuple[int, int], Validator] = {}
-        named, listed = row_types({feature.name: value_type(feature) for feature in features})
+        named, listed = row_types({feature.name: self._value_type(feature) for feature in features})
         # Left to right: no value fits both types.
         row: Any = Annotated[Union[named, listed], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
         rows_types: list[Any] = [Annotated[list[each], Field(fail_fast=True)] for each in (listed, row)]  # type: ignore[valid-type]
         validators: list[Any] = [TypeAdapter(each).validator for each in (named, listed, *rows_types)]
         self._named, self._listed, self._listed_rows, self._mixed_rows = validators
+
+    def _value_type(self, feature: Feature) -> Any:
+        return number_type(feature)
 
     def parse(self, body: bytes, context: RequestContext) -> tuple[Array, bool]:
         """Parse and validate the body of a native request: the rows, [rows, features], and whether it was a single one.
@@ -209,7 +217,7 @@ class Validator:
     def _faults(self, document: Any) -> Iterator[Fault]:
         if not isinstance(document, dict):
             yield Fault(
-                "", "type", f"the body must be an object with `features` or `instances`, not {_json_type(document)}"
+                "", "type", f"the body must be an object with `features` or `instances`, not {json_type(document)}"
             )
             return
         members = ["features", "instances"]
@@ -220,7 +228,7 @@ class Validator:
             yield from self._faults_in_row(document["features"], "features")
         elif not isinstance(document["instances"], list):
             yield Fault(
-                "instances", "type", f"instances must be a list of rows, not {_json_type(document['instances'])}"
+                "instances", "type", f"instances must be a list of rows, not {json_type(document['instances'])}"
             )
         elif not 1 <= len(document["instances"]) <= self.max_rows:
             yield self._count_fault(len(document["instances"]), "instances")
@@ -242,10 +250,10 @@ class Validator:
             yield from self._faults_by_type(self._listed, tuple(row), location)
         elif isinstance(row, list):
             order = ", ".join(self._names)
-            message = f"{location} must have {width} numbers, not {len(row)}, in this order: {order}"
+            message = f"{location} must have {width} {self._noun}, not {len(row)}, in this order: {order}"
             yield Fault(location, "length", message)
         else:
-            message = f"{location} must be an object or a list of {width} numbers, not {_json_type(row)}"
+            message = f"{location} must be an object or a list of {width} {self._noun}, not {json_type(row)}"
             yield Fault(location, "type", message)
 
     def _faults_by_type(self, validator: Any, row: Any, location: str) -> Iterator[Fault]:
@@ -259,7 +267,10 @@ class Validator:
                     if isinstance(key, int)
                     else (self._names.index(key), f"{location}.{key}")
                 )
-                yield _value_fault(self._features[index], field, fault["type"], fault["input"])
+                yield self._value_fault(self._features[index], field, fault["type"], fault["input"])
+
+    def _value_fault(self, feature: Feature, location: str, error_type: str, value: Any) -> Fault:
+        return _value_fault(feature, location, error_type, value)
 
 
 def _drop_null(document: dict[str, Any]) -> None:
@@ -269,9 +280,15 @@ def _drop_null(document: dict[str, Any]) -> None:
             del document[null]
 
 
+def find_similar(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is most like a name; None if none has anything in common with it."""
+    nearest = max(known, key=lambda each: _similarity(name, each))
+    return nearest if _similarity(name, nearest) > 0 else None
+
+
 def _unknown_fault(key: str, prefix: str, known: list[str]) -> Fault:
     key = strict_json.truncated(key)
-    nearest = max(known, key=lambda name: _similarity(key, name))
+    nearest = find_similar(key, known) or known[0]
     return Fault(f"{prefix}{key}", "unknown", f"{key} is unknown: did you mean {nearest}?")
 
 
@@ -309,8 +326,8 @@ def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -
         case _ if is_beyond:
             return Fault(location, OUT_OF_BOUNDS, f"{name} must be in the range {bounds}", name)
         case _:
-            return Fault(location, "type", f"{name} must be a number{allowed}, not {_json_type(value)}", name)
+            return Fault(location, "type", f"{name} must be a number{allowed}, not {json_type(value)}", name)
 
 
-def _json_type(value: Any) -> str:
+def json_type(value: Any) -> str:
     return _JSON_TYPES.get(type(value), "a number")

@@ -5,10 +5,11 @@ from random import Random
 
 import numpy as np
 
+from models.feature import Feature
 from models.golden import GOLDEN_TOLERANCE
 from models.manifest import Manifest
 from service.arrays import Array
-from service.inference.engine import Engine
+from service.inference.engine_protocol import Engine
 from service.inference.layers import NetworkLayer, with_inputs
 
 _RANDOM_ROWS = 200
@@ -25,7 +26,7 @@ def find_weight_mismatch(
     """
     rows = random_rows(manifest)
     outputs = engine.run(rows, [layer.name for layer in network])
-    for layer, inputs in with_inputs(network, rows, outputs):
+    for layer, inputs in with_inputs(network, manifest.encode(rows), outputs):
         expected, actual = layer.forward(inputs), outputs[layer.name]
         if actual.shape != expected.shape:
             return layer.name
@@ -44,7 +45,7 @@ def random_rows(manifest: Manifest) -> Array:
     golden = manifest.golden_rows
     bounds = np.array(
         [
-            (feature.lowest, feature.highest) if feature.has_bounds else (values.min(), values.max())
+            _bounds(feature, values[~np.isnan(values)])
             for feature, values in zip(manifest.features, golden.T, strict=True)
         ]
     )
@@ -52,4 +53,15 @@ def random_rows(manifest: Manifest) -> Array:
     random = np.frombuffer(Random(0).randbytes(4 * _RANDOM_ROWS * len(bounds)), np.uint32)  # noqa: S311 (no secret)
     share = random.reshape(_RANDOM_ROWS, -1) / 2**32
     rows: Array = (bounds[:, 0] * (1 - share) + bounds[:, 1] * share).astype(np.float32)
+    is_category = [feature.is_category for feature in manifest.features]
+    rows[:, is_category] = np.floor(rows[:, is_category])
     return rows
+
+
+def _bounds(feature: Feature, golden: Array) -> tuple[float, float]:
+    """Those of a feature's random codes; every code of a category is below the second."""
+    if feature.is_category:
+        return 0, float(np.nextafter(np.float32(feature.code_count), np.float32(0)))
+    if feature.has_bounds or not len(golden):
+        return feature.lowest, feature.highest
+    return float(golden.min()), float(golden.max())

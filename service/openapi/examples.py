@@ -26,7 +26,7 @@ def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:
     }
 
 
-def _inference_examples(types: ModelTypes, by_input: dict[str, list[float]]) -> dict[str, Any]:
+def _inference_examples(types: ModelTypes, by_input: dict[str, list[Any]]) -> dict[str, Any]:
     one, two = _tensors(by_input, 1), _tensors(by_input, 2)
     outputs = outputs_of.of(types.model)
     names = [LABEL] if types.manifest.class_labels else outputs.defaults[:1]
@@ -41,12 +41,12 @@ def _inference_examples(types: ModelTypes, by_input: dict[str, list[float]]) -> 
     }
 
 
-def _by_input(manifest: Manifest, values: list[float]) -> dict[str, list[float]]:
+def _by_input(manifest: Manifest, values: list[Any]) -> dict[str, list[Any]]:
     remaining = iter(values)
     return {tensor.name: list(islice(remaining, tensor.width)) for tensor in manifest.input_tensors}
 
 
-def _tensors(by_input: dict[str, list[float]], rows: int) -> list[dict[str, Any]]:
+def _tensors(by_input: dict[str, list[Any]], rows: int) -> list[dict[str, Any]]:
     """A tensor for each input, with the same row several times."""
     return [
         {

@@ -8,8 +8,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
+from models.feature import Feature, RawValue
 from models.manifest import Manifest
-from models.signature import Feature, Target
+from models.signature import Target
 from service.inference import validation
 from service.inference.heads import HeadColumns
 from service.inference.model import Model
@@ -90,12 +91,18 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def example(manifest: Manifest) -> dict[str, float]:
+def example(manifest: Manifest) -> dict[str, RawValue]:
     """A valid row by feature name: the first golden row, rounded as people measure."""
     return {
-        feature.name: min(max(float(f"{value:.4g}"), feature.lowest), feature.highest)
+        feature.name: _round(feature, value)
         for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
     }
+
+
+def _round(feature: Feature, value: RawValue) -> RawValue:
+    if feature.kind != "number" or not isinstance(value, int | float):
+        return value
+    return min(max(float(f"{value:.4g}"), feature.lowest), feature.highest)
 
 
 def _target_type(target: Target) -> Any:
@@ -103,8 +110,16 @@ def _target_type(target: Target) -> Any:
     return Annotated[float, Field(description=f"in {target.unit}" if target.unit else None, json_schema_extra=unit)]
 
 
-def _value(feature: Feature, example: float) -> Any:
+def _value(feature: Feature, example: RawValue) -> Any:
     description = ", ".join(filter(None, (feature.how, f"in {feature.unit}" if feature.unit else "")))
     unit: Any = {"x-unit": feature.unit} if feature.unit else None
     field = Field(title=feature.name, description=description or None, examples=[example], json_schema_extra=unit)
-    return Annotated[validation.value_type(feature), field]
+    return Annotated[_value_type(feature), field]
+
+
+def _value_type(feature: Feature) -> Any:
+    value: Any = validation.number_type(feature)
+    if feature.is_category:
+        is_open = feature.hashing or feature.allow_other
+        value = feature.category_type if is_open else Literal[*feature.categories]
+    return value if feature.is_required else value | None

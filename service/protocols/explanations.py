@@ -38,7 +38,7 @@ class _Explainer:
 
     def __init__(self, model: Model, evaluations: int, max_connections: int) -> None:
         self.model = model
-        self.background = np.array(model.manifest.background, np.float32).reshape(-1, len(model.features))
+        self.background = model.manifest.background_rows
         self.evaluations = evaluations
         self.layers = _layer_documents(model, max_connections)
         self.grids = _sweep_grids(model)

@@ -33,7 +33,7 @@ class LayerDocuments:
     def of(self, rows: Array) -> Iterator[_Document]:
         """Every layer's nodes for the only row of ``rows``; the outputs are the engine's own."""
         outputs = self._model.layer_outputs(rows)
-        layers = with_inputs(self._network, rows, outputs)
+        layers = with_inputs(self._network, self._model.manifest.encode(rows), outputs)
         for (layer, inputs), names, input_names in zip(layers, self._names, self._input_names, strict=True):
             yield {
                 "name": layer.name,
@@ -44,7 +44,7 @@ class LayerDocuments:
     def _name_inputs(self) -> Iterator[_Names]:
         """The names of the nodes that each layer takes."""
         by_layer = dict(zip((layer.name for layer in self._network), self._names, strict=True))
-        before: _Names = self._model.manifest.feature_names
+        before: _Names = self._model.manifest.network_inputs
         features = before
         for layer, names in zip(self._network, self._names, strict=True):
             parts = [
@@ -94,8 +94,8 @@ def _feature_names(manifest: Manifest, network: Sequence[NetworkLayer]) -> dict[
 def _features_of(manifest: Manifest, layer: NetworkLayer, *, is_first: bool) -> _Names:
     """The features that a layer takes."""
     if not layer.sources:
-        return manifest.feature_names if is_first else ()
-    parts = [manifest.feature_names[part.start : part.stop] for part in layer.sources if part.layer is None]
+        return manifest.network_inputs if is_first else ()
+    parts = [manifest.network_inputs[part.start : part.stop] for part in layer.sources if part.layer is None]
     return [name for part in parts for name in part]
 
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from models.feature import Feature
 from models.names import normalize_name
 from models.number_format import NumberFormat
-from models.signature import Feature
 from service.arrays import Array
 from service.score.errors import TableError
 

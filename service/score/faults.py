@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.signature import Feature
+from models.feature import Feature
 from service.http.errors import Fault, UnacceptableError
 from service.inference.validation import Validator
 from service.score.columns import Codes, FaultCode

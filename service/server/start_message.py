@@ -27,7 +27,7 @@ def log_start_message(arbiter: Any) -> None:
         arbiter.log.info("serving at %s once the workers have loaded the model", urls)
         return
     manifest = service.registry.current.model.manifest
-    values = (float(f"{value:.4g}") for value in manifest.golden[0].features)
+    values = (float(f"{value:.4g}") if isinstance(value, float) else value for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
     curl = f"curl {_curl_target(scheme, addresses[0])} -H 'Content-Type: application/json'"
     curl += f"{_KEY_HEADER if settings.requires_key else ''} -d '{body}'"

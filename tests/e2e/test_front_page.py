@@ -35,7 +35,7 @@ from support.web_page import (
     require_fit,
 )
 
-from models.signature import Feature
+from models.feature import Feature
 from service.app import api_keys
 
 pytestmark = pytest.mark.browser

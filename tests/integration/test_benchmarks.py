@@ -119,7 +119,7 @@ def _manifest() -> Manifest:
 
 def test_every_peer_receives_the_same_row(manifest: Manifest) -> None:
     """Each in the format of its protocol."""
-    row = manifest.golden[0].features
+    row = manifest.golden_rows[0].tolist()
 
     named = json.loads(peers.read_peer("fastapi").exchange(manifest, row).body)
     tensor = json.loads(peers.read_peer("mlserver").exchange(manifest, row).body)

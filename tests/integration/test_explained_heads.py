@@ -89,7 +89,7 @@ def test_the_same_row_gets_the_same_bytes(explained: tuple[FlaskClient, Bundle, 
 def test_nodes_can_be_recomputed(explained: tuple[FlaskClient, Bundle, Any]) -> None:
     """From the numbers in the response; a node's inputs are outputs of the nodes that it names."""
     _, published, response = explained
-    known = dict(zip(published.manifest.feature_names, published.manifest.golden[0].features, strict=True))
+    known = dict(zip(published.manifest.feature_names, published.manifest.golden_rows[0].tolist(), strict=True))
     before = list(known)
     for layer in response["layers"] or []:
         inputs = {name: known[name] for name in layer.get("inputs", before)}

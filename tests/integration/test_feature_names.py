@@ -14,7 +14,7 @@ from pyarrow import csv
 from support.gunicorn_server import Server, serving
 from support.handmade_bundles import Network, publish
 
-from models.signature import Feature
+from models.feature import Feature
 from service.inference import sandbox
 from service.score.__main__ import main as score
 

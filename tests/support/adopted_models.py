@@ -10,8 +10,9 @@ import pytest
 
 from models import bundle
 from models.bundle import Bundle
+from models.feature import Feature
 from models.manifest import GoldenRow, Manifest, Training
-from models.signature import Feature, Head, Target
+from models.signature import Head, Target
 from support.keras_models import MadeModel, make
 
 

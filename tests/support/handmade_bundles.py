@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle
+from models.feature import Feature
 from models.manifest import GoldenRow, Manifest, Reference, Training
-from models.signature import Feature, Layer
+from models.signature import Layer
 from models.weights import DenseWeights, NormalizationWeights, Weights
 
 Doubles = NDArray[np.float64]

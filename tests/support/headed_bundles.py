@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from models import bundle
 from models.bundle import Bundle
+from models.feature import Feature
 from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
-from models.signature import Feature, Head, Input, Target, name_columns
+from models.signature import Head, Input, Target, name_columns
 from models.weights import Weights
 from support.branched_networks import BranchedNetwork
 from support.handmade_bundles import Doubles, Network, export_network

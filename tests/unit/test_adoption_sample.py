@@ -23,8 +23,9 @@ from models.adoption.statistics import (
     spread_golden_inputs,
 )
 from models.errors import DataError
+from models.feature import Feature
 from models.manifest import ALL_ROWS
-from models.signature import Feature, Head, Target
+from models.signature import Head, Target
 from models.tables.schema import Schema
 
 

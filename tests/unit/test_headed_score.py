@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from support.arrow_tables import FORMATS, read, write
 from support.headed_bundles import BINARY, HEADS, MIXED, MULTI_LABEL, REGRESSION, SEVERAL, publish
 
-from models.signature import Feature, Head
+from models.feature import Feature
+from models.signature import Head
 from service.arrays import Array
 from service.http.errors import UnacceptableError
 from service.inference import sandbox

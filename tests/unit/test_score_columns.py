@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.signature import Feature
+from models.feature import Feature
 from service.http.errors import UnacceptableError
 from service.inference.validation import Validator
 from service.score.columns import FeatureColumns

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.signature import Feature
+from models.feature import Feature
 from service.arrays import Array
 from service.inference.sweep import (
     POINTS,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.known_animals import MAINE_COON
 
-from models.signature import Feature
+from models.feature import Feature
 from service.http import strict_json
 from service.http.context import RequestContext
 from service.http.errors import NotJsonError, RequestError, UnacceptableError

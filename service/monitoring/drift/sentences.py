@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import accumulate
 
-from models.signature import Feature
+from models.feature import Feature
 from service.significant_digits import format_distinct
 
 _MIN_OUT_OF_BOUNDS = 0.02  # share of a feature's values; from here on the sentence is about them

@@ -5,8 +5,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from models.feature import Feature
 from models.manifest import Manifest, Reference
-from models.signature import Feature, Head, Target
+from models.signature import Head, Target
 from service.arrays import Doubles
 from service.inference.heads import HeadColumns
 from service.monitoring.drift.psi import smoothed_shares
