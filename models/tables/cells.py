@@ -98,7 +98,7 @@ def find_gaps(text: pa.Array, markers: tuple[str, ...]) -> Flags:
     """Where a text column, without spaces around its values, has nothing or a marker for a missing value."""
     forms = (str, str.lower, str.upper, str.capitalize)
     values = pa.array(sorted({form(marker) for form in forms for marker in markers}))
-    return to_numpy(pc.fill_null(pc.is_in(text, value_set=values), True))  # noqa: FBT003 (the value for nulls)
+    return to_numpy(pc.or_(pc.is_in(text, value_set=values), text.is_null()))
 
 
 def parse_cells(column: pa.ChunkedArray, markers: tuple[str, ...], number_format: NumberFormat | None) -> Cells:

@@ -1,6 +1,7 @@
 """A Parquet file as columns."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,23 @@ def read_parquet(path: Path) -> Columns:
         raise DataError(f"{path} has no rows: add a row for each individual")
     arrays = [_decode(column) for column in table.columns]
     names = ["" if name.startswith("__index_level_") else normalize_name(name) for name in table.column_names]
-    return Columns(names, arrays, np.arange(1, table.num_rows + 1), "row")
+    dictionaries = {at: _find_order(column) for at, column in enumerate(table.columns) if _has_categories(column.type)}
+    return Columns(names, arrays, np.arange(1, table.num_rows + 1), "row", dictionaries=dictionaries)
+
+
+def _has_categories(dtype: pa.DataType) -> bool:
+    """Whether a column has categories, as in pandas; a dictionary of numbers with decimals only saves space."""
+    if not pa.types.is_dictionary(dtype):
+        return False
+    types, values = pa.types, dtype.value_type
+    is_text = types.is_string(values) or types.is_large_string(values) or types.is_string_view(values)
+    return bool(is_text or types.is_integer(values))
+
+
+def _find_order(column: pa.ChunkedArray) -> list[Any] | None:
+    if not column.type.ordered:
+        return None
+    return [value for value in column.unify_dictionaries().chunk(0).dictionary.to_pylist() if value is not None]
 
 
 def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:
