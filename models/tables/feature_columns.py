@@ -143,8 +143,8 @@ class FeatureReader:
             return self._read_texts(position, array)
         report_invalid(self.columns, position, cells, self.gaps.findings)
         self._report(position, ~is_whole, "not a whole number, so it is no category: write it as text, or as a code")
-        is_large = np.abs(cells.values) > _LARGEST_CATEGORY
-        self._report(position, is_large, f"beyond ±{_LARGEST_CATEGORY:,}: write it as text, such as with a letter")
+        is_large = np.abs(cells.values) >= _LARGEST_CATEGORY
+        self._report(position, is_large, f"±{_LARGEST_CATEGORY:,} or beyond: write it as text, such as with a letter")
         is_gap = np.isnan(cells.values)
         numbers, indices = np.unique(cells.values[~is_gap], return_inverse=True)
         values = np.full(len(is_gap), np.nan)

@@ -188,7 +188,8 @@ class FeatureBuilder:
         unknown = [f"{describe_category(each)!r} ({counts[each]})" for each in counts if each not in set(categories)]
         fault = ""
         if unknown and not rules.other:
-            fault = f"{list_some(unknown)} not in the list 'categories': add them, or write other = true"
+            verb = "is" if len(unknown) == 1 else "are"
+            fault = f"{list_some(unknown)} {verb} not in the list 'categories': correct it, or write other = true"
         elif rules.other and not categories:
             fault = (
                 f"every value has fewer than {_MIN_ROWS_PER_CATEGORY} rows, so all are 'other': leave the column out"
