@@ -170,8 +170,9 @@ class FeatureReader:
         is_gap = np.isnan(values)
         if order is None:
             return FeatureColumn(position, values, is_gap, categories)
-        known = [normalize_name(value) if isinstance(value, str) else value for value in order]
-        places = {category: place for place, category in enumerate(dict.fromkeys(known))}
+        places: dict[Category, int] = {}
+        for value in order:
+            places.setdefault(normalize_name(value), len(places))
         ordered = sorted(categories, key=lambda category: places.get(category, len(places)))
         targets = np.argsort([places.get(category, len(places)) for category in categories]).argsort()
         values[~is_gap] = targets[values[~is_gap].astype(np.intp)]

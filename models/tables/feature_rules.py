@@ -84,9 +84,11 @@ def _normalize(value: Any) -> Any:
 def _find_faults(section: dict[str, Any], categories: tuple[Category, ...]) -> Iterator[str]:
     """What is wrong with a section, as a sentence whose subject is the feature."""
     kind, default, other = section.get("kind"), _normalize(section.get("default")), section.get("other")
-    if kind in {"number", "integer"}:
-        yield from _find_number_faults(section, default)
-    elif (kind == "category" or "categories" in section or other) and section.keys() & {"minimum", "maximum"}:
+    has_bounds = bool(section.keys() & {"minimum", "maximum"})
+    is_category = kind == "category" or "categories" in section or bool(other)
+    if kind in {"number", "integer"} or (has_bounds and not is_category):
+        yield from _find_number_faults(section, kind or "number", default)
+    elif has_bounds:
         yield "is a category, which has no 'minimum' and 'maximum': leave them out"
     if "categories" in section:
         yield from _find_category_faults(categories, other=bool(other))
@@ -114,8 +116,8 @@ def _find_category_faults(categories: tuple[Category, ...], *, other: bool) -> I
         yield f"has {len(categories):,} categories, but there may be {MAX_TABLE_CATEGORIES:,}: join some of them"
 
 
-def _find_number_faults(section: dict[str, Any], default: Any) -> Iterator[str]:
-    kind, is_integer = section["kind"], section["kind"] == "integer"
+def _find_number_faults(section: dict[str, Any], kind: str, default: Any) -> Iterator[str]:
+    is_integer = kind == "integer"
     bounds = [section[key] for key in ("minimum", "maximum") if key in section]
     if "categories" in section or "other" in section:
         yield f"has the kind {kind!r}, but only a category has 'categories' or 'other': leave one of them out"

@@ -1,7 +1,6 @@
 """A Parquet file as columns."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,15 +31,15 @@ def read_parquet(path: Path) -> Columns:
 
 
 def _has_categories(dtype: pa.DataType) -> bool:
-    """Whether a column has categories, as in pandas; a dictionary of numbers with decimals only saves space."""
-    if not pa.types.is_dictionary(dtype):
+    """Whether a column has texts as categories, as in pandas; Parquet does not keep a dictionary of numbers."""
+    types = pa.types
+    if not types.is_dictionary(dtype):
         return False
-    types, values = pa.types, dtype.value_type
-    is_text = types.is_string(values) or types.is_large_string(values) or types.is_string_view(values)
-    return bool(is_text or types.is_integer(values))
+    values = dtype.value_type
+    return bool(types.is_string(values) or types.is_large_string(values) or types.is_string_view(values))
 
 
-def _find_order(column: pa.ChunkedArray) -> list[Any] | None:
+def _find_order(column: pa.ChunkedArray) -> list[str] | None:
     if not column.type.ordered:
         return None
     return [value for value in column.unify_dictionaries().chunk(0).dictionary.to_pylist() if value is not None]
