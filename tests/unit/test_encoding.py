@@ -1,7 +1,7 @@
 """Encoders: the definition in `models.encoding`, and the fast way of the service, which must give the same bits."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 class Recorder:
     """An engine that keeps what it is given."""
 
-    layers = ("probabilities",)
+    layers: Collection[str] = ("probabilities",)
 
     def run(self, rows: Any, layers: Any) -> dict[str, Any]:
         return dict.fromkeys(layers, rows.copy())
