@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from models.encoding import column_slices
 from models.manifest import Manifest
 from service.arrays import Array
 from service.inference.layers import (
@@ -52,6 +53,26 @@ class LayerDocuments:
             ]
             yield [name for part in parts for name in part] if parts else before
             before = names
+
+
+def describe_encoding(manifest: Manifest, rows: Array) -> list[_Document]:
+    """How each feature of the only row of ``rows`` becomes columns of the network's input.
+
+    A ``value`` is null if it is missing, or not known any more: then ``read_as`` tells which.
+    """
+    columns = list(zip(manifest.network_inputs, manifest.encode(rows)[0], strict=True))
+    own: dict[str, _Document] = {name: {} for name in manifest.feature_names}
+    for encoder, part in zip(manifest.encoders, column_slices(manifest.encoders), strict=True):
+        own[encoder.feature] |= columns[part]
+    return [
+        {
+            "feature": feature.name,
+            "value": (value := feature.from_code(code)),
+            **({} if value is not None else {"read_as": feature.describe_code(code)}),
+            "columns": own[feature.name],
+        }
+        for feature, code in zip(manifest.features, rows[0].tolist(), strict=True)
+    ]
 
 
 def _name_nodes(model: Model, network: Sequence[NetworkLayer]) -> list[_Names]:
