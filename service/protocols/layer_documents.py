@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from models.encoding import column_slices
+from models.feature import Feature
 from models.manifest import Manifest
 from service.arrays import Array
 from service.inference.layers import (
@@ -65,14 +68,16 @@ def describe_encoding(manifest: Manifest, rows: Array) -> list[_Document]:
     for encoder, part in zip(manifest.encoders, column_slices(manifest.encoders), strict=True):
         own[encoder.feature] |= columns[part]
     return [
-        {
-            "feature": feature.name,
-            "value": (value := feature.from_code(code)),
-            **({} if value is not None else {"read_as": feature.describe_code(code)}),
-            "columns": own[feature.name],
-        }
-        for feature, code in zip(manifest.features, rows[0].tolist(), strict=True)
+        {"feature": feature.name, **_describe_value(feature, code), "columns": own[feature.name]}
+        for feature, code in zip(manifest.features, rows[0], strict=True)
     ]
+
+
+def _describe_value(feature: Feature, code: np.float32) -> _Document:
+    value = feature.from_code(code)
+    if value is None:
+        return {"value": None, "read_as": feature.describe_code(code)}
+    return {"value": code if feature.kind == "number" else value}  # a float32 has shorter decimals
 
 
 def _name_nodes(model: Model, network: Sequence[NetworkLayer]) -> list[_Names]:
