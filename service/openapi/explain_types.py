@@ -131,7 +131,7 @@ def _sweeps(types: ModelTypes) -> dict[str, Any]:
         return dict.fromkeys(types.values, one)
     predicted = _alternative(types)
     kinds = {"value": NotRequired[Category | None], "other": NotRequired[Literal[True]]}
-    entries = list[typed_dict("TriedCategory", kinds | predicted)]  # type: ignore[misc]
+    entries = list[typed_dict("TriedCategory", kinds | predicted)]
     categories = typed_dict("CategorySweep", {"categories": entries, "omitted": int})
     nullable = typed_dict("NullableSweep", number | {"missing": typed_dict("WithoutValue", predicted)})
 

@@ -74,9 +74,9 @@ def describe_encoding(manifest: Manifest, rows: Array) -> list[_Document]:
 
 
 def _describe_value(feature: Feature, code: np.float32) -> _Document:
-    value = feature.from_code(code)
+    value = feature.from_code(float(code))
     if value is None:
-        return {"value": None, "read_as": feature.describe_code(code)}
+        return {"value": None, "read_as": feature.describe_code(float(code))}
     return {"value": code if feature.kind == "number" else value}  # a float32 has shorter decimals
 
 

@@ -92,7 +92,7 @@ class Bins:
         return np.column_stack([np.searchsorted(each, values) for each, values in zip(edges, outputs.T, strict=True)])
 
     def bin_out_of_bounds(self, rejections: Sequence[Mapping[str, int]]) -> Counts:
-        """The same for requests that were rejected; of each, the number of values by feature is known that are the reason.
+        """The same for requests that were rejected; ``rejections`` has the number of values that are why, by feature.
 
         A request counts as so many rows as its most frequent feature needs.
         """

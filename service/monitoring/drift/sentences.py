@@ -43,7 +43,7 @@ def describe_category_feature(
     """How a shifted category differs: by the value, or kind of values, whose share has changed the most."""
     if recent_shares[-1] >= _MIN_OUT_OF_BOUNDS:
         return f"{feature.name} is none of the known categories in {recent_shares[-1]:.0%} of the rows"
-    cell = max(range(len(recent_shares)), key=lambda cell: abs(recent_shares[cell] - training_shares[cell]))
+    cell = max(range(len(recent_shares) - 1), key=lambda cell: abs(recent_shares[cell] - training_shares[cell]))
     before, now = training_shares[cell], recent_shares[cell]
     names = dict(enumerate(variable.further, variable.own_cells))
     if names.get(cell) == MISSING:
