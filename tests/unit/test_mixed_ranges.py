@@ -10,6 +10,7 @@ from support import mixed_bundles
 
 from models.feature import to_codes
 from service.inference.model import Model
+from service.inference.ranges import make_ranges
 
 NAMES = [feature.name for feature in mixed_bundles.FEATURES]
 END = ": the prediction may be unreliable"
@@ -79,3 +80,11 @@ def test_hash_bins_are_named_by_number(tmp_path: Path) -> None:
     texts = [warnings(model, {8: f"observer {number}"}) for number in range(9)]
     assert any("observer is in hash bin" in sentence for sentences in texts for sentence in sentences)
     assert warnings(model, {8: "observer 1"}) == []
+
+
+def test_without_a_sample_only_unknown_categories_are_warned_of(model: Model) -> None:
+    """All that is known is the vocabulary."""
+    ranges = make_ranges(model.manifest.model_copy(update={"reference": None}))
+    row = [1e4, None, 2029, "Torgersen", None, "elsewhere", 5, False, "observer 2"]
+    codes = to_codes(model.features, [row])
+    assert ranges.outside(codes, np.array([1])).tolist() == ranges.outside_in_row(codes, 1) == [NAMES.index("colony")]
