@@ -30,9 +30,7 @@ _TYPES: dict[type, tuple[str, str, Callable[[pa.DataType], bool]]] = {
     str: (
         "texts",
         "string",
-        lambda dtype: (
-            pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype)
-        ),
+        lambda dtype: pa.types.is_string(dtype) or pa.types.is_large_string(dtype) or pa.types.is_string_view(dtype),
     ),
     int: (
         "integers",
@@ -113,8 +111,8 @@ class CategoryColumn:
         plural, target, is_suitable = _TYPES[self._feature.category_type]
         if not is_suitable(value_type) and not pa.types.is_null(value_type):
             raise TableError(
-                f"column {self._name} has the type {dtype}, but {self._feature.name} is a category of {plural}: convert "
-                f"the column to {target}, or choose another one with --map {self._feature.name}=COLUMN"
+                f"column {self._name} has the type {dtype}, but {self._feature.name} is a category of {plural}: "
+                f"convert the column to {target}, or choose another one with --map {self._feature.name}=COLUMN"
             )
 
 

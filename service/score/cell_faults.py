@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.uint8] | NDArray[np.int32]
+Codes = NDArray[np.integer[Any]]
 
 
 class FaultCode(IntEnum):

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -64,12 +64,12 @@ class FeatureColumns:
             else NumberColumn(feature, all_text=all_text, number_format=number_format)
             for feature, name in zip(features, self.names, strict=True)
         ]
-        self._code_type = np.uint8 if all(feature.is_plain for feature in features) else np.int32
+        self._code_type: type[np.integer[Any]] = np.uint8 if all(feature.is_plain for feature in features) else np.int32
 
     def extract(self, batch: pa.RecordBatch) -> ExtractedRows:
         """The features' values and what is wrong with them."""
         rows = np.empty((batch.num_rows, len(self.names)), np.float32)
-        codes: Codes = np.zeros(rows.shape, self._code_type)
+        codes = np.zeros(rows.shape, self._code_type)
         invalid = InvalidValues()
         with np.errstate(over="ignore", invalid="ignore"):  # a value too large for float32 has a fault code
             for index, (column, name) in enumerate(zip(self._columns, self.names, strict=True)):

@@ -20,6 +20,8 @@ from service.score.output_columns import DICTIONARY, OutputColumns, dictionary_c
 
 Flags = NDArray[np.bool_]
 
+WITHOUT_VIEW = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+
 
 class ScoredBatch(NamedTuple):
     """The rows of one batch: those with a prediction, those with faults, and how many rows have each fault."""
@@ -61,7 +63,7 @@ class Scorer:
         finite = np.isfinite(outputs).all(axis=1)
         if not finite.all():
             valid[valid], outputs = finite, outputs[finite]
-        answered = batch if valid.all() else batch.filter(pa.array(valid))
+        answered = batch if valid.all() else _filter(batch, valid)
         columns = [answered.column(name) for name in self._kept] + self._prediction_columns(rows[valid], outputs)
         answered = pa.record_batch(columns, schema=self.answered_schema)
         return ScoredBatch(answered, *self._reject(batch, codes, invalid, ~valid))
@@ -105,7 +107,7 @@ class Scorer:
         if not is_rejected.any():
             return _empty_batch(self.rejected_schema), Counter()
         faults, counts = self._reporter.report(codes[is_rejected], invalid)
-        rejected = batch.filter(pa.array(is_rejected))
+        rejected = _filter(batch, is_rejected)
         columns = [rejected.column(name) for name in self.input_columns]
         return pa.record_batch([*columns, faults], schema=self.rejected_schema), counts
 
@@ -132,6 +134,12 @@ def _predict(model: Model, rows: Array) -> Array:
             return np.full((1, columns), np.nan, np.float32)
         middle = len(rows) // 2
         return np.concatenate([_predict(model, rows[:middle]), _predict(model, rows[middle:])])
+
+
+def _filter(batch: pa.RecordBatch, flags: Flags) -> pa.RecordBatch:
+    """The rows with a flag. Arrow can filter neither views of strings nor views of bytes."""
+    fields = [field.with_type(WITHOUT_VIEW.get(field.type, field.type)) for field in batch.schema]
+    return batch.cast(pa.schema(fields)).filter(pa.array(flags)).cast(batch.schema)
 
 
 def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:
