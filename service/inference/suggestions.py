@@ -10,6 +10,7 @@ from itertools import pairwise
 from service.http import strict_json
 
 _FEW = 100  # texts; with more, a client's text is not compared with all of them
+LOOK_ALIKE = " They look alike, but consist of different characters."
 _LEAST = 0.3  # the similarity of a suggestion; of names there is always one
 
 
@@ -22,7 +23,7 @@ def find_similar(name: str, known: Sequence[str], least: float = 0) -> str | Non
 class Suggestions:
     """Finds the most similar of many texts in less than a millisecond, also of 100,000.
 
-    A typing error leaves the start or the end of a text as it was. So of many texts, only the neighbours in alphabetical
+    A typing error leaves the start or the end of a text as it was. So of many texts only the neighbours in alphabetical
     order are compared, with the letters read forwards and backwards.
     """
 
@@ -43,11 +44,14 @@ class Suggestions:
         return neighbours
 
 
-def describe_pair(text: str, nearest: str) -> tuple[str, str, str]:
-    """A client's text and a similar one as a message quotes them, and a remark if they look the same to people."""
-    if unicodedata.normalize("NFC", text) != unicodedata.normalize("NFC", nearest):
-        return quote(text), quote(nearest), ""
-    return json.dumps(text), json.dumps(nearest), " They look the same, but consist of different characters."
+def look_alike(text: str, other: str) -> bool:
+    """Whether two texts that are not equal look the same, as Unicode composes some characters in several ways."""
+    return unicodedata.normalize("NFC", text) == unicodedata.normalize("NFC", other)
+
+
+def escape(text: str) -> str:
+    """A text in quotes with an escape for each character that is not ASCII."""
+    return json.dumps(strict_json.truncated(text))
 
 
 def quote(text: str) -> str:
