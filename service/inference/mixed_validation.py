@@ -18,6 +18,7 @@ from service.significant_digits import format_distinct
 _CHUNK = 4096  # rows; as many as are read before another thread can run
 _MAX_LISTED = 20  # categories that a message lists
 _FEW_LISTED = 3  # of more
+_NOT_WHOLE = "a number that is not whole"
 _INVALID = (ValueError, TypeError, KeyError)
 
 
@@ -48,21 +49,14 @@ class MixedValidator(Validator):
             raise ValueError
         return row
 
-    def validate_columns(self, columns: Mapping[str, Sequence[Any]], count: int, location: str) -> Array:
-        """Validate rows from JSON that are given by column: for each name the values of so many rows.
-
-        Raises:
-            UnacceptableError: they are not what the schema allows; faults name the rows, at ``location``.
-        """
+    def validate_columns(self, columns: Mapping[str, Sequence[Any]], location: str) -> Array:
+        count = max(map(len, columns.values()), default=0)
         self._require_count(count, location)
         try:
-            if not columns.keys() <= self._known_names:
-                raise ValueError
             given = [columns.get(name) for name in self._names]
             return self._read_columns([[None] * count if values is None else values for values in given])
-        except _INVALID:
-            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-            raise self._error_of(self._faults_in_rows(rows, location)) from None
+        except _INVALID:  # which the rows' own reader reports by row
+            return super().validate_columns(columns, location)
 
     def validate_array(self, rows: NDArray[Any], location: str) -> Array:
         """As `Validator.validate_array`, for an array of any type; NaN and null are missing values."""
@@ -151,10 +145,10 @@ class MixedValidator(Validator):
         is_number = type(value) in {int, float}
         if type(value) is not feature.category_type and not (is_number and feature.category_type is int):
             return Fault(location, "type", f"{_must_be(feature)}, not {json_type(value)}", feature.name)
+        if is_number and not float(value).is_integer():
+            return Fault(location, "type", f"{_must_be(feature)}, not {_NOT_WHOLE}", feature.name)
         if is_number:
-            is_whole = float(value).is_integer()
-            message = f"{_must_be(feature)}, not {_shorten(value)}"
-            return Fault(location, UNKNOWN_CATEGORY if is_whole else "type", message, feature.name)
+            return Fault(location, UNKNOWN_CATEGORY, f"{_must_be(feature)}, not {_shorten(value)}", feature.name)
         if type(value) is bool:
             return Fault(
                 location, UNKNOWN_CATEGORY, f"{_must_be(feature)}, not {describe_category(value)}", feature.name
@@ -191,7 +185,7 @@ def _must_be(feature: Feature) -> str:
 
 def _describe_type(feature: Feature) -> str:
     if feature.is_category and feature.category_type is str:
-        return "a text"
+        return "a string"
     return "a number" if feature.kind == "number" else "a whole number"
 
 
@@ -230,7 +224,7 @@ def _number_fault(feature: Feature, location: str, value: Any) -> Fault:
     if not np.isfinite(number):
         return value_fault(feature, location, "finite_number", value)
     if feature.lowest <= number <= feature.highest:
-        return Fault(location, "type", f"{_must_be(feature)}, not {_shorten(number)}", feature.name)
+        return Fault(location, "type", f"{_must_be(feature)}, not {_NOT_WHOLE}", feature.name)
     return value_fault(feature, location, "less_than_equal", value)
 
 

@@ -133,6 +133,15 @@ class Validator:
         except ValueError:
             raise self._error_of(self._faults_in_rows(rows, location)) from None
 
+    def validate_columns(self, columns: Mapping[str, Sequence[Any]], location: str) -> Array:
+        """Validate rows from JSON that are given as lists of the same length, one for each feature by name.
+
+        Raises:
+            UnacceptableError: they are not what the schema allows.
+        """
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return self.validate_rows(rows, location)
+
     def _validate_numbers(self, rows: list[Any]) -> Array:
         """Many rows' values, without a look at the type of each; ValueError if they are not what the schema allows."""
         width = len(self._names)

@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from service.openapi.model_types import ModelTypes, closed, typed_dict
-from service.protocols.oip_forms import ALL_FEATURES, OutputParameters, Parameters
+from service.protocols.oip_datatypes import ALL_FEATURES
+from service.protocols.oip_forms import OutputParameters, Parameters
 from service.protocols.oip_outputs import outputs_of
-from service.protocols.oip_tensors import DATATYPES
+from service.protocols.oip_tensors import NUMERIC_DATATYPES
 
 _Size = Annotated[int, Field(ge=0)]
 
@@ -183,7 +184,7 @@ def _input(types: ModelTypes, schema: str, name: str, values: Sequence[Any], row
     tensor = {
         "name": Literal[name],
         "shape": shape if width > 1 else shape | tuple[count],
-        "datatype": Literal[DATATYPES],
+        "datatype": Literal[NUMERIC_DATATYPES],
         "parameters": NotRequired[no_bytes | None],
         "data": flat | types.many(row),
     }
