@@ -21,7 +21,7 @@ from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
 _PLATFORM = "keras_litert"
-_CONFIG_TYPES = {
+CONFIG_TYPES = {
     "FP32": "TYPE_FP32",
     "BYTES": "TYPE_STRING",
     "BOOL": "TYPE_BOOL",
@@ -194,7 +194,7 @@ def _metadata(name: str, datatype: str, *widths: int) -> dict[str, Any]:
 def _configuration(tensor: dict[str, Any]) -> dict[str, Any]:
     """The same in a Triton configuration, whose ``dims`` leave out the rows."""
     optional = {"optional": True} if "optional" in tensor else {}
-    data_type = _CONFIG_TYPES[tensor["datatype"]]
+    data_type = CONFIG_TYPES[tensor["datatype"]]
     return {"name": tensor["name"], "data_type": data_type, "dims": tensor["shape"][1:], **optional}
 
 

@@ -27,7 +27,7 @@ from service.protocols.tfserving_outputs import by_row, outputs_response
 from service.protocols.tfserving_row import TfServingRow
 
 SIGNATURE = "serving_default"
-_DTYPES = {"FP32": "DT_FLOAT", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
+DTYPES = {"FP32": "DT_FLOAT", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
@@ -243,7 +243,7 @@ def _input_types(model: Model) -> list[tuple[str, int, str]]:
     """Name, width and dtype of each input."""
     types = input_types_of.of(model)
     inputs = [(name, types.by_name[name]) for name in types.names]
-    return [(name, len(each.features), _DTYPES[each.datatype]) for name, each in inputs]
+    return [(name, len(each.features), DTYPES[each.datatype]) for name, each in inputs]
 
 
 def _tensor(name: str, width: int, dtype: str = "DT_FLOAT") -> dict[str, Any]:
