@@ -104,10 +104,11 @@ class _Untitled(GenerateJsonSchema):
 
 
 def example(manifest: Manifest) -> dict[str, RawValue]:
-    """A valid row by feature name: the first golden row, rounded as people measure."""
+    """A valid row by feature name: the first golden values that are not missing, rounded as people measure."""
+    columns = zip(*(golden.features for golden in manifest.golden), strict=True)
     return {
-        feature.name: _round(feature, value)
-        for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
+        feature.name: _round(feature, next((value for value in values if value is not None), None))
+        for feature, values in zip(manifest.features, columns, strict=True)
     }
 
 
