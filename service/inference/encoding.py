@@ -15,6 +15,7 @@ from service.inference.engine_protocol import Engine
 
 _EncodeValue = Callable[[float], Sequence[float]]
 _EncodeColumn = Callable[[Array, Array], None]
+_MAX_PREPARED = 1_000_000  # numbers; a one-hot row of more categories is made when it is needed
 
 
 class EncodedEngine:
@@ -114,6 +115,3 @@ def _bin_encoder(encoder: OneHotEncoder | TableEncoder, feature: Feature) -> _En
     rows = encoder.encode(np.array(codes, np.float32), feature).tolist()
     edges = boundaries.tolist()
     return lambda code: rows[-1] if isnan(code) else rows[bisect_right(edges, code)]
-
-
-_MAX_PREPARED = 1_000_000  # numbers; a one-hot row of more categories is made when it is needed

@@ -18,7 +18,6 @@ from service.significant_digits import format_distinct
 _CHUNK = 4096  # rows; as many as are read before another thread can run
 _MAX_LISTED = 20  # categories that a message lists
 _FEW_LISTED = 3  # of more
-_NOT_WHOLE = "a number that is not whole"
 _INVALID = (ValueError, TypeError, KeyError)
 
 
@@ -39,15 +38,6 @@ class MixedValidator(Validator):
         self._read_values = [reader.read for reader in self._readers]
         self._known_names = frozenset(self._names)
         self._suggestions: dict[str, Suggestions] = {}
-
-    def validate_row(self, values: Any, body: bytes, strings: int) -> Array:
-        """As `Validator.validate_row`, for raw values."""
-        if isinstance(values, np.ndarray):
-            raise ValueError  # noqa: TRY004 (the pipeline reads what clients seldom send)
-        row, own_strings = self._validate_one(values)
-        if body.count(b'"') != 2 * (strings + own_strings):
-            raise ValueError
-        return row
 
     def validate_columns(self, columns: Mapping[str, Sequence[Any]], location: str) -> Array:
         count = max(map(len, columns.values()), default=0)
@@ -85,6 +75,11 @@ class MixedValidator(Validator):
         except (TypeError, KeyError):
             raise ValueError from None
         return np.array([codes], np.float32), names + [*map(type, row)].count(str)
+
+    def _is_within_bounds(self, rows: NDArray[Any]) -> bool:
+        """Not known of an array as a whole: its values are read one by one, in the pipeline."""
+        del rows
+        return False
 
     def _validate_numbers(self, rows: list[Any]) -> Array:
         return self._validate(rows)
@@ -146,7 +141,7 @@ class MixedValidator(Validator):
         if type(value) is not feature.category_type and not (is_number and feature.category_type is int):
             return Fault(location, "type", f"{_must_be(feature)}, not {json_type(value)}", feature.name)
         if is_number and not float(value).is_integer():
-            return Fault(location, "type", f"{_must_be(feature)}, not {_NOT_WHOLE}", feature.name)
+            return Fault(location, "type", f"{_must_be(feature)}, not {value!r}", feature.name)
         if is_number:
             return Fault(location, UNKNOWN_CATEGORY, f"{_must_be(feature)}, not {_shorten(value)}", feature.name)
         if type(value) is bool:
@@ -224,7 +219,7 @@ def _number_fault(feature: Feature, location: str, value: Any) -> Fault:
     if not np.isfinite(number):
         return value_fault(feature, location, "finite_number", value)
     if feature.lowest <= number <= feature.highest:
-        return Fault(location, "type", f"{_must_be(feature)}, not {_NOT_WHOLE}", feature.name)
+        return Fault(location, "type", f"{_must_be(feature)}, not {value!r}", feature.name)
     return value_fault(feature, location, "less_than_equal", value)
 
 

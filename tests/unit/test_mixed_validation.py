@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.bad_input import MIXED
 from support.mixed_bundles import FEATURES, raw_rows
 
 from models.feature import Feature, Hashing, to_codes
@@ -27,7 +28,7 @@ MORE = (
 values: st.SearchStrategy[Any] = (
     st.none()
     | st.booleans()
-    | st.floats(allow_nan=False)
+    | st.floats(allow_nan=False, allow_infinity=False)
     | st.integers(-(10**30), 10**30)
     | st.integers(-3, 3)
     | st.integers(-3, 3).map(float)
@@ -210,3 +211,60 @@ def test_bounds_of_float32_count_in_its_precision() -> None:
 def test_models_of_plain_numbers_have_the_plain_validator() -> None:
     plain = [Feature(name="a", minimum=0, maximum=1)]
     assert type(make_validator(plain, max_rows=1, max_errors=1)) is not MixedValidator
+
+
+def test_what_is_absent_is_the_default() -> None:
+    row = {name: value for name, value in MIXED.items() if name != "colony"}
+    assert parse(make_validator(FEATURES, max_rows=1, max_errors=1), {"features": row})[0, NAMES.index("colony")] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "message"),
+    [
+        ("bill_length", None, "type", "bill_length must be a number from 20 to 80 mm, not null"),
+        ("body_mass", 1e9, "out_of_bounds", "body_mass must be in the range 1000 to 9000 g"),
+        ("year", 2007.5, "type", "year must be a whole number from 2000 to 2030, not 2007.5"),
+        ("year", 3000, "out_of_bounds", "year must be in the range 2000 to 2030"),
+        (
+            "island",
+            "biscoe",
+            "unknown_category",
+            'island must be one of "Biscoe", "Dream", "Torgersen", not "biscoe": did you mean "Biscoe"?',
+        ),
+        ("island", None, "type", 'island must be one of "Biscoe", "Dream", "Torgersen", not null'),
+        ("sex", 3, "type", 'sex must be one of "female", "male" or null, not a number'),
+        ("sex", "", "unknown_category", 'sex must be one of "female", "male" or null, not ""'),
+        ("colony", 5, "type", "colony must be a string or null, not a number"),
+        ("ring", 7, "unknown_category", "ring must be one of 1, 2, 5, not 7"),
+        ("ring", True, "type", "ring must be one of 1, 2, 5, not a boolean"),
+        ("ring", "1", "type", "ring must be one of 1, 2, 5, not a string"),
+        ("is_breeding", 1, "type", "is_breeding must be false or true, not a number"),
+        ("observer", ["x"], "type", "observer must be a string, not a list"),
+    ],
+)
+def test_each_fault_names_the_valid_values(name: str, value: Any, code: str, message: str) -> None:
+    (fault,) = faults_of({"features": MIXED | {name: value}})
+    assert fault == (f"features.{name}", code, message, name)
+
+
+def test_what_is_required_must_be_there() -> None:
+    required = [feature.name for feature in FEATURES if feature.is_required]
+    assert [(fault.feature, fault.code) for fault in faults_of({"features": {}})] == [
+        (name, "missing") for name in required
+    ]
+
+
+def test_duplicate_keys_are_found_among_texts() -> None:
+    body = json.dumps({"features": MIXED}).replace('"island"', '"island": "Dream", "island"', 1)
+    with pytest.raises(UnacceptableError, match="twice"):
+        make_validator(FEATURES, max_rows=1, max_errors=1).parse(
+            body.encode(), RequestContext("POST", "/predict", None)
+        )
+
+
+@pytest.mark.parametrize("count", [1, 100, 101, 100_000])
+def test_similar_categories_are_found_in_vocabularies_of_any_size(count: int) -> None:
+    nearest = f"category {count - 1}"
+    assert f'did you mean "{nearest}"?' in message(
+        f"categry {count - 1}", *(f"category {number}" for number in range(count))
+    )
