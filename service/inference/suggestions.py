@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -80,7 +81,7 @@ def _similarity(first: str, second: str) -> float:
 
 
 @lru_cache
-def _letter_pairs(name: str) -> frozenset[str]:
-    """The pairs of letters that follow each other; the first and the last one count twice."""
-    padded = f" {unicodedata.normalize('NFC', name).lower()} "
-    return frozenset(map("".join, pairwise(padded)))
+def _letter_pairs(name: str) -> frozenset[tuple[str, int]]:
+    """The pairs of letters that follow each other, each with a number; the first and the last letter count twice."""
+    counts = Counter(map("".join, pairwise(f" {unicodedata.normalize('NFC', name).lower()} ")))
+    return frozenset((pair, number) for pair, count in counts.items() for number in range(count))
