@@ -262,7 +262,7 @@ MIXED_BAD_INPUTS = [
     BadInput("an unknown name", _mixed(Island="Dream"), 422, "unknown", "features.Island"),
     BadInput("no features", _json({"features": {}}), 422, "missing", "features.year"),
     BadInput("a value too few", _json({"features": [*MIXED.values()][1:]}), 422, "length", "features"),
-    BadInput("a fault in a list", _json({"features": [*MIXED.values()][::-1]}), 422, "type", "features[3]"),
+    BadInput("a fault in a list", _json({"features": [*MIXED.values()][::-1]}), 422, "type", "features[0]"),
     BadInput("a string for a row", _json({"instances": [MIXED, "Dream"]}), 422, "type", "instances[1]"),
     BadInput(
         "a fault in the last of 1,000 rows",
