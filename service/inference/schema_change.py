@@ -21,7 +21,7 @@ def require_same_schema(model: Model, serving: Model) -> None:
     )
     reason = ""
     if new == old:
-        changes = map(_find_change, model.features, serving.features)
+        changes = map(find_change, model.features, serving.features)
         reason = next((f" ({change})" for change in changes if change), "")
     if new != old or reason:
         raise BundleError(
@@ -30,7 +30,7 @@ def require_same_schema(model: Model, serving: Model) -> None:
         )
 
 
-def _find_change(new: Feature, old: Feature) -> str:
+def find_change(new: Feature, old: Feature) -> str:
     """Why a value that was valid is not any more, or means something else; empty if neither.
 
     More is allowed than before: further categories, other values than the known ones, missing values.
