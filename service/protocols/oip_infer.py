@@ -30,6 +30,7 @@ _JSON_TYPES: dict[str, set[type]] = {
     "BOOL": {bool},
     "BYTES": {str},
 }  # those of usual elements
+_INT64_MAX = 2**63 - 1
 
 _readers = PerModel(RequestReader)
 
@@ -87,6 +88,8 @@ def _are_usual(data: Sequence[Any], form: RequestForm) -> bool:
         flat = values[0] if type(values) is list and len(values) == 1 and type(values[0]) is list else values
         types = _JSON_TYPES.get(tensor.datatype)
         if not types or type(flat) is not list or not types.issuperset(map(type, flat)) or "" in flat:
+            return False
+        if tensor.datatype == "INT64" and max(flat, default=0) > _INT64_MAX:
             return False
     return True
 

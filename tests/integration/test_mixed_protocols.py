@@ -19,7 +19,7 @@ from support import mixed_bundles
 from support.bad_input import MIXED, MIXED_BAD_INPUTS, BadInput
 from support.gunicorn_server import serving
 
-from models.feature import to_codes
+from models.feature import Feature, Hashing, to_codes
 from service.app import create_app
 from service.inference.model import Model
 from service.settings import Settings
@@ -240,6 +240,22 @@ def test_a_server_gives_the_same_bits(served: Served, url: str) -> None:
                     session.post(url + INFER, data=body, headers=headers, timeout=10).json()["outputs"][0]["data"]
                 )
                 assert [float32_bits(each) for each in answers] == [[probabilities]] * len(answers)
+
+
+def test_integers_beyond_int64_are_refused_by_the_fast_path_too(tmp_path: Path) -> None:
+    """Even where any integer is valid, and the request is known."""
+    any_integer = Feature(
+        name="ring", kind="category", minimum=None, maximum=None, hashing=Hashing(bins=3, type="integer")
+    )
+    features = [any_integer if feature.name == "ring" else feature for feature in FEATURES]
+    mixed_bundles.publish(tmp_path, features=features)
+    with (
+        serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME="mixed") as server,
+        requests.Session() as session,
+    ):
+        for ring, status in ((7, 200), (2**63 - 1, 200), (7, 200), (2**63, 400), (2**64, 400), (-(2**63), 200)):
+            inputs = tensors([list((MIXED | {"ring": ring}).values())])
+            assert session.post(server.url + INFER, json={"inputs": inputs}, timeout=10).status_code == status, ring
 
 
 @pytest.mark.parametrize("bad", MIXED_BAD_INPUTS, ids=lambda bad: bad.description)
