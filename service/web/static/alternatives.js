@@ -7,7 +7,7 @@ import { formatShortPercent } from "./format.js";
 export const OTHER = "(other)";
 
 /**
- * A sweep of a category as a list of `{value, name, isOther, colorIndex, strength, label, result}`, where the strength is
+ * A sweep of a category as a list of `{value, name, isMissing, isOther, colorIndex, strength, label, result}`, where the strength is
  * from 0 to 1; the label is that which is predicted, of a single classification only.
  * @param {object} sweep as `/explain` has it
  * @param {string[]} labels of a single classification, else empty
@@ -33,7 +33,7 @@ function describeOutput(output, column, [lowest, highest]) {
 
 /** The value, its name, and whether it stands for all values that are not known. */
 function placeOf(feature, given) {
-  if (given === null) return { value: null, name: "missing", isOther: false };
+  if (given === null) return { value: null, name: "missing", isMissing: true };
   const isOther = given === OTHER && !feature.categories.includes(given);
   return { value: isOther ? null : given, name: isOther ? "another value" : String(given), isOther };
 }

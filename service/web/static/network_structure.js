@@ -1,6 +1,7 @@
 /** The structure of a network: its layers in columns, from left to right, and which nodes each node takes its input from. */
 
-import { featureTitle, spaced } from "./format.js";
+import { spaced } from "./format.js";
+import { findColumns } from "./network_inputs.js";
 
 const ELEMENTWISE = { normalization: "normalized", rescaling: "rescaled", activation: null }; // one input per node
 const INPUT = "~input"; // the layer of the features where the network does not begin with one of its own
@@ -25,7 +26,9 @@ export function fingerprint(layers) {
  * `columns` are lists of layers; a layer has `{name, kind, activation, role, title, detail, nodes, column, index}`, where
  * the index is that in the explanation, -1 for the features. A node has `{key, name, text, description, layer, position,
  * sources, output, feature}`: `sources` are the nodes that it takes, `output` is the column of the outputs that it gives,
- * and `feature` the index of the feature that it stands for, `featureName` its name.
+ * and `feature` the index of the feature that it stands for, `featureName` its name, `inputName` that of the column of the
+ * network's input, and `part` what of the feature this is. `groups` are lists of the input nodes of each feature, if one
+ * has several; else there are none.
  */
 export function describeNetwork(explainedLayers, model, outputs) {
   const layers = [];
@@ -34,55 +37,64 @@ export function describeNetwork(explainedLayers, model, outputs) {
     for (const node of layer.nodes) byName.set(node.name, node);
     layers.push(layer);
   };
-  const taking = explainedLayers.map((explained, index) => findFeatures(explained, index, model));
-  const rest = model.features.map((_, index) => index).filter((index) => !taking.some((features) => features?.includes(index)));
+  const inputs = findColumns(explainedLayers, model);
+  const taking = explainedLayers.map((explained, index) => findInputs(explained, index, inputs));
+  const rest = inputs.filter((input) => !taking.some((taken) => taken?.includes(input)));
   if (rest.length) add(createInputLayer(rest, model));
   explainedLayers.forEach((explained, index) => {
-    const features = taking[index];
-    const layer = createLayer(explained, index, features, model, outputs);
+    const own = taking[index];
+    const layer = createLayer(explained, index, own, model, outputs);
     const sources = explained.inputs?.map((name) => byName.get(name)) ?? layers.at(-1)?.nodes ?? [];
     const isElementwise = explained.kind in ELEMENTWISE;
     const count = layer.nodes.length;
     for (const node of layer.nodes) {
-      const own = isElementwise ? sources.filter((_, source) => source % count === node.position) : sources;
-      node.sources = features ? [] : own; // two of an elementwise layer whose input has gates
+      const taken = isElementwise ? sources.filter((_, source) => source % count === node.position) : sources;
+      node.sources = own ? [] : taken; // two of an elementwise layer whose input has gates
     }
-    layer.column = features ? 0 : 1 + Math.max(...sources.map((source) => source.layer.column));
+    layer.column = own ? 0 : 1 + Math.max(...sources.map((source) => source.layer.column));
     add(layer);
   });
   moveOutputsToTheRight(layers);
   const columns = Array.from({ length: 1 + Math.max(...layers.map(({ column }) => column)) }, () => []);
   for (const layer of layers) columns[layer.column].push(layer);
   const nodes = columns.flat().flatMap((layer) => layer.nodes);
-  return { columns, layers: columns.flat(), nodes };
+  return { columns, layers: columns.flat(), nodes, groups: groupInputs(nodes, inputs) };
 }
 
-/** The features that a layer takes one by one, so that its nodes can stand for them; null for other layers. */
-function findFeatures({ kind, inputs, nodes }, index, model) {
+/** The input nodes of each feature, none if each feature has one. */
+function groupInputs(nodes, inputs) {
+  if (inputs.every(({ part }) => part === null)) return [];
+  const groups = new Map();
+  for (const node of nodes) if (node.feature !== undefined) groups.set(node.feature, [...(groups.get(node.feature) ?? []), node]);
+  return [...groups].sort(([one], [other]) => one - other).map(([, group]) => group);
+}
+
+/** The columns that a layer takes one by one, so that its nodes can stand for them; null for other layers. */
+function findInputs({ kind, inputs: taken, nodes }, index, inputs) {
   if (kind !== "normalization" && kind !== "rescaling") return null;
-  if (!inputs) return index === 0 && nodes.length === model.features.length ? nodes.map((_, feature) => feature) : null;
-  const features = nodes.map(({ name }) => model.features.findIndex((feature) => feature.name === name));
-  return features.every((feature, unit) => feature >= 0 && inputs[unit] === nodes[unit].name) ? features : null;
+  if (!taken && (index > 0 || nodes.length !== inputs.length)) return null;
+  const found = nodes.map(({ name }) => inputs.find((input) => input.name === name));
+  return found.every((input, unit) => input && (!taken || taken[unit] === input.name)) ? found : null;
 }
 
-/** The features that the network takes as they are. */
-function createInputLayer(features, model) {
-  const layer = { name: INPUT, kind: "features", role: "input", title: "input layer", detail: "as measured", index: -1, column: 0 };
-  layer.nodes = features.map((feature, position) =>
-    createFeatureNode(layer, model.features[feature].name, position, feature, model),
-  );
+/** The columns that the network takes as they are. */
+function createInputLayer(inputs, model) {
+  const isEncoding = inputs.some(({ part }) => part !== null);
+  const detail = isEncoding ? "encoded" : "as measured";
+  const layer = { name: INPUT, kind: "features", role: "input", title: "input layer", detail, index: -1, column: 0 };
+  layer.nodes = inputs.map((input, position) => createInputNode(layer, position, input, model));
   return layer;
 }
 
-function createLayer({ name, kind, activation, nodes }, index, features, model, outputs) {
-  const given = features ? null : columnsOf(name, nodes, outputs);
-  const role = features ? "input" : given ? "output" : "hidden";
-  const title = features ? "input layer" : given ? "output layer" : spaced(name);
+function createLayer({ name, kind, activation, nodes }, index, inputs, model, outputs) {
+  const given = inputs ? null : columnsOf(name, nodes, outputs);
+  const role = inputs ? "input" : given ? "output" : "hidden";
+  const title = inputs ? "input layer" : given ? "output layer" : spaced(name);
   const detail = kind in ELEMENTWISE ? (ELEMENTWISE[kind] ?? activation) : activation;
   const layer = { name, kind, activation, role, title, detail, index };
   layer.nodes = nodes.map((node, position) =>
-    features
-      ? createFeatureNode(layer, node.name, position, features[position], model)
+    inputs
+      ? createInputNode(layer, position, inputs[position], model)
       : createNode(layer, node.name, position, given?.[position].name ?? String(position + 1), given?.[position]),
   );
   return layer;
@@ -97,9 +109,9 @@ function columnsOf(layerName, nodes, outputs) {
   return nodes.length === 1 && columns.length === 2 ? [columns[1]] : null; // the second of two labels
 }
 
-function createFeatureNode(layer, name, position, feature, model) {
-  const described = model.features[feature];
-  return { ...createNode(layer, name, position, featureTitle(described)), feature, featureName: described.name };
+function createInputNode(layer, position, { name, feature, text, part }, model) {
+  const node = createNode(layer, name, position, text);
+  return { ...node, feature, featureName: model.features[feature].name, inputName: name, part };
 }
 
 function createNode(layer, name, position, text, output = null) {
