@@ -4,7 +4,7 @@ import { findOwn } from "./alternatives.js";
 import { h } from "./dom.js";
 import { categoryType, exampleOfOther, indexOfCategory, isOptional, parseCategory, typicalCategory } from "./features.js";
 import { featureTitle, formatMeasurement } from "./format.js";
-import { createMissingButton, createRow, describeMeasuring, describeValues } from "./row_parts.js";
+import { createMissingButton, createRow, describeMeasuring, describeValues, showResult } from "./row_parts.js";
 import { paintAlternatives } from "./track.js";
 
 const MAX_OPTIONS = 30; // categories of a list; of more, a text field suggests some
@@ -34,13 +34,21 @@ export class CategoryRow {
     if (hasList) this.#createSelect(id);
     else this.#createField(id, `${id}-suggestions`);
     const control = this.#select ?? this.#field;
+    control.classList.add("category-value");
     control.setAttribute("aria-describedby", `${id}-hint ${id}-help`);
+    const beside = hasList ? this.#field : this.#missingButton;
+    const track = feature.hashing ? null : this.#createTrack();
+    const line = track && beside ? h("div", { className: "track-line" }, track, beside) : track;
+    Object.assign(this, createRow(feature, id, [...(track || !beside ? [] : [beside]), control, this.#suggestions], line, onHover));
+    this.element.classList.toggle("without-slider", !track);
+    this.element.classList.add("category");
+  }
+
+  /** A click on it chooses an alternative, as the list does for the keyboard. */
+  #createTrack() {
     this.canvas = h("canvas", { "aria-hidden": "true", onclick: (event) => this.#pick(this.#alternativeAt(event)) });
     this.canvas.addEventListener("pointermove", (event) => (this.canvas.title = describeAlternative(this.#alternativeAt(event))));
-    const beside = hasList ? this.#field : this.#missingButton;
-    const line = h("div", { className: "track-line" }, h("div", { className: "track" }, this.canvas), beside);
-    Object.assign(this, createRow(feature, id, [control, this.#suggestions], line, onHover));
-    this.element.classList.add("category");
+    return h("div", { className: "track" }, this.canvas);
   }
 
   #createSelect(id) {
@@ -105,7 +113,7 @@ export class CategoryRow {
   }
 
   #pick(alternative) {
-    if (!alternative || alternative.isBin) return;
+    if (!alternative) return;
     this.#emit(alternative.isOther ? exampleOfOther(this.feature) : alternative.value);
   }
 
@@ -179,6 +187,7 @@ export class CategoryRow {
     this.element.classList.toggle("invalid", Boolean(error));
     this.#field?.setAttribute("aria-invalid", Boolean(error));
     this.#nameOptions();
+    if (this.#missingButton) showResult(this.#missingButton, alternatives?.find(({ isMissing }) => isMissing));
     if (error) this.hint.replaceChildren(error);
     else if (isEmpty) this.hint.replaceChildren(describeMeasuring(this.feature));
     else if (warning) this.hint.replaceChildren(h("span", { className: "hint-text", title: warning.text }, warning.text));
@@ -213,12 +222,12 @@ export class CategoryRow {
   }
 
   paint(styles) {
-    paintAlternatives(this.canvas, this.#alternatives ?? [], this.#own, styles);
+    if (this.canvas) paintAlternatives(this.canvas, this.#alternatives ?? [], this.#own, styles);
   }
 
-  /** The vertical centre of the track, in px below the top of the window. */
+  /** The vertical centre of the track, or of the field if there is no track, in px below the top of the window. */
   get center() {
-    const box = this.canvas.parentElement.getBoundingClientRect();
+    const box = (this.canvas?.parentElement ?? this.#field).getBoundingClientRect();
     return box.top + box.height / 2;
   }
 }

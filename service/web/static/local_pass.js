@@ -5,6 +5,8 @@
  */
 
 import { activate, softmax } from "./activations.js";
+import { encodeValue } from "./encoding.js";
+import { columnValues } from "./network_inputs.js";
 
 const TOLERANCE = 1e-4; // relative, of the service's single precision
 const PROBABILITIES = ["softmax", "sigmoid"];
@@ -12,47 +14,63 @@ const PROBABILITIES = ["softmax", "sigmoid"];
 export class LocalPass {
   #explanation;
   #structure;
+  #model;
   #outputs;
 
   /** The pass with the weights of an explanation; null if it has none, or if they do not give its numbers. */
-  static of(explanation, structure, outputs) {
+  static of(explanation, structure, model, outputs) {
     if (!explanation.layers || !structure) return null;
-    const pass = new LocalPass(explanation, structure, outputs);
+    const pass = new LocalPass(explanation, structure, model, outputs);
     const again = pass.explain(explanation.features);
     return again && pass.#agrees(again) ? pass : null;
   }
 
-  constructor(explanation, structure, outputs) {
+  constructor(explanation, structure, model, outputs) {
     this.#explanation = explanation;
     this.#structure = structure;
+    this.#model = model;
     this.#outputs = outputs;
   }
 
   /**
-   * The explanation with the layers and the prediction for other features, null if a layer is not supported. Warnings,
-   * attributions and sweeps stay those of the features before: it is stale.
+   * The explanation with the layers and the prediction for other features, null if a layer is not supported, or if only
+   * the service can encode a value. Warnings, attributions and sweeps stay those of the features before: it is stale.
    */
   explain(features) {
+    const encoded = this.#explanation.encoded?.map((entry, index) => this.#encode(entry, this.#model.features[index], features));
+    if (encoded?.includes(null)) return null;
+    const columns = columnValues({ encoded, features });
     const values = new Map(); // of each node
     const layers = [];
     for (const layer of this.#structure.layers) {
       if (layer.kind === "features") {
-        for (const node of layer.nodes) values.set(node, Math.fround(features[node.featureName]));
+        for (const node of layer.nodes) values.set(node, Math.fround(columns[node.inputName]));
         continue;
       }
-      const explained = this.#compute(layer, values, features);
+      const explained = this.#compute(layer, values, columns);
       if (!explained) return null;
       layer.nodes.forEach((node, position) => values.set(node, explained.nodes[position].output));
       layers[layer.index] = explained;
     }
     const prediction = this.#predict(values);
-    return prediction && { ...this.#explanation, features, layers, prediction, isStale: true };
+    return prediction && { ...this.#explanation, features, encoded, layers, prediction, isStale: true };
   }
 
-  #compute(layer, values, features) {
+  /** The columns of a feature; those of a value that has not changed are known. */
+  #encode(entry, feature, features) {
+    const value = features[feature.name];
+    if (value === this.#explanation.features[feature.name]) return entry;
+    const encoders = this.#model.encoders?.filter((encoder) => encoder.feature === feature.name);
+    const numbers = encoders && encodeValue(feature, encoders, value);
+    const names = Object.keys(entry.columns);
+    if (numbers?.length !== names.length) return null;
+    return { ...entry, value, columns: Object.fromEntries(names.map((name, index) => [name, numbers[index]])) };
+  }
+
+  #compute(layer, values, columns) {
     const explained = this.#explanation.layers[layer.index];
-    const inputs = layer.nodes.map(({ featureName, sources }) =>
-      featureName === undefined ? sources.map((source) => values.get(source)) : [Math.fround(features[featureName])],
+    const inputs = layer.nodes.map(({ inputName, sources }) =>
+      inputName === undefined ? sources.map((source) => values.get(source)) : [Math.fround(columns[inputName])],
     );
     if (inputs.some((own) => own.length > 1) && layer.kind !== "dense") return null; // with gates
     const nodes = explained.nodes.map((node, position) => computeNode(layer.kind, node, inputs[position]));

@@ -3,12 +3,13 @@
 import { Explainer, fetchJson, retry } from "./api.js";
 import { h } from "./dom.js";
 import { DriftPanel } from "./drift.js";
+import { isCategory, isEncoded, isOptional, typicalCategory, withAllFields } from "./features.js";
 import { formatCount, roundWithinBounds } from "./format.js";
 import { LocalPass } from "./local_pass.js";
 import { renderModelCard } from "./model_card.js";
 import { NetworkView } from "./network_view.js";
 import { Outputs } from "./outputs.js";
-import { PredictionPanel } from "./prediction.js";
+import { PredictionPanel, describeCause } from "./prediction.js";
 import { Presets } from "./presets.js";
 import { Share } from "./share.js";
 import { Sliders } from "./sliders.js";
@@ -36,7 +37,8 @@ function showError(error) {
 
 async function start() {
   byId("load-warning").remove();
-  const [model, report] = await retry(() => Promise.all([fetchJson("model"), fetchJson("page/report")]), showError);
+  const [given, report] = await retry(() => Promise.all([fetchJson("model"), fetchJson("page/report")]), showError);
+  const model = withAllFields(given);
   const has = (name) => report.files.includes(name);
   const presets = has("presets.json") ? await retry(() => fetchJson("page/report/presets.json"), showError) : null;
   const page = new Page(model, presets);
@@ -69,6 +71,7 @@ class Page {
     this.share = new Share(byId("share"), byId("copy-link"), this.state);
     this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
     byId("stage").classList.toggle("with-list", this.sliders.hasList);
+    byId("stage").classList.toggle("encoded", isEncoded(model));
     byId("sample-note").hidden = Boolean(model.reference);
     this.#describeModel();
   }
@@ -102,11 +105,15 @@ class Page {
     this.#draw();
   }
 
-  /** The medians of the training rows; nothing is known of them if the model was adopted without a sample. */
+  /** The medians and most frequent categories of the training rows; nothing is known of them if the model was adopted without a sample. */
   #initialValues() {
     const { features, reference } = this.model;
     const medianIndex = Math.max(0, reference?.probabilities.indexOf(0.5) ?? 0);
-    const typical = (feature) => roundWithinBounds(feature, reference?.features[feature.name][medianIndex] ?? 0);
+    const typical = (feature) => {
+      const shares = reference?.categories?.[""]?.[feature.name];
+      if (isCategory(feature)) return feature.hashing && isOptional(feature) ? null : typicalCategory(feature, shares);
+      return roundWithinBounds(feature, reference?.features[feature.name][medianIndex] ?? 0);
+    };
     return {
       ...Object.fromEntries(features.map((feature) => [feature.name, typical(feature)])),
       ...this.presets.first?.features,
@@ -154,7 +161,7 @@ class Page {
   /** Follows values that the service has not explained yet, if it takes long to do so and the network is known. */
   #followLocally(values) {
     if (!this.#explained || !this.explainer.isSlow) return;
-    this.#localPass ??= LocalPass.of(this.#explained, this.network.structure, this.outputs);
+    this.#localPass ??= LocalPass.of(this.#explained, this.network.structure, this.model, this.outputs);
     this.#explanation = this.#localPass?.explain(values) ?? this.#explanation;
   }
 
@@ -162,7 +169,7 @@ class Page {
     if (!this.#explanation) return;
     const { prediction } = this.#explanation;
     const { warnings } = prediction;
-    const caveat = warnings.length ? `, possibly unreliable: ${warnings.length} outside the training range` : "";
+    const caveat = warnings.length ? `, possibly unreliable: ${warnings.length} ${describeCause(warnings)}` : "";
     this.#readOut(`${this.outputs.describe(prediction)}${caveat}`);
   }
 
@@ -224,7 +231,7 @@ class Page {
     const hasSum = Boolean(inspected);
     byId("weighted-sum").hidden = !hasSum;
     byId("attribution").classList.toggle("covered", hasSum);
-    if (hasSum) byId("weighted-sum").replaceChildren(...renderCalculation(inspected, this.model));
+    if (hasSum) byId("weighted-sum").replaceChildren(...renderCalculation(inspected, this.#explanation));
     const { heading, text } = this.#playerCaption ?? {
       text: this.#hint + this.#sweepsReason,
     };
@@ -234,7 +241,7 @@ class Page {
   #selectPreset(preset) {
     const emptyValues = Object.fromEntries(this.model.features.map(({ name }) => [name, null]));
     this.state.set({ values: preset ? { ...preset.features } : emptyValues, label: null });
-    if (!preset) byId("sliders").querySelector("input").focus();
+    if (!preset) byId("sliders").querySelector("input, select").focus();
   }
 
   #onHover(name) {

@@ -1,46 +1,39 @@
-/** The columns of numbers that a network takes: the measurements, or what its encoders make of them. */
+/** The columns of numbers that a network takes: the measurements, or what a model's encoders make of them. */
 
-import { featureTitle } from "./format.js";
-import { isEncoded } from "./features.js";
-
-const SUFFIX = /^(?:: (.*)| is (missing)| \((embedded)\)| (\[\d+\])|)$/s; // what the service adds to a feature's name
+import { featureTitle, formatMeasurement, formatNumber } from "./format.js";
 
 /**
- * `{name, feature, text, part}`: the feature is an index, the part is what the column stands for beside the feature's
- * title ("Biscoe"), null for a number as it is. They are in the order of the features.
+ * `{name, feature, part, text}` in the order of the features: the feature is an index, the part is what of it the column
+ * stands for ("Biscoe"), null for a number as it is.
+ * @param {object[]|undefined} encoded of an explanation; models of numbers only have none
  */
-export function findColumns(explainedLayers, model) {
-  if (!isEncoded(model)) return model.features.map(({ name }, feature) => createColumn(name, feature, null, model));
-  const names = model.network_inputs ?? collectNames(explainedLayers);
-  const columns = names.map((name) => recognize(name, model)).filter(Boolean);
-  return columns.sort((a, b) => a.feature - b.feature);
+export function findColumns(encoded, model) {
+  if (!encoded) return model.features.map(({ name }, feature) => createColumn(name, feature, null, model));
+  return encoded.flatMap(({ feature: name, columns }, feature) =>
+    Object.keys(columns).map((column) => createColumn(column, feature, findPart(column, name), model)),
+  );
 }
 
-/** The names that layers take and that are not those of other layers' nodes. */
-function collectNames(explainedLayers) {
-  const computed = new Set();
-  const names = new Set();
-  explainedLayers.forEach(({ inputs, nodes }, index) => {
-    const first = nodes[0].connections?.map(({ from }) => from) ?? nodes.map(({ name }) => name);
-    for (const name of inputs ?? (index === 0 ? first : [])) if (!computed.has(name)) names.add(name);
-    for (const { name } of nodes) if (!names.has(name)) computed.add(name);
-  });
-  return [...names];
-}
-
-/** The longest name of a feature that a column's name begins with says which one it is. */
-function recognize(name, model) {
-  let found = null;
-  model.features.forEach((feature, index) => {
-    const match = name.startsWith(feature.name) && name.slice(feature.name.length).match(SUFFIX);
-    if (match && !(found && found.length >= feature.name.length)) found = { index, match, length: feature.name.length };
-  });
-  if (!found) return null;
-  const [, value, ...others] = found.match;
-  return createColumn(name, found.index, value ?? others.find(Boolean) ?? null, model);
+/** What the service adds to the feature's name in that of a column: "island: Biscoe", "mass is missing", "word [2]". */
+function findPart(column, name) {
+  if (column === name) return null;
+  return column.slice(name.length).replace(/^: |^ is |^ /, "");
 }
 
 function createColumn(name, feature, part, model) {
   const title = featureTitle(model.features[feature]);
   return { name, feature, part, text: part === null ? title : `${title}: ${part}` };
+}
+
+/** The values of all columns of an explanation by their names; of models of numbers only, those of the features. */
+export function columnValues({ encoded, features }) {
+  return encoded ? Object.assign({}, ...encoded.map(({ columns }) => columns)) : features;
+}
+
+/** How an input node got its number: "island = Biscoe → 1". */
+export function describeEncoding({ measured, inputName }, explanation) {
+  const value = explanation.features[measured.name];
+  const shown = formatMeasurement(measured, value);
+  const isMissing = value === null && measured.default === null;
+  return `${measured.name} ${isMissing ? "is" : "="} ${shown} → ${formatNumber(columnValues(explanation)[inputName])}`;
 }

@@ -1,6 +1,6 @@
 /** The structure of a network: its layers in columns, from left to right, and which nodes each node takes its input from. */
 
-import { spaced } from "./format.js";
+import { featureTitle, spaced } from "./format.js";
 import { findColumns } from "./network_inputs.js";
 
 const ELEMENTWISE = { normalization: "normalized", rescaling: "rescaled", activation: null }; // one input per node
@@ -26,18 +26,18 @@ export function fingerprint(layers) {
  * `columns` are lists of layers; a layer has `{name, kind, activation, role, title, detail, nodes, column, index}`, where
  * the index is that in the explanation, -1 for the features. A node has `{key, name, text, description, layer, position,
  * sources, output, feature}`: `sources` are the nodes that it takes, `output` is the column of the outputs that it gives,
- * and `feature` the index of the feature that it stands for, `featureName` its name, `inputName` that of the column of the
- * network's input, and `part` what of the feature this is. `groups` are lists of the input nodes of each feature, if one
- * has several; else there are none.
+ * and `feature` the index of the feature that it stands for, `measured` the feature, `featureName` and `title` its names,
+ * `inputName` that of the column of the network's input, and `part` what of the feature this is. `groups` are lists of the
+ * input nodes of each feature if the network is encoded, else there are none.
  */
-export function describeNetwork(explainedLayers, model, outputs) {
+export function describeNetwork({ layers: explainedLayers, encoded }, model, outputs) {
   const layers = [];
   const byName = new Map();
   const add = (layer) => {
     for (const node of layer.nodes) byName.set(node.name, node);
     layers.push(layer);
   };
-  const inputs = findColumns(explainedLayers, model);
+  const inputs = findColumns(encoded, model);
   const taking = explainedLayers.map((explained, index) => findInputs(explained, index, inputs));
   const rest = inputs.filter((input) => !taking.some((taken) => taken?.includes(input)));
   if (rest.length) add(createInputLayer(rest, model));
@@ -58,12 +58,11 @@ export function describeNetwork(explainedLayers, model, outputs) {
   const columns = Array.from({ length: 1 + Math.max(...layers.map(({ column }) => column)) }, () => []);
   for (const layer of layers) columns[layer.column].push(layer);
   const nodes = columns.flat().flatMap((layer) => layer.nodes);
-  return { columns, layers: columns.flat(), nodes, groups: groupInputs(nodes, inputs) };
+  return { columns, layers: columns.flat(), nodes, groups: encoded ? groupInputs(nodes) : [] };
 }
 
-/** The input nodes of each feature, none if each feature has one. */
-function groupInputs(nodes, inputs) {
-  if (inputs.every(({ part }) => part === null)) return [];
+/** The input nodes of each feature. */
+function groupInputs(nodes) {
   const groups = new Map();
   for (const node of nodes) if (node.feature !== undefined) groups.set(node.feature, [...(groups.get(node.feature) ?? []), node]);
   return [...groups].sort(([one], [other]) => one - other).map(([, group]) => group);
@@ -111,7 +110,8 @@ function columnsOf(layerName, nodes, outputs) {
 
 function createInputNode(layer, position, { name, feature, text, part }, model) {
   const node = createNode(layer, name, position, text);
-  return { ...node, feature, featureName: model.features[feature].name, inputName: name, part };
+  const measured = model.features[feature];
+  return { ...node, feature, measured, featureName: measured.name, inputName: name, part, title: featureTitle(measured) };
 }
 
 function createNode(layer, name, position, text, output = null) {

@@ -52,6 +52,13 @@ export function createMissingButton(feature, onclick) {
   return button;
 }
 
+/** Shows at a button what would be predicted; `null` if that is not known. */
+export function showResult(button, entry) {
+  button.title = entry ? `${button.textContent}: ${entry.result}` : "";
+  if (entry) button.dataset.label = entry.colorIndex % 8;
+  else delete button.dataset.label;
+}
+
 /** The valid values of a feature: "a number from 0 to 3 kg". */
 export function describeValues(feature) {
   if (isCategory(feature)) return describeCategories(feature);

@@ -15,7 +15,7 @@ import {
   roundWithinBounds,
 } from "./format.js";
 import { formatNumberOf } from "./outputs.js";
-import { createMissingButton, createRow, describeMeasuring, describeValues } from "./row_parts.js";
+import { createMissingButton, createRow, describeMeasuring, describeValues, showResult } from "./row_parts.js";
 import { paintTrack } from "./track.js";
 
 const MIN_FIELD_LENGTH = 6; // characters
@@ -134,6 +134,7 @@ export class SliderRow {
     this.#sweep = sweep;
     this.#range = range;
     this.#warning = warning && { ...warning, range };
+    if (this.#missingButton) showResult(this.#missingButton, sweep?.missing);
     this.#showHint();
   }
 

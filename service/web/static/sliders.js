@@ -1,6 +1,6 @@
 /** The inputs: a row for each feature, in a list that can be searched and sorted where there are many. */
 
-import { createAlternatives } from "./alternatives.js";
+import { createAlternatives, describeEntry } from "./alternatives.js";
 import { CategoryRow } from "./category_row.js";
 import { h } from "./dom.js";
 import { isCategory } from "./features.js";
@@ -89,7 +89,7 @@ export class Sliders extends EventTarget {
   /** Shows the sweeps of an explanation, of the explained column where one can be chosen; null removes them. */
   show(explanation, column) {
     const sweeps = explanation?.sweeps ?? null;
-    const domain = column.isValue && sweeps ? extent(Object.values(sweeps).flatMap(({ outputs }) => outputs[column.key])) : [0, 1];
+    const domain = column.isValue && sweeps ? extent(Object.values(sweeps).flatMap((sweep) => outputsOf(sweep, column))) : [0, 1];
     const ranges = this.#model.reference?.ranges ?? {};
     const label = explanation && ALL_ROWS in ranges ? ALL_ROWS : (explanation?.prediction.label ?? null);
     for (const row of this.#rows) {
@@ -104,9 +104,10 @@ export class Sliders extends EventTarget {
 
   /** A sweep as a row shows it, with a scale of outputs that all rows share. */
   #prepare(feature, sweep, column, domain) {
-    if (isCategory(feature)) return createAlternatives(feature, sweep, this.#labels, column, domain);
-    if (this.#labels.length) return { ...sweep, allLabels: this.#labels };
-    return { values: sweep.values, curve: sweep.outputs[column.key], domain, column, colorIndex: column.index };
+    if (isCategory(feature)) return sweep.categories && createAlternatives(sweep.categories, this.#labels, column, domain);
+    const missing = sweep.missing && describeEntry(sweep.missing, this.#labels, column, domain);
+    if (this.#labels.length) return { ...sweep, missing, allLabels: this.#labels };
+    return { values: sweep.values, curve: sweep.outputs[column.key], domain, column, missing, colorIndex: column.index };
   }
 
   #showInfluences(explanation, column) {
@@ -139,6 +140,12 @@ export class Sliders extends EventTarget {
     const styles = getComputedStyle(document.documentElement);
     for (const row of this.#rows) if (!row.element.hidden) row.paint(styles);
   }
+}
+
+/** The outputs of a column in a sweep, those of alternatives too. */
+function outputsOf({ outputs, missing, categories }, column) {
+  const entries = [missing, ...(categories ?? [])].filter(Boolean).map((entry) => entry.outputs[column.key]);
+  return [...(outputs?.[column.key] ?? []), ...entries];
 }
 
 /** What a warning says of a value, without the name that stands above it: "Missing, which it is in no training row". */
