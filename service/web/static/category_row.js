@@ -9,7 +9,7 @@ import { paintAlternatives } from "./track.js";
 
 const MAX_OPTIONS = 30; // categories of a list; of more, a text field suggests some
 const MAX_SUGGESTIONS = 50;
-const MAX_NAMES = 3; // of alternatives in a hint
+const MAX_NAMES_LENGTH = 18; // characters of the names of alternatives in a hint
 const [OTHER, MISSING] = ["other", "missing"]; // options beside the categories, which have their index
 
 /** As `SliderRow`: calls `onInput` with the feature's name and a value, and `onHover` with its name, or null. */
@@ -244,12 +244,19 @@ function renderLabels(alternatives, own) {
   for (const each of alternatives) if (each.label !== alternatives[own]?.label) byLabel.set(each.label, [...(byLabel.get(each.label) ?? []), each]);
   return [...byLabel.values()].map((same) => {
     const [{ label, colorIndex }] = same;
-    const names = same.slice(0, MAX_NAMES).map(({ name }) => name);
+    const names = fitting(same.map(({ name }) => name));
     const rest = same.length - names.length;
     const list = `${names.join(", ")}${rest ? ` and ${rest} more` : ""}`;
     const chip = h("span", { className: "chip", "data-label": colorIndex % 8, title: label }, label);
     return h("span", { className: "alternative", title: `${label}: ${list}` }, chip, ` if ${list}`);
   });
+}
+
+/** The first of several names, as many as a hint has room for. */
+function fitting(names) {
+  let length = names[0].length;
+  const count = names.findIndex((name, index) => index > 0 && (length += name.length + 2) > MAX_NAMES_LENGTH);
+  return count < 0 ? names : names.slice(0, count);
 }
 
 /** The alternatives with the smallest and with the largest output. */

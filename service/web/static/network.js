@@ -50,7 +50,7 @@ export class NetworkDiagram extends EventTarget {
   }
 
   #draw() {
-    const { nodes, layers, columns } = this.#structure;
+    const { nodes, layers, columns, groups: groupTitles } = this.#structure;
     this.#svg = select(this.#container).append("svg").attr("role", "group");
     this.#svg.attr(
       "aria-label",
@@ -82,8 +82,9 @@ export class NetworkDiagram extends EventTarget {
     const named = groups.filter((node) => node.layer.role !== "hidden");
     named.append("text").attr("class", "name");
     named.append("title").text((node) => node.text);
-    const titles = this.#svg.append("g").attr("class", "group-titles").attr("aria-hidden", "true");
-    titles.selectAll("text").data(this.#structure.groups).join("text").attr("class", "group-title");
+    if (!groupTitles.length) return;
+    const titles = this.#svg.append("g").attr("aria-hidden", "true");
+    titles.selectAll("text").data(groupTitles).join("text").attr("class", "group-title");
   }
 
   /** Positions everything; text has the same size at any width. For `rowCenters` see `layOutNetwork`. */
