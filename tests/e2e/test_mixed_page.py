@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 from support import mixed_bundles
 from support.gunicorn_server import Server, serving
-from support.mixed_bundles import ENCODERS, FEATURES, raw_rows
+from support.mixed_bundles import FEATURES, raw_rows
 from support.web_page import ANY_TEXT, LAPTOP, PHONE, SECOND, open_page, overlapping_texts, require_fit
 
 from models.encoding import NumberEncoder, OneHotEncoder, TableEncoder
@@ -189,7 +191,7 @@ def test_inputs_of_the_network_are_the_encoded_columns(page: Page, mixed: Server
 
 
 def test_explanation_drift_and_model_card_name_categories(browser: Browser, mixed: Server) -> None:
-    """"island = Biscoe", "sex is missing", and the share of each category."""
+    """As "island = Biscoe" and "sex is missing", with the share of each category."""
     row = in_url(ROW | {"sex": ""})
     with open_page(browser, mixed, f"/#{urlencode(row)}", label=ANY_TEXT) as page:
         expect(page.locator(".waterfall")).to_contain_text("island = Biscoe")
@@ -206,46 +208,118 @@ def test_explanation_drift_and_model_card_name_categories(browser: Browser, mixe
         require_fit(page)
 
 
-def test_the_browser_encodes_as_the_service(page: Page, mixed: Server) -> None:
-    """Numbers, bins with values on their boundaries, one-hot columns, tables, missing and other values."""
-    rows = [dict(zip(NAMES, row, strict=True)) for row in [*raw_rows(40, seed=9), (40.0, None, *raw_rows(1)[0][2:])]]
-    encoders = [encoder.model_dump(mode="json") for encoder in ENCODERS]
-    script = """async ([features, encoders, rows]) => {
-      const {encodeValue} = await import('/page/encoding.js');
-      const own = ({name}) => encoders.filter(({feature}) => feature === name);
-      return rows.map((row) => features.map((feature) => encodeValue(feature, own(feature), row[feature.name])));
-    }"""
-    features = [feature.model_dump(mode="json") for feature in FEATURES]
-    for row, columns in zip(rows, page.evaluate(script, [features, encoders, rows]), strict=True):
-        encoded = explain(mixed, row)["encoded"]
-        hashed = columns.pop()
-        assert hashed is None  # only the service can hash
-        assert columns == [pytest.approx(list(each["columns"].values())) for each in encoded[:-1]]
-
-
 def test_the_forward_pass_in_the_browser_encodes(page: Page, mixed: Server) -> None:
-    """It gives the service's layers for other values; for a text whose hash it does not know, it gives none."""
-    encoders = [encoder.model_dump(mode="json") for encoder in ENCODERS]
-    other = ROW | {"island": "Dream", "body_mass": None, "colony": "a new one", "bill_length": 50.0, "ring": 5}
-    script = """async ([encoders, row, other]) => {
+    """It gives the service's layers for other numbers; what only the service can encode, it does not guess."""
+    other = ROW | {"body_mass": 3700.5, "year": 2009}
+    unlike = [{"island": "Dream"}, {"body_mass": None}, {"observer": "unknown"}, {"bill_length": 50.0}]
+    script = """async ([row, others]) => {
       const load = (name) => import(`/page/${name}.js`);
       const [{withAllFields}, {Outputs}, {describeNetwork}, {LocalPass}] = await Promise.all(
         ['features', 'outputs', 'network_structure', 'local_pass'].map(load));
-      const model = withAllFields({...await (await fetch('/model')).json(), encoders});
+      const model = withAllFields(await (await fetch('/model')).json());
       const headers = {'Content-Type': 'application/json'};
       const answer = await fetch('/explain', {method: 'POST', headers, body: JSON.stringify({features: row})});
       const explanation = {...await answer.json(), features: row};
       const outputs = new Outputs(model);
-      const pass = LocalPass.of(explanation, describeNetwork(explanation, model, outputs), model, outputs);
-      return [pass.explain(other), pass.explain({...other, observer: 'unknown'})];
+      const pass = LocalPass.of(explanation, describeNetwork(explanation, model, outputs), outputs);
+      return others.map((each) => pass.explain({...row, ...each}));
     }"""
-    local, unknown = page.evaluate(script, [encoders, ROW, other])
-    expected = explain(mixed, other)
-    assert unknown is None
-    assert local["prediction"]["probabilities"] == pytest.approx(expected["prediction"]["probabilities"], abs=1e-5)
-    for own, layer in zip(local["layers"], expected["layers"], strict=True):
-        outputs = [node["output"] for node in layer["nodes"]]
-        assert [node["output"] for node in own["nodes"]] == pytest.approx(outputs, abs=1e-4)
+    for row in (ROW, ROW | {"body_mass": None}):
+        local, *unknown = page.evaluate(script, [row, [other, *unlike]])
+        expected = explain(mixed, other)
+        assert [each for each, change in zip(unknown, unlike, strict=True) if row | change != row and each] == []
+        assert local["encoded"] == expected["encoded"]
+        assert local["prediction"]["probabilities"] == pytest.approx(expected["prediction"]["probabilities"], abs=1e-5)
+        for own, layer in zip(local["layers"], expected["layers"], strict=True):
+            outputs = [node["output"] for node in layer["nodes"]]
+            assert [node["output"] for node in own["nodes"]] == pytest.approx(outputs, abs=1e-4)
+
+
+def test_label_changes_of_whole_numbers_hold_at_their_value(page: Page, mixed: Server) -> None:
+    """As "from 2009", not "above 2009": the service has the first whole number with the other label."""
+    changes = explain(mixed, ROW)["sweeps"]["year"]["changes"]
+    words = {"below": "up to", "above": "from"}
+    expected = [f"{change['label']} {words[side]} {change['at']}" for side, change in changes.items() if change]
+    assert expected
+    row = page.locator(".row", has=page.get_by_label("year", exact=True))
+    expect(row.locator(".below, .above")).to_have_text(expected)
+
+
+@pytest.mark.parametrize("change", ["another category", "another number"])
+def test_a_version_with_another_vocabulary_is_taken_over(browser: Browser, tmp_path: Path, change: str) -> None:
+    """While the page is open, which keeps those measurements that are still valid."""
+    mixed_bundles.publish(tmp_path)
+    with (
+        serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME="mixed", WEB_CONCURRENCY="1") as server,
+        browser.new_context() as context,
+    ):
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        known = ROW | {"island": "Dream"}
+        page.goto(f"{server.url}/#{urlencode(in_url(ROW if change == 'another category' else known))}")
+        expect(page.locator("#stage")).to_have_attribute("aria-busy", "false")
+        mixed_bundles.publish(tmp_path, features=features_without_biscoe(), rows=rows_without_biscoe())
+        server.process.send_signal(signal.SIGHUP)
+        await_version(server, 2)
+        page.get_by_label("year", exact=True).fill("2009")
+        island = page.get_by_label("island", exact=True)
+        expect(island.locator("option:not([hidden])", has_text=re.compile("^Heard"))).to_have_count(1)
+        if change == "another category":
+            expect(page.locator("#prediction .predicted-label")).to_have_text("1 measurement missing")
+            island.select_option(index=1)
+        expect_row(page, server, known | {"year": 2009})
+        expect(page.locator('[data-key="normalization.10"] .name')).to_have_text("Heard")
+        assert errors == []
+
+
+def features_without_biscoe() -> list[Feature]:
+    return [
+        feature.model_copy(update={"categories": ("Dream", "Torgersen", "Heard")})
+        if feature.name == "island"
+        else feature
+        for feature in FEATURES
+    ]
+
+
+def rows_without_biscoe() -> list[mixed_bundles.Row]:
+    return [tuple("Heard" if value == "Biscoe" else value for value in row) for row in raw_rows(400)]
+
+
+def await_version(server: Server, version: int) -> None:
+    """Return once this version serves."""
+    deadline = time.monotonic() + 60
+    while requests.get(f"{server.url}/model", timeout=10).json()["version"] != version:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_presets_have_categories_and_missing_values(browser: Browser, tmp_path: Path) -> None:
+    """A value that a preset does not have is missing, or the default."""
+    first = ROW | {"sex": None, "colony": "a new one"}
+    second = {name: value for name, value in ROW.items() if name not in ("body_mass", "colony")}
+    presets = [
+        {"name": name, "label": "Adelie", "features": features, "familiar": True, "sources": []}
+        for name, features in (("Ada", first), ("Bob", second))
+    ]
+    files = {
+        "report/presets.json": json.dumps({"presets": presets, "sources": {}}),
+        "report/report.json": json.dumps({"recall_by_group": []}),
+    }
+    mixed_bundles.publish(tmp_path, files=files)
+    with (
+        serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME="mixed", WEB_CONCURRENCY="1") as server,
+        open_page(browser, server, label=ANY_TEXT) as page,
+    ):
+        ada, bob = (page.get_by_role("button", name=name, exact=True) for name in ("Ada", "Bob"))
+        expect(ada).to_have_attribute("aria-pressed", "true")
+        expect_row(page, server, first)
+        bob.click()
+        expect(bob).to_have_attribute("aria-pressed", "true")
+        expect(ada).to_have_attribute("aria-pressed", "false")
+        expect_row(page, server, second | {"body_mass": None, "colony": None})
+        page.get_by_label("sex", exact=True).select_option(value="0")
+        expect(bob).to_have_attribute("aria-pressed", "false")
 
 
 def test_many_features_with_long_and_open_vocabularies(browser: Browser, tmp_path: Path) -> None:

@@ -5,8 +5,7 @@
  */
 
 import { activate, softmax } from "./activations.js";
-import { encodeValue } from "./encoding.js";
-import { columnValues } from "./network_inputs.js";
+import { columnValues, encodeNumber } from "./network_inputs.js";
 
 const TOLERANCE = 1e-4; // relative, of the service's single precision
 const PROBABILITIES = ["softmax", "sigmoid"];
@@ -14,21 +13,19 @@ const PROBABILITIES = ["softmax", "sigmoid"];
 export class LocalPass {
   #explanation;
   #structure;
-  #model;
   #outputs;
 
   /** The pass with the weights of an explanation; null if it has none, or if they do not give its numbers. */
-  static of(explanation, structure, model, outputs) {
+  static of(explanation, structure, outputs) {
     if (!explanation.layers || !structure) return null;
-    const pass = new LocalPass(explanation, structure, model, outputs);
+    const pass = new LocalPass(explanation, structure, outputs);
     const again = pass.explain(explanation.features);
     return again && pass.#agrees(again) ? pass : null;
   }
 
-  constructor(explanation, structure, model, outputs) {
+  constructor(explanation, structure, outputs) {
     this.#explanation = explanation;
     this.#structure = structure;
-    this.#model = model;
     this.#outputs = outputs;
   }
 
@@ -37,7 +34,7 @@ export class LocalPass {
    * the service can encode a value. Warnings, attributions and sweeps stay those of the features before: it is stale.
    */
   explain(features) {
-    const encoded = this.#explanation.encoded?.map((entry, index) => this.#encode(entry, this.#model.features[index], features));
+    const encoded = this.#explanation.encoded?.map((entry) => this.#encode(entry, features[entry.feature]));
     if (encoded?.includes(null)) return null;
     const columns = columnValues({ encoded, features });
     const values = new Map(); // of each node
@@ -56,15 +53,9 @@ export class LocalPass {
     return prediction && { ...this.#explanation, features, encoded, layers, prediction, isStale: true };
   }
 
-  /** The columns of a feature; those of a value that has not changed are known. */
-  #encode(entry, feature, features) {
-    const value = features[feature.name];
-    if (value === this.#explanation.features[feature.name]) return entry;
-    const encoders = this.#model.encoders?.filter((encoder) => encoder.feature === feature.name);
-    const numbers = encoders && encodeValue(feature, encoders, value);
-    const names = Object.keys(entry.columns);
-    if (numbers?.length !== names.length) return null;
-    return { ...entry, value, columns: Object.fromEntries(names.map((name, index) => [name, numbers[index]])) };
+  /** A feature with its columns; those of a value that has not changed are known. */
+  #encode(entry, value) {
+    return value === this.#explanation.features[entry.feature] ? entry : encodeNumber(entry, value);
   }
 
   #compute(layer, values, columns) {

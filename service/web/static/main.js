@@ -41,7 +41,7 @@ async function start() {
   const model = withAllFields(given);
   const has = (name) => report.files.includes(name);
   const presets = has("presets.json") ? await retry(() => fetchJson("page/report/presets.json"), showError) : null;
-  const page = new Page(model, presets);
+  const page = new Page(model, schemaOf(given), presets);
   page.start();
   new DriftPanel(byId("drift"), model, page.outputs);
   const evaluation = has("report.json") ? await retry(() => fetchJson("page/report/report.json"), showError) : null;
@@ -54,13 +54,17 @@ class Page {
   #explained = null; // the newest one of the service
   #localPass = null; // made from that when needed
   #requestedValues = null;
+  #version; // of the model that has answered last
   #inspectedNode = null; // the node under the pointer or with the focus
   #playerCaption = null;
   #pendingFrame = 0;
   #announceTimer;
 
-  constructor(model, presets) {
+  /** @param {string} schema of the model, from `schemaOf` */
+  constructor(model, schema, presets) {
     this.model = model;
+    this.schema = schema;
+    this.#version = String(model.version);
     this.outputs = new Outputs(model);
     this.state = new State(model, this.outputs);
     this.sliders = new Sliders(byId("sliders"), model, this.outputs);
@@ -69,7 +73,11 @@ class Page {
     this.prediction = new PredictionPanel(...answer, model, this.outputs);
     this.presets = new Presets(byId("presets"), model, presets);
     this.share = new Share(byId("share"), byId("copy-link"), this.state);
-    this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
+    this.explainer = new Explainer(
+      (explanation) => this.#onExplanation(explanation),
+      showError,
+      (version) => this.#checkVersion(version),
+    );
     byId("stage").classList.toggle("with-list", this.sliders.hasList);
     byId("stage").classList.toggle("encoded", isEncoded(model));
     byId("sample-note").hidden = Boolean(model.reference);
@@ -146,6 +154,18 @@ class Page {
     this.#explanation = this.#explained = this.#localPass = null;
   }
 
+  /** Loads the page anew if the version that serves now has other inputs or outputs; the URL keeps the measurements. */
+  async #checkVersion(version) {
+    if (version === this.#version) return;
+    const model = await fetchJson("model");
+    if (schemaOf(model) !== this.schema) {
+      this.state.save();
+      location.reload();
+      await new Promise(() => {}); // this page shows nothing more
+    }
+    this.#version = version ?? this.#version;
+  }
+
   #onExplanation(explanation) {
     this.#explanation = this.#explained = explanation;
     this.#localPass = null;
@@ -161,7 +181,7 @@ class Page {
   /** Follows values that the service has not explained yet, if it takes long to do so and the network is known. */
   #followLocally(values) {
     if (!this.#explained || !this.explainer.isSlow) return;
-    this.#localPass ??= LocalPass.of(this.#explained, this.network.structure, this.model, this.outputs);
+    this.#localPass ??= LocalPass.of(this.#explained, this.network.structure, this.outputs);
     this.#explanation = this.#localPass?.explain(values) ?? this.#explanation;
   }
 
@@ -240,7 +260,7 @@ class Page {
 
   #selectPreset(preset) {
     const emptyValues = Object.fromEntries(this.model.features.map(({ name }) => [name, null]));
-    this.state.set({ values: preset ? { ...preset.features } : emptyValues, label: null });
+    this.state.set({ values: { ...emptyValues, ...preset?.features }, label: null });
     if (!preset) byId("sliders").querySelector("input, select").focus();
   }
 
@@ -270,6 +290,11 @@ class Page {
     }
     this.#drawCaption();
   }
+}
+
+/** A text that differs where two versions of a model need different pages. */
+function schemaOf({ features, inputs, outputs }) {
+  return JSON.stringify([features, inputs, outputs]);
 }
 
 function isSame(features, others) {

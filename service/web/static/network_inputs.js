@@ -30,6 +30,17 @@ export function columnValues({ encoded, features }) {
   return encoded ? Object.assign({}, ...encoded.map(({ columns }) => columns)) : features;
 }
 
+/**
+ * The entry in `encoded` of a feature with another value, null if only the service can encode that: a category, a missing
+ * value, or a number that has further columns, for the range that it falls in.
+ */
+export function encodeNumber({ feature: name, columns }, value) {
+  const known = { [name]: Math.fround(value), [`${name} is missing`]: 0 };
+  const names = Object.keys(columns);
+  if (typeof value !== "number" || !names.every((column) => column in known)) return null;
+  return { feature: name, value, columns: Object.fromEntries(names.map((column) => [column, known[column]])) };
+}
+
 /** How an input node got its number: "island = Biscoe → 1". */
 export function describeEncoding({ measured, inputName }, explanation) {
   const value = explanation.features[measured.name];

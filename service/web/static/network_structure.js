@@ -1,5 +1,6 @@
 /** The structure of a network: its layers in columns, from left to right, and which nodes each node takes its input from. */
 
+import { isEncoded } from "./features.js";
 import { featureTitle, spaced } from "./format.js";
 import { findColumns } from "./network_inputs.js";
 
@@ -8,7 +9,7 @@ const INPUT = "~input"; // the layer of the features where the network does not 
 
 /** The layers as `/explain` has them, guessed from the model's schema; null if only an explanation can tell them. */
 export function guessLayers(model, outputs) {
-  if (!outputs.isTrainedHere) return null;
+  if (!outputs.isTrainedHere || isEncoded(model)) return null;
   return model.layers.map(({ name, units, activation }, index) => ({
     name,
     activation,
@@ -18,8 +19,9 @@ export function guessLayers(model, outputs) {
 }
 
 /** A text that differs where two explanations have different networks. */
-export function fingerprint(layers) {
-  return JSON.stringify(layers.map(({ name, kind, activation, inputs, nodes }) => [name, kind, activation, inputs, nodes.length]));
+export function fingerprint({ layers, encoded }) {
+  const columns = encoded?.map((entry) => Object.keys(entry.columns));
+  return JSON.stringify([columns, layers.map(({ name, kind, activation, inputs, nodes }) => [name, kind, activation, inputs, nodes.length])]);
 }
 
 /**

@@ -32,7 +32,7 @@ export class NetworkView extends EventTarget {
   }
 
   #build(explanation) {
-    this.#fingerprint = fingerprint(explanation.layers);
+    this.#fingerprint = fingerprint(explanation);
     const structure = describeNetwork(explanation, this.#model, this.#outputs);
     this.structure = structure;
     this.#diagram?.remove();
@@ -50,7 +50,7 @@ export class NetworkView extends EventTarget {
   /** Shows an explanation; null, or one without layers, empties the diagram. */
   show(explanation) {
     const layers = explanation?.layers;
-    if (layers && fingerprint(layers) !== this.#fingerprint) this.#build(explanation);
+    if (layers && fingerprint(explanation) !== this.#fingerprint) this.#build(explanation);
     if (!this.#diagram) return;
     this.#diagram.show(layers ? explanation : null);
     this.#player.explanation = layers ? explanation : null;

@@ -169,7 +169,8 @@ export class SliderRow {
     if (!change) return "";
     const { label, at } = change;
     const chip = h("span", { className: "chip", "data-label": this.#labels.indexOf(label) % 8, title: label }, label);
-    return h("span", { className: side }, chip, ` ${side} ${formatValue(this.feature, at)}`);
+    const word = this.feature.kind === "integer" ? { below: "up to", above: "from" }[side] : side; // it holds at that value too
+    return h("span", { className: side }, chip, ` ${word} ${formatValue(this.feature, at)}`);
   }
 
   paint(styles) {
