@@ -23,7 +23,7 @@ from models.feature import Feature, Hashing
 pytestmark = pytest.mark.browser
 
 NAMES = [feature.name for feature in FEATURES]
-ROW = dict(zip(NAMES, (44.0, 4300.0, 2008, "Biscoe", "male", "south", 2, False, "Anna"), strict=True))
+ROW: dict[str, Any] = dict(zip(NAMES, (44.0, 4300.0, 2008, "Biscoe", "male", "south", 2, False, "Anna"), strict=True))
 ODD_TEXTS = ['a & b="c"', "", '"quoted"', "Ärger #1 100%", "null", "  two  spaces "]
 
 
@@ -154,7 +154,7 @@ def test_the_alternatives_of_a_category_are_shown(page: Page, mixed: Server) -> 
         "title", re.compile(f"missing: {missing['label']} ")
     )
     canvas = page.locator(".row.category canvas").first
-    box = canvas.bounding_box() or {}
+    box: Any = canvas.bounding_box()
     canvas.click(position={"x": box["width"] - 3, "y": 6})
     expect(page.get_by_label("island", exact=True)).to_have_value("2")
     assert sent(page)["island"] == "Torgersen"
@@ -172,13 +172,13 @@ def test_inputs_of_the_network_are_the_encoded_columns(page: Page, mixed: Server
     """In groups beside their features; each says how it got its number, as do glossary and forward pass."""
     encoded = explain(mixed, ROW)["encoded"]
     expect(page.locator(".node.input")).to_have_count(sum(len(each["columns"]) for each in encoded))
-    row = page.locator(".row", has=page.get_by_label("island", exact=True)).bounding_box() or {}
+    row: Any = page.locator(".row", has=page.get_by_label("island", exact=True)).bounding_box()
     nodes = [page.locator(f'[data-key="normalization.{i}"]') for i in (8, 9, 10)]
     expect(page.locator(".node.input .name").nth(7)).to_have_text("Biscoe")
     for node, name, value in zip(nodes, mixed_bundles.ISLANDS, (1, 0, 0), strict=True):
         expect(node.locator(".name")).to_have_text(name)
         expect(node.locator("title")).to_have_text(f"island = Biscoe → {value}")
-        box = node.locator(".body").bounding_box() or {}
+        box: Any = node.locator(".body").bounding_box()
         assert row["y"] - 10 < box["y"] < row["y"] + row["height"] + 10
     nodes[0].locator(".body").click()
     expect(page.locator("#weighted-sum .encoding")).to_have_text("island = Biscoe → 1")
@@ -211,7 +211,12 @@ def test_explanation_drift_and_model_card_name_categories(browser: Browser, mixe
 def test_the_forward_pass_in_the_browser_encodes(page: Page, mixed: Server) -> None:
     """It gives the service's layers for other numbers; what only the service can encode, it does not guess."""
     other = ROW | {"body_mass": 3700.5, "year": 2009}
-    unlike = [{"island": "Dream"}, {"body_mass": None}, {"observer": "unknown"}, {"bill_length": 50.0}]
+    unlike: list[dict[str, Any]] = [
+        {"island": "Dream"},
+        {"body_mass": None},
+        {"observer": "unknown"},
+        {"bill_length": 50.0},
+    ]
     script = """async ([row, others]) => {
       const load = (name) => import(`/page/${name}.js`);
       const [{withAllFields}, {Outputs}, {describeNetwork}, {LocalPass}] = await Promise.all(
@@ -354,6 +359,24 @@ def test_many_features_with_long_and_open_vocabularies(browser: Browser, tmp_pat
         require_fit(page)
         page.get_by_role("button", name="Enter your own values").click()
         expect(page.locator("#prediction .predicted-label")).to_have_text("14 measurements missing")
+
+
+def test_a_model_without_numbers(browser: Browser, tmp_path: Path) -> None:
+    """Its legend does not speak of numbers or ranges."""
+    city = Feature(
+        name="city", kind="category", minimum=None, maximum=None, categories=("Bern", "Rome"), allow_missing=True
+    )
+    encoder = OneHotEncoder(feature="city", width=3, columns=(0, 1, 2))
+    mixed_bundles.publish(tmp_path, features=[city], encoders=[encoder], rows=[("Bern",), ("Rome",), (None,)] * 20)
+    with (
+        serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME="mixed", WEB_CONCURRENCY="1") as server,
+        open_page(browser, server, size=PHONE, label=ANY_TEXT) as page,
+    ):
+        expect(page.locator("#legend")).to_have_text("Colour: predicted label.")
+        page.get_by_label("city", exact=True).select_option(value="missing")
+        expect(page.locator(".waterfall")).to_contain_text("city is missing")
+        assert sent(page) == {"city": None}
+        require_fit(page)
 
 
 def wide_model() -> tuple[list[Feature], list[NumberEncoder | OneHotEncoder | TableEncoder]]:

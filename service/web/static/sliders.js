@@ -123,8 +123,10 @@ export class Sliders extends EventTarget {
 
   /** What the tracks show, for the legend above them. */
   describe(explanation, column) {
-    if (!this.#model.features.some(hasBounds)) return "Any number is accepted.";
-    const range = this.#model.reference ? "Line: training range." : "";
+    const numbers = this.#model.features.filter((feature) => !isCategory(feature));
+    const hasTracks = numbers.some(hasBounds);
+    if (!hasTracks && numbers.length === this.#model.features.length) return "Any number is accepted.";
+    const range = this.#model.reference && hasTracks ? "Line: training range." : "";
     if (this.#outputs.isClassification) return `Colour: predicted label. ${range}`.trim();
     if (!explanation?.sweeps) return range;
     const unit = column.isValue && column.unit ? ` in ${column.unit}` : "";
