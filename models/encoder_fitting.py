@@ -1,5 +1,6 @@
 """Encoders that suit a training set: numbers as they are, few categories one-hot, many as vectors that are learned."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -68,7 +69,9 @@ class Encoding:
     @property
     def are_numbers(self) -> NDArray[np.bool_]:
         """Which columns of the fixed encoders are numbers, [columns]; the others are 0 or 1."""
-        columns = [isinstance(each, NumberEncoder) and not column for each in self.fixed for column in range(each.width)]
+        columns = [
+            isinstance(each, NumberEncoder) and not column for each in self.fixed for column in range(each.width)
+        ]
         return np.array(columns, bool)
 
     def complete(self, tables: Sequence[Floats]) -> tuple[Encoder, ...]:
@@ -98,7 +101,7 @@ def fit_one_hot_encoder(feature: Feature, codes: Floats) -> OneHotEncoder:
 
 def find_width(entries: int) -> int:
     """The width of the vectors of a category with so many entries."""
-    return min(MAX_WIDTH, round(entries**0.5))
+    return min(MAX_WIDTH, round(math.sqrt(entries)))
 
 
 def count_entries(feature: Feature) -> int:

@@ -1,21 +1,26 @@
 """Metrics of classifiers on groups that they were not trained on, and cross-validation beside other classifiers."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from models.dataset import Dataset, Floats, Integers, Sample
+from models.encoder_fitting import Encoding
+from models.feature import MAX_CATEGORIES, Feature
 
 CALIBRATION_BINS = 15
 MAX_LABELS_OF_BOOSTING = 50
+MAX_CATEGORIES_OF_BOOSTING = 255  # the most that scikit-learn's takes
 NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosting"
 
 
@@ -91,7 +96,7 @@ class Scores:
 
 
 def score(classifier: Any, sample: Sample) -> Scores:
-    """Score a Keras network or a scikit-learn classifier on a sample."""
+    """Score a scikit-learn classifier, or else a function of rows that gives probabilities, on a sample."""
     probabilities = (
         classifier.predict_proba(sample.rows.astype(np.float64))
         if hasattr(classifier, "predict_proba")
@@ -112,15 +117,36 @@ def build_logistic_regression() -> Any:
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
 
 
+def build_encoded_logistic_regression(features: Sequence[Feature], rows: Floats) -> Any:
+    """As `build_logistic_regression`, for codes: categories are one-hot, and encoded as in the rows [n, features]."""
+    encoding = Encoding.fit(features, rows, max_one_hot=MAX_CATEGORIES)
+    normalization = encoding.fit_normalization(encoding.encode(rows))
+
+    def encode(codes: NDArray[np.floating]) -> csr_array:
+        return csr_array(normalization.apply(encoding.encode(codes.astype(np.float32))))
+
+    return make_pipeline(FunctionTransformer(encode), LogisticRegression(max_iter=2000))
+
+
+def build_boosting(features: Sequence[Feature], seed: int) -> Any:
+    """Build scikit-learn's gradient boosting at its defaults; it knows which codes are categories, unless too many."""
+    are_categories = [each.is_category and each.code_count <= MAX_CATEGORIES_OF_BOOSTING for each in features]
+    categories = are_categories if any(are_categories) else None
+    return HistGradientBoostingClassifier(categorical_features=categories, random_state=seed, early_stopping=False)
+
+
 def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> dict[str, Any]:
     """Fit logistic regression and gradient boosting, at scikit-learn's defaults, to plain individuals of the groups.
 
     With many labels logistic regression only: boosting builds a tree for each label and iteration.
     """
     sample = dataset.sample(groups, count, np.random.default_rng(seed))
+    are_plain = all(feature.is_plain for feature in dataset.features)
     classifiers = {
-        LOGISTIC: build_logistic_regression(),
-        BOOSTING: HistGradientBoostingClassifier(random_state=seed, early_stopping=False),
+        LOGISTIC: build_logistic_regression()
+        if are_plain
+        else build_encoded_logistic_regression(dataset.features, sample.rows),
+        BOOSTING: build_boosting(dataset.features, seed),
     }
     if len(dataset.labels) > MAX_LABELS_OF_BOOSTING:
         del classifiers[BOOSTING]

@@ -63,6 +63,8 @@ def move_into_tables(layers: Layers, counts: Sequence[int]) -> tuple[Layers, lis
     There is a table [entries, width] for each of ``counts``, its entries; the layers that remain take its vectors
     instead of the columns. The width is the number of units that are not always 0.
     """
+    if not counts:
+        return layers, []
     kernel, bias = layers[0].kernel, layers[0].bias
     width = max(1, int(np.count_nonzero(kernel.any(axis=0))))
     ends = len(kernel) - sum(counts) + np.cumsum([0, *counts])

@@ -100,9 +100,12 @@ def compute_layers(network: keras.Sequential, rows: Floats) -> dict[str, Floats]
     return {name: np.asarray(values) for name, values in expose_layers(network)([rows], training=False).items()}
 
 
-def export(network: keras.Sequential, folder: Path) -> None:
-    """Save the network for Keras and, with every layer's output, for LiteRT, and its weights as JSON."""
-    network.save(folder / MODEL_KERAS)
+def export(network: keras.Sequential, folder: Path, whole: keras.Model | None = None) -> None:
+    """Save the network for Keras and, with every layer's output, for LiteRT, and its weights as JSON.
+
+    For Keras, the ``whole`` model is saved, if there is one that takes raw values.
+    """
+    (whole or network).save(folder / MODEL_KERAS)
     expose_layers(network).export(folder / MODEL_LITERT, format="litert", verbose=False)
     (folder / WEIGHTS).write_text(extract_weights(network).model_dump_json(indent=1) + "\n", encoding="utf-8")
 

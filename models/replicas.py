@@ -121,7 +121,9 @@ class Replicas:
     def _compute_table_gradients(self, deltas: Floats, entries: Integers) -> None:
         """Sum up, for each entry, the gradients of its rows; ``deltas`` are those of the first layer's sums."""
         end = self._shapes[0][0]
-        for gradient, embedding, column in reversed(list(zip(self._table_gradients, self._embeddings, entries.T, strict=True))):
+        for gradient, embedding, column in reversed(
+            list(zip(self._table_gradients, self._embeddings, entries.T, strict=True))
+        ):
             start = end - embedding.width
             vectors = np.matmul(deltas, self._layers[0][0][:, start:end].swapaxes(-1, -2))
             gradient[:] = sum_by_entry(vectors, column, embedding.shape[0])
