@@ -169,6 +169,13 @@ class Feature(FrozenModel):
             raise UnknownCategoryError
         return self.other_code if code is None else code
 
+    def __copy__(self) -> Self:
+        """A copy without what was computed from the fields, which `model_copy` may replace."""
+        copied = super().__copy__()
+        for name in ("_codes", "_value_types", "_default_code"):
+            copied.__dict__.pop(name, None)
+        return copied
+
     @cached_property
     def _codes(self) -> dict[Any, float]:
         return {category: float(code) for code, category in enumerate(self.categories)}
