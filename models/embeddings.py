@@ -1,6 +1,6 @@
-"""Embeddings: tables with a vector for each value of a category, which training learns."""
+"""Embeddings: tables with a vector for each value of a category, which training learns as a part of the first kernel."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,35 +9,28 @@ from scipy.sparse import csr_array
 from models.dataset import Floats, Integers
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """A table that each replica learns; ``counts`` [replicas, entries] are the training rows of each entry."""
-
-    counts: Integers
-    width: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(entries, width) of the table."""
-        return self.counts.shape[-1], self.width
-
-
-def fill_absent(table: NDArray[np.floating], counts: Integers) -> NDArray[np.floating]:
+def fill_absent(vectors: NDArray[np.floating], counts: Integers) -> NDArray[np.floating]:
     """Give entries without training rows the mean vector of all rows: nothing is known of them.
 
-    ``table`` is [..., entries, width] and ``counts`` [..., entries].
+    ``vectors`` are [..., entries, width], and ``counts`` [..., entries] are the training rows of each entry.
     """
     shares = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
-    mean = np.matmul(shares[..., np.newaxis, :].astype(table.dtype), table)
-    filled: NDArray[np.floating] = np.where(counts[..., np.newaxis] > 0, table, mean)
+    mean = np.matmul(shares[..., np.newaxis, :].astype(vectors.dtype), vectors)
+    filled: NDArray[np.floating] = np.where(counts[..., np.newaxis] > 0, vectors, mean)
     return filled
 
 
-def sum_by_entry(vectors: Floats, entries: Integers, count: int) -> Floats:
-    """Sum the vectors [replicas, rows, width] of the rows of each of ``count`` entries: [replicas, entries, width]."""
-    replicas, rows, width = vectors.shape
-    sums = one_hot(entries, count).T @ vectors.swapaxes(0, 1).reshape(rows, replicas * width)
-    by_entry: Floats = sums.reshape(count, replicas, width).swapaxes(0, 1)
+def find_slices(end: int, counts: Sequence[int]) -> list[slice]:
+    """The rows of a kernel that belong to the entries of each category; the last of them is at ``end``."""
+    ends = end - sum(counts) + np.cumsum([0, *counts])
+    return [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def sum_by_entry(deltas: Floats, entries: Integers, count: int) -> Floats:
+    """Sum the ``deltas`` [replicas, rows, units] of the rows of each of ``count`` entries: [replicas, entries, units]."""
+    replicas, rows, units = deltas.shape
+    sums = one_hot(entries, count).T @ deltas.swapaxes(0, 1).reshape(rows, replicas * units)
+    by_entry: Floats = sums.reshape(count, replicas, units).swapaxes(0, 1)
     return by_entry
 
 

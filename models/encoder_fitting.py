@@ -1,6 +1,5 @@
 """Encoders that suit a training set: numbers as they are, few categories one-hot, many as vectors that are learned."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,6 @@ from models.encoding import NO_COLUMN, Encoder, NumberEncoder, OneHotEncoder, Ta
 from models.feature import Feature
 
 MAX_ONE_HOT = 20  # entries of a category: with more, each gets a vector that is narrower than one-hot columns
-MAX_WIDTH = 8  # of these vectors
 
 
 @dataclass(frozen=True)
@@ -91,17 +89,10 @@ def fit_number_encoder(feature: Feature, codes: Floats) -> NumberEncoder:
 
 
 def fit_one_hot_encoder(feature: Feature, codes: Floats) -> OneHotEncoder:
-    """A column for each entry that occurs; of two, only the second has one. Entries that do not occur have none."""
+    """A column for each entry that occurs; the others have none."""
     occurs = np.bincount(find_entries(feature, codes), minlength=count_entries(feature)) > 0
-    if len(occurs) == 2:  # noqa: PLR2004 (both are told by one column)
-        occurs[0] = False
     columns = np.where(occurs, occurs.cumsum() - 1, NO_COLUMN)
     return OneHotEncoder(feature=feature.name, width=max(1, int(occurs.sum())), columns=columns.tolist())
-
-
-def find_width(entries: int) -> int:
-    """The width of the vectors of a category with so many entries."""
-    return min(MAX_WIDTH, round(math.sqrt(entries)))
 
 
 def count_entries(feature: Feature) -> int:

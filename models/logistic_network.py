@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from models.dataset import Doubles, Floats, Integers
+from models.dataset import Doubles, Integers
 from models.replicas import DenseLayer, Layers
 
 MARGIN = 1.0  # ranges of a projection; only further below its lowest value in training is the network not linear
@@ -55,22 +55,6 @@ def express(rows: Doubles | csr_array, coefficients: Doubles, intercepts: Double
     ]
     widths = [len(coefficients), *hidden, len(intercepts)]
     return tuple(map(_pad, kernels, biases, pairwise(widths)))
-
-
-def move_into_tables(layers: Layers, counts: Sequence[int]) -> tuple[Layers, list[Floats]]:
-    """Make tables of the last rows of the first kernel, which are those of one-hot columns.
-
-    There is a table [entries, width] for each of ``counts``, its entries; the layers that remain take its vectors
-    instead of the columns. The width is the number of units that are not always 0.
-    """
-    if not counts:
-        return layers, []
-    kernel, bias = layers[0].kernel, layers[0].bias
-    width = max(1, int(np.count_nonzero(kernel.any(axis=0))))
-    ends = len(kernel) - sum(counts) + np.cumsum([0, *counts])
-    tables = [kernel[start:end, :width] for start, end in pairwise(ends)]
-    kernels = [kernel[: ends[0]], *[np.eye(width, len(bias), dtype=np.float32)] * len(counts)]
-    return (DenseLayer(np.concatenate(kernels), bias), *layers[1:]), tables
 
 
 def _pad(kernel: Doubles, bias: Doubles, shape: tuple[int, int]) -> DenseLayer:

@@ -13,11 +13,11 @@ from scipy.sparse import csr_array, hstack
 
 from models import logistic_network, network
 from models.dataset import Dataset, Doubles, Floats, Integers, Sample, split_folds
-from models.embeddings import Embedding, fill_absent, one_hot
-from models.encoder_fitting import Encoding, count_entries, find_width
+from models.embeddings import fill_absent, find_slices, one_hot
+from models.encoder_fitting import Encoding, count_entries
 from models.evaluate import Scores
 from models.options import TrainingOptions
-from models.replicas import DenseLayer, Layers, Replicas
+from models.replicas import DenseLayer, Layers, Replicas, move_into_tables
 from models.training_result import HeldOutLosses, TrainingResult
 
 FOLDS = 5  # each row is held out once while the candidates are compared
@@ -73,14 +73,11 @@ class Task:
 
     def build_replicas(self, penalties: tuple[float, ...], masks: Masks) -> Replicas:
         """Build a replica for each penalty and mask of training rows; those of a penalty are adjacent."""
-        embeddings = [
-            Embedding(np.tile(counts, (len(penalties), 1)), find_width(counts.shape[1]))
-            for counts in map(np.stack, zip(*map(self.count_rows, masks), strict=True))
-        ]
-        inputs = self.rows.shape[1] + sum(each.width for each in embeddings)
+        entry_rows = [np.tile(rows, (len(penalties), 1)) for rows in map(np.stack, zip(*map(self.count_rows, masks)))]
+        inputs = self.rows.shape[1] + sum(self.entry_counts)
         row_weights = np.array([mask for _ in penalties for mask in masks], np.float32)
         strengths = np.repeat(penalties, len(masks)).tolist()
-        return Replicas([inputs, *self.hidden, self.label_count], strengths, row_weights, self.seed, embeddings)
+        return Replicas([inputs, *self.hidden, self.label_count], strengths, row_weights, self.seed, entry_rows)
 
 
 class Fitted(NamedTuple):
@@ -194,7 +191,7 @@ def _train_selected(task: Task, masks: Masks, penalty: float, steps: int) -> Fit
     logits = np.empty((len(rows), task.label_count), np.float32)
     for fold, mask in enumerate(masks):
         logits[~mask] = replicas.compute_logits(rows[~mask], slice(fold, fold + 1), entries[~mask])[0]
-    return Fitted(logits, replicas.get_layers(len(masks)), replicas.get_tables(len(masks)))
+    return Fitted(logits, *move_into_tables(replicas.get_layers(len(masks)), task.entry_counts))
 
 
 def _fit_logistic_regression(task: Task, masks: Masks) -> Fitted:
@@ -206,17 +203,14 @@ def _fit_logistic_regression(task: Task, masks: Masks) -> Fitted:
         logits[~mask] = rows[~mask] @ coefficients + intercepts
     coefficients, intercepts = _fit_coefficients(task, rows, np.ones(len(task.labels), bool))
     layers = logistic_network.express(rows, coefficients, intercepts, task.hidden)
-    return Fitted(logits, *logistic_network.move_into_tables(layers, task.entry_counts))
+    return Fitted(logits, *move_into_tables(layers, task.entry_counts))
 
 
 def _fit_coefficients(task: Task, rows: Doubles | csr_array, mask: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
     """Fit to some rows; the coefficients of entries that these do not have are the mean of the others."""
     coefficients, intercepts = logistic_network.fit_logistic_regression(rows[mask], task.labels[mask])
-    start = task.rows.shape[1]
-    for counts in task.count_rows(mask):
-        end = start + len(counts)
-        coefficients[start:end] = fill_absent(coefficients[start:end], counts)
-        start = end
+    for category, counts in zip(find_slices(len(coefficients), task.entry_counts), task.count_rows(mask), strict=True):
+        coefficients[category] = fill_absent(coefficients[category], counts)
     return coefficients, intercepts
 
 
