@@ -28,13 +28,15 @@ NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosti
 class Scores:
     """A classifier's probabilities [n, labels] for a sample, and the metrics that follow from them.
 
-    With a ``threshold``, the second of two labels is predicted above it.
+    With a ``threshold``, the second of two labels is predicted above it. ``rows`` [n, features] are the sample's codes,
+    where they are known.
     """
 
     probabilities: Floats
     labels: Integers
     groups: Integers
     threshold: float | None = None
+    rows: Floats | None = None
 
     @property
     def predicted(self) -> Integers:
@@ -102,14 +104,15 @@ def score(classifier: Any, sample: Sample) -> Scores:
         if hasattr(classifier, "predict_proba")
         else np.asarray(classifier(sample.rows, training=False))
     )
-    return Scores(probabilities, sample.labels, sample.groups)
+    return Scores(probabilities, sample.labels, sample.groups, rows=sample.rows)
 
 
 def concatenate(scores: list[Scores]) -> Scores:
     """Concatenate the scores of several folds."""
     parts = zip(*((s.probabilities, s.labels, s.groups) for s in scores), strict=True)
     probabilities, labels, groups = map(np.concatenate, parts)
-    return Scores(probabilities, labels, groups)
+    rows = [s.rows for s in scores if s.rows is not None]
+    return Scores(probabilities, labels, groups, rows=np.concatenate(rows) if len(rows) == len(scores) else None)
 
 
 def build_logistic_regression() -> Any:

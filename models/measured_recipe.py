@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, hstack
 
 from models import logistic_network, network
+from models.bundle import NETWORK
 from models.dataset import Dataset, Doubles, Floats, Integers, Sample, split_folds
 from models.embeddings import fill_absent, find_slices, one_hot
 from models.encoder_fitting import Encoding, count_entries
@@ -128,10 +129,13 @@ def train(
     if options.balance:
         shift = temperature * _balancing_shift(task)
         logits, layers = logits + shift, (*layers[:-1], DenseLayer(layers[-1].kernel, layers[-1].bias + shift))
+    encoders = encoding.complete(tables)
+    normalization = normalization.extend(sum(table.shape[1] for table in tables))
+    probabilities = np.exp(_log_softmax(logits / np.float32(temperature)))
     return TrainingResult(
-        network.assemble(normalization.extend(sum(table.shape[1] for table in tables)), layers, temperature),
+        network.assemble(normalization, layers, temperature, NETWORK if encoders else None),
         sample,
-        Scores(np.exp(_log_softmax(logits / np.float32(temperature))), sample.labels, sample.groups),
+        Scores(probabilities, sample.labels, sample.groups, rows=sample.rows),
         groups,
         held_out,
         {
@@ -143,7 +147,7 @@ def train(
             "groups": len(dataset.groups),
         },
         dataset.features,
-        encoding.complete(tables),
+        encoders,
     )
 
 
