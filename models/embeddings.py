@@ -1,6 +1,7 @@
-"""Embeddings: tables with a vector for each value of a category, which training learns as a part of the first kernel."""
+"""Embeddings: a vector for each value of a category, which training learns as a row of the first kernel."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +24,11 @@ def fill_absent(vectors: NDArray[np.floating], counts: Integers) -> NDArray[np.f
 def find_slices(end: int, counts: Sequence[int]) -> list[slice]:
     """The rows of a kernel that belong to the entries of each category; the last of them is at ``end``."""
     ends = end - sum(counts) + np.cumsum([0, *counts])
-    return [slice(start, stop) for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(*pair) for pair in pairwise(ends.tolist())]
 
 
 def sum_by_entry(deltas: Floats, entries: Integers, count: int) -> Floats:
-    """Sum the ``deltas`` [replicas, rows, units] of the rows of each of ``count`` entries: [replicas, entries, units]."""
+    """Sum ``deltas`` [replicas, rows, units] over the rows of each of ``count`` entries: [replicas, entries, units]."""
     replicas, rows, units = deltas.shape
     sums = one_hot(entries, count).T @ deltas.swapaxes(0, 1).reshape(rows, replicas * units)
     by_entry: Floats = sums.reshape(count, replicas, units).swapaxes(0, 1)

@@ -36,10 +36,10 @@ def select_golden_inputs(
 
 
 def _find_corners(feature: Feature, codes: Floats) -> list[float]:
-    """The minimum, the lowest code of the sample, its median, the highest and the maximum; of categories their codes."""
+    """The minimum, the sample's lowest code, its median, its highest, and the maximum; of a category codes as well."""
     present = codes[~np.isnan(codes)]
     if feature.is_category:
-        most_frequent = np.bincount(present.astype(np.intp)).argmax() if len(present) else 0
+        most_frequent = int(np.bincount(present.astype(np.intp)).argmax()) if len(present) else 0
         return [0, min(present, default=0), most_frequent, max(present, default=0), feature.code_count - 1]
     median = np.median(present)
     middle = np.round(median) if feature.kind == "integer" else median

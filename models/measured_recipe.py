@@ -74,7 +74,8 @@ class Task:
 
     def build_replicas(self, penalties: tuple[float, ...], masks: Masks) -> Replicas:
         """Build a replica for each penalty and mask of training rows; those of a penalty are adjacent."""
-        entry_rows = [np.tile(rows, (len(penalties), 1)) for rows in map(np.stack, zip(*map(self.count_rows, masks)))]
+        by_category = zip(*map(self.count_rows, masks), strict=True)
+        entry_rows = [np.tile(np.stack(rows), (len(penalties), 1)) for rows in by_category]
         inputs = self.rows.shape[1] + sum(self.entry_counts)
         row_weights = np.array([mask for _ in penalties for mask in masks], np.float32)
         strengths = np.repeat(penalties, len(masks)).tolist()

@@ -1,4 +1,4 @@
-"""The Keras model that takes raw values: preprocessing layers that do what the encoders do, and the network behind them."""
+"""The Keras model that takes raw values: preprocessing layers that do what the encoders do, then the network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -91,7 +91,7 @@ def _encode_number(encoder: Encoder, feature: Feature, values: Any) -> list[Any]
 
 
 def _look_up(encoder: Encoder, feature: Feature, values: Any) -> Any:
-    """The row that a table has for a category, in the order of Keras' lookups: missing, unknown, then the vocabulary."""
+    """The row of a table for each category, in the order of Keras' lookups: missing, unknown, then the vocabulary."""
     may_be_missing = not feature.is_required
     is_text = feature.category_type is str
     codes = [feature.to_code(None)] if may_be_missing else []

@@ -108,13 +108,13 @@ class Replicas:
         """What the entries of rows add to the first layer's sums: [replicas, rows, units]."""
         if not self._categories or entries is None:
             return None
-        first, *others = (
+        vectors: list[Floats] = [
             kernels[:, category].take(column, axis=1)
             for category, column in zip(self._categories, entries.T, strict=True)
-        )
-        for vectors in others:
-            first += vectors
-        return first
+        ]
+        for others in vectors[1:]:
+            vectors[0] += others
+        return vectors[0]
 
     def _compute_gradients(self, rows: Floats, entries: Integers, labels: Integers, weights: Floats) -> None:
         vectors = self._sum_vectors(self._layers[0][0], entries)
