@@ -12,8 +12,8 @@ from models.names import normalize_name
 from models.number_format import NumberFormat
 from models.tables.cells import MAX_MAGNITUDE, Cells, hardly_repeats, parse_cells, parse_truth_values
 from models.tables.columns import Columns, Flags
-from models.tables.feature_rules import LARGEST_INTEGER, FeatureRules
-from models.tables.findings import Findings, count, drop_options
+from models.tables.feature_rules import LARGEST_CODE, LARGEST_INTEGER, FeatureRules
+from models.tables.findings import Findings, column_options, count
 from models.tables.gaps import Gaps
 from models.tables.labels import NamedRows
 from models.tables.roles import Roles
@@ -21,7 +21,6 @@ from models.tables.schema import Schema
 from models.tables.text_kinds import find_kind
 
 _MAX_GAPS = 0.95  # the share of gaps from which on a column has too few values to learn from
-_LARGEST_CATEGORY = 2**53  # the whole numbers up to it are the same in JSON, Parquet and every program
 _MAX_SUSPECTS = 1000  # values of a category that are compared with markers of gaps
 
 Values = NDArray[np.float64]
@@ -49,8 +48,6 @@ def find_type_fault(dtype: pa.DataType) -> str | None:
         return None
     if types.is_null(dtype):
         return None
-    if types.is_boolean(dtype):
-        return "truth values (write 1 and 0 to train on them)"
     return "dates or times" if types.is_temporal(dtype) else f"values of the type {dtype}"
 
 
@@ -107,6 +104,8 @@ class FeatureReader:
             return FeatureColumn(
                 position, truth_values, np.isnan(truth_values), None if rules.is_number else [False, True]
             )
+        if pa.types.is_boolean(array.type):
+            raise self.schema.fault(f"{name!r} has truth values: write categories = [false, true], or leave them out")
         if report_type_fault(self.columns, position, array.type, self.gaps.findings):
             return None
         if rules.kind == "category" or (position in self.columns.dictionaries and not rules.is_number):
@@ -118,7 +117,7 @@ class FeatureReader:
 
     def _read_numbers(self, position: int, cells: Cells, rules: FeatureRules) -> FeatureColumn:
         name = self.columns.names[position]
-        option = drop_options([name])[0].replace("--drop", "--category")
+        (option,) = column_options("--category", [name])
         hint = f' (if its values are categories, add {option}, or kind = "category" in a schema)'
         report_invalid(self.columns, position, cells, self.gaps.findings, hint)
         if rules.kind == "integer":
@@ -126,6 +125,7 @@ class FeatureReader:
             is_large = np.abs(cells.values) > LARGEST_INTEGER
             limit = f"beyond ±{LARGEST_INTEGER:,}, up to which the network's single precision has every whole number"
             self._report(position, is_large, f'{limit}: write kind = "category" or "number", or leave out the column')
+            cells.values[is_large] = np.nan
         return FeatureColumn(position, cells.values, cells.is_gap)
 
     def _read_category(self, position: int, array: pa.ChunkedArray, rules: FeatureRules) -> FeatureColumn | None:
@@ -143,8 +143,8 @@ class FeatureReader:
             return self._read_texts(position, array)
         report_invalid(self.columns, position, cells, self.gaps.findings)
         self._report(position, ~is_whole, "not a whole number, so it is no category: write it as text, or as a code")
-        is_large = np.abs(cells.values) >= _LARGEST_CATEGORY
-        self._report(position, is_large, f"±{_LARGEST_CATEGORY:,} or beyond: write it as text, such as with a letter")
+        is_large = np.abs(cells.values) > LARGEST_CODE
+        self._report(position, is_large, f"beyond ±{LARGEST_CODE:,}: write it as text, such as with a letter")
         is_gap = np.isnan(cells.values)
         numbers, indices = np.unique(cells.values[~is_gap], return_inverse=True)
         values = np.full(len(is_gap), np.nan)

@@ -11,6 +11,7 @@ from models.names import normalize_name
 
 MAX_TABLE_CATEGORIES = 1000
 LARGEST_INTEGER = 2**24  # up to which float32 has every whole number
+LARGEST_CODE = 2**53 - 1  # the whole numbers up to it are the same in JSON, Parquet and every program
 _KINDS = ("number", "integer", "category")
 
 
@@ -110,6 +111,8 @@ def _find_category_faults(categories: tuple[Category, ...], *, other: bool) -> I
     elif len(set(categories)) < len(categories):
         twice = next(value for value in categories if categories.count(value) > 1)
         yield f"has the category {describe_category(twice)!r} twice: list it once"
+    elif isinstance(categories[0], int) and max(map(abs, map(int, categories))) > LARGEST_CODE:
+        yield f"has whole numbers beyond ±{LARGEST_CODE:,} in its 'categories': write them as text"
     elif other and isinstance(categories[0], bool):
         yield "has truth values, which have no 'other': leave it out"
     elif len(categories) > MAX_TABLE_CATEGORIES:
@@ -125,6 +128,8 @@ def _find_number_faults(section: dict[str, Any], kind: str, default: Any) -> Ite
         yield f"is an integer: its bounds must be whole numbers up to ±{LARGEST_INTEGER:,}"
     elif isinstance(default, bool | str) or (default is not None and is_integer and not float(default).is_integer()):
         yield f"has the default {default!r}, which is not {'a whole number' if is_integer else 'a number'}: correct it"
+    elif default is not None and is_integer and abs(default) > LARGEST_INTEGER:
+        yield f"has the default {default!r}, but an integer is at most ±{LARGEST_INTEGER:,}: correct it, or its kind"
     elif default is not None and not section.get("minimum", default) <= default <= section.get("maximum", default):
         yield f"has the default {default!r}, which is out of its bounds: correct it"
 

@@ -1,6 +1,5 @@
 """The features of a table, from their columns: kinds, bounds, categories, and the code of each value."""
 
-import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from models.tables.cells import GAP_MARKERS, find_gaps, parse_cells, strip
 from models.tables.columns import Columns, Flags
 from models.tables.feature_columns import FeatureColumn, Values, find_type_fault, report_invalid, report_type_fault
 from models.tables.feature_rules import MAX_TABLE_CATEGORIES, FeatureRules
-from models.tables.findings import Findings, count, drop_options, list_some
+from models.tables.findings import Findings, column_options, count, list_some
 from models.tables.gaps import Gaps
 from models.tables.labels import check_names, find_similar, sort_labels
 from models.tables.number_detection import NumberFormatDetector
@@ -105,10 +104,10 @@ class FeatureBuilder:
             self._findings.note(f"left out, because all rows have the same value: {list_some(self._constant, 10)}")
         if self._perhaps_codes:
             values = list_some([f"{name!r} ({number})" for name, number in self._perhaps_codes.items()], 10)
-            names = ",".join(name for name in self._perhaps_codes if "," not in name)
+            options = " ".join(column_options("--category", list(self._perhaps_codes)))
             self._findings.note(
                 f"few different whole numbers: {values}: if they are codes and no quantities, write "
-                f'kind = "category" for them in a schema, or add --category {shlex.quote(names)}'
+                f'kind = "category" for them in a schema, or add {options}'
             )
 
     def _build_number(self, position: int, values: Values, filled: int) -> BuiltFeature | None:
@@ -238,7 +237,7 @@ def note_leaks(built: Sequence[BuiltFeature], labels: NDArray[np.intp], findings
         if is_told and len(values) * _MIN_ROWS_PER_CATEGORY <= len(codes):
             findings.note(
                 f"column {feature.name!r} tells the label: each of its values occurs with one label only. If it is not "
-                f"known before the label is, add {drop_options([feature.name])[0]}"
+                f"known before the label is, add {column_options('--drop', [feature.name])[0]}"
             )
 
 

@@ -160,6 +160,7 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
         (["--label", "species"], "--data"),
         (["--schema", "my.toml"], "--data"),
         (["--drop", "id"], "--drop is only valid with --data"),
+        (["--category", "id"], "--category is only valid with --data"),
         (["--drop-rows-with-gaps"], "--drop-rows-with-gaps is only valid with --data"),
         (["--decimal", ","], "--decimal is only valid with --data"),
         (["--data", "none.csv", "--label", "species", "--decimal", ";"], "--decimal"),

@@ -18,6 +18,7 @@ from support.tables import read, read_noted, refuse, write
 from models.errors import DataError
 from models.feature import Feature, to_codes
 from models.names import normalize_name
+from models.options import parse_options
 from models.tables import dataset
 from models.tables.cells import GAP_MARKERS
 from models.tables.dataset import Table, check_groups, check_size
@@ -110,6 +111,18 @@ def test_a_number_column_names_its_own_option(tmp_path: Path) -> None:
     assert read(path, category=["x, in cm"]).features[0].is_category
 
 
+def test_perhaps_codes_name_an_option_for_each_column(tmp_path: Path) -> None:
+    """One for all, and one of its own for each name with a comma."""
+    rows = [f"{i % 3},{i % 4},{i % 5},{i * i % 37},{'ab'[i % 2]}\n" for i in range(COUNT)]
+    path = write(tmp_path, 'u,"v, w",x,y,kind\n' + "".join(rows))
+    (note,) = [note for note in read_noted(path)[1] if note.startswith("few different")]
+    assert note.endswith("or add --category u,x --category 'v, w'")
+    assert [feature.kind for feature in read(path, category=["u,x", "v, w"]).features] == [*["category"] * 3, "number"]
+    path = write(tmp_path, path.read_text().replace("u,", '"u, t",', 1).replace(",x,", ',"x, z",', 1))
+    (note,) = [note for note in read_noted(path)[1] if note.startswith("few different")]
+    assert note.endswith("or add --category 'u, t' --category 'v, w' --category 'x, z'")
+
+
 @pytest.mark.parametrize(("distinct", "is_kept"), [(20, True), (30, True), (31, False), (60, False)])
 def test_text_that_hardly_repeats_is_left_out(tmp_path: Path, distinct: int, is_kept: bool) -> None:
     """Names and remarks, for example; the note says how to keep it."""
@@ -160,6 +173,8 @@ def test_an_integer_has_whole_bounds(tmp_path: Path) -> None:
     [
         ([1, 2.5], 'kind = "integer"', "lines 3, 5, 7 and 27 more: not a whole number"),
         ([1, 2**24 + 1], 'kind = "integer"', "single precision has every whole number: write kind"),
+        ([2**26, 2**26 + 3], 'kind = "integer"', "single precision has every whole number: write kind"),
+        ([-(2**26), -(2**26) - 3, ""], 'kind = "integer"', "single precision has every whole number: write kind"),
         ([1, 2**53, 5], 'kind = "category"', "write it as text"),
         (
             ["a", "b", "c"],
@@ -339,6 +354,14 @@ def test_only_features_are_made_categories(tmp_path: Path, options: dict[str, An
     assert message in refuse(write(tmp_path, make("a", "b")), **options)
 
 
+def test_the_command_line_names_categories() -> None:
+    """Separated by commas, or repeated; only with a table."""
+    options = parse_options(["--data", "t.csv", "--label", "kind", "--category", "x,y", "--category", "a, b"])
+    assert options.category == ["x,y", "a, b"]
+    with pytest.raises(SystemExit):
+        parse_options(["--category", "x"])
+
+
 def test_a_column_is_not_a_number_and_a_category(tmp_path: Path) -> None:
     path = write(tmp_path, make(1, 2, 3))
     for rules in ('kind = "integer"', "minimum = 0"):
@@ -399,6 +422,37 @@ def test_labels_and_groups_that_are_null_in_parquet_are_gaps(tmp_path: Path) -> 
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     assert "column 'kind', row 1: the cell has no value" in refuse(tmp_path / "t.parquet")
     assert len(read(tmp_path / "t.parquet", drop_rows_with_gaps=True).individuals.rows) == COUNT - 1
+
+
+@pytest.mark.parametrize("categories", ['["true", "false"]', "[0, 1]"])
+def test_truth_values_of_parquet_have_no_other_categories(tmp_path: Path, categories: str) -> None:
+    columns = {"x": [True, False, None] * 20, "kind": ["a", "b"] * 30}
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    refused = refuse(tmp_path / "t.parquet", schema=schema(tmp_path, f"categories = {categories}"))
+    assert "'x' has truth values: write categories = [false, true], or leave them out" in refused
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        pa.array([7, 3, None] * 20),
+        pa.array([7.0, 3.0, None] * 20, pa.float32()),
+        pa.array([7, 3, None] * 20, pa.uint8()),
+        pa.array([7, 3, None] * 20).cast(pa.decimal128(22, 2)),
+        pa.array([7, 3, None] * 20).dictionary_encode(),
+        pa.array(["7", "3", None] * 20, pa.large_string()),
+    ],
+    ids=lambda array: str(array.type),
+)
+def test_codes_of_parquet_are_integers(tmp_path: Path, array: pa.Array) -> None:
+    """Whatever type they have; the schema can make texts of them, as they are written."""
+    pq.write_table(pa.table({"x": array, "kind": ["a", "b"] * 30}), tmp_path / "t.parquet")
+    feature, values, _ = read_x(tmp_path / "t.parquet", category=["x"])
+    assert (feature.categories, values[:3]) == ((3, 7), [7, 3, None])
+    seven, three = ("7.00", "3.00") if pa.types.is_decimal(array.type) else ("7", "3")
+    rules = schema(tmp_path, f'categories = ["{seven}", "{three}"]')
+    feature, values, _ = read_x(tmp_path / "t.parquet", schema=rules)
+    assert (feature.categories, values[:3]) == ((seven, three), [seven, three, None])
 
 
 def test_dates_in_parquet_are_a_fault(tmp_path: Path) -> None:
