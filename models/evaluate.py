@@ -115,13 +115,13 @@ def concatenate(scores: list[Scores]) -> Scores:
     return Scores(probabilities, labels, groups, rows=np.concatenate(rows) if len(rows) == len(scores) else None)
 
 
-def build_logistic_regression() -> Any:
-    """Build scikit-learn's logistic regression at its defaults, on standardized features."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+def build_logistic_regression(features: Sequence[Feature] = (), rows: Floats | None = None) -> Any:
+    """Build scikit-learn's logistic regression at its defaults, on standardized features.
 
-
-def build_encoded_logistic_regression(features: Sequence[Feature], rows: Floats) -> Any:
-    """As `build_logistic_regression`, for codes: categories are one-hot, and encoded as in the rows [n, features]."""
+    Categories and missing values of codes become columns as in the training ``rows`` [n, features].
+    """
+    if rows is None or all(feature.is_plain for feature in features):
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     encoding = Encoding.fit(features, rows, max_one_hot=MAX_CATEGORIES)
     normalization = encoding.fit_normalization(encoding.encode(rows))
 
@@ -144,11 +144,8 @@ def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> 
     With many labels logistic regression only: boosting builds a tree for each label and iteration.
     """
     sample = dataset.sample(groups, count, np.random.default_rng(seed))
-    are_plain = all(feature.is_plain for feature in dataset.features)
     classifiers = {
-        LOGISTIC: build_logistic_regression()
-        if are_plain
-        else build_encoded_logistic_regression(dataset.features, sample.rows),
+        LOGISTIC: build_logistic_regression(dataset.features, sample.rows),
         BOOSTING: build_boosting(dataset.features, seed),
     }
     if len(dataset.labels) > MAX_LABELS_OF_BOOSTING:

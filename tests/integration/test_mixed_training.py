@@ -75,7 +75,11 @@ def _draw(feature: Feature, rng: np.random.Generator) -> Any:
     if feature.is_category:
         choices += [*feature.categories, *[find_unknown(feature)] * feature.allow_other]
     elif feature.kind == "integer":
-        choices += [int(feature.lowest), int(feature.highest), int(rng.integers(feature.lowest, feature.highest))]
+        choices += [
+            int(feature.lowest),
+            int(feature.highest),
+            int(rng.integers(int(feature.lowest), int(feature.highest))),
+        ]
     else:
         choices += [feature.lowest, feature.highest, float(rng.uniform(feature.lowest, feature.highest))]
     return choices[rng.integers(len(choices))]

@@ -30,7 +30,7 @@ def scores(rows: list[list[float]], labels: list[int], predicted: list[int]) -> 
 
 def test_each_category_has_its_share_and_recall() -> None:
     """Those without rows are left out; of a number, only missing values count."""
-    rows = [[1, 1, 0], [NAN, 2, 0], [NAN, 3, 1], [4, 4, 3], [5, 5, NAN]]
+    rows: list[list[float]] = [[1, 1, 0], [NAN, 2, 0], [NAN, 3, 1], [4, 4, 3], [5, 5, NAN]]
     found = find_category_results(FEATURES, scores(rows, [0, 1, 1, 0, 1], [0, 0, 1, 1, 1]))
     assert [(each.feature, each.category, each.individuals, each.share, each.accuracy) for each in found] == [
         ("x", "(missing)", 2, 0.4, 0.5),

@@ -20,7 +20,8 @@ NAN = np.nan
 
 
 def number(**changes: Any) -> Feature:
-    return Feature(**{"name": "x", "minimum": 0, "maximum": 9} | changes)
+    fields: dict[str, Any] = {"name": "x", "minimum": 0, "maximum": 9} | changes
+    return Feature(**fields)
 
 
 def category(*categories: Any, **changes: Any) -> Feature:
