@@ -1,6 +1,7 @@
 """The report's figures. Each function returns one as SVG that suits light and dark pages."""
 
 import io
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -219,12 +220,14 @@ def _format_share(share: float) -> str:
 
 
 def _shorten(text: str, length: int = 18) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """Cut a name, and escape what matplotlib would take for a formula."""
+    return (text if len(text) <= length else f"{text[: length - 1]}…").replace("$", r"\$")
 
 
 def _render_svg(figure: Figure) -> str:
     """Render the figure as SVG whose ink follows the page's color scheme."""
-    with mpl.rc_context(_STYLE), io.StringIO() as file:
+    with mpl.rc_context(_STYLE), io.StringIO() as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         svg = file.getvalue()
     head, tail = svg[svg.index("<svg") :].replace(INK, "currentColor").split(">", 1)
