@@ -11,8 +11,9 @@ from models.adoption.errors import AdoptionError
 from models.adoption.options import AdoptionOptions
 from models.dataset import Doubles, Floats, Integers
 from models.feature import Feature
+from models.names import GAP_MARKERS
 from models.number_format import NumberFormat
-from models.tables.cells import GAP_MARKERS, parse_cells, truth_values_to_numbers
+from models.tables.cells import parse_cells, truth_values_to_numbers
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv
 from models.tables.features import detect_number_format, find_type_fault, read_numbers

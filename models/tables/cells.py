@@ -9,19 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from models.names import spell_markers
 from models.number_format import NumberFormat
 from models.tables.columns import Columns, Flags
 from models.tables.findings import count, list_some
 from models.tables.text_kinds import TEXT, find_kind, shorten
 
 MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
-
-# What pandas takes for a missing value, in any case.
-GAP_MARKERS = (
-    *("", "NA", "N/A", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "-NaN", "null", "None"),
-    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-)
-
 
 _DIGITS_AND_SEPARATORS = "^[+-]?[0-9.,' \u00a0\u202f\u2019]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?$"
 _TRUTH_VALUES = ("true", "false")
@@ -96,8 +90,7 @@ def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def find_gaps(text: pa.Array, markers: tuple[str, ...]) -> Flags:
     """Where a text column, without spaces around its values, has nothing or a marker for a missing value."""
-    forms = (str, str.lower, str.upper, str.capitalize)
-    values = pa.array(sorted({form(marker) for form in forms for marker in markers}))
+    values = pa.array(sorted(spell_markers(markers)))
     return to_numpy(pc.or_(pc.is_in(text, value_set=values), text.is_null()))
 
 

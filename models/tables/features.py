@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from models.command_line import ReadingOptions
 from models.dataset import Floats
 from models.feature import Category, Feature, describe_category
+from models.names import GAP_MARKERS
 from models.number_format import NumberFormat
-from models.tables.cells import GAP_MARKERS, find_gaps, parse_cells, strip
+from models.tables.cells import find_gaps, parse_cells, strip
 from models.tables.columns import Columns, Flags
 from models.tables.feature_columns import FeatureColumn, Values, find_type_fault, report_invalid, report_type_fault
 from models.tables.feature_rules import MAX_TABLE_CATEGORIES, FeatureRules

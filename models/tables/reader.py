@@ -6,8 +6,8 @@ import numpy as np
 
 from models.dataset import Sample
 from models.errors import DataError
+from models.names import GAP_MARKERS
 from models.options import TableOptions
-from models.tables.cells import GAP_MARKERS
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv
 from models.tables.dataset import Table, find_group_labels

@@ -17,10 +17,9 @@ from support.tables import read, read_noted, refuse, write
 
 from models.errors import DataError
 from models.feature import Feature, to_codes
-from models.names import normalize_name
+from models.names import GAP_MARKERS, normalize_name
 from models.options import parse_options
 from models.tables import dataset
-from models.tables.cells import GAP_MARKERS
 from models.tables.dataset import Table, check_groups, check_size
 
 COUNT = 60
