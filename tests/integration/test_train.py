@@ -35,7 +35,7 @@ from service.settings import SHIPPED_STORE
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, NumPy 2.4
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SMALL = ("--rows", "200", "--epochs", "2", "--candidates", "2", "--no-report")
+SMALL = ("--rows", "200", "--epochs", "2", "--candidates", "2", "--folds", "2", "--no-report")
 Output = tuple[object, str, str]  # exit code, stdout and stderr
 TrainHere = Callable[..., Output]
 METRIC_TOLERANCES = {"accuracy": 0.01, "expected_calibration_error": 0.01, "log_loss": 0.03}  # between machines
