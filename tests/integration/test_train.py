@@ -62,6 +62,13 @@ def train_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[st
     return run
 
 
+@pytest.fixture
+def _quick_boosting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few iterations of boosting, for tests that do not look at its metrics."""
+    quick = partial(HistGradientBoostingClassifier, max_iter=5)
+    monkeypatch.setattr(evaluate, "HistGradientBoostingClassifier", quick)
+
+
 class SmallModel(NamedTuple):
     """A small model of the animals, named pets: its store and the process that trained it."""
 
@@ -198,12 +205,9 @@ def test_the_same_seed_makes_the_same_model(small: SmallModel, train_here: Train
 
 
 @pytest.mark.tensorflow
-def test_the_animals_are_also_scored_on_extreme_groups(
-    tmp_path: Path, train_here: TrainHere, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("_quick_boosting")
+def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path, train_here: TrainHere) -> None:
     """All classifiers, on groups of every label; the report and the summary have the worst recall."""
-    quick = partial(HistGradientBoostingClassifier, max_iter=5)  # how well it is trained does not matter here
-    monkeypatch.setattr(evaluate, "HistGradientBoostingClassifier", quick)
     options = ("--rows", "100", "--epochs", "1", "--candidates", "1", "--folds", "2")
     code, stdout, stderr = train_here("--out", tmp_path, *options)
     assert code == 0, stderr
@@ -373,6 +377,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
+@pytest.mark.usefixtures("_quick_boosting")
 def test_the_shipped_model_can_be_reproduced(tmp_path: Path, train_here: TrainHere) -> None:
     """A full training uses the same facts, and its metrics agree within the difference between machines."""
     shipped = Bundle.read(SHIPPED_STORE / "animals" / "1").manifest
