@@ -12,8 +12,9 @@ run: $(VENV)/$(if $(filter keras,$(MENAGERIE_ENGINE)),keras,serve)
 
 # More workers than cores, as most tests wait for something; tests/support/exclusive_tests.py says what runs alone.
 # Hundreds of processes start the service: with PYTHONDONTWRITEBYTECODE=1, each would compile all of its modules.
+# Threads of OpenMP, in gradient boosting for example, would spin while they wait for each other on busy cores.
 test: $(VENV)/dev
-	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Takes about a minute: no processes, no sockets, no TensorFlow.
 test-unit: $(VENV)/dev
