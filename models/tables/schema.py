@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,16 @@ from models.tables.source_file import read_bytes
 
 _FLOAT = (int, float)
 _SCHEMA_KEYS = {"labels": list, "features": dict}
-_FEATURE_KEYS = {"unit": str, "minimum": _FLOAT, "maximum": _FLOAT, "how": str}
+_ANY = (str, int, float, bool)
+_FEATURE_KEYS = {
+    "unit": str,
+    "minimum": _FLOAT,
+    "maximum": _FLOAT,
+    "how": str,
+    "other": bool,
+    "missing": bool,
+    "default": _ANY,
+}
 _TARGET_KEYS = {"unit": str}  # of the quantities that an adopted model predicts
 
 
@@ -84,6 +93,11 @@ class Schema:
             name=name, unit=section.get("unit", ""), minimum=minimum, maximum=maximum, how=section.get("how", "")
         )
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """What the file says of a feature."""
+        section: Mapping[str, Any] = self._features.get(name, {})
+        return section
+
     def target_unit(self, name: str) -> str:
         """The unit of a quantity that the model predicts; empty if it is not given."""
         unit: str = self._targets.get(name, {}).get("unit", "")
@@ -131,7 +145,9 @@ def _check_keys(path: Path, location: str, section: dict[str, Any], types: dict[
     for key, value in section.items():
         if key not in types:
             raise DataError(f"{path}: {location} has an unknown key {key!r}: use {', '.join(types)}")
-        has_type = isinstance(value, types[key]) and not isinstance(value, bool)
+        has_type = isinstance(value, types[key]) and (types[key] in (bool, _ANY) or not isinstance(value, bool))
         if not has_type or (types[key] is _FLOAT and not abs(value) < MAX_MAGNITUDE):
-            expected = {str: "a string", list: "a list", dict: "a section"}.get(types[key], "a finite number")
+            expected = {str: "a string", list: "a list", dict: "a section", bool: "true or false"}.get(
+                types[key], "a finite number"
+            )
             raise DataError(f"{path}: {key!r} of {location} must be {expected}: correct it")
