@@ -38,6 +38,11 @@ def load(path: Path, custom: Sequence[str] = ()) -> LoadedModel:
     if file.format == "saved_model":
         return load_saved_model(file)
     model = _load_keras(file, custom_objects)
+    if isinstance(model, keras.utils.FeatureSpace):
+        raise AdoptionError(
+            f"{file.path} is a FeatureSpace without a model: save the inference model on its inputs, "
+            "keras.Model(space.get_inputs(), network(space.get_encoded_features()))"
+        )
     require_finite_weights(model)
     tensors = keras_model.describe_inputs(model)
     cut = find_cut(model, tensors)

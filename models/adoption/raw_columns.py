@@ -91,7 +91,7 @@ class RawColumn:
         if not self.is_category:
             return None
         known = _find_words(self.hashing) if self.hashing else self.categories
-        listed = [*known, *[self.unknown_value] * feature.allow_other, self.missing_value]
+        listed = [*known, *([self.unknown_value] if feature.allow_other else []), self.missing_value]
         return np.array(listed, object if self.is_text else np.int64)
 
 
