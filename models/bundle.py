@@ -71,6 +71,16 @@ class Bundle:
             )
         return content
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether `models.train` has made it, not `models.adopt`; in format 3 only the former writes Keras' file."""
+        return self.manifest.format == 1 or (self.manifest.format == 3 and MODEL_KERAS in self.manifest.files)  # noqa: PLR2004
+
+    @property
+    def remedy(self) -> str:
+        """What to do about a bundle that is not as it should be."""
+        return "train the model again" if self.is_trained else "adopt the model again"
+
     def with_name(self, name: str) -> "Bundle":
         """Copy the bundle under another model name."""
         return Bundle(self.folder, self.manifest.model_copy(update={"name": name}))

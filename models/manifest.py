@@ -1,5 +1,8 @@
 """The types of ``manifest.json``."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import count as count_from
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -167,11 +170,12 @@ class Manifest(FrozenModel):
 
     @property
     def network_inputs(self) -> tuple[str, ...]:
-        """A name for each column of the network's input: the features', or those that the encoders give."""
+        """A name of its own for each column of the network's input: the features', or those that the encoders give."""
         if not self.encoders:
             return self.feature_names
         features = {feature.name: feature for feature in self.features}
-        return tuple(name for each in self.encoders for name in each.column_names(features[each.feature]))
+        names = [name for each in self.encoders for name in each.column_names(features[each.feature])]
+        return tuple(_number_repeated(names))
 
     def encode(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's input [rows, columns] for rows of codes, [rows, features]."""
@@ -261,3 +265,15 @@ class Manifest(FrozenModel):
         may_miss = {each.name for each in self.features if each.allow_missing and not each.is_category}
         if set(reference.missing) != may_miss:
             raise ValueError("the reference statistics do not have the share of missing values where they are allowed")
+
+
+def _number_repeated(names: Sequence[str]) -> Iterator[str]:
+    """The names, with a number after each that was there before."""
+    taken: set[str] = set()
+    numbers = defaultdict[str, Iterator[int]](lambda: count_from(2))
+    for name in names:
+        own = name
+        while own in taken:
+            own = f"{name} ({next(numbers[name])})"
+        taken.add(own)
+        yield own

@@ -36,7 +36,8 @@ class RequestContext:
     ``started``, the last ended at ``finished``, and ``duration`` is the time between. A stage that failed is missing:
     the next one includes its time. ``route`` is None if no route matched.
     ``version`` is the model version that handled the request, ``error`` the problem code of an error response,
-    ``out_of_bounds`` how many values of each feature were rejected because they lie outside its bounds.
+    ``out_of_bounds`` how many values of each feature were rejected because they lie outside its bounds, or are none of
+    its categories.
     """
 
     # Until they become known; as attributes of the class they cost a request nothing.

@@ -30,6 +30,7 @@ from service.http.routing import PROBLEM, Protocol
 
 OUT_OF_BOUNDS = "out_of_bounds"
 UNKNOWN_CATEGORY = "unknown_category"
+_OUTSIDE = (OUT_OF_BOUNDS, UNKNOWN_CATEGORY)  # the type is right, but the feature does not have such a value
 
 
 class StartupError(Exception):
@@ -72,7 +73,7 @@ class RequestError(Exception):
 
     @property
     def out_of_bounds(self) -> Mapping[str, int]:
-        """How many values of each feature lie outside its bounds, among the faults that are reported."""
+        """How many values of each feature are out of its bounds or unknown categories, among the reported faults."""
         return NO_COUNTS
 
 
@@ -129,7 +130,7 @@ class UnacceptableError(RequestError, status=422, problem="unacceptable-input", 
 
     @property
     def out_of_bounds(self) -> Mapping[str, int]:
-        features = [fault.feature for fault in self.faults if fault.code == OUT_OF_BOUNDS]
+        features = [fault.feature for fault in self.faults if fault.code in _OUTSIDE]
         return Counter(features) if features else NO_COUNTS
 
 

@@ -14,6 +14,7 @@ from service.inference.engine_protocol import Engine
 
 _EncodeValue = Callable[[float], Sequence[float]]
 _EncodeColumn = Callable[[Array, Array], None]
+_MAX_PREPARED = 1_000_000  # numbers; a one-hot row of more categories is made when it is needed
 
 
 class EncodedEngine:
@@ -104,6 +105,3 @@ def _value_encoder(encoder: Encoder, feature: Feature) -> _EncodeValue:
     codes = np.array([*range(feature.code_count), *[np.nan] * feature.allow_missing], np.float32)
     rows = encoder.encode(codes, feature).tolist()
     return lambda code: rows[-1] if isnan(code) else rows[int(code)]
-
-
-_MAX_PREPARED = 1_000_000  # numbers; a one-hot row of more categories is made when it is needed

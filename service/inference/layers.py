@@ -13,7 +13,15 @@ from models.bundle import WEIGHTS, Bundle, BundleError
 from models.golden import find_golden_mismatch
 from models.manifest import Manifest
 from models.signature import Layer
-from models.weights import DenseWeights, LayerWeights, NormalizationWeights, RescalingWeights, Source, Weights
+from models.weights import (
+    ActivationWeights,
+    DenseWeights,
+    LayerWeights,
+    NormalizationWeights,
+    RescalingWeights,
+    Source,
+    Weights,
+)
 from service.arrays import Array, Doubles
 from service.http.errors import NotExplainableError
 from service.inference import activations
@@ -121,12 +129,12 @@ def read(source: Bundle) -> tuple[NetworkLayer, ...]:
             the golden rows the outputs that the manifest has.
     """
     manifest = source.manifest
-    again = "train the model again" if manifest.format == 1 else "adopt the model again"
+    again = source.remedy
     if WEIGHTS not in manifest.files:
-        raise NotExplainableError(_why_without_weights(manifest))
+        raise NotExplainableError(_why_without_weights(source))
     try:
         weights = Weights.model_validate_json(source.read_bytes(WEIGHTS))
-        network = tuple(_read_layers(manifest, weights))
+        network = tuple(_read_layers(source, weights))
         mismatch = _find_mismatch(network, manifest)
     except BundleError:
         raise NotExplainableError(f"{WEIGHTS} has changed since the service started: restart the service") from None
@@ -148,16 +156,17 @@ def with_inputs(
         before = outputs[layer.name]
 
 
-def _why_without_weights(manifest: Manifest) -> str:
-    if manifest.format == 1:
+def _why_without_weights(source: Bundle) -> str:
+    if source.is_trained:
         return f"the model was trained without {WEIGHTS}: train it again"
-    found = manifest.training.settings.get("not_taken_apart")  # what adoption said of it
+    found = source.manifest.training.settings.get("not_taken_apart")  # what adoption said of it
     why = f" ({found})" if isinstance(found, str) and found else ""
     return f"the network cannot be shown layer by layer{why}: build it from {_LAYER_KINDS}, and adopt it again"
 
 
-def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]:
+def _read_layers(source: Bundle, weights: Weights) -> Iterator[NetworkLayer]:
     """The layers with checked shapes and sources; in format 1 they are all layers of the manifest."""
+    manifest = source.manifest
     described = {layer.name: layer for layer in manifest.layers}
     widths: dict[str, int] = {}
     before = Source(start=0, stop=len(manifest.network_inputs))
@@ -169,6 +178,8 @@ def _read_layers(manifest: Manifest, weights: Weights) -> Iterator[NetworkLayer]
             if not part.start < part.stop <= (widths[part.layer] if part.layer else len(manifest.network_inputs)):
                 raise ValueError("a source is not a part of an earlier layer")
         sources = _merge(given.sources) or (before,)
+        if not isinstance(given, NormalizationWeights | RescalingWeights):
+            _require_activation(described[name], given, source.remedy)
         layer = _layer(described[name], given, () if sources == (before,) else sources)
         if layer.shape != _expected_shape(
             layer, described[name].units, sum(part.stop - part.start for part in sources)
@@ -202,7 +213,6 @@ def _layer(layer: Layer, weights: LayerWeights, sources: tuple[Source, ...] = ()
         return NormalizationLayer(layer.name, _array(weights.mean), _array(weights.standard_deviation), sources)
     if isinstance(weights, RescalingWeights):
         return RescalingLayer(layer.name, _array(weights.scale), _array(weights.offset), sources)
-    _require_activation(layer, weights)
     if isinstance(weights, DenseWeights):
         arrays = _array(weights.weights), _array(weights.bias)
         return DenseLayer(layer.name, layer.activation, *arrays, weights.parameters, sources)
@@ -220,25 +230,23 @@ def _require_trained(layer: Layer, weights: LayerWeights) -> None:
         )
 
 
-def _require_activation(layer: Layer, weights: LayerWeights) -> None:
+def _require_activation(layer: Layer, weights: DenseWeights | ActivationWeights, remedy: str) -> None:
     name = layer.activation
     try:
         activations.bind(name, weights.parameters)
     except KeyError:
         raise NotExplainableError(
-            f"the activation {name} of layer {layer.name} is not one of Keras' own: use one that is, and adopt the "
-            "model again"
+            f"the activation {name} of layer {layer.name} is not one of Keras' own: use one that is, and {remedy}"
         ) from None
     except TypeError:
         given = ", ".join(weights.parameters) or "none"
         raise NotExplainableError(
-            f"the activation {name} of layer {layer.name} does not have these parameters in Keras: {given}; adopt the "
-            "model again"
+            f"the activation {name} of layer {layer.name} does not have these parameters in Keras: {given}; {remedy}"
         ) from None
     if isinstance(weights, DenseWeights) and name == "glu":
         raise NotExplainableError(
             f"the activation glu of layer {layer.name} makes one output of two weighted sums: make it a layer of its "
-            "own, keras.layers.Activation('glu'), and adopt the model again"
+            f"own, keras.layers.Activation('glu'), and {remedy}"
         )
 
 

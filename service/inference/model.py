@@ -17,9 +17,8 @@ from service.inference.engine_protocol import Engine
 from service.inference.golden import require_golden_outputs
 from service.inference.heads import HeadColumns, assign_columns, predict_labels, row_classifier
 from service.inference.layers import NetworkLayer
-from service.inference.ranges import Ranges
+from service.inference.ranges import make_ranges
 from service.inference.weight_check import find_weight_mismatch
-from service.significant_digits import format_distinct
 
 _T = TypeVar("_T")
 _TOLERATED_SHARE = 0.01  # of rows for which an adopted network may differ from its weights
@@ -38,7 +37,7 @@ class Model:
         self.version = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self.fingerprint = sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
-        self.ranges = Ranges(bundle.manifest)
+        self.ranges = make_ranges(bundle.manifest)
         self.output_layer = bundle.manifest.layers[-1].name
         self.raw_layers = list(dict.fromkeys(each.head.layer for each in self.heads if not each.raw_columns))
         served = {head.layer for head in bundle.manifest.heads}
@@ -69,11 +68,11 @@ class Model:
             NotExplainableError: the bundle's weights are missing or do not match the network.
         """
         network = layers.read(self.bundle)
-        if self.manifest.format > 1 and (  # the sandbox has refused a model of format 1
+        if not self.bundle.is_trained and (  # the sandbox has refused one that was trained
             layer := find_weight_mismatch(self.manifest, network, self._engine, tolerated_share=_TOLERATED_SHARE)
         ):
             raise NotExplainableError(
-                f"the output of layer {layer} is not what its weights give for other rows: adopt the model again"
+                f"the output of layer {layer} is not what its weights give for other rows: {self.bundle.remedy}"
             )
         return network
 
@@ -146,20 +145,8 @@ class Model:
         for position in prediction.out_of_range:  # hardly ever any
             row, feature = divmod(int(position), len(self.features))
             value, label = float(prediction.rows[row, feature]), int(prediction.labels[row])
-            sentences[row].append(self.warning(value, feature, label))
+            sentences[row].append(self.ranges.describe(value, feature, label))
         return sentences
-
-    def warning(self, value: float, feature_index: int, label_index: int) -> str:
-        """The sentence for a value of a feature outside the training range of a label."""
-        feature = self.features[feature_index]
-        lower, upper = self.ranges.lower[label_index][feature_index], self.ranges.upper[label_index][feature_index]
-        unit = f" {feature.unit}".rstrip()
-        shown, lowest, highest = format_distinct((value, lower, upper))
-        of_label = f" of {self.labels[label_index]}" if self.ranges.differ_by_label else ""
-        return (
-            f"{feature.name} is {shown}{unit}, outside the training range{of_label}, {lowest} to {highest}{unit}: "
-            "the prediction may be unreliable"
-        )
 
 
 class PerModel(Generic[_T]):

@@ -107,7 +107,7 @@ def _require_outputs_of_weights(bundle: Bundle, engine: Engine) -> None:
     run here, but compared where an explanation first needs them (`Model.layer_weights`).
     """
     manifest = bundle.manifest
-    if manifest.format > 1:
+    if not bundle.is_trained:
         if WEIGHTS in manifest.files:
             engine.run(random_rows(manifest), [layer.name for layer in manifest.layers])
         return

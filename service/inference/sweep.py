@@ -1,7 +1,11 @@
-"""Sweeps: how the prediction changes with one feature while the others stay, and where the label changes."""
+"""Sweeps: how the prediction changes with one feature while the others stay, and where the label changes.
+
+Categories have no order: `try_codes` predicts one row for each.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
+from math import ceil, floor
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +22,19 @@ _RUN_VALUES = 2**18  # of the rows in one run of the network: 1 MB
 
 Predict = Callable[[Array], Array]
 Classify = Callable[[Array], Indices]
+
+
+class Grid(NamedTuple):
+    """The ``values`` that the sweep of a feature tries, ascending.
+
+    One of ``report_every`` is reported. Where the label changes, only whole values are tried between them, if
+    ``is_whole``.
+    """
+
+    feature: int
+    values: Array
+    report_every: int = POINTS // REPORTED_POINTS
+    is_whole: bool = False
 
 
 class Change(NamedTuple):
@@ -48,19 +65,21 @@ class OutputSweep(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """The ``row`` [features] that is varied, what predicts and classifies the variants, and what is reported."""
+    """The ``row`` [features] that is varied, and what predicts and classifies the variants."""
 
     row: Array
     predict: Predict
     classify: Classify
-    report_every: int
 
 
 class _Scan(NamedTuple):
-    """The ``values`` of a feature that are tried, and what is predicted; ``own`` is the index of the row's value."""
+    """The ``values`` of a feature that are tried, and what is predicted.
 
-    feature: int
-    own: int
+    ``own`` is the index of the row's value, None if that is missing.
+    """
+
+    grid: Grid
+    own: int | None
     values: Array
     probabilities: Array
     labels: Indices
@@ -74,7 +93,7 @@ class _Scan(NamedTuple):
 class _Bracket(NamedTuple):
     """Two values of a feature between which the label changes; ``label`` is that of the ``far`` one."""
 
-    feature: int
+    grid: Grid
     near: np.float32
     far: np.float32
     label: int
@@ -86,9 +105,12 @@ def knots(feature: Feature, quantiles: Sequence[float]) -> Array:
     A sweep has equally many points between any two knots, so it is dense where the data are, even over many decades.
     The bounds are rounded so that their shortest decimals are still accepted as input.
     """
-    low, high = np.float32(feature.lowest), np.float32(feature.highest)
-    low = np.nextafter(low, np.float32(np.inf)) if float(str(low)) < feature.lowest else low
-    high = np.nextafter(high, np.float32(-np.inf)) if float(str(high)) > feature.highest else high
+    lowest, highest = feature.lowest, feature.highest
+    if feature.kind == "integer":
+        lowest, highest = ceil(lowest), floor(highest)
+    low, high = np.float32(lowest), np.float32(highest)
+    low = np.nextafter(low, np.float32(np.inf)) if float(str(low)) < lowest else low
+    high = np.nextafter(high, np.float32(-np.inf)) if float(str(high)) > highest else high
     return np.sort(np.clip(np.array([low, *quantiles, high], np.float32), low, high))
 
 
@@ -96,6 +118,12 @@ def grid(knots: Array, points: int = POINTS) -> Array:
     """The values that a sweep tries from the first to the last knot, ascending: ``points`` between two knots."""
     steps = np.linspace(0, len(knots) - 1, (len(knots) - 1) * points + 1)
     return _sorted_unique(np.interp(steps, np.arange(len(knots)), knots).astype(np.float32))
+
+
+def whole_grid(feature: int, knots: Array, points: int = POINTS) -> Grid:
+    """The whole values that the sweep of an integer tries; about as many are reported as of other numbers."""
+    values = _sorted_unique(np.rint(grid(knots, points)))
+    return Grid(feature, values, -(-len(values) // (REPORTED_POINTS * (len(knots) - 1))), is_whole=True)
 
 
 def fewer_points(features: int) -> int:
@@ -113,64 +141,73 @@ def most_probable(probabilities: Array) -> Indices:
 def sweeps(
     predict: Predict,
     row: Array,
-    grids: Sequence[Array],
+    grids: Sequence[Grid],
     classify: Classify = most_probable,
-    report_every: int = POINTS // REPORTED_POINTS,
 ) -> Iterator[Sweep]:
-    """Vary each feature of ``row`` [features] over its grid, while the others stay.
+    """Vary features of ``row`` [features], each over its grid, while the others stay.
 
     ``predict`` gives probabilities [rows, labels] for [rows, features], ``classify`` the indices of the predicted
-    labels [rows] for these. One of ``report_every`` points is reported, the row's own value, and both sides of every
-    label change. A label that holds only between two neighbouring points is missed.
+    labels [rows] for these. Reported are the grid's points, the row's own value unless it is missing, and both sides of
+    every label change. A label that holds only between two neighbouring points is missed.
     """
-    task = _Task(row, predict, classify, report_every)
-    for features in _runs(row, grids):
-        yield from _sweep_together(task, features, grids[features.start : features.stop])
+    task = _Task(row, predict, classify)
+    for together in _runs(row, grids):
+        yield from _sweep_together(task, together)
 
 
-def output_sweeps(predict: Predict, row: Array, grids: Sequence[Array]) -> Iterator[OutputSweep]:
+def output_sweeps(predict: Predict, row: Array, grids: Sequence[Grid]) -> Iterator[OutputSweep]:
     """As `sweeps`, for outputs that have no labels: all values are reported."""
-    for features in _runs(row, grids):
-        values, _ = zip(*map(_with_value, grids[features.start : features.stop], row[features]), strict=True)
-        outputs = predict(_vary(row, features, values))
-        for column, part in zip(values, _parts(values), strict=True):
-            yield OutputSweep(column, outputs[part])
+    for together in _runs(row, grids):
+        values = [_with_value(each.values, row[each.feature])[0] for each in together]
+        yield from map(OutputSweep, values, _predict_varied(predict, row, together, values))
+
+
+def try_codes(predict: Predict, row: Array, grids: Sequence[Grid]) -> Iterator[Array]:
+    """What is predicted with each of the values of each grid [values, columns]; the values may have any order."""
+    for together in _runs(row, grids):
+        yield from _predict_varied(predict, row, together, [each.values for each in together])
 
 
 def sweep(predict: Predict, row: Array, feature: int, knots: Array) -> Sweep:
     """As `sweeps`, but of one feature."""
-    task = _Task(row, predict, most_probable, POINTS // REPORTED_POINTS)
-    (swept,) = _sweep_together(task, [feature], [grid(knots)])
+    (swept,) = _sweep_together(_Task(row, predict, most_probable), [Grid(feature, grid(knots))])
     return swept
 
 
-def _runs(row: Array, grids: Sequence[Array]) -> Iterator[range]:
-    """The features that are swept in the same runs of the network."""
-    most = len(row) * (1 + max(map(len, grids)))  # values in the rows of one feature
+def _runs(row: Array, grids: Sequence[Grid]) -> Iterator[Sequence[Grid]]:
+    """The grids whose features are swept in the same runs of the network."""
+    most = len(row) * (1 + max((len(each.values) for each in grids), default=0))  # values in the rows of one feature
     size = max(1, _RUN_VALUES // most)  # features in one run
-    for start in range(0, len(row), size):
-        yield range(len(row))[start : start + size]
+    for start in range(0, len(grids), size):
+        yield grids[start : start + size]
 
 
-def _sweep_together(task: _Task, features: Sequence[int], grids: Sequence[Array]) -> Iterator[Sweep]:
+def _predict_varied(predict: Predict, row: Array, grids: Sequence[Grid], values: Sequence[Array]) -> Iterator[Array]:
+    """What is predicted with each of the values of each grid's feature, [values, columns]."""
+    outputs = predict(_vary(row, [each.feature for each in grids], values))
+    return (outputs[part] for part in _parts(values))
+
+
+def _sweep_together(task: _Task, grids: Sequence[Grid]) -> Iterator[Sweep]:
     """Sweep features in the same runs of the network, because a run with few rows costs nearly as much."""
-    scans = _scan(task, features, grids)
+    scans = _scan(task, grids)
     sides = [bracket for scan in scans for bracket in _brackets(scan)]
     narrowed = iter(_narrow(task, [bracket for bracket in sides if bracket]))
     changes = [next(narrowed) if bracket else None for bracket in sides]
     for scan, below, above in zip(scans, changes[::2], changes[1::2], strict=True):
-        reported = _reported(scan, task.report_every)
+        reported = _reported(scan)
         values, probabilities = scan.values.take(reported), scan.probabilities.take(reported, axis=0)
         yield Sweep(values, probabilities, scan.labels.take(reported), below, above)
 
 
-def _scan(task: _Task, features: Sequence[int], grids: Sequence[Array]) -> list[_Scan]:
-    values, own = zip(*map(_with_value, grids, task.row[features]), strict=True)
+def _scan(task: _Task, grids: Sequence[Grid]) -> list[_Scan]:
+    features = [each.feature for each in grids]
+    values, own = zip(*map(_with_value, (each.values for each in grids), task.row[features]), strict=True)
     probabilities = task.predict(_vary(task.row, features, values))
     labels = task.classify(probabilities)
     return [
-        _Scan(feature, index, column, probabilities[part], labels[part])
-        for feature, index, column, part in zip(features, own, values, _parts(values), strict=True)
+        _Scan(grid, index, column, probabilities[part], labels[part])
+        for grid, index, column, part in zip(grids, own, values, _parts(values), strict=True)
     ]
 
 
@@ -186,8 +223,13 @@ def _sorted_unique(values: Array) -> Array:
     return unique
 
 
-def _with_value(grid: Array, value: np.float32) -> tuple[Array, int]:
-    """The grid with a value added, in the place of an equal one if there is one; and the index of the value."""
+def _with_value(grid: Array, value: np.float32) -> tuple[Array, int | None]:
+    """The grid with a value added, in the place of an equal one if there is one; and the index of the value.
+
+    A missing value has no place between the others.
+    """
+    if np.isnan(value):
+        return grid, None
     index = int(grid.searchsorted(value))
     rest = index + int(index < len(grid) and grid[index] == value)
     return np.concatenate((grid[:index], [value], grid[rest:])), index
@@ -203,10 +245,12 @@ def _vary(row: Array, features: Iterable[int], values: Sequence[Array]) -> Array
     return rows
 
 
-def _reported(scan: _Scan, every: int) -> Indices:
+def _reported(scan: _Scan) -> Indices:
     """The indices of the values to report."""
     is_reported = np.zeros(len(scan.values), bool)
-    is_reported[::every] = is_reported[scan.own] = is_reported[-1] = True
+    is_reported[:: scan.grid.report_every] = is_reported[-1] = True
+    if scan.own is not None:
+        is_reported[scan.own] = True
     changes = scan.changes
     is_reported[changes] = is_reported[changes + 1] = True
     return np.flatnonzero(is_reported)
@@ -214,6 +258,8 @@ def _reported(scan: _Scan, every: int) -> Indices:
 
 def _brackets(scan: _Scan) -> tuple[_Bracket | None, _Bracket | None]:
     """The values around the nearest change of the label below the row's own value, and around that above it."""
+    if scan.own is None:
+        return None, None
     changes = scan.changes
     position = changes.searchsorted(scan.own)  # of the first change above
     below = _bracket(scan, changes[position - 1] + 1, -1) if position > 0 else None
@@ -223,18 +269,21 @@ def _brackets(scan: _Scan) -> tuple[_Bracket | None, _Bracket | None]:
 
 def _bracket(scan: _Scan, near: int, step: int) -> _Bracket:
     far = near + step
-    return _Bracket(scan.feature, scan.values[near], scan.values[far], int(scan.labels[far]))
+    return _Bracket(scan.grid, scan.values[near], scan.values[far], int(scan.labels[far]))
 
 
 def _narrow(task: _Task, brackets: Sequence[_Bracket]) -> list[Change]:
     """The first change of the label in each bracket, from ``near`` to ``far``."""
     for _ in range(_ROUNDS if brackets else 0):
-        features, near, far, _ = zip(*brackets, strict=True)
+        grids, near, far, _ = zip(*brackets, strict=True)
         values = np.linspace(near, far, _PARTS + 1, dtype=np.float32).T
+        if any(is_whole := [each.is_whole for each in grids]):
+            values[is_whole] = np.rint(values[is_whole])
+        features = [each.feature for each in grids]
         labels = task.classify(task.predict(_vary(task.row, features, list(values)))).reshape(values.shape)
         firsts = (labels != labels[:, :1]).argmax(axis=1)
         brackets = [
-            _Bracket(old.feature, points[first - 1], points[first], int(numbers[first])) if first else old
+            _Bracket(old.grid, points[first - 1], points[first], int(numbers[first])) if first else old
             for old, points, numbers, first in zip(brackets, values, labels, firsts, strict=True)
         ]
     return [Change(bracket.far, bracket.label) for bracket in brackets]

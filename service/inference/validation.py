@@ -270,7 +270,7 @@ class Validator:
                 yield self._value_fault(self._features[index], field, fault["type"], fault["input"])
 
     def _value_fault(self, feature: Feature, location: str, error_type: str, value: Any) -> Fault:
-        return _value_fault(feature, location, error_type, value)
+        return _number_fault(feature, location, error_type, value)
 
 
 def _drop_null(document: dict[str, Any]) -> None:
@@ -308,8 +308,8 @@ def _letter_pairs(name: str) -> frozenset[str]:
     return frozenset(map("".join, pairwise(padded)))
 
 
-def _value_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
-    """The fault of a feature's value; ``error_type`` is pydantic's."""
+def _number_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
+    """The fault of a number; ``error_type`` is pydantic's."""
     name, unit = feature.name, f" {feature.unit}" if feature.unit else ""
     bounds = f"{' to '.join(format_distinct((feature.lowest, feature.highest)))}{unit}"
     allowed = f" from {bounds}" if feature.has_bounds else ""

@@ -77,7 +77,8 @@ def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric
     )
     warnings = CounterMetricFamily(
         "menagerie_warnings",
-        "Values outside the training range of the predicted label, in all protocols, reported in the response or not.",
+        "Values outside the training range of the predicted label or among none of its categories, in all protocols, "
+        "reported in the response or not.",
         labels=["version", "feature"],
     )
     created = GaugeMetricFamily(
@@ -99,7 +100,7 @@ def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric
             created.add_metric([version], fields["created_s"])
         loaded.add_metric([version], fields["loaded_ms"] * _MILLI)
     yield from (rows, runs, *_output_families(versions, manifest))
-    if manifest.reference:  # else no value is known to be out of range
+    if manifest.reference or any(feature.allow_other for feature in manifest.features):  # else none is known to be
         yield warnings
     yield from (created, loaded)
 
@@ -210,7 +211,7 @@ def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     )
     refused = GaugeMetricFamily(
         "menagerie_drift_refused_ratio",
-        "Share of a feature's recent values that were refused as out of bounds.",
+        "Share of a feature's recent values that were refused as out of bounds or as unknown categories.",
         labels=["version", "feature"],
     )
     rows = GaugeMetricFamily("menagerie_drift_rows", "Recent rows in the drift window.", labels=["version"])

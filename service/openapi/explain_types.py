@@ -4,6 +4,7 @@ from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from models.feature import Category, Feature
 from service.inference import shapley
 from service.openapi import native_types
 from service.openapi.model_types import ModelTypes, closed, typed_dict
@@ -45,6 +46,24 @@ _Connection = typed_dict("Connection", {"from": str, "weight": float, "input": f
 
 
 @closed
+class EncodedFeature(TypedDict):
+    """How a value becomes columns of the network's input; null is missing, or not known any more: see ``read_as``."""
+
+    feature: str
+    value: Category | float | None
+    read_as: NotRequired[str]
+    columns: dict[str, float]
+
+
+@closed
+class HashedSweep(TypedDict):
+    """A feature whose values are hashed has no list of categories."""
+
+    categories: None
+    categories_reason: str
+
+
+@closed
 class DenseNode(TypedDict):
     """``weighted_sum`` is the sum of all contributions and the bias."""
 
@@ -64,10 +83,11 @@ def explanation(types: ModelTypes) -> Any:
     """The response of ``POST /explain``; only a model that was adopted can lack layers or sweeps."""
     fields = {
         "prediction": native_types.prediction(types),
+        **({"encoded": list[EncodedFeature]} if types.manifest.encoders else {}),
         "layers": list[_layer(types)],
         "attributions": _attributions(types) | None,
         "attributions_reason": NotRequired[str],
-        "sweeps": typed_dict("Sweeps", dict.fromkeys(types.values, _sweep(types))),
+        "sweeps": typed_dict("Sweeps", _sweeps(types)),
     }
     if types.manifest.format > 1:
         for part in ("layers", "sweeps"):
@@ -103,15 +123,42 @@ def _attributions(types: ModelTypes) -> Any:
     return typed_dict("Attributions", exact | (sampled if len(types.values) > shapley.MAX_FEATURES else {}))
 
 
-def _sweep(types: ModelTypes) -> Any:
+def _sweeps(types: ModelTypes) -> dict[str, Any]:
+    """The type of each feature's sweep."""
+    number = _number_sweep(types)
+    one = typed_dict("Sweep", number)
+    if not types.manifest.encoders:
+        return dict.fromkeys(types.values, one)
+    predicted = _alternative(types)
+    kinds = {"value": NotRequired[Category | None], "other": NotRequired[Literal[True]]}
+    entries = list[typed_dict("TriedCategory", kinds | predicted)]
+    categories = typed_dict("CategorySweep", {"categories": entries, "omitted": int})
+    nullable = typed_dict("NullableSweep", number | {"missing": typed_dict("WithoutValue", predicted)})
+
+    def sweep(feature: Feature) -> Any:
+        if feature.is_category:
+            return HashedSweep if feature.hashing else categories
+        return nullable if feature.allow_missing else one
+
+    return {feature.name: sweep(feature) for feature in types.manifest.features}
+
+
+def _alternative(types: ModelTypes) -> dict[str, Any]:
+    """What is predicted with one other value; ``own``: it is the row's."""
+    names = dict.fromkeys(types.manifest.column_names, float)
+    if not types.manifest.class_labels:
+        return {"own": bool, "outputs": typed_dict("NumberByOutput", names)}
+    return {"own": bool, "label": types.label, "probabilities": typed_dict("NumberByLabel", names)}
+
+
+def _number_sweep(types: ModelTypes) -> dict[str, Any]:
     numbers = dict.fromkeys(types.manifest.column_names, list[float])
     if not types.manifest.class_labels:
-        return typed_dict("Sweep", {"values": list[float], "outputs": typed_dict("NumbersByOutput", numbers)})
+        return {"values": list[float], "outputs": typed_dict("NumbersByOutput", numbers)}
     change = typed_dict("Change", {"at": float, "label": types.label})
-    sweep = {
+    return {
         "values": list[float],
         "labels": list[types.label],
         "probabilities": typed_dict("NumbersByLabel", numbers),
         "changes": typed_dict("Changes", {"below": change | None, "above": change | None}),
     }
-    return typed_dict("Sweep", sweep)

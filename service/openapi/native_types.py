@@ -94,6 +94,28 @@ class FeatureDrift(_Comparison):
 
 
 @closed
+class NullableFeatureDrift(FeatureDrift):
+    """As for features; ``missing`` has the shares of rows without a value."""
+
+    missing: Shares
+
+
+@closed
+class CategoryDrift(_Comparison):
+    """A feature with categories: the shares of its most frequent ones, of ``rare`` and ``other`` ones, and of no value.
+
+    ``refused`` is the share of rows whose value is none of the categories.
+    """
+
+    says: str
+    refused: Share | None
+    shares: dict[str, Shares]
+    rare: NotRequired[Shares]
+    other: NotRequired[Shares]
+    missing: NotRequired[Shares]
+
+
+@closed
 class Drift(TypedDict):
     """The recent rows of a version compared with its training rows."""
 
@@ -120,10 +142,12 @@ class TargetDrift(_Comparison):
 
 def drift(manifest: Manifest) -> Any:
     """The response of ``GET /drift``: of a model that is no single classification, or has no sample, by output."""
-    if manifest.class_labels and manifest.reference:
-        return Drift
-    outputs = dict[str, TargetDrift | LabelDrift]
-    return typed_dict("Drift", Drift.__annotations__ | {"labels": None, "outputs": outputs}, Drift.__doc__ or "")
+    fields: dict[str, Any] = {}
+    if not (manifest.class_labels and manifest.reference):
+        fields = {"labels": None, "outputs": dict[str, TargetDrift | LabelDrift]}
+    if manifest.encoders:
+        fields["features"] = dict[str, FeatureDrift | NullableFeatureDrift | CategoryDrift]
+    return typed_dict("Drift", Drift.__annotations__ | fields, Drift.__doc__ or "") if fields else Drift
 
 
 Report = typed_dict("Report", {"files": list[str]}, "The files of the model's report.")

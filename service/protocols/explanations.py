@@ -1,9 +1,8 @@
 """Explanations: how the network came to the prediction of a row. docs/explanations.md says what each number means."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import orjson
 
 from models.bundle import WEIGHTS
@@ -11,25 +10,16 @@ from service.arrays import Array, Prediction
 from service.http.errors import NotExplainableError
 from service.inference import sampled_shapley, shapley
 from service.inference.model import Model, PerModel
-from service.inference.sweep import (
-    POINTS,
-    REPORTED_POINTS,
-    Change,
-    fewer_points,
-    grid,
-    knots,
-    output_sweeps,
-    sweeps,
-)
-from service.protocols.layer_documents import LayerDocuments
+from service.protocols.layer_documents import LayerDocuments, describe_encoding
 from service.protocols.native_documents import NativeDocuments
+from service.protocols.sweep_documents import SweepDocuments
 
 _CONNECTION_BYTES = 64  # at most: two numbers of 32 bytes with their indentation
 _OTHER_BYTES = 100_000  # for the names of layers
 _WITHOUT_SAMPLE = "the model was adopted without a sample: adopt it again with --sample"
 _NOT_FINITE = (
     "the network's output is not a finite number for other values of the features: narrow their bounds in the schema, "
-    "and adopt the model again"
+    "and"
 )
 
 
@@ -41,7 +31,7 @@ class _Explainer:
         self.background = model.manifest.background_rows
         self.evaluations = evaluations
         self.layers = _layer_documents(model, max_connections)
-        self.grids = _sweep_grids(model)
+        self.sweeps = _sweep_documents(model)
         self.why_no_attributions = _why_no_attributions(model, evaluations)
 
 
@@ -66,6 +56,7 @@ class Explanations:
         explainer = self._explainers.of(model)
         document = {
             "prediction": orjson.Fragment(self._documents.of(model).row(prediction)),
+            **({"encoded": describe_encoding(model.manifest, rows)} if model.manifest.encoders else {}),
             **_layers(explainer, rows),
             **_attributions(explainer, rows[0]),
             **_sweeps(explainer, rows[0]),
@@ -106,7 +97,7 @@ def _why_no_attributions(model: Model, evaluations: int) -> str | None:
     if not background:
         return (
             "the model has no background rows to compare with: train it again"
-            if manifest.format == 1
+            if model.bundle.is_trained
             else f"there are no background rows to compare with, because {_WITHOUT_SAMPLE}"
         )
     if features > shapley.MAX_FEATURES and (
@@ -119,23 +110,15 @@ def _why_no_attributions(model: Model, evaluations: int) -> str | None:
     return None
 
 
-def _sweep_grids(model: Model) -> list[Array] | str:
-    """The values that the sweep of each feature tries, or why there are no sweeps."""
+def _sweep_documents(model: Model) -> SweepDocuments | str:
+    """What writes the sweeps, or why there are none."""
     reference = model.manifest.reference
     if reference is None:
         return f"the features have no bounds to sweep between, because {_WITHOUT_SAMPLE}"
     for feature in model.features:
-        if not feature.has_bounds:
+        if not feature.is_category and not feature.has_bounds:
             return f"feature {feature.name} has no bounds to sweep between: adopt the model again with --sample"
-    points = _sweep_points(model)
-    return [grid(knots(feature, reference.features[feature.name]), points) for feature in model.features]
-
-
-def _sweep_points(model: Model) -> int:
-    """How many points between two quantiles are evaluated."""
-    if not model.labels:
-        return REPORTED_POINTS
-    return POINTS if model.manifest.format == 1 else fewer_points(len(model.features))
+    return SweepDocuments(model, reference)
 
 
 def _part(name: str, computed: Any, reason: str = "") -> dict[str, Any]:
@@ -155,11 +138,10 @@ def _attributions(explainer: _Explainer, row: Array) -> dict[str, Any]:
 
 
 def _sweeps(explainer: _Explainer, row: Array) -> dict[str, Any]:
-    model, grids = explainer.model, explainer.grids
-    if isinstance(grids, str):
-        return _part("sweeps", None, grids)
-    vary = _label_sweeps if model.labels else _output_sweeps
-    return _finite_part(model, "sweeps", lambda: dict(vary(model, row, grids)))
+    sweeps = explainer.sweeps
+    if isinstance(sweeps, str):
+        return _part("sweeps", None, sweeps)
+    return _finite_part(explainer.model, "sweeps", lambda: sweeps.of(row))
 
 
 def _finite_part(model: Model, name: str, compute: Callable[[], Any]) -> dict[str, Any]:
@@ -169,7 +151,7 @@ def _finite_part(model: Model, name: str, compute: Callable[[], Any]) -> dict[st
     except ArithmeticError:
         if model.manifest.format == 1:
             raise
-        return _part(name, None, _NOT_FINITE)
+        return _part(name, None, f"{_NOT_FINITE} {model.bundle.remedy}")
 
 
 def _shapley_values(explainer: _Explainer, row: Array) -> dict[str, Any]:
@@ -184,35 +166,6 @@ def _shapley_values(explainer: _Explainer, row: Array) -> dict[str, Any]:
         "standard_errors": _by_feature(model, sampled.standard_errors),
         "evaluations": sampled.evaluations,
     }
-
-
-def _label_sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The sweeps of a single classification, by feature."""
-    labels = np.array(model.labels, object)
-    report_every = _sweep_points(model) // REPORTED_POINTS
-    swept_features = sweeps(model.outputs, row, grids, model.predict_labels, report_every)
-    for name, swept in zip(model.manifest.feature_names, swept_features, strict=True):
-        yield (
-            name,
-            {
-                "values": swept.values,
-                "labels": labels.take(swept.labels).tolist(),
-                "probabilities": _by_column(model, np.ascontiguousarray(swept.probabilities.T)),
-                "changes": {"below": _change(model, swept.below), "above": _change(model, swept.above)},
-            },
-        )
-
-
-def _output_sweeps(model: Model, row: Array, grids: Sequence[Array]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The sweeps of all other models, by feature."""
-    swept_features = output_sweeps(model.outputs, row, grids)
-    for name, swept in zip(model.manifest.feature_names, swept_features, strict=True):
-        outputs = np.ascontiguousarray(swept.outputs.T)
-        yield name, {"values": swept.values, "outputs": _by_column(model, outputs)}
-
-
-def _change(model: Model, change: Change | None) -> dict[str, Any] | None:
-    return {"at": change.value, "label": model.labels[change.label]} if change else None
 
 
 def _by_column(model: Model, values: Any) -> dict[str, Any]:

@@ -3,6 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from models.encoding import column_slices
+from models.feature import Feature
 from models.manifest import Manifest
 from service.arrays import Array
 from service.inference.layers import (
@@ -52,6 +56,28 @@ class LayerDocuments:
             ]
             yield [name for part in parts for name in part] if parts else before
             before = names
+
+
+def describe_encoding(manifest: Manifest, rows: Array) -> list[_Document]:
+    """How each feature of the only row of ``rows`` becomes columns of the network's input.
+
+    A ``value`` is null if it is missing, or not known any more: then ``read_as`` tells which.
+    """
+    columns = list(zip(manifest.network_inputs, manifest.encode(rows)[0], strict=True))
+    own: dict[str, _Document] = {name: {} for name in manifest.feature_names}
+    for encoder, part in zip(manifest.encoders, column_slices(manifest.encoders), strict=True):
+        own[encoder.feature] |= columns[part]
+    return [
+        {"feature": feature.name, **_describe_value(feature, code), "columns": own[feature.name]}
+        for feature, code in zip(manifest.features, rows[0], strict=True)
+    ]
+
+
+def _describe_value(feature: Feature, code: np.float32) -> _Document:
+    value = feature.from_code(float(code))
+    if value is None:
+        return {"value": None, "read_as": feature.describe_code(float(code))}
+    return {"value": code if feature.kind == "number" else value}  # a float32 has shorter decimals
 
 
 def _name_nodes(model: Model, network: Sequence[NetworkLayer]) -> list[_Names]:

@@ -92,7 +92,7 @@ class Scorer:
         positions = np.asarray(model.ranges.outside(rows, labels), np.intp)  # nearly always empty
         values = rows.ravel()[positions].tolist()
         warnings = [
-            model.warning(value, position % width, int(labels[position // width]))
+            model.ranges.describe(value, position % width, int(labels[position // width]))
             for value, position in zip(values, positions.tolist(), strict=True)
         ]
         return list_column(np.bincount(positions // width, minlength=len(rows)), pa.array(warnings, pa.string()))

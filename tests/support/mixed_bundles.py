@@ -16,7 +16,7 @@ from support.handmade_bundles import Network, export_network
 
 LABELS = ("Adelie", "Chinstrap", "Gentoo")
 ISLANDS = ("Biscoe", "Dream", "Torgersen")
-QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)  # as training has them
 FEATURES = (
     Feature(name="bill_length", unit="mm", minimum=20, maximum=80),
     Feature(name="body_mass", unit="g", minimum=1000, maximum=9000, allow_missing=True),
@@ -118,11 +118,15 @@ def _reference(features: Sequence[Feature], codes: Any, labels: Any) -> Referenc
         for i, feature in enumerate(features)
         if not feature.is_category
     }
+    quantiles = {name: np.quantile(column, QUANTILES) for name, column in numbers.items()}
     groups = {ALL_ROWS: np.ones(len(labels), bool)} | {label: labels == i for i, label in enumerate(LABELS)}
     return Reference(
         probabilities=QUANTILES,
-        features={name: tuple(np.quantile(column, QUANTILES).tolist()) for name, column in numbers.items()},
-        shares=dict.fromkeys(numbers, QUANTILES),
+        features={name: tuple(values.tolist()) for name, values in quantiles.items()},
+        shares={
+            name: tuple(float((numbers[name] <= value).mean()) for value in values)
+            for name, values in quantiles.items()
+        },
         labels={label: float((labels == i).mean()) for i, label in enumerate(LABELS)},
         ranges={
             label: {

@@ -12,6 +12,7 @@ from service.arrays import Array
 from service.inference.sweep import (
     POINTS,
     REPORTED_POINTS,
+    Grid,
     Predict,
     fewer_points,
     grid,
@@ -122,7 +123,7 @@ def test_features_share_their_runs() -> None:
     """One run for the points of all features, three for the changes; each sweep is that of its feature alone."""
     bounds = [knots(Feature(name="x", minimum=0, maximum=10 + index), [2, 5]) for index in range(8)]
     row, sizes = np.linspace(1, 9, 8, dtype=np.float32), list[int]()
-    together = list(sweeps(counting(sizes), row, [grid(each) for each in bounds]))
+    together = list(sweeps(counting(sizes), row, [Grid(i, grid(each)) for i, each in enumerate(bounds)]))
     assert len(sizes) == 4
     assert any(swept.below for swept in together)
     for index, swept in enumerate(together):
@@ -135,7 +136,8 @@ def test_features_share_their_runs() -> None:
 def test_runs_are_bounded() -> None:
     """With many features, no run has more than 1 MB of values, and no feature is left out."""
     sizes = list[int]()
-    swept = list(sweeps(counting(sizes), np.full(60, 50, np.float32), [grid(knots(FEATURE, [10, 20, 90]))] * 60))
+    values = grid(knots(FEATURE, [10, 20, 90]))
+    swept = list(sweeps(counting(sizes), np.full(60, 50, np.float32), [Grid(index, values) for index in range(60)]))
     assert len(swept) == 60
     assert max(sizes) * 4 <= 2**20
 
@@ -156,8 +158,8 @@ def test_fewer_points_find_the_same_changes() -> None:
         return predict(np.stack([np.full(len(rows), 5), rows[:, 1]], axis=1).astype(np.float32))
 
     for points in (POINTS, 24, REPORTED_POINTS):
-        grids = [grid(np.array([5, 5.5], np.float32), points), grid(bounds, points)]
-        _, second = sweeps(of_the_second, ROW, grids, report_every=points // REPORTED_POINTS)
+        values = [grid(np.array([5, 5.5], np.float32), points), grid(bounds, points)]
+        _, second = sweeps(of_the_second, ROW, [Grid(i, each, points // 8) for i, each in enumerate(values)])
         assert second.below is not None
         assert second.above is not None
         assert second.below.value == pytest.approx(30, rel=1e-4)
@@ -168,9 +170,9 @@ def test_fewer_points_find_the_same_changes() -> None:
 def test_sweeps_of_outputs_report_all_values() -> None:
     """With the outputs for each, as predicted for the row with that one value changed."""
     row = np.array([1, 50], np.float32)
-    grids = [grid(knots(FEATURE, [10, 20]), REPORTED_POINTS)] * 2
+    grids = [Grid(index, grid(knots(FEATURE, [10, 20]), REPORTED_POINTS)) for index in range(2)]
     for index, swept in enumerate(output_sweeps(lambda rows: rows * 2, row, grids)):
-        assert set(grids[index].tolist()) <= set(swept.values.tolist())
+        assert set(grids[index].values.tolist()) <= set(swept.values.tolist())
         assert row[index] in swept.values
         assert (np.diff(swept.values) > 0).all()
         np.testing.assert_array_equal(swept.outputs[:, index], swept.values * 2)

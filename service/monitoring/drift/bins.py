@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.feature import Feature
 from models.manifest import Manifest
 from service.arrays import Array, Indices
 from service.inference.heads import HeadColumns, assign_columns, predict_label_sets, predict_labels
@@ -12,10 +13,13 @@ from service.monitoring.drift.psi import chance_limit
 from service.monitoring.drift.variables import (
     CELLS_PER_FEATURE,
     MAX_EDGES,
+    MISSING,
+    OTHER,
     Variable,
     count_output_cells,
     feature_variable,
     output_variables,
+    own_codes,
 )
 
 Counts = NDArray[np.int64]
@@ -42,11 +46,21 @@ class Bins:
         self._column_names = manifest.column_names
         self._training_rows = manifest.training.rows
         self._unknown_cell = count_cells(manifest) - 1
-        self._out_of_bounds_cells = [variable.cells.stop - 1 for variable in self.features.values()]
+        self._refused_cells = [variable.cells.stop - 1 for variable in self.features.values()]
         self._starts = np.array([each.cells.start for each in (*self.features.values(), *self.outputs.values())])
         self._edges = np.full((MAX_EDGES, 1, len(self.features)), np.inf, np.float32)
         for index, variable in enumerate(self.features.values()):
             self._edges[: len(variable.edges), 0, index] = variable.edges
+        self._cells_of_codes = {
+            index: _cells_of_codes(feature, manifest, self.features[feature.name])
+            for index, feature in enumerate(manifest.features)
+            if feature.is_category
+        }
+        self._missing_cells = {
+            index: variable.own_cells + variable.further.index(MISSING)
+            for index, variable in enumerate(self.features.values())
+            if MISSING in variable.further
+        }
 
     def bin_predicted(self, rows: Array, labels: Indices | Sequence[int], outputs: Array | None = None) -> Counts:
         """The cells of ``rows`` [rows, features], one for each feature and output: [rows, features + outputs].
@@ -57,6 +71,10 @@ class Bins:
         cells = np.empty((len(rows), len(self._starts)), np.int64)
         features = len(self.features)
         cells[:, :features] = (rows > self._edges).sum(axis=0, dtype=np.uint8)
+        for index, of_codes in self._cells_of_codes.items():
+            cells[:, index] = of_codes[np.nan_to_num(rows[:, index]).astype(np.intp)]
+        for index, cell in self._missing_cells.items():
+            cells[np.isnan(rows[:, index]), index] = cell
         if outputs is None:
             cells[:, -1] = labels
         else:
@@ -74,19 +92,29 @@ class Bins:
         return np.column_stack([np.searchsorted(each, values) for each, values in zip(edges, outputs.T, strict=True)])
 
     def bin_out_of_bounds(self, rejections: Sequence[Mapping[str, int]]) -> Counts:
-        """The same for requests that were rejected; of each, the number of out-of-bounds values by feature is known.
+        """The same for requests that were rejected; ``rejections`` has the number of values that are why, by feature.
 
         A request counts as so many rows as its most frequent feature needs.
         """
         rows = sum(max(counts.values()) for counts in rejections)
         cells = np.full((rows, len(self._starts)), self._unknown_cell)
         for index, name in enumerate(self.features):
-            cells[: sum([counts.get(name, 0) for counts in rejections]), index] = self._out_of_bounds_cells[index]
+            cells[: sum([counts.get(name, 0) for counts in rejections]), index] = self._refused_cells[index]
         return cells
 
     def limit(self, variable: Variable, rows: int, min_psi: float) -> float:
         """The PSI at which a variable counts as shifted: ``min_psi``, or more where chance alone reaches that."""
         return max(min_psi, chance_limit(variable.degrees_of_freedom, rows, self._training_rows, len(self._starts)))
+
+
+def _cells_of_codes(feature: Feature, manifest: Manifest, variable: Variable) -> NDArray[np.integer]:
+    """The cell of each code of a category, counted from the variable's first; [codes]."""
+    own = own_codes(feature, manifest)
+    cells = np.full(feature.code_count, len(own))  # that of rare values, if there are any
+    cells[own] = np.arange(len(own))
+    if feature.allow_other:
+        cells[feature.other_code] = len(own) + variable.further.index(OTHER)
+    return cells
 
 
 def count_cells(manifest: Manifest) -> int:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from service.monitoring.drift.sentences import median_bin
+from service.monitoring.drift.variables import REFUSED
 from service.monitoring.drift.verdict import Comparison, Verdict
 
 
@@ -34,15 +35,25 @@ def document(verdict: Verdict) -> dict[str, Any]:
 
 def _feature(verdict: Verdict, name: str) -> dict[str, Any]:
     compared = verdict.features[name]
-    *training_shares, _ = compared.training_shares
-    *recent_shares, out_of_bounds = compared.known_shares
-    return {
-        **_numbers(compared),
-        "says": verdict.describe_feature(name) if compared.has_shifted else "",
-        "median": _median(compared, compared.recent_shares[:-1]),
-        "refused": out_of_bounds,
-        "bins": _bins(compared, training_shares, recent_shares),
-    }
+    own = slice(compared.variable.own_cells)
+    training_shares, recent_shares = compared.training_shares[own], compared.known_shares[own]
+    document = {**_numbers(compared), "says": verdict.describe_feature(name) if compared.has_shifted else ""}
+    if compared.variable.kind == "category":
+        document |= {"refused": compared.known_shares[-1], "shares": _shares(compared)}
+    else:
+        document |= {
+            "median": _median(compared, compared.recent_shares[own]),
+            "refused": compared.known_shares[-1],
+            "bins": _bins(compared, training_shares, recent_shares),
+        }
+    return document | _further_shares(compared)
+
+
+def _further_shares(compared: Comparison) -> dict[str, Any]:
+    """The shares of the cells after a feature's own, by name; that of refused values has none in training."""
+    names, start = compared.variable.further, compared.variable.own_cells
+    shares = zip(names, compared.training_shares[start:], compared.known_shares[start:], strict=True)
+    return {name: {"then": training, "now": recent} for name, training, recent in shares if name != REFUSED}
 
 
 def _output(verdict: Verdict, name: str) -> dict[str, Any]:
@@ -58,11 +69,13 @@ def _output(verdict: Verdict, name: str) -> dict[str, Any]:
 
 
 def _labels(compared: Comparison) -> dict[str, Any]:
-    shares = zip(compared.variable.labels, compared.training_shares, compared.known_shares, strict=True)
-    return {
-        **_numbers(compared),
-        "shares": {label: {"then": training, "now": recent} for label, training, recent in shares},
-    }
+    return {**_numbers(compared), "shares": _shares(compared)}
+
+
+def _shares(compared: Comparison) -> dict[str, Any]:
+    own = slice(compared.variable.own_cells)
+    shares = zip(compared.variable.labels, compared.training_shares[own], compared.known_shares[own], strict=True)
+    return {label: {"then": training, "now": recent} for label, training, recent in shares}
 
 
 def _numbers(compared: Comparison) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import accumulate
+from math import log
 
 from models.feature import Feature
+from service.monitoring.drift.variables import MISSING, OTHER, RARE, Variable
 from service.significant_digits import format_distinct
 
 _MIN_OUT_OF_BOUNDS = 0.02  # share of a feature's values; from here on the sentence is about them
+_LEAST_SHARE = 1e-6  # 0 has no logarithm
 _MIN_RANK_SHIFT = 0.05  # beyond even odds that a recent value is greater, or less, than one of the training rows
 
 Interval = tuple[float | None, float | None]
@@ -14,16 +17,9 @@ Interval = tuple[float | None, float | None]
 
 
 def describe_feature(
-    feature: Feature,
-    edges: Sequence[float],
-    training_median: float,
-    training_shares: Sequence[float],
-    recent_shares: Sequence[float],
+    feature: Feature, variable: Variable, training_shares: Sequence[float], recent_shares: Sequence[float]
 ) -> str:
-    """How a shifted feature differs, given the ``edges`` between its bins and the share of the rows in each bin.
-
-    The last of the shares is that of values out of the feature's bounds.
-    """
+    """How a shifted number differs, given the share of the rows in each of its cells."""
     unit = f" {feature.unit}".rstrip()
     if recent_shares[-1] >= _MIN_OUT_OF_BOUNDS:
         bounds = format_distinct((feature.lowest, feature.highest))
@@ -31,7 +27,35 @@ def describe_feature(
             f"{feature.name} is out of bounds, {bounds[0]} to {bounds[1]}{unit}, in "
             f"{recent_shares[-1]:.0%} of the rows: is it measured in another unit?"
         )
-    return describe_values(feature.name, feature.unit, edges, training_median, training_shares[:-1], recent_shares[:-1])
+    edges, own = variable.edges.tolist(), slice(variable.own_cells)
+    training, recent = training_shares[own], recent_shares[own]
+    if feature.allow_missing:
+        before, now = training_shares[variable.own_cells], recent_shares[variable.own_cells]
+        training, recent = _normalized(training), _normalized(recent)
+        if _index([before, 1 - before], [now, 1 - now]) >= _index(training, recent):
+            return _describe_missing(feature.name, before, now)
+    return describe_values(feature.name, feature.unit, edges, variable.median, training, recent)
+
+
+def describe_category_feature(
+    feature: Feature, variable: Variable, training_shares: Sequence[float], recent_shares: Sequence[float]
+) -> str:
+    """How a shifted category differs: by the value, or kind of values, whose share has changed the most."""
+    if recent_shares[-1] >= _MIN_OUT_OF_BOUNDS:
+        return f"{feature.name} is none of the known categories in {recent_shares[-1]:.0%} of the rows"
+    cell = max(range(len(recent_shares) - 1), key=lambda cell: abs(recent_shares[cell] - training_shares[cell]))
+    before, now = training_shares[cell], recent_shares[cell]
+    names = dict(enumerate(variable.further, variable.own_cells))
+    if names.get(cell) == MISSING:
+        return _describe_missing(feature.name, before, now)
+    rare = {RARE: f"the other {feature.other_code - variable.own_cells} categories", OTHER: "unknown categories"}
+    name = rare[names[cell]] if cell in names else variable.labels[cell]
+    direction = "rose" if now > before else "fell"
+    return f"{feature.name}: {name} {direction} from {before:.0%} to {now:.0%} of the rows"
+
+
+def _describe_missing(name: str, training_share: float, recent_share: float) -> str:
+    return f"{name} is missing in {recent_share:.0%} of the rows, compared with {training_share:.0%} in training"
 
 
 def describe_values(  # noqa: PLR0913, PLR0917 (what a distribution consists of)
@@ -75,6 +99,20 @@ def _describe_interval(lower: float | None, ends: Sequence[str]) -> str:
     if len(ends) == 2:  # noqa: PLR2004
         return f"between {ends[0]} and {ends[1]}"
     return f"more than {ends[0]}" if lower is not None else f"{ends[0]} or less"
+
+
+def _normalized(shares: Sequence[float]) -> list[float]:
+    """The shares of their own total; if that is 0, they stay."""
+    total = sum(shares) or 1
+    return [share / total for share in shares]
+
+
+def _index(training_shares: Sequence[float], recent_shares: Sequence[float]) -> float:
+    """The population stability index of shares, of which a recent one may be 0; 0 if all are."""
+    if not any(recent_shares):
+        return 0
+    shares = zip(training_shares, recent_shares, strict=True)
+    return sum((now - before) * log(max(now, _LEAST_SHARE) / max(before, _LEAST_SHARE)) for before, now in shares)
 
 
 def _rank_shift(training_shares: Sequence[float], recent_shares: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from models.feature import Feature
-from models.manifest import Manifest, Reference
+from models.manifest import ALL_ROWS, Manifest, Reference
 from models.signature import Head, Target
 from service.arrays import Doubles
 from service.inference.heads import HeadColumns
@@ -14,7 +14,11 @@ from service.monitoring.drift.psi import smoothed_shares
 
 MAX_CUTS = 9  # at quantiles, however many a manifest has
 MAX_EDGES = MAX_CUTS + 1
-CELLS_PER_FEATURE = MAX_EDGES + 2  # its bins, and the values out of its bounds
+MAX_OWN_CELLS = 12  # of a category: its most frequent values; all rarer ones of its vocabulary share a cell
+# The same for every feature, because a later version may have another vocabulary: the bins of a number or the values of
+# a category, and up to four cells more.
+CELLS_PER_FEATURE = MAX_OWN_CELLS + 4
+RARE, OTHER, MISSING, REFUSED = "rare", "other", "missing", "refused"  # further cells of a feature
 NO, YES = "no", "yes"  # the cells of a label of a multi-label output, in this order
 
 _CELLS_PER_COLUMN = {"classification": 1, "multi_label": len((NO, YES)), "regression": MAX_CUTS + 1}
@@ -24,11 +28,12 @@ class Variable(NamedTuple):
     """A feature or what is predicted: its ``cells``, and the share of the training rows in each of them.
 
     ``degrees_of_freedom`` is how many shares can vary independently. A feature or target has bins, each of which
-    includes its upper edge, and the ``median`` of the training rows. A feature's last cell counts values out of its
-    bounds. Others have ``labels``, one for each cell.
+    includes its upper edge, and the ``median`` of the training rows. Others have ``labels``, one for each cell. After
+    these, a feature has a cell for each of ``further``: a category for its ``rare`` values and for ``other`` ones,
+    features for ``missing`` values if they are allowed, and all for ``refused`` ones, out of bounds or unknown.
     """
 
-    kind: Literal["feature", "regression", "multi_label", "classification"]
+    kind: Literal["feature", "category", "regression", "multi_label", "classification"]
     cells: slice
     training_shares: Doubles
     degrees_of_freedom: int
@@ -36,6 +41,12 @@ class Variable(NamedTuple):
     labels: Sequence[str] = ()
     median: float = 0.0
     unit: str = ""
+    further: Sequence[str] = ()
+
+    @property
+    def own_cells(self) -> int:
+        """The number of its bins or labels."""
+        return len(self.training_shares) - len(self.further)
 
 
 def count_output_cells(head: Head) -> int:
@@ -53,12 +64,38 @@ def cut_positions(count: int) -> list[int]:
 def feature_variable(feature: Feature, manifest: Manifest, start: int) -> Variable:
     """A feature, whose cells begin at ``start``."""
     reference = manifest.require_reference()
+    if feature.is_category:
+        return _category_variable(feature, manifest, start)
     quantiles = reference.features[feature.name]
     edges, shares = _cut_into_bins(reference, quantiles, reference.shares.get(feature.name))
+    further = [MISSING] * feature.allow_missing + [REFUSED]
+    if feature.allow_missing:
+        missing = reference.missing[feature.name]
+        shares = np.append(shares * (1 - missing), missing)
     smoothed = smoothed_shares(np.append(shares, 0), manifest.training.rows)
     cells = slice(start, start + len(smoothed))
     median = _median(reference, quantiles)
-    return Variable("feature", cells, smoothed, _degrees_of_freedom(shares), edges, (), median, feature.unit)
+    return Variable("feature", cells, smoothed, _degrees_of_freedom(shares), edges, (), median, feature.unit, further)
+
+
+def own_codes(feature: Feature, manifest: Manifest) -> list[int]:
+    """The codes of the values of a category that have a cell of their own, ascending."""
+    shares = np.array(manifest.require_reference().categories[ALL_ROWS][feature.name][: feature.other_code])
+    codes: list[int] = np.sort(np.argsort(-shares, kind="stable")[:MAX_OWN_CELLS]).tolist()
+    return codes
+
+
+def _category_variable(feature: Feature, manifest: Manifest, start: int) -> Variable:
+    shares = np.array(manifest.require_reference().categories[ALL_ROWS][feature.name])
+    own = own_codes(feature, manifest)
+    has_rare = len(own) < feature.other_code
+    rare = 1 - shares[own].sum() - shares[feature.other_code :].sum()
+    own_and_further = [*shares[own], *[max(rare, 0)] * has_rare, *shares[feature.other_code :]]
+    smoothed = smoothed_shares(np.array([*own_and_further, 0]), manifest.training.rows)
+    labels = [feature.describe_code(code) for code in own]
+    further = [RARE] * has_rare + [OTHER] * feature.allow_other + [MISSING] * feature.allow_missing + [REFUSED]
+    cells, degrees = slice(start, start + len(smoothed)), _degrees_of_freedom(np.array(own_and_further))
+    return Variable("category", cells, smoothed, degrees, np.array([]), labels, further=further)
 
 
 def output_variables(head: HeadColumns, manifest: Manifest, start: int) -> Iterator[tuple[str, Variable]]:

@@ -8,7 +8,12 @@ import numpy as np
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins
 from service.monitoring.drift.psi import stability_index
-from service.monitoring.drift.sentences import describe_feature, describe_labels, describe_values
+from service.monitoring.drift.sentences import (
+    describe_category_feature,
+    describe_feature,
+    describe_labels,
+    describe_values,
+)
 from service.monitoring.drift.variables import Variable
 from service.monitoring.drift.window import Window
 from service.settings import Settings
@@ -80,10 +85,10 @@ class Verdict(NamedTuple):
 
     def describe_feature(self, name: str) -> str:
         """How a feature differs that has shifted."""
-        variable, recent_shares, *_ = compared = self.features[name]
+        compared = self.features[name]
         feature = next(feature for feature in self.model.features if feature.name == name)
-        edges = variable.edges.tolist()
-        return describe_feature(feature, edges, variable.median, compared.training_shares, recent_shares)
+        describe = describe_category_feature if feature.is_category else describe_feature
+        return describe(feature, compared.variable, compared.training_shares, compared.recent_shares)
 
     def describe_output(self, name: str) -> str:
         """How what is predicted differs, if it has shifted."""
