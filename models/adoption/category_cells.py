@@ -54,6 +54,8 @@ def read_category(  # noqa: PLR0913, PLR0917 (what reading a column takes)
         remedy = f"or allow it with missing = true in [features.{name}] of the schema" if column.can_be_missing else ""
         gaps.add(position, read.is_gap, remedy or "or give a default in the schema")
     values = read.values
+    if feature.category_type is bool:
+        values = _objects([bool(value) if value in (0, 1) else value for value in values.tolist()])
     is_unknown = read.is_invalid | _find_unknown(values, feature, read.is_gap)
     if is_unknown.any():
         shown = list_some([repr(each) for each in dict.fromkeys(values[is_unknown].tolist())], _MAX_SHOWN)

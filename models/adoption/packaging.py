@@ -94,7 +94,7 @@ def _to_python(feature: Feature, value: Any) -> RawValue:
     if value is None:
         return None
     if feature.is_category:
-        return str(value) if feature.category_type is str else int(value)
+        return feature.category_type(value)  # type: ignore[no-any-return]
     return int(value) if feature.kind == "integer" else float(np.float32(value))
 
 

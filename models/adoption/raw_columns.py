@@ -27,7 +27,8 @@ class RawColumn:
     ``categories`` or ``hashing`` are there for a category only; ``size`` for an integer that is an index below it,
     ``boundaries`` for a number that falls into bins. ``has_other``: a value in no vocabulary means something, and
     ``why_no_other`` says why not. ``mask`` is the value that stands for a missing one, if the lookups have it.
-    ``accepts_nan``: the model gives finite numbers where a number is missing.
+    ``accepts_nan``: the model gives finite numbers where a number is missing. ``warning`` says which values the model
+    can take and the service cannot.
     """
 
     is_text: bool = False
@@ -40,6 +41,7 @@ class RawColumn:
     why_no_other: str = ""
     mask: Category | None = None
     accepts_nan: bool = False
+    warning: str = ""
 
     @property
     def is_category(self) -> bool:
@@ -105,6 +107,8 @@ def describe_column(layers: Sequence[Any], dtype: str, *, is_used_raw: bool) -> 
         AdoptionError: they cannot be encoders together.
     """
     is_text, is_integer = dtype == "string", dtype.startswith(("int", "uint"))
+    if dtype == "bool":
+        return RawColumn(categories=(False, True), why_no_other="a truth value is true or false")
     lookups = [layer for layer in layers if isinstance(layer, _LOOKUPS)]
     hashings = [layer for layer in layers if isinstance(layer, keras.layers.Hashing)]
     sizes = [_index_count(layer) for layer in layers if isinstance(layer, _INDEXED)]
@@ -148,7 +152,12 @@ def _describe_lookups(lookups: Sequence[Any], sizes: Sequence[int], *, is_text: 
             f"layer {lookups[0].name} has {len(categories):,} categories, more than {MAX_CATEGORIES:,}: set max_tokens"
         )
     return RawColumn(
-        is_text=is_text, categories=tuple(categories), has_other=not reason, why_no_other=reason, mask=mask
+        is_text=is_text,
+        categories=tuple(categories),
+        has_other=not reason,
+        why_no_other=reason,
+        mask=mask,
+        warning=f"an unknown value is an error, because {reason}" if reason and not closed else "",
     )
 
 

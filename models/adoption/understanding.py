@@ -63,6 +63,9 @@ def understand(
     schema = Schema(options.schema, order.names, options.table, possible_targets)
     warnings, answers = [*loaded.warnings], dict[str, Sequence[LabelColumn]]()
     raw_columns: Sequence[RawColumn] = loaded.cut.columns if loaded.cut else ()
+    warnings += [
+        f"{name}: {each.warning}" for name, each in zip(order.names, raw_columns, strict=False) if each.warning
+    ]
     raw: Sequence[NDArray[Any]] = ()
     if table:
         sample = table.read(order.names, label_columns, schema, raw_columns)

@@ -13,7 +13,7 @@ from models import bundle
 from models.adopt import adopt
 from models.adoption.options import parse_options
 from models.errors import DataError
-from models.feature import to_codes
+from models.feature import Hashing, to_codes
 from models.manifest import ALL_ROWS, Manifest
 from service.inference.model import Model
 
@@ -133,10 +133,10 @@ def test_the_manifest_says_what_the_lookups_know(adopted: Callable[[str], Adopte
 
 def test_hashes_and_masks(adopted: Callable[[str], Adopted]) -> None:
     hashed = {each.name: each for each in adopted("hashed").manifest.features}
-    assert hashed["Breed1"].hashing.bins == 16
-    assert hashed["Color1"].hashing.salt == (133, 137)
-    assert (hashed["Type"].hashing.bins, hashed["Type"].allow_missing) == (3, True)
-    assert hashed["Age"].hashing.type == "integer"
+    assert hashed["Breed1"].hashing == Hashing(bins=16)
+    assert hashed["Color1"].hashing == Hashing(bins=5, salt=(133, 137))
+    assert (hashed["Type"].hashing, hashed["Type"].allow_missing) == (Hashing(bins=3), True)
+    assert hashed["Age"].hashing == Hashing(bins=6, salt=(7, 7), type="integer")
 
 
 def test_feature_space_becomes_encoders(adopted: Callable[[str], Adopted]) -> None:
@@ -144,14 +144,14 @@ def test_feature_space_becomes_encoders(adopted: Callable[[str], Adopted]) -> No
     assert features["cp"].allow_other is False
     assert features["sex"].allow_other is True
     assert features["age"].kind == "number"
-    assert features["restecg"].hashing.bins == 8
+    assert features["restecg"].hashing == Hashing(bins=8, type="integer")
     assert features["thal"].category_type is str
 
 
 def test_integers_straight_into_layers(adopted: Callable[[str], Adopted]) -> None:
     """An index of few values is a category, one of many an integer; a code that is a number too knows no other."""
     features = {each.name: each for each in adopted("indexed").manifest.features}
-    assert (features["chol"].kind, features["chol"].minimum, features["chol"].maximum <= 2999) == ("integer", 0, True)
+    assert (features["chol"].kind, features["chol"].lowest, features["chol"].highest <= 2999) == ("integer", 0, True)
     assert features["slope"].categories == (0, 1, 2, 3)
     assert (features["restecg"].categories, features["restecg"].allow_other) == ((0, 1, 2), False)
     assert features["age"].kind == "integer"
@@ -313,7 +313,11 @@ BAD_MODELS: list[tuple[str, Callable[[Path], Path], str]] = [
         single("float32", lambda k: k.Discretization(num_bins=4, output_mode="one_hot", name="bins")),
         "layer bins has no boundaries: call its adapt",
     ),
-    ("no vocabulary", single("string", lambda k: k.StringLookup(name="new"), _embedding(9, 2), _flatten()), "adapt"),
+    (
+        "no vocabulary",
+        single("string", lambda k: k.StringLookup(name="new"), _embedding(9, 2), _flatten()),
+        r"layer new \(StringLookup\) has no vocabulary: call",
+    ),
     (
         "a large embedding",
         single(
@@ -418,6 +422,8 @@ def test_a_hash_of_unknown_words_is_not_other(tmp_path: Path) -> None:
     _, manifest = publish_file(tmp_path, str(path))
     assert manifest.features[0].categories == ("a", "b")
     assert not manifest.features[0].allow_other
+    sentence = "x: an unknown value is an error, because layer words has several indices for unknown values"
+    assert manifest.training.settings["warnings"][-1].startswith(sentence)
 
 
 def test_what_only_keras_can_run_is_adopted_for_keras(tmp_path: Path) -> None:
