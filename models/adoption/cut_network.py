@@ -1,7 +1,8 @@
 """The network behind a model's cut, and the encoders before it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ def encode_model(loaded: LoadedModel, cut: Cut, features: Sequence[Feature]) -> 
     for step in cut.network:
         values.update(step.run(values))
     outputs = {name: values[tensor] for name, tensor in cut.graph.outputs.items()}
+    _rename_namesakes(outputs.values(), [step.operation for step in cut.network])
     network = keras.Model(matrix, outputs, name="network_behind_the_encoders")
     return EncodedModel(
         encoders,
@@ -75,6 +77,28 @@ def encode_model(loaded: LoadedModel, cut: Cut, features: Sequence[Feature]) -> 
         tabulator,
         tuple(pieces),
     )
+
+
+def _rename_namesakes(outputs: Iterable[Any], own: Sequence[Any]) -> None:
+    """Give each operation of a graph a name of its own, as Keras demands of one model; ``own`` are the user's.
+
+    Two nested models can have layers of the same name, and Keras names those that are added here as it names others.
+    """
+    operations, tensors = dict.fromkeys(own), [*outputs]
+    seen = set()
+    while tensors:
+        operation, node_index, _ = tensors.pop()._keras_history  # noqa: SLF001 (the only record)
+        if (operation, node_index) not in seen:
+            seen.add((operation, node_index))
+            operations[operation] = None
+            tensors += operation._inbound_nodes[node_index].input_tensors  # noqa: SLF001
+    taken = {operation.name for operation in operations}
+    known = set()
+    for operation in operations:
+        if operation.name in known:
+            operation.name = next(f"{operation.name}_{i}" for i in count(2) if f"{operation.name}_{i}" not in taken)
+        known.add(operation.name)
+        taken.add(operation.name)
 
 
 _Parts = Sequence[tuple[Piece, slice]]

@@ -49,6 +49,7 @@ def adopted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Adopted
 def publish(made: LookupModel, store: Path, *arguments: str) -> Adopted:
     """Adopt in this process."""
     options = parse_options([*arguments, "--out", str(store)])
+    keras().backend.clear_session()  # names count from 0, as in a process of the command's own
     notes: list[str] = []
     with bundle.draft(options.store / options.name) as draft:
         folder = bundle.publish(draft, adopt(options, draft, notes.append))
@@ -424,6 +425,25 @@ def test_a_hash_of_unknown_words_is_not_other(tmp_path: Path) -> None:
     assert not manifest.features[0].allow_other
     sentence = "x: an unknown value is an error, because layer words has several indices for unknown values"
     assert manifest.training.settings["warnings"][-1].startswith(sentence)
+
+
+def test_layers_of_nested_models_can_have_the_same_name(tmp_path: Path) -> None:
+    layers = keras().layers
+    inputs = {name: keras().Input((1,), name=name, dtype="string") for name in ("first", "second")}
+    parts = []
+    for tensor in inputs.values():
+        lookup, table = layers.StringLookup(vocabulary=["a", "b"], name="lookup"), layers.Embedding(3, 2, name="table")
+        shape = layers.Reshape((2,), name="get_item")
+        dense = layers.Dense(2, name="dense")
+        parts.append(keras().Sequential([keras().Input((1,), dtype="string"), lookup, table, shape, dense])(tensor))
+    path = save(inputs, parts, tmp_path)
+    rows = [["a", "b"], ["c", "a"], ["b", "d"]]
+    columns = {name: np.array(values, object)[:, np.newaxis] for name, values in zip(inputs, zip(*rows), strict=True)}
+    expected = keras().saving.load_model(path)({name: keras().ops.array(each) for name, each in columns.items()})
+    keras().backend.clear_session()
+    folder, manifest = publish_file(tmp_path, str(path))
+    outputs = Model.open(folder, "litert").outputs(to_codes(manifest.features, rows))
+    np.testing.assert_allclose(outputs[:, 1:], np.asarray(expected), atol=TOLERANCE)
 
 
 def test_what_only_keras_can_run_is_adopted_for_keras(tmp_path: Path) -> None:
