@@ -438,7 +438,10 @@ def test_layers_of_nested_models_can_have_the_same_name(tmp_path: Path) -> None:
         parts.append(keras().Sequential([keras().Input((1,), dtype="string"), lookup, table, shape, dense])(tensor))
     path = save(inputs, parts, tmp_path)
     rows = [["a", "b"], ["c", "a"], ["b", "d"]]
-    columns = {name: np.array(values, object)[:, np.newaxis] for name, values in zip(inputs, zip(*rows), strict=True)}
+    columns = {
+        name: np.array(values, object)[:, np.newaxis]
+        for name, values in zip(inputs, zip(*rows, strict=True), strict=True)
+    }
     expected = keras().saving.load_model(path)({name: keras().ops.array(each) for name, each in columns.items()})
     keras().backend.clear_session()
     folder, manifest = publish_file(tmp_path, str(path))
