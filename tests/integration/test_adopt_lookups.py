@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from support.lookup_models import BUILDERS, LookupModel, keras, make
+import requests
+from support import mixed_tables
+from support.gunicorn_server import serving
+from support.lookup_models import BUILDERS, ROWS, LookupModel, keras, make
 
 from models import bundle
 from models.adopt import adopt
@@ -104,6 +107,41 @@ def test_a_model_is_adopted_without_a_sample_too(adopted: Callable[[str], Adopte
     ]
 
 
+def test_an_adopted_model_is_served(adopted: Callable[[str], Adopted]) -> None:
+    """By real gunicorn: the same probabilities as Keras for raw rows, explained, counted and compared for drift."""
+    model = adopted("wide_and_deep")
+    made, name = model.made, model.manifest.name
+    rows = [*made.rows, *made.more]
+    named = [dict(zip(made.columns, row, strict=True)) for row in rows]
+    with serving(MENAGERIE_MODEL_STORE=str(model.folder.parent.parent), MENAGERIE_MODEL_NAME=name) as server:
+        answer = requests.post(f"{server.url}/predict", json={"instances": named}, timeout=30).json()
+        given = [[*each["probabilities"].values()] for each in answer["predictions"]]
+        np.testing.assert_allclose(given, expect(made, rows), atol=TOLERANCE, rtol=TOLERANCE)
+        for row, expected in zip(named[-5:], answer["predictions"][-5:], strict=True):
+            present = {column: value for column, value in row.items() if value is not None}
+            single = requests.post(f"{server.url}/predict", json={"features": present}, timeout=30).json()
+            assert single["probabilities"] == expected["probabilities"]
+        wrong = requests.post(f"{server.url}/predict", json={"features": [*rows[0][:3], None, 1, 2]}, timeout=30)
+        assert wrong.status_code == 422
+        assert wrong.json()["errors"][0]["message"].startswith("gender must not be null")
+        explained = requests.post(f"{server.url}/explain", json={"features": named[-1]}, timeout=30)
+        assert explained.ok
+        assert explained.json()["encoded"]
+        drift = requests.get(f"{server.url}/drift", timeout=30).json()
+        assert set(drift["features"]) >= {"workclass", "age"}
+        assert 'menagerie_warnings_total{feature="workclass"' in requests.get(f"{server.url}/metrics", timeout=30).text
+
+
+def test_a_sample_can_be_parquet_with_categories(adopted: Callable[[str], Adopted], tmp_path: Path) -> None:
+    """The same features and statistics as from the CSV file."""
+    model = adopted("pet_adoption")
+    path = mixed_tables.pets(rows=ROWS).write_parquet(tmp_path / "pets.parquet")
+    options = [str(path) if each.endswith(".csv") else each for each in model.made.options]
+    other = publish(model.made, tmp_path, str(model.made.path), *options).manifest
+    assert other.features == model.manifest.features
+    assert other.reference == model.manifest.reference
+
+
 def test_the_manifest_says_what_the_lookups_know(adopted: Callable[[str], Adopted]) -> None:
     """Categories, other and missing; reference statistics by code; golden rows of raw values."""
     manifest = adopted("wide_and_deep").manifest
@@ -156,6 +194,18 @@ def test_integers_straight_into_layers(adopted: Callable[[str], Adopted]) -> Non
     assert features["slope"].categories == (0, 1, 2, 3)
     assert (features["restecg"].categories, features["restecg"].allow_other) == ((0, 1, 2), False)
     assert features["age"].kind == "integer"
+
+
+def test_every_output_mode(adopted: Callable[[str], Adopted]) -> None:
+    """Other only where there is one index for it, missing only with a mask; a truth value has two categories."""
+    manifest = adopted("output_modes").manifest
+    features = {each.name: each for each in manifest.features}
+    assert features["flag"].categories == (False, True)
+    for name in [each for each in features if each.startswith(("text", "code"))]:
+        assert features[name].allow_other == name.endswith("_1"), name
+        assert features[name].allow_missing == ("int" in name or "one_hot" in name), name
+    warnings = [each for each in manifest.training.settings["warnings"] if "unknown value" in each]
+    assert len(warnings) == 8
 
 
 def test_a_gap_means_what_the_model_makes_of_it(adopted: Callable[[str], Adopted]) -> None:

@@ -277,6 +277,64 @@ def indexed(folder: Path) -> LookupModel:
     return _finish("indexed", folder, model, [*inputs], table, ((2999, 0, 2, 50), (0, 3, 0, 40)), "0,1")
 
 
+def output_modes(folder: Path) -> LookupModel:
+    """Each output mode of each lookup with no, one and several indices for unknown values, and a truth value."""
+    layers, ops = keras().layers, keras().ops
+    inputs: dict[str, Any] = {}
+    encoded = []
+    for oov in (0, 1, 3):
+        for mode in ("int", "one_hot", "multi_hot", "count"):
+            mask = "" if mode in ("int", "one_hot") else None
+            text = inputs[f"text_{mode}_{oov}"] = keras().Input((1,), name=f"text_{mode}_{oov}", dtype="string")
+            code = inputs[f"code_{mode}_{oov}"] = keras().Input((1,), name=f"code_{mode}_{oov}", dtype="int64")
+            chosen = {"output_mode": mode, "num_oov_indices": oov}
+            lookups = (
+                layers.StringLookup(vocabulary=["a", "ö", "c"], mask_token=mask, **chosen),
+                layers.IntegerLookup(vocabulary=[-5, 7, 1900], mask_token=None if mask is None else 0, **chosen),
+            )
+            for tensor, lookup in zip((text, code), lookups, strict=True):
+                values = lookup(tensor)
+                is_index = mode == "int"
+                size = lookup.vocabulary_size()
+                encoded.append(layers.Flatten()(layers.Embedding(size, 2)(values)) if is_index else values)
+    for mode in ("int", "one_hot", "multi_hot", "count"):
+        inputs[f"size_{mode}"] = keras().Input((1,), name=f"size_{mode}")
+        bins = layers.Discretization([0.1, 1.5, 2.7], output_mode=mode)(inputs[f"size_{mode}"])
+        encoded.append(ops.cast(bins, "float32") / 3)
+    inputs["flag"] = keras().Input((1,), name="flag", dtype="bool")
+    encoded.append(ops.cast(inputs["flag"], "float32"))
+    model = keras().Model(inputs, layers.Dense(2, "softmax")(layers.concatenate(encoded)))
+    cells = [
+        ["aöc"[i % 3] if "text" in name else str((-5, 7, 1900)[i % 3]) if "code" in name else str(i % 5 / 1.5)]
+        if name != "flag"
+        else ["true" if i % 2 else "false"]
+        for i in range(30)
+        for name in inputs
+    ]
+    width = len(inputs)
+    rows = [[*(cell for (cell,) in cells[i * width : (i + 1) * width]), "yes" if i % 4 else "no"] for i in range(30)]
+    more = tuple(tuple(map(choose, inputs)) for choose in (_unknown, _masked))
+    return _finish("output_modes", folder, model, [*inputs], Table([*inputs, "answer"], rows, "answer"), more, "no,yes")
+
+
+def _unknown(name: str) -> Cell:
+    """A value in no vocabulary where there is one index for it, or on a boundary."""
+    if name.startswith("text"):
+        return "a new word" if name.endswith("1") else "c"
+    if name.startswith("code"):
+        return 12 if name.endswith("1") else 7
+    return False if name == "flag" else 1.5
+
+
+def _masked(name: str) -> Cell:
+    """A missing value where a mask stands for it, or just below a boundary."""
+    if name.startswith("text"):
+        return None if "int" in name or "one_hot" in name else "ö"
+    if name.startswith("code"):
+        return 0 if "int" in name or "one_hot" in name else -5
+    return True if name == "flag" else float(np.nextafter(np.float32(2.7), np.float32(0)))
+
+
 def _finish(  # noqa: PLR0913, PLR0917 (what a made model has)
     name: str,
     folder: Path,
@@ -291,8 +349,12 @@ def _finish(  # noqa: PLR0913, PLR0917 (what a made model has)
     """Train the model for two steps on the table, save it and its sample."""
     texts = _find_texts(model, columns)
     gap = (table.gap, "")
+    truth = {"true": True, "false": False}
     parsed = [
-        [None if cell in gap else cell if text else float(cell) for text, cell in zip(texts, row, strict=True)]
+        [
+            None if cell in gap else cell if text else truth.get(cell, cell) if cell in truth else float(cell)
+            for text, cell in zip(texts, row, strict=True)
+        ]
         for row in zip(*(table.column(each) for each in columns), strict=True)
     ]
     can_miss = {"wide_and_deep": texts, "one_text_matrix": texts, "nested": [True] * len(texts)}.get(name)
@@ -348,5 +410,6 @@ BUILDERS: dict[str, Callable[[Path], LookupModel]] = {
         one_text_matrix,
         nested,
         indexed,
+        output_modes,
     )
 }
