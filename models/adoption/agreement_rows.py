@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from models.adoption.loaded_model import Floats, LoadedModel
+from models.adoption.raw_columns import step_from
 from models.feature import Feature, to_codes
 
 _COUNT = 64
@@ -75,9 +76,7 @@ def _random_number(
     values = scale.mean(dtype=np.float64) + (scale.std(dtype=np.float64) or 1.0) * rng.standard_normal(count)
     if boundaries:
         edges = np.array(boundaries, np.float32)
-        near = np.concatenate(
-            [edges, np.nextafter(edges, np.float32(-np.inf)), np.nextafter(edges, np.float32(np.inf))]
-        )
+        near = np.concatenate([edges, step_from(edges, -np.inf), step_from(edges, np.inf)])
         values = np.where(rng.random(count) < 0.5, values, rng.choice(near, count))  # noqa: PLR2004 (half of them)
     if feature.kind == "integer":
         values = np.floor(values)

@@ -100,6 +100,16 @@ class RawColumn:
 NUMBER = RawColumn()
 
 
+def step_from(edges: NDArray[np.float32], direction: float) -> NDArray[np.float32]:
+    """The float32 next to each edge, towards minus or plus infinity.
+
+    Next to 0 it is the smallest normal one, because TensorFlow takes subnormal numbers for 0.
+    """
+    stepped = np.nextafter(edges, np.float32(direction))
+    tiny = np.finfo(np.float32).tiny
+    return np.where(np.abs(stepped) < tiny, np.copysign(tiny, np.float32(direction)), stepped)
+
+
 def describe_column(layers: Sequence[Any], dtype: str, *, is_used_raw: bool) -> RawColumn:
     """What the ``layers`` that read a column say of it. ``is_used_raw``: the network itself reads it too.
 

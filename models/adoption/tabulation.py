@@ -12,6 +12,7 @@ from models.adoption.cutting import MAX_TABLE, Cut
 from models.adoption.errors import AdoptionError, summarize
 from models.adoption.graph import Tensor
 from models.adoption.loaded_model import Floats, InputTensor, join_columns
+from models.adoption.raw_columns import step_from
 from models.encoding import NO_COLUMN, Encoder, NumberEncoder, OneHotEncoder, TableEncoder
 from models.feature import Feature
 from models.tensorflow_setup import tf
@@ -154,7 +155,7 @@ class Tabulator:
         boundaries = np.array(self._cut.columns[column].boundaries, np.float32)
         if self._values[column] is not None or not len(boundaries) or self._features[column].kind == "integer":
             return
-        ends = np.array([*np.nextafter(boundaries, np.float32(-np.inf)), np.finfo(np.float32).max], np.float32)
+        ends = np.array([*step_from(boundaries, -np.inf), np.finfo(np.float32).max], np.float32)
         entries = self._entries[column][: len(ends)]
         if not np.array_equal(self._run(point, column, ends)[1], self._run(point, column, entries)[1]):
             raise AdoptionError(
@@ -219,4 +220,4 @@ def _represent_bins(boundaries: Sequence[float], feature: Feature) -> list[float
     edges = np.array(boundaries, np.float32)
     if feature.kind == "integer":
         return [float(np.ceil(edges[0])) - 1, *np.ceil(edges).tolist()]
-    return [float(np.nextafter(edges[0], np.float32(-np.inf))), *edges.tolist()]
+    return [float(step_from(edges[:1], -np.inf)[0]), *edges.tolist()]

@@ -1,10 +1,12 @@
 """`python -m models.adopt` of models that look categories up: encoders and network equal to Keras, and refusals."""
 
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import h5py
 import numpy as np
 import pytest
 import requests
@@ -519,3 +521,56 @@ def publish_file(store: Path, *arguments: str) -> tuple[Path, Manifest]:
     with bundle.draft(options.store / options.name) as draft:
         folder = bundle.publish(draft, adopt(options, draft, lambda _: None))
     return folder, bundle.Bundle.read(folder).manifest
+
+
+def test_a_file_of_keras_2_is_cut_too(tmp_path: Path) -> None:
+    """Its configuration and layout are those that tf_keras 2.21 writes."""
+    rng = np.random.default_rng(3)
+    table, kernel = rng.normal(size=(4, 2)).astype(np.float32), rng.normal(size=(6, 1)).astype(np.float32)
+    path = tmp_path / "keras_2.h5"
+    _write_keras_2(path, table, kernel)
+    folder, manifest = publish_file(tmp_path, str(path))
+    outputs = Model.open(folder, "litert").outputs(to_codes(manifest.features, [["c", 2.0], ["new", -1.0]]))
+    encoded = np.array([[*table[3], 0, 0, 1, (2 - 1.5) / 2], [*table[0], 1, 0, 0, (-1 - 1.5) / 2]], np.float32)
+    np.testing.assert_allclose(outputs[:, 1:], 1 / (1 + np.exp(-encoded @ kernel)), atol=TOLERANCE)
+
+
+def _write_keras_2(path: Path, table: Any, kernel: Any) -> None:
+    """A lookup with an embedding, bins, and a Normalization of all columns in a functional model."""
+
+    def layer(kind: str, name: str, *sources: str, **config: Any) -> dict[str, Any]:
+        nodes = [[[source, 0, 0, {}] for source in sources]] if sources else []
+        config = {"name": name, **({"trainable": True} if sources else {}), "dtype": "float32", **config}
+        return {"class_name": kind, "config": config, "name": name, "inbound_nodes": nodes}
+
+    single = {"batch_input_shape": [None, 1], "sparse": False, "ragged": False}
+    words = {"vocabulary": ["a", "b", "c"], "num_oov_indices": 1, "output_mode": "int", "encoding": "utf-8"}
+    layers = [
+        layer("InputLayer", "word", **single | {"dtype": "string"}),
+        layer("InputLayer", "size", **single),
+        layer("StringLookup", "lookup", "word", **words | {"dtype": "int64"}),
+        layer("Embedding", "table", "lookup", input_dim=4, output_dim=2, batch_input_shape=[None, None]),
+        layer("Flatten", "flatten", "table"),
+        layer("Discretization", "bins", "size", bin_boundaries=[0.0, 2.0], output_mode="one_hot"),
+        layer("Normalization", "scale", "size", axis=[], invert=False, mean=None, variance=None),
+        layer("Concatenate", "join", "flatten", "bins", "scale", axis=-1),
+        layer("Dense", "y", "join", units=1, activation="sigmoid", use_bias=True),
+    ]
+    ends = {"input_layers": [["word", 0, 0], ["size", 0, 0]], "output_layers": [["y", 0, 0]]}
+    config = {"name": "model", "trainable": True, "layers": layers, **ends}
+    weights = {
+        "table": {"table/embeddings:0": table},
+        "scale": {"mean:0": np.float32(1.5), "variance:0": np.float32(4), "count:0": np.int64(9)},
+        "y": {"y/kernel:0": kernel, "y/bias:0": np.zeros(1, np.float32)},
+    }
+    with h5py.File(path, "w") as file:
+        file.attrs["keras_version"], file.attrs["backend"] = "2.21.0", "tensorflow"
+        file.attrs["model_config"] = json.dumps({"class_name": "Functional", "config": config})
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = [each["name"].encode() for each in layers]
+        group.attrs["keras_version"], group.attrs["backend"] = "2.21.0", "tensorflow"
+        for each in layers:
+            own, values = group.create_group(each["name"]), weights.get(each["name"], {})
+            own.attrs["weight_names"] = [name.encode() for name in values]
+            for name, value in values.items():
+                own.create_dataset(name, data=value)
