@@ -153,6 +153,24 @@ def test_a_sample_in_other_units_is_noticed(trained: MadeModel, tmp_path: Path) 
     assert any("nearly the same for all rows" in each for each in manifest.training.settings["warnings"])
 
 
+def test_bounds_are_those_within_which_the_model_runs(tmp_path: Path) -> None:
+    """A look-up in the network fails on numbers that its table does not have, so the sample's own are the bounds."""
+    from models.tensorflow_setup import keras
+
+    kind, size = keras.Input((1,), name="kind", dtype="int32"), keras.Input((1,), name="size")
+    embedded = keras.layers.Flatten()(keras.layers.Embedding(5, 3)(kind + kind))
+    model = keras.Model([kind, size], keras.layers.Dense(1, name="price")(keras.layers.Concatenate()([embedded, size])))
+    _save(model, tmp_path / "prices.keras")
+    _write(tmp_path / "sample.csv", [["size", "kind"], *([i / 7, i % 3] for i in range(50))])
+    arguments = [str(tmp_path / "prices.keras"), "--sample", str(tmp_path / "sample.csv"), "--engine", "keras"]
+    manifest, _ = _adopt(tmp_path, *arguments)
+    assert [(each.name, each.minimum, each.maximum) for each in manifest.features] == [
+        ("kind", 0, 2),
+        ("size", 0, pytest.approx(7)),
+    ]
+    assert any("because the model fails beyond them" in each for each in manifest.training.settings["warnings"])
+
+
 def test_an_untrained_model_is_noticed(tmp_path: Path) -> None:
     from models.tensorflow_setup import keras
 
