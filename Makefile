@@ -55,7 +55,7 @@ sbom: $(VENV)/dev
 
 # Fuzzes each parser for SECONDS, and loads 10,000 mutated networks; findings go to tests/fuzz/corpus.
 SECONDS ?= 60
-FUZZED ?= strictjson native predict explain tfpredict tfclassify infer head id path manifest edits csv keys
+FUZZED ?= strictjson native predict explain tfpredict tfclassify infer mixedpredict mixedtfpredict mixedinfer head id path manifest edits csv keys
 
 fuzz: $(VENV)/dev .fuzz/atheris
 	for target in $(FUZZED); do PYTHONPATH=.fuzz/atheris $(BIN)/python tests/fuzz/run.py $$target $(SECONDS) || exit 1; done

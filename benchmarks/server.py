@@ -41,13 +41,13 @@ def start_server(
         PeerError: it cannot be installed, does not start, or predicts a wrong label.
     """
     python = install_peer(peer)
-    port = _free_port()
+    port, second_port = _free_ports()
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, (Path(scratch) / "log").open("w+") as log:
         variables = {
             "python": str(python),
             "bin": str(python.parent),
             "port": str(port),
-            "port2": str(_free_port()),
+            "port2": str(second_port),
             "workers": str(workers),
             "folder": str(peer.folder),
             "scratch": scratch,
@@ -151,8 +151,7 @@ def pinned_to(cores: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _free_ports() -> tuple[int, int]:
+    """Two different ports; the second is for a peer that needs another one."""
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        return first.getsockname()[1], second.getsockname()[1]

@@ -19,7 +19,10 @@ HOLDOUT_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Sample:
-    """Individuals: ``rows`` [n, features] in raw units, ``labels`` [n] and ``groups`` [n] as indices."""
+    """Individuals: ``rows`` [n, features] of codes, ``labels`` [n] and ``groups`` [n] as indices.
+
+    A code is a number in raw units, or stands for a category; NaN for a missing value (`models.feature`).
+    """
 
     rows: Floats
     labels: Integers
@@ -45,6 +48,11 @@ class Normalization:
         """Normalize rows [n, features]."""
         normalized: Doubles = (rows.astype(np.float64) - self.mean) / self.standard_deviation
         return normalized
+
+    def extend(self, columns: int) -> "Normalization":
+        """Append columns that stay as they are."""
+        mean = np.concatenate([self.mean, np.zeros(columns, np.float32)])
+        return Normalization(mean, np.concatenate([self.standard_deviation, np.ones(columns)]))
 
 
 class Dataset(Protocol):

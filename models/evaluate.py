@@ -1,21 +1,26 @@
 """Metrics of classifiers on groups that they were not trained on, and cross-validation beside other classifiers."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from models.dataset import Dataset, Floats, Integers, Sample
+from models.encoder_fitting import Encoding
+from models.feature import MAX_CATEGORIES, Feature
 
 CALIBRATION_BINS = 15
 MAX_LABELS_OF_BOOSTING = 50
+MAX_CATEGORIES_OF_BOOSTING = 255  # the most that scikit-learn's takes
 NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosting"
 
 
@@ -23,13 +28,15 @@ NETWORK, LOGISTIC, BOOSTING = "network", "logistic regression", "gradient boosti
 class Scores:
     """A classifier's probabilities [n, labels] for a sample, and the metrics that follow from them.
 
-    With a ``threshold``, the second of two labels is predicted above it.
+    With a ``threshold``, the second of two labels is predicted above it. ``rows`` [n, features] are the sample's codes,
+    where they are known.
     """
 
     probabilities: Floats
     labels: Integers
     groups: Integers
     threshold: float | None = None
+    rows: Floats | None = None
 
     @property
     def predicted(self) -> Integers:
@@ -91,25 +98,44 @@ class Scores:
 
 
 def score(classifier: Any, sample: Sample) -> Scores:
-    """Score a Keras network or a scikit-learn classifier on a sample."""
+    """Score a scikit-learn classifier, or else a function of rows that gives probabilities, on a sample."""
     probabilities = (
         classifier.predict_proba(sample.rows.astype(np.float64))
         if hasattr(classifier, "predict_proba")
         else np.asarray(classifier(sample.rows, training=False))
     )
-    return Scores(probabilities, sample.labels, sample.groups)
+    return Scores(probabilities, sample.labels, sample.groups, rows=sample.rows)
 
 
 def concatenate(scores: list[Scores]) -> Scores:
     """Concatenate the scores of several folds."""
     parts = zip(*((s.probabilities, s.labels, s.groups) for s in scores), strict=True)
     probabilities, labels, groups = map(np.concatenate, parts)
-    return Scores(probabilities, labels, groups)
+    rows = [s.rows for s in scores if s.rows is not None]
+    return Scores(probabilities, labels, groups, rows=np.concatenate(rows) if len(rows) == len(scores) else None)
 
 
-def build_logistic_regression() -> Any:
-    """Build scikit-learn's logistic regression at its defaults, on standardized features."""
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+def build_logistic_regression(features: Sequence[Feature] = (), rows: Floats | None = None) -> Any:
+    """Build scikit-learn's logistic regression at its defaults, on standardized features.
+
+    Categories and missing values of codes become columns as in the training ``rows`` [n, features].
+    """
+    if rows is None or all(feature.is_plain for feature in features):
+        return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    encoding = Encoding.fit(features, rows, max_one_hot=MAX_CATEGORIES)
+    normalization = encoding.fit_normalization(encoding.encode(rows))
+
+    def encode(codes: NDArray[np.floating]) -> csr_array:
+        return csr_array(normalization.apply(encoding.encode(codes.astype(np.float32))))
+
+    return make_pipeline(FunctionTransformer(encode), LogisticRegression(max_iter=2000))
+
+
+def build_boosting(features: Sequence[Feature], seed: int) -> Any:
+    """Build scikit-learn's gradient boosting at its defaults; it knows which codes are categories, unless too many."""
+    are_categories = [each.is_category and each.code_count <= MAX_CATEGORIES_OF_BOOSTING for each in features]
+    categories = are_categories if any(are_categories) else None
+    return HistGradientBoostingClassifier(categorical_features=categories, random_state=seed, early_stopping=False)
 
 
 def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> dict[str, Any]:
@@ -119,8 +145,8 @@ def fit_baselines(dataset: Dataset, groups: Integers, count: int, seed: int) -> 
     """
     sample = dataset.sample(groups, count, np.random.default_rng(seed))
     classifiers = {
-        LOGISTIC: build_logistic_regression(),
-        BOOSTING: HistGradientBoostingClassifier(random_state=seed, early_stopping=False),
+        LOGISTIC: build_logistic_regression(dataset.features, sample.rows),
+        BOOSTING: build_boosting(dataset.features, seed),
     }
     if len(dataset.labels) > MAX_LABELS_OF_BOOSTING:
         del classifiers[BOOSTING]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
@@ -14,7 +15,7 @@ from models.replicas import DenseLayer, Layers
 MARGIN = 1.0  # ranges of a projection; only further below its lowest value in training is the network not linear
 
 
-def fit_logistic_regression(rows: Doubles, labels: Integers) -> tuple[Doubles, Doubles]:
+def fit_logistic_regression(rows: Doubles | csr_array, labels: Integers) -> tuple[Doubles, Doubles]:
     """Fit scikit-learn's logistic regression to normalized rows: coefficients [features, labels] and intercepts.
 
     Those of all labels sum to 0, which changes no probability.
@@ -33,7 +34,7 @@ def can_express(features: int, labels: int, hidden: Sequence[int]) -> bool:
     return min(features, labels - 1) <= min(hidden)
 
 
-def express(rows: Doubles, coefficients: Doubles, intercepts: Doubles, hidden: Sequence[int]) -> Layers:
+def express(rows: Doubles | csr_array, coefficients: Doubles, intercepts: Doubles, hidden: Sequence[int]) -> Layers:
     """Build layers that compute this logistic regression for ``rows`` and, nearly everywhere, for others.
 
     The coefficients have rank labels - 1 at most. Their singular value decomposition is spread over the layers: the

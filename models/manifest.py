@@ -175,7 +175,7 @@ class Manifest(FrozenModel):
             return self.feature_names
         features = {feature.name: feature for feature in self.features}
         names = [name for each in self.encoders for name in each.column_names(features[each.feature])]
-        return tuple(_number_repeated(names))
+        return tuple(number_repeated(names))
 
     def encode(self, codes: NDArray[np.float32]) -> NDArray[np.float32]:
         """The network's input [rows, columns] for rows of codes, [rows, features]."""
@@ -267,8 +267,8 @@ class Manifest(FrozenModel):
             raise ValueError("the reference statistics do not have the share of missing values where they are allowed")
 
 
-def _number_repeated(names: Sequence[str]) -> Iterator[str]:
-    """The names, with a number after each that was there before."""
+def number_repeated(names: Sequence[str]) -> Iterator[str]:
+    """Yield the names, with a number after each that was there before."""
     taken: set[str] = set()
     numbers = defaultdict[str, Iterator[int]](lambda: count_from(2))
     for name in names:

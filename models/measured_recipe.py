@@ -4,16 +4,21 @@ docs/decisions/0017-measured-rows.md has the evaluation of these values.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array, hstack
 
 from models import logistic_network, network
-from models.dataset import Dataset, Doubles, Floats, Integers, Normalization, Sample, split_folds
+from models.bundle import NETWORK
+from models.dataset import Dataset, Doubles, Floats, Integers, Sample, split_folds
+from models.embeddings import fill_absent, find_slices, one_hot
+from models.encoder_fitting import Encoding, count_entries
 from models.evaluate import Scores
 from models.options import TrainingOptions
-from models.replicas import DenseLayer, Layers, Replicas
+from models.replicas import DenseLayer, Layers, Replicas, move_into_tables
 from models.training_result import HeldOutLosses, TrainingResult
 
 FOLDS = 5  # each row is held out once while the candidates are compared
@@ -29,9 +34,15 @@ Masks = list[NDArray[np.bool_]]  # of each fold: which rows it trains on, [n]
 
 @dataclass(frozen=True)
 class Task:
-    """Normalized rows [n, features] with labels [n], and the shape of the network that learns them."""
+    """What a network learns from, and its shape.
+
+    Rows are normalized columns [n, columns] and ``entries`` [n, embeddings] of categories whose vectors are learned;
+    ``entry_counts`` [embeddings] is how many entries there are.
+    """
 
     rows: Doubles
+    entries: Integers
+    entry_counts: tuple[int, ...]
     labels: Integers
     label_count: int
     hidden: tuple[int, ...]
@@ -40,18 +51,43 @@ class Task:
     @property
     def can_be_logistic(self) -> bool:
         """Whether the network can be a logistic regression, and that takes no longer than to train it."""
-        can_express = logistic_network.can_express(self.rows.shape[1], self.label_count, self.hidden)
+        columns = self.rows.shape[1] + sum(self.entry_counts)
+        can_express = logistic_network.can_express(columns, self.label_count, self.hidden)
         return can_express and self.label_count <= MAX_LABELS_OF_LOGISTIC_REGRESSION
+
+    @property
+    def one_hot_rows(self) -> Doubles | csr_array:
+        """The rows with a column for each entry: what a logistic regression learns from."""
+        if not self.entry_counts:
+            return self.rows
+        columns = [one_hot(each, count) for each, count in zip(self.entries.T, self.entry_counts, strict=True)]
+        return hstack([csr_array(self.rows), *columns], format="csr")
 
     def select(self, indices: Integers) -> "Task":
         """The same task with some of the rows."""
-        return Task(self.rows[indices], self.labels[indices], self.label_count, self.hidden, self.seed)
+        return replace(self, rows=self.rows[indices], entries=self.entries[indices], labels=self.labels[indices])
+
+    def count_rows(self, mask: NDArray[np.bool_]) -> list[Integers]:
+        """Count the rows of each entry among some rows, for each embedding."""
+        pairs = zip(self.entries[mask].T, self.entry_counts, strict=True)
+        return [np.bincount(entries, minlength=count) for entries, count in pairs]
 
     def build_replicas(self, penalties: tuple[float, ...], masks: Masks) -> Replicas:
         """Build a replica for each penalty and mask of training rows; those of a penalty are adjacent."""
-        widths = [self.rows.shape[1], *self.hidden, self.label_count]
+        by_category = zip(*map(self.count_rows, masks), strict=True)
+        entry_rows = [np.tile(np.stack(rows), (len(penalties), 1)) for rows in by_category]
+        inputs = self.rows.shape[1] + sum(self.entry_counts)
         row_weights = np.array([mask for _ in penalties for mask in masks], np.float32)
-        return Replicas(widths, np.repeat(penalties, len(masks)).tolist(), row_weights, self.seed)
+        strengths = np.repeat(penalties, len(masks)).tolist()
+        return Replicas([inputs, *self.hidden, self.label_count], strengths, row_weights, self.seed, entry_rows)
+
+
+class Fitted(NamedTuple):
+    """The held-out logits [n, labels], and what computes them once all rows were seen: layers and learned tables."""
+
+    logits: Floats
+    layers: Layers
+    tables: list[Floats]
 
 
 def count_steps() -> int:
@@ -69,25 +105,38 @@ def train(
     """
     network.set_random_seed(options.seed)
     sample = dataset.sample(groups, options.rows, np.random.default_rng(options.seed))
-    normalization = Normalization.fit(sample.rows)
-    task = Task(normalization.apply(sample.rows), sample.labels, len(dataset.labels), options.hidden, options.seed)
+    encoding = Encoding.fit(dataset.features, sample.rows)
+    columns = encoding.encode(sample.rows)
+    normalization = encoding.fit_normalization(columns)
+    task = Task(
+        normalization.apply(columns),
+        encoding.find_entries(sample.rows),
+        tuple(map(count_entries, encoding.embedded)),
+        sample.labels,
+        len(dataset.labels),
+        options.hidden,
+        options.seed,
+    )
     masks = _mask_folds(dataset, groups, sample, options.seed)
     held_out = _compare_candidates(task, masks, on_step)
     if held_out.selected is None:
-        logits, layers = _fit_logistic_regression(task, masks)
+        logits, layers, tables = _fit_logistic_regression(task, masks)
         settings: dict[str, object] = {"network": "logistic regression"}
     else:
         penalty = PENALTIES[held_out.selected]
-        logits, layers = _train_selected(task, masks, penalty, held_out.selected_steps)
+        logits, layers, tables = _train_selected(task, masks, penalty, held_out.selected_steps)
         settings = {"penalty": penalty, "steps": held_out.selected_steps}
     temperature = _fit_temperature(logits, task.labels)
     if options.balance:
         shift = temperature * _balancing_shift(task)
         logits, layers = logits + shift, (*layers[:-1], DenseLayer(layers[-1].kernel, layers[-1].bias + shift))
+    encoders = encoding.complete(tables)
+    normalization = normalization.extend(sum(table.shape[1] for table in tables))
+    probabilities = np.exp(_log_softmax(logits / np.float32(temperature)))
     return TrainingResult(
-        network.assemble(normalization, layers, temperature),
+        network.assemble(normalization, layers, temperature, NETWORK if encoders else None),
         sample,
-        Scores(np.exp(_log_softmax(logits / np.float32(temperature))), sample.labels, sample.groups),
+        Scores(probabilities, sample.labels, sample.groups, rows=sample.rows),
         groups,
         held_out,
         {
@@ -98,6 +147,8 @@ def train(
             "rows": len(sample.rows),
             "groups": len(dataset.groups),
         },
+        dataset.features,
+        encoders,
     )
 
 
@@ -117,45 +168,55 @@ def _compare_candidates(task: Task, masks: Masks, on_step: Callable[[str], None]
         indices = np.sort(np.random.default_rng(task.seed).permutation(len(task.rows))[:COMPARED_ROWS])
         task, masks = task.select(indices), [mask[indices] for mask in masks]
     replicas = task.build_replicas(PENALTIES, masks)
-    rows = task.rows.astype(np.float32)
+    rows, entries = task.rows.astype(np.float32), task.entries
     logits = np.empty((len(PENALTIES), len(rows), task.label_count), np.float32)
     losses = np.empty((len(STEPS), len(PENALTIES), len(rows)))
     for index, steps in enumerate(STEPS):
-        replicas.train(rows, task.labels, steps)
+        replicas.train(rows, task.labels, steps, entries)
         for fold, mask in enumerate(masks):
-            logits[:, ~mask] = replicas.compute_logits(rows[~mask], slice(fold, None, len(masks)))
+            logits[:, ~mask] = replicas.compute_logits(rows[~mask], slice(fold, None, len(masks)), entries[~mask])
         losses[index] = _log_losses(logits, task.labels)
         on_step("selection")
     means = losses.mean(axis=2)
     best, selected = np.unravel_index(means.argmin(), means.shape)
     curves = tuple(tuple(curve.tolist()) for curve in means.T)
     if task.can_be_logistic:
-        logistic = _log_losses(_fit_logistic_regression(task, masks)[0], task.labels)
+        logistic = _log_losses(_fit_logistic_regression(task, masks).logits, task.labels)
         if not _is_better(losses[best, selected], logistic):
             return HeldOutLosses(STEPS, curves, None, 0, float(logistic.mean()))
         return HeldOutLosses(STEPS, curves, int(selected), STEPS[best], float(logistic.mean()))
     return HeldOutLosses(STEPS, curves, int(selected), STEPS[best], None)
 
 
-def _train_selected(task: Task, masks: Masks, penalty: float, steps: int) -> tuple[Floats, Layers]:
-    """Train with all rows, and once more without each fold: the held-out logits [n, labels], and the layers."""
+def _train_selected(task: Task, masks: Masks, penalty: float, steps: int) -> Fitted:
+    """Train with all rows, and once more without each fold."""
     replicas = task.build_replicas((penalty,), [*masks, np.ones(len(task.rows), bool)])
-    rows = task.rows.astype(np.float32)
-    replicas.train(rows, task.labels, steps)
+    rows, entries = task.rows.astype(np.float32), task.entries
+    replicas.train(rows, task.labels, steps, entries)
     logits = np.empty((len(rows), task.label_count), np.float32)
     for fold, mask in enumerate(masks):
-        logits[~mask] = replicas.compute_logits(rows[~mask], slice(fold, fold + 1))[0]
-    return logits, replicas.get_layers(len(masks))
+        logits[~mask] = replicas.compute_logits(rows[~mask], slice(fold, fold + 1), entries[~mask])[0]
+    return Fitted(logits, *move_into_tables(replicas.get_layers(len(masks)), task.entry_counts))
 
 
-def _fit_logistic_regression(task: Task, masks: Masks) -> tuple[Floats, Layers]:
+def _fit_logistic_regression(task: Task, masks: Masks) -> Fitted:
     """Fit as `_train_selected` trains."""
-    logits = np.empty((len(task.rows), task.label_count), np.float32)
+    rows = task.one_hot_rows
+    logits = np.empty((len(task.labels), task.label_count), np.float32)
     for mask in masks:
-        coefficients, intercepts = logistic_network.fit_logistic_regression(task.rows[mask], task.labels[mask])
-        logits[~mask] = task.rows[~mask] @ coefficients + intercepts
-    coefficients, intercepts = logistic_network.fit_logistic_regression(task.rows, task.labels)
-    return logits, logistic_network.express(task.rows, coefficients, intercepts, task.hidden)
+        coefficients, intercepts = _fit_coefficients(task, rows, mask)
+        logits[~mask] = rows[~mask] @ coefficients + intercepts
+    coefficients, intercepts = _fit_coefficients(task, rows, np.ones(len(task.labels), bool))
+    layers = logistic_network.express(rows, coefficients, intercepts, task.hidden)
+    return Fitted(logits, *move_into_tables(layers, task.entry_counts))
+
+
+def _fit_coefficients(task: Task, rows: Doubles | csr_array, mask: NDArray[np.bool_]) -> tuple[Doubles, Doubles]:
+    """Fit to some rows; the coefficients of entries that these do not have are the mean of the others."""
+    coefficients, intercepts = logistic_network.fit_logistic_regression(rows[mask], task.labels[mask])
+    for category, counts in zip(find_slices(len(coefficients), task.entry_counts), task.count_rows(mask), strict=True):
+        coefficients[category] = fill_absent(coefficients[category], counts)
+    return coefficients, intercepts
 
 
 def _fit_temperature(logits: Floats, labels: Integers) -> float:

@@ -1,9 +1,25 @@
-"""Names of features, columns and labels, as training, adoption and scoring read them from a table."""
+"""Text in a table, as training, adoption and scoring read it: names of features, columns and labels, and gaps."""
 
 import unicodedata
+from collections.abc import Iterable
 
 # Invisible characters that are no part of a name at its ends: zero-width spaces and joiners, marks of direction.
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+
+
+# What pandas takes for a missing value, in any case.
+GAP_MARKERS = (
+    *("", "NA", "N/A", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "-NaN", "null", "None"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+)
+
+
+def spell_markers(markers: Iterable[str]) -> frozenset[str]:
+    """The spellings that markers for a missing value have in a table."""
+    return frozenset(form(marker) for form in (str, str.lower, str.upper, str.capitalize) for marker in markers)
+
+
+GAP_TEXTS = spell_markers(GAP_MARKERS)
 
 
 def normalize_name(text: str) -> str:

@@ -26,7 +26,9 @@ def build(labels: int, rows: Floats, hidden: Sequence[int] = (6, 6)) -> keras.Se
     return network
 
 
-def assemble(normalization: Normalization, layers: Layers, temperature: float) -> keras.Sequential:
+def assemble(
+    normalization: Normalization, layers: Layers, temperature: float, name: str | None = None
+) -> keras.Sequential:
     """Build the network that has these dense layers, the logits divided by ``temperature``, after a normalization.
 
     A standard deviation whose square float32 cannot hold is limited, and the first kernel makes up for that.
@@ -41,20 +43,24 @@ def assemble(normalization: Normalization, layers: Layers, temperature: float) -
         len(first.kernel),
         [len(layer.bias) for layer in stages[:-1]],
         len(last.bias),
+        name,
     )
     for layer, stage in zip(network.layers[1:], stages, strict=True):
         layer.set_weights([stage.kernel, stage.bias])
     return network
 
 
-def _stack(normalization: Any, features: int, hidden: Sequence[int], labels: int) -> keras.Sequential:
+def _stack(
+    normalization: Any, features: int, hidden: Sequence[int], labels: int, name: str | None = None
+) -> keras.Sequential:
     return keras.Sequential(
         [
             keras.Input((features,), name="features"),
             normalization,
             *(keras.layers.Dense(units, "relu", name=f"hidden_{i}") for i, units in enumerate(hidden, start=1)),
             keras.layers.Dense(labels, "softmax", name="probabilities"),
-        ]
+        ],
+        name=name,
     )
 
 
@@ -100,9 +106,12 @@ def compute_layers(network: keras.Sequential, rows: Floats) -> dict[str, Floats]
     return {name: np.asarray(values) for name, values in expose_layers(network)([rows], training=False).items()}
 
 
-def export(network: keras.Sequential, folder: Path) -> None:
-    """Save the network for Keras and, with every layer's output, for LiteRT, and its weights as JSON."""
-    network.save(folder / MODEL_KERAS)
+def export(network: keras.Sequential, folder: Path, whole: keras.Model | None = None) -> None:
+    """Save the network for Keras and, with every layer's output, for LiteRT, and its weights as JSON.
+
+    For Keras, the ``whole`` model is saved, if there is one that takes raw values.
+    """
+    (whole or network).save(folder / MODEL_KERAS)
     expose_layers(network).export(folder / MODEL_LITERT, format="litert", verbose=False)
     (folder / WEIGHTS).write_text(extract_weights(network).model_dump_json(indent=1) + "\n", encoding="utf-8")
 

@@ -29,7 +29,8 @@ class TableOptions(ReadingOptions):
     drop: list[str] = field(default_factory=list)  # each a column, or several with commas between them
     keep: list[str] = field(
         default_factory=list
-    )  # likewise, columns that would be left out because they number the rows
+    )  # likewise, columns that would be left out, as those that number the rows
+    category: list[str] = field(default_factory=list)  # likewise, columns whose values are categories
     drop_rare_labels: bool = False
     keep_na_labels: bool = False
 
@@ -103,12 +104,17 @@ def _build_parser() -> Parser:
     )
     own.add_argument("--label", metavar="COLUMN", help="column with the labels")
     own.add_argument("--group", metavar="COLUMN", help="column whose values keep rows together in every split")
-    own.add_argument("--schema", type=Path, metavar="TOML", help="units, bounds, order of labels (see docs/models.md)")
+    own.add_argument(
+        "--schema", type=Path, metavar="TOML", help="kinds, units, bounds, order of labels (see docs/models.md)"
+    )
     own.add_argument(
         "--drop", action="extend", nargs=1, metavar="COLUMNS", help="leave out columns (comma-separated; repeatable)"
     )
     own.add_argument(
-        "--keep", action="extend", nargs=1, metavar="COLUMNS", help="train on columns although they number the rows"
+        "--keep", action="extend", nargs=1, metavar="COLUMNS", help="train on columns that would be left out"
+    )
+    own.add_argument(
+        "--category", action="extend", nargs=1, metavar="COLUMNS", help="columns whose numbers are codes of categories"
     )
     own.add_argument("--drop-rows-with-gaps", action="store_true", help="leave out rows with missing values")
     own.add_argument("--drop-rare-labels", action="store_true", help="leave out labels with fewer than 10 rows")

@@ -11,22 +11,27 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from models import network
-from models.bundle import MODEL_KERAS, MODEL_LITERT, BundleError
+from models import network, preprocessing
+from models.bundle import MODEL_KERAS, MODEL_LITERT, NETWORK, BundleError
 from models.dataset import Dataset, Floats, Sample
 from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.golden import find_golden_mismatch
+from models.golden_inputs import select_golden_inputs
 from models.manifest import GoldenRow, Manifest, Reference, Training
 from models.options import TrainingOptions
+from models.raw_values import to_raw
 from models.reference import (
     QUANTILES,
+    compute_category_shares,
+    compute_missing_shares,
+    compute_number_ranges,
     compute_quantiles,
-    compute_ranges,
     compute_shares,
-    find_typical,
+    list_numbers,
+    merge,
     select_background,
 )
-from models.signature import Layer
+from models.signature import Head, Input, Layer
 from models.training_result import TrainingResult
 from models.verdict import judge
 
@@ -44,28 +49,48 @@ def build_manifest(
     """
     all_groups = np.arange(len(dataset.groups))
     sample = dataset.sample(all_groups, options.rows, np.random.default_rng(options.seed))
+    layers = tuple(map(_describe_layer, result.network.layers))
     return Manifest(
+        **_describe_signature(dataset, result, layers[-1].name),
         name=options.name,
         features=dataset.features,
-        labels=dataset.labels,
-        layers=tuple(map(_describe_layer, result.network.layers)),
+        layers=layers,
         training=_describe_training(dataset, result, options),
         metrics=_summarize_metrics(dataset, result, cross_validation),
-        reference=_compute_reference(dataset, result.network, sample),
-        golden=_compute_golden_rows(dataset, result.network, sample),
-        background=tuple(map(tuple, select_background(sample.rows, sample.labels).tolist())),
+        reference=_compute_reference(dataset, result, sample),
+        golden=_compute_golden_rows(dataset, result, sample),
+        background=tuple(to_raw(dataset.features, select_background(sample.rows, sample.labels))),
     )
+
+
+def _describe_signature(dataset: Dataset, result: TrainingResult, output: str) -> dict[str, Any]:
+    """The manifest's fields that differ between formats: with encoders it is 3, else 1."""
+    if not result.encoders:
+        return {"labels": dataset.labels}
+    return {
+        "format": 3,
+        "encoders": result.encoders,
+        "inputs": tuple(Input(name=feature.name, width=1) for feature in dataset.features),
+        "outputs": (Head(name=output, kind="classification", layer=output, labels=dataset.labels),),
+    }
+
+
+def build_whole(result: TrainingResult) -> Any:
+    """Build the Keras model of raw values in front of the network; None if its input is raw values already."""
+    return preprocessing.build(result.features, result.encoders, result.network) if result.encoders else None
 
 
 def verify_exports(folder: Path, manifest: Manifest) -> None:
     """Check that Keras and LiteRT both reproduce the golden rows from the files of a draft.
 
+    Keras gets their raw values where the model takes these, and LiteRT what the encoders make of them.
+
     Raises:
         BundleError: an engine does not.
     """
     outputs = {
-        "Keras": network.compute_layers(network.load(folder / MODEL_KERAS), manifest.golden_rows),
-        "LiteRT": run_litert((folder / MODEL_LITERT).read_bytes(), manifest.golden_rows),
+        "Keras": _run_keras(folder, manifest),
+        "LiteRT": run_litert((folder / MODEL_LITERT).read_bytes(), manifest.encode(manifest.golden_rows)),
     }
     for engine, by_layer in outputs.items():
         if mismatch := find_golden_mismatch(manifest, by_layer):
@@ -73,6 +98,22 @@ def verify_exports(folder: Path, manifest: Manifest) -> None:
                 f"{engine} does not reproduce the trained network in layer {mismatch.layer}, so nothing was written: "
                 "install the versions in requirements/train.txt and train again"
             )
+
+
+def _run_keras(folder: Path, manifest: Manifest) -> dict[str, Floats]:
+    """Every layer's output for the golden rows, by name; the last one from the whole model."""
+    model = network.load(folder / MODEL_KERAS)
+    if not manifest.encoders:
+        return network.compute_layers(model, manifest.golden_rows)
+    tensors = preprocessing.to_tensors(manifest.features, [row.features for row in manifest.golden])
+    columns = preprocessing.compute_columns(model, tensors)
+    if not np.array_equal(columns, manifest.encode(manifest.golden_rows)):
+        raise BundleError(
+            "Keras' preprocessing does not give what the encoders give, so nothing was written: install the versions "
+            "in requirements/train.txt and train again"
+        )
+    outputs = network.compute_layers(model.get_layer(NETWORK), columns)
+    return outputs | {manifest.layers[-1].name: np.asarray(model(tensors, training=False))}
 
 
 def _describe_layer(layer: Any) -> Layer:
@@ -106,7 +147,8 @@ def count_individuals(sample: Sample) -> int:
 
     If the features have too few values for all rows to differ, as truth values do, repeats are other individuals.
     """
-    rows = np.column_stack([sample.rows, sample.labels])
+    codes = np.where(np.isnan(sample.rows), -np.inf, sample.rows)  # NaN would not equal itself
+    rows = np.column_stack([codes, sample.labels])
     combinations = math.prod(len(np.unique(column)) for column in rows.T)
     return len(rows) if combinations < len(rows) else len(np.unique(rows, axis=0))
 
@@ -133,38 +175,31 @@ def _summarize_metrics(
     return metrics
 
 
-def _compute_reference(dataset: Dataset, trained: Any, sample: Sample) -> Reference:
-    names, labels = [feature.name for feature in dataset.features], dataset.labels
-    predicted = score(trained, sample).probabilities.argmax(axis=1)
+def _compute_reference(dataset: Dataset, result: TrainingResult, sample: Sample) -> Reference:
+    features, labels, rows = dataset.features, dataset.labels, sample.rows
+    predicted = score(result.classify, sample).predicted
     counts = np.bincount(predicted, minlength=len(labels))
+    groups = {label: sample.labels == i for i, label in enumerate(labels)}
     return Reference(
         probabilities=QUANTILES,
-        features=compute_quantiles(names, sample.rows),
+        features=merge(compute_quantiles([name], values) for name, values in list_numbers(features, rows)),
         labels={label: float(counts[i] / counts.sum()) for i, label in enumerate(labels)},
-        ranges={label: compute_ranges(names, sample.rows[sample.labels == i]) for i, label in enumerate(labels)},
-        shares=compute_shares(names, sample.rows),
+        ranges={label: compute_number_ranges(features, rows, chosen) for label, chosen in groups.items()},
+        shares=merge(compute_shares([name], values) for name, values in list_numbers(features, rows)),
+        categories=compute_category_shares(features, rows, groups),
+        missing=compute_missing_shares(features, rows),
     )
 
 
-def _compute_golden_rows(dataset: Dataset, trained: Any, sample: Sample) -> tuple[GoldenRow, ...]:
-    """Compute every layer's output for each label's typical individual and for the corners of the feature space.
-
-    With many labels, typical individuals of some labels only.
-    """
-    minimum = [feature.minimum for feature in dataset.features]
-    maximum = [feature.maximum for feature in dataset.features]
-    median = np.median(sample.rows, axis=0)
-    corners = [minimum, sample.rows.min(axis=0), median, sample.rows.max(axis=0), maximum]
-    scale = sample.rows.std(axis=0, dtype=np.float64)
-    width = len(minimum) + sum(layer.output.shape[-1] for layer in trained.layers)
-    count = max(1, min(len(dataset.labels), MAX_GOLDEN_VALUES // width - len(corners)))
-    labels = np.linspace(0, len(dataset.labels) - 1, count).astype(int)
-    typical = [find_typical(sample.rows[sample.labels == label], scale) for label in labels]
-    rows = np.array([*typical, *corners], np.float32)
-    outputs = network.compute_layers(trained, rows)
+def _compute_golden_rows(dataset: Dataset, result: TrainingResult, sample: Sample) -> tuple[GoldenRow, ...]:
+    """Compute every layer's output for the rows of `select_golden_inputs`."""
+    width = len(dataset.features) + sum(layer.output.shape[-1] for layer in result.network.layers)
+    columns = result.encode(sample.rows)
+    codes = select_golden_inputs(dataset.features, sample, columns, len(dataset.labels), MAX_GOLDEN_VALUES // width)
+    outputs = network.compute_layers(result.network, result.encode(codes))
     return tuple(
         GoldenRow(features=row, outputs={name: values[i].tolist() for name, values in outputs.items()})
-        for i, row in enumerate(rows.tolist())
+        for i, row in enumerate(to_raw(dataset.features, codes))
     )
 
 

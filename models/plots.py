@@ -1,6 +1,7 @@
 """The report's figures. Each function returns one as SVG that suits light and dark pages."""
 
 import io
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ MIN_DIFFERENCE = 0.003  # two shares that differ by less get a single number
 MAX_ANNOTATED_LABELS = 12  # with more labels the confusion matrix has no room for numbers
 MAX_NAMED_LABELS = 40  # with more labels the confusion matrix is an image without names
 MAX_HORIZONTAL_LABELS = 6  # with more labels their names below the confusion matrix are rotated
+MIN_WHOLE_PERCENT = 0.095  # a share that is smaller gets a decimal
 _MIN_SHARE = 0.0005
 _COLOR_SCHEME = (
     f"<style>:root{{color:{INK}}}text{{fill:currentColor}}"
@@ -145,6 +147,19 @@ def plot_group_recall(recalls: Sequence[tuple[str, int, float]], labels: Sequenc
     return _render_svg(figure)
 
 
+def plot_shares(bars: Sequence[tuple[str, float, float]]) -> str:
+    """Plot a bar for each (name, share of the individuals, accuracy)."""
+    figure, axes = _create_axes(0.5 + 0.3 * len(bars))
+    for y, (_, share, accuracy) in enumerate(bars):
+        axes.barh(y, accuracy, height=0.62, color=color(1), alpha=0.85)
+        axes.text(accuracy + 0.015, y, f"{accuracy:.0%} ({_format_share(share)})", va="center", fontsize=SMALL_FONT)
+    axes.set_yticks(range(len(bars)), [_shorten(name, 32) for name, *_ in bars])
+    axes.set(ylim=(len(bars) - 0.5, -0.5), xlim=(0, 1.3), xticks=[])
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+    return _render_svg(figure)
+
+
 def plot_losses(losses: Sequence[Sequence[float]], selected: int) -> str:
     """Plot the loss per epoch of each candidate, then of the selected one's last round."""
     figure, axes = _create_axes(3.2)
@@ -200,13 +215,19 @@ def _format_percent(axis: Axis) -> None:
     axis.set_major_formatter(PercentFormatter(1, decimals=None))
 
 
+def _format_share(share: float) -> str:
+    return f"{share:.1%}" if share < MIN_WHOLE_PERCENT else f"{share:.0%}"
+
+
 def _shorten(text: str, length: int = 18) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    """Cut a name, and escape what matplotlib would take for a formula."""
+    return (text if len(text) <= length else f"{text[: length - 1]}…").replace("$", r"\$")
 
 
 def _render_svg(figure: Figure) -> str:
     """Render the figure as SVG whose ink follows the page's color scheme."""
-    with mpl.rc_context(_STYLE), io.StringIO() as file:
+    with mpl.rc_context(_STYLE), io.StringIO() as file, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has its own fonts
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
         svg = file.getvalue()
     head, tail = svg[svg.index("<svg") :].replace(INK, "currentColor").split(">", 1)

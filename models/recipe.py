@@ -35,7 +35,7 @@ def cross_validate(dataset: Dataset, options: TrainingOptions, on_step: Callable
     """
 
     def fit_classifiers(groups: Integers, phase: str) -> dict[str, Any]:
-        trained = train(dataset, groups, options, lambda _: on_step(phase)).network
+        trained = train(dataset, groups, options, lambda _: on_step(phase)).classify
         return {NETWORK: trained, **fit_baselines(dataset, groups, options.rows, options.seed)}
 
     all_groups = np.arange(len(dataset.groups))

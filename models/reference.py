@@ -1,14 +1,20 @@
-"""Statistics of a sample for its manifest: quantiles, ranges, typical rows and background rows."""
+"""Statistics of a sample for its manifest: quantiles, ranges, shares, typical rows and background rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.dataset import Doubles, Floats, Integers
+from models.encoder_fitting import count_entries, find_entries
+from models.feature import Feature
+from models.manifest import ALL_ROWS
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 BACKGROUND_ROWS = 100
+Flags = NDArray[np.bool_]
+_Value = TypeVar("_Value")
 
 
 def compute_quantiles(names: Sequence[str], rows: NDArray[np.floating]) -> dict[str, tuple[float, ...]]:
@@ -32,10 +38,64 @@ def compute_ranges(names: Sequence[str], rows: Floats) -> dict[str, tuple[float,
     return dict(zip(names, ranges, strict=True))
 
 
+def list_numbers(features: Sequence[Feature], rows: Floats) -> Iterator[tuple[str, Floats]]:
+    """The name of each number and integer, and its values [n, 1] in rows of codes where they are not missing."""
+    for feature, codes in zip(features, rows.T, strict=True):
+        if not feature.is_category:
+            yield feature.name, codes[~np.isnan(codes), np.newaxis]
+
+
+def merge(parts: Iterable[Mapping[str, _Value]]) -> dict[str, _Value]:
+    """One mapping of all parts."""
+    return {name: value for part in parts for name, value in part.items()}
+
+
+def compute_number_ranges(features: Sequence[Feature], rows: Floats, chosen: Flags) -> dict[str, tuple[float, float]]:
+    """As `compute_ranges`, of numbers and integers in the chosen rows of codes; where all are missing, in all rows."""
+    everywhere = dict(list_numbers(features, rows))
+    own = {name: values if len(values) else everywhere[name] for name, values in list_numbers(features, rows[chosen])}
+    return merge(compute_ranges([name], values) for name, values in own.items())
+
+
+def compute_category_shares(
+    features: Sequence[Feature], rows: Floats, groups: Mapping[str, Flags]
+) -> dict[str, dict[str, tuple[float, ...]]]:
+    """The share of each category, then of missing values, in all rows of codes and in each group [n] of them."""
+    if not any(feature.is_category for feature in features):
+        return {}
+    return {
+        group: {
+            feature.name: _share_entries(feature, codes)
+            for feature, codes in zip(features, rows[chosen].T, strict=True)
+            if feature.is_category
+        }
+        for group, chosen in {ALL_ROWS: np.ones(len(rows), bool), **groups}.items()
+    }
+
+
+def _share_entries(feature: Feature, codes: Floats) -> tuple[float, ...]:
+    counts = np.bincount(find_entries(feature, codes), minlength=count_entries(feature))
+    return tuple((counts / max(len(codes), 1)).tolist())
+
+
+def compute_missing_shares(features: Sequence[Feature], rows: Floats) -> dict[str, float]:
+    """The share of rows of codes in which a number is missing, of those that may be."""
+    return {
+        feature.name: float(np.isnan(codes).mean())
+        for feature, codes in zip(features, rows.T, strict=True)
+        if feature.allow_missing and not feature.is_category
+    }
+
+
 def find_typical(rows: Floats, scale: Doubles) -> Floats:
     """Find the row of [n, features] that is nearest to the median, in standard deviations."""
-    typical: Floats = rows[(((rows - np.median(rows, axis=0)) / scale) ** 2).sum(axis=1).argmin()]
+    typical: Floats = rows[find_typical_index(rows, scale)]
     return typical
+
+
+def find_typical_index(rows: Floats, scale: Doubles) -> int:
+    """As `find_typical`, but its index."""
+    return int((((rows - np.median(rows, axis=0)) / scale) ** 2).sum(axis=1).argmin())
 
 
 def select_background(rows: Floats, labels: Integers) -> Floats:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import isnan
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from models import plots, presets, report_page
 from models.animals import DERIVED_CODES, Animals
+from models.category_results import CategoryResult, find_category_results
 from models.dataset import Dataset
 from models.evaluate import NETWORK, CrossValidation, Scores, concatenate
 from models.manifest import Manifest
@@ -17,6 +18,9 @@ from models.report_page import Chart
 from models.training_result import HeldOutLosses, RoundLosses, TrainingResult
 
 WORST_GROUPS = 15
+WORST_CATEGORIES = 15
+MIN_INDIVIDUALS = 10  # with fewer, the accuracy of a category says little
+MAX_SHOWN_CATEGORIES = 20  # of a feature; of more, the page shows the most frequent ones
 MAX_SHOWN_LABELS = 12  # with more, the page shows those with the lowest recall
 MAX_CONFUSION_LABELS = 200  # with more, report.json has no matrix: it would take megabytes
 
@@ -56,6 +60,10 @@ class Report:
         """The recall of each group by its index, lowest first."""
         return sorted(self._scores.recall_by_group().items(), key=lambda pair: pair[1])
 
+    @cached_property
+    def _category_results(self) -> list[CategoryResult]:
+        return find_category_results(self.dataset.features, self._scores)
+
     def _build_data(self) -> dict[str, Any]:
         """Build the content of ``report.json``: all numbers of the page, and more."""
         dataset, result, scores = self.dataset, self.result, self._scores
@@ -79,9 +87,19 @@ class Report:
         if self.cross_validation:
             folds_by_name = self.cross_validation.plain.items()
             data["accuracy_by_fold"] = {name: [fold.accuracy for fold in folds] for name, folds in folds_by_name}
+        if self._category_results:
+            data["categories"] = [self._describe_category(result) for result in self._category_results]
         if isinstance(dataset, Animals):
             data["basis"] = dict(dataset.count_basis_codes())
         return data
+
+    def _describe_category(self, result: CategoryResult) -> dict[str, Any]:
+        """With the recall of each label, unless there are many."""
+        described = {key: value for key, value in asdict(result).items() if key != "recall"}
+        if len(self.dataset.labels) > MAX_SHOWN_LABELS:
+            return described
+        recall = zip(self.dataset.labels, result.recall, strict=True)
+        return described | {"recall": {label: share for label, share in recall if not isnan(share)}}
 
     def _draw_charts(self) -> Iterator[Chart]:
         dataset, labels, scores = self.dataset, self.dataset.labels, self._scores
@@ -102,6 +120,12 @@ class Report:
             recalls = [(dataset.groups[group], int(dataset.group_labels[group]), recall) for group, recall in worst]
             caption = "The groups with the lowest recall when they are held out of training."
             yield Chart("worst.svg", "Lowest recall", caption, plots.plot_group_recall(recalls, labels))
+        frequent = [each for each in self._category_results if each.individuals >= MIN_INDIVIDUALS]
+        if frequent:
+            worst_first = sorted(frequent, key=lambda result: result.accuracy)[:WORST_CATEGORIES]
+            bars = [(f"{each.feature}: {each.category}", each.share, each.accuracy) for each in worst_first]
+            caption = "The categories with the lowest accuracy. In brackets: the share of all individuals."
+            yield Chart("categories.svg", "Lowest accuracy by category", caption, plots.plot_shares(bars))
         caption = "Accuracy at each confidence. A larger dot stands for more individuals."
         svg = plots.plot_calibration_curve(scores.calibration_curve)
         yield Chart("reliability.svg", "Calibration", caption, svg)
@@ -137,6 +161,17 @@ class Report:
         recall = {label: share for label, share in zip(labels, self._scores.recall, strict=True) if not isnan(share)}
         return sorted(recall, key=recall.__getitem__)[:MAX_SHOWN_LABELS]
 
+    def _select_categories(self) -> dict[str, list[dict[str, Any]]]:
+        """Select the categories of each feature that the page shows: all, or the most frequent."""
+        by_feature: dict[str, list[CategoryResult]] = {}
+        for result in self._category_results:
+            by_feature.setdefault(result.feature, []).append(result)
+        for results in by_feature.values():
+            if len(results) > MAX_SHOWN_CATEGORIES:
+                results.sort(key=lambda result: -result.individuals)
+                del results[MAX_SHOWN_CATEGORIES:]
+        return {name: [self._describe_category(each) for each in results] for name, results in by_feature.items()}
+
     def _render_page(self, charts: list[Chart]) -> str:
         by_classifier = self.manifest.metrics.get("cross_validation")
         return report_page.render(
@@ -148,6 +183,7 @@ class Report:
             folds=len(self.cross_validation.plain[NETWORK]) if self.cross_validation else 0,
             verdict=self.manifest.metrics["verdict"],
             shown_labels=self._select_labels(),
+            categories=self._select_categories(),
             holdout_groups=len(self.result.validation_groups),
             groups=len(self.dataset.groups),
             is_grouped=self.dataset.is_grouped,

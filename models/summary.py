@@ -21,9 +21,11 @@ def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | N
     """Print the summary of a published bundle to stdout."""
     console, folder, manifest = console or Console(), bundle.folder, bundle.manifest
     validation, by_classifier = manifest.metrics["validation"], manifest.metrics.get("cross_validation")
-    console.print(f"\n[bold]{manifest.name} {manifest.version}[/] predicts {escape(list_labels(manifest.labels))}")
+    console.print(
+        f"\n[bold]{manifest.name} {manifest.version}[/] predicts {escape(list_labels(manifest.class_labels))}"
+    )
     if by_classifier:
-        console.print(_build_comparison(by_classifier, manifest.labels))
+        console.print(_build_comparison(by_classifier, manifest.class_labels))
         console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out groups", style="dim")
         if "extremes" in by_classifier[NETWORK]:
             console.print("extremes: worst recall on the most extreme groups, all held out at once", style="dim")

@@ -78,7 +78,7 @@ def train(options: TrainingOptions) -> None:
                 rounds = options.folds + (dataset.split_extremes() is not None)
                 advance = start_phase("cross-validation", rounds * steps)
                 cross_validation = recipe.cross_validate(dataset, options, advance)
-        network.export(result.network, folder)
+        network.export(result.network, folder, packaging.build_whole(result))
         manifest = packaging.build_manifest(dataset, result, cross_validation, options)
         if options.report:
             Report(dataset, manifest, result, cross_validation).write(folder / "report")

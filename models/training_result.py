@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.dataset import Integers, Sample
+from models.dataset import Floats, Integers, Sample
+from models.encoding import Encoder, encode
 from models.evaluate import Scores
+from models.feature import Feature
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class TrainingResult:
     """The selected network and the sample that it was last fitted to.
 
     ``validation`` are the scores of the selected candidate on ``validation_groups``, before it was fitted to them.
-    ``settings`` are those that the manifest records.
+    ``settings`` are those that the manifest records. ``encoders`` make the input of ``network`` from the codes of the
+    ``features``; without any, the codes are its input.
     """
 
     network: Any
@@ -45,3 +48,13 @@ class TrainingResult:
     validation_groups: Integers
     losses: RoundLosses | HeldOutLosses
     settings: Mapping[str, Any]
+    features: tuple[Feature, ...] = ()
+    encoders: tuple[Encoder, ...] = ()
+
+    def encode(self, rows: Floats) -> Floats:
+        """The network's input for rows of codes [n, features]."""
+        return encode(self.encoders, self.features, rows)
+
+    def classify(self, rows: Floats, *, training: bool = False) -> Any:
+        """The probabilities [n, labels] for rows of codes, as calling the network gives them for its input."""
+        return self.network(self.encode(rows), training=training)

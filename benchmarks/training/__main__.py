@@ -112,11 +112,12 @@ def _measure(path: Path, seed: int) -> Measured:
     network, logistic, seconds = [], [], []
     for training, test in split_folds(dataset, np.arange(len(dataset.groups)), FOLDS, options.seed):
         started = time.process_time()
-        trained = recipe.train(dataset, training, options, lambda _: None).network
+        trained = recipe.train(dataset, training, options, lambda _: None).classify
         seconds.append(time.process_time() - started)
         rows, tested = dataset.sample(training, 0, rng), dataset.sample(test, 0, rng)
         network.append(score(trained, tested))
-        logistic.append(score(build_logistic_regression().fit(rows.rows.astype(float), rows.labels), tested))
+        baseline = build_logistic_regression(dataset.features, rows.rows)
+        logistic.append(score(baseline.fit(rows.rows.astype(float), rows.labels), tested))
     return Measured(
         path.stem,
         len(dataset.groups),

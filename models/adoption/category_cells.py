@@ -13,7 +13,7 @@ from models.feature import Feature
 from models.number_format import NumberFormat
 from models.tables.cells import find_gaps, parse_cells, truth_values_to_numbers
 from models.tables.columns import Columns, Flags
-from models.tables.features import find_type_fault
+from models.tables.feature_columns import find_type_fault
 from models.tables.findings import list_some
 from models.tables.gaps import Gaps
 

@@ -46,7 +46,10 @@ def build_number(
     section = schema.section(name)
     if "other" in section:
         raise AdoptionError(f"the schema has 'other' for {name!r}, which is a number: leave it out")
-    feature = schema.build_feature(name, *values) if values else schema.describe_feature(name)
+    try:
+        feature = schema.build_feature(name, *values) if values else schema.describe_feature(name)
+    except ValidationError as error:
+        raise _misfit(name, error) from None
     given = {key: getattr(feature, key) for key in ("minimum", "maximum")}
     if column.size is not None:
         low, high = 0.0, float(column.size - 1)
@@ -91,5 +94,9 @@ def _create(name: str, section: Any, **fields: Any) -> Feature:
     try:
         return Feature(name=name, unit=section.get("unit", ""), how=section.get("how", ""), default=default, **fields)
     except ValidationError as error:
-        reason = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
-        raise AdoptionError(f"the schema's {name!r} does not fit the model ({reason}): correct it") from None
+        raise _misfit(name, error) from None
+
+
+def _misfit(name: str, error: ValidationError) -> AdoptionError:
+    reason = error.errors(include_url=False, include_input=False, include_context=False)[0]["msg"]
+    return AdoptionError(f"the schema's {name!r} does not fit the model ({reason}): correct it")

@@ -16,8 +16,9 @@ from models.adoption.raw_columns import RawColumn
 from models.adoption.raw_features import build_category, build_number
 from models.dataset import Doubles, Floats, Integers
 from models.feature import Feature
+from models.names import GAP_MARKERS
 from models.number_format import NumberFormat
-from models.tables.cells import GAP_MARKERS, parse_cells, truth_values_to_numbers
+from models.tables.cells import parse_cells, truth_values_to_numbers
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv
 from models.tables.features import detect_number_format, find_type_fault, read_numbers

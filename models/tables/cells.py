@@ -1,7 +1,7 @@
 """The values of a column: numbers, gaps, and what is neither."""
 
 import re
-import shlex
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,53 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from models.names import spell_markers
 from models.number_format import NumberFormat
 from models.tables.columns import Columns, Flags
 from models.tables.findings import count, list_some
+from models.tables.text_kinds import TEXT, find_kind, shorten
 
 MAX_MAGNITUDE = 1e30  # the square of a larger number overflows float32
 
-# What pandas takes for a missing value, in any case.
-GAP_MARKERS = (
-    *("", "NA", "N/A", "<NA>", "#N/A", "#N/A N/A", "#NA", "NaN", "-NaN", "null", "None"),
-    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
-)
-
-# A kind of text that is no number, what it is called, and what to do about it; the first that fits is named.
-_KINDS = (
-    (r"#(DIV/0!|REF!|VALUE!|NAME\?|NUM!|NULL!|SPILL!|CALC!)", "an error of a spreadsheet", "correct the formula"),
-    (
-        r"[-\u2010-\u2015.?*]+|missing|unknown|n\.?d\.?|n\.a\.?|nil",
-        "perhaps a missing value",
-        "if so, add --na-values={}",
-    ),
-    (r"[+-]?(inf|infinity|∞)", "an infinite number", "replace it"),
-    (r"true|false|yes|no", "a truth value", "write 1 and 0"),
-    (r"[+-]?[0-9.,\s]+\s*%", "a percentage", "remove the percent sign"),
-    (r"[+-]?\s*[$€£¥₹₽₩]\s*[0-9.,\s]+|[+-]?[0-9.,\s]+\s*[$€£¥₹₽₩]", "an amount of money", "remove the currency sign"),
-    (
-        r"[0-9]{4}[-/.][0-9]{1,2}[-/.][0-9]{1,2}([T ].*)?|[0-9]{1,2}[-/.][0-9]{1,2}[-/.]([0-9]{4}|[0-9]{2})( .*)?",
-        "a date",
-        "write a number, such as the days since a fixed day",
-    ),
-    (r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]*)?)?", "a time", "write a number, such as the seconds"),
-    (r"[+-]?0x[0-9a-f]+", "a hexadecimal number", "write it with decimal digits"),
-    (r"[+-]?[0-9]+(_[0-9]+)+(\.[0-9]*)?", "a number with underscores", "remove them"),
-    (r"[\u2010-\u2015\u2212]\s*[0-9.,]+(e.*)?", "a number with a minus sign other than '-'", "replace the sign"),
-    (r"[<>≤≥~≈]=?\s*[0-9.,]+.*", "a bound and not a value", "replace it by a number"),
-    (r"[+-]?[0-9]+\s*[/-]\s*[0-9]+", "a fraction or a range", "replace it by a number"),
-    (r"[+-]?[0-9.,]*[0-9][.,]?\s*[^\W\d_]{1,6}[²³]?", "a number with a unit", "remove the unit"),
-    (
-        r"[+-]?[0-9][0-9.,' \u00a0\u202f\u2019]*",
-        "a number with other separators than the rest",
-        "write it like the others",
-    ),
-)
-
-
 _DIGITS_AND_SEPARATORS = "^[+-]?[0-9.,' \u00a0\u202f\u2019]*[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?$"
 _TRUTH_VALUES = ("true", "false")
-_TEXT = "not a number", "correct it"
+_MOST = 0.9  # the share of numbers from which on text is a column of numbers, in which all else is a fault
+_MIN_DISTINCT = 20
 _MAX_DISTINCT = 1000  # invalid values that are looked at in one column
 
 
@@ -68,6 +33,27 @@ class Cells:
     is_invalid: Flags
     text: pa.Array | None  # of the values, if the column is text
 
+    @property
+    def are_numbers(self) -> bool:
+        """Whether the column is one of numbers, of which text that is none is a fault.
+
+        It is if at least nine in ten values are numbers or meant to be some, such as ``12 %`` or a date. Ranges, bounds
+        and numbers with units count only beside many numbers, or if they hardly repeat: else they are categories.
+        """
+        if self.text is None or not self.is_invalid.any():
+            return True
+        invalid = self.text.filter(pa.array(self.is_invalid))
+        shown: Counter[str] = Counter()
+        for entry in invalid.value_counts()[:_MAX_DISTINCT].to_pylist():
+            shown[find_kind(entry["values"]).reading] += entry["counts"]
+        rows_per_shown = len(invalid) / shown.total()
+        valid = len(self.values) - int((self.is_gap | self.is_invalid).sum())
+        total = valid + rows_per_shown * (shown.total() - shown["nothing"])
+        numbers = valid + rows_per_shown * shown["numbers"]
+        if total and numbers + rows_per_shown * shown["either"] >= _MOST * total:
+            return numbers >= _MOST * total or 2 * valid >= total or hardly_repeats(len(invalid.unique()), len(invalid))
+        return False
+
     def describe_invalid(self, name: str, columns: Columns, *, is_needed: bool = False) -> str:
         """What the invalid values are, by kind, where the first ones are, and what to do.
 
@@ -79,16 +65,21 @@ class Cells:
         invalid = self.text.filter(pa.array(self.is_invalid))
         examples: dict[tuple[str, str], list[str]] = {}
         for text in invalid.unique()[:_MAX_DISTINCT].to_pylist():
-            examples.setdefault(_find_kind(text), []).append(repr(_shorten(text)))
-        if list(examples) == [_TEXT] and len(invalid) == len(self.values) - int(self.is_gap.sum()):
+            examples.setdefault(find_kind(text).describe(text), []).append(repr(shorten(text)))
+        if list(examples) == [TEXT.describe("")] and len(invalid) == len(self.values) - int(self.is_gap.sum()):
             remedy = "write it as the numbers that the model was trained on" if is_needed else "leave it out"
-            return f"column {name!r} is text ({list_some(examples[_TEXT][:3])}): {remedy}"
+            return f"column {name!r} is text ({list_some(next(iter(examples.values()))[:3])}): {remedy}"
         if len(invalid) == 1:
             (((what, remedy), (example,)),) = examples.items()
             return f"column {name!r}, {where}: {example} is {what}: {remedy}{leave_out}"
         kinds = "; ".join(f"{list_some(texts)} ({what}: {remedy})" for (what, remedy), texts in examples.items())
         number = count(len(invalid), "value")
         return f"column {name!r}: {number} are no numbers ({where}): {kinds}{leave_out.replace(',', ';')}"
+
+
+def hardly_repeats(distinct: int, rows: int) -> bool:
+    """Whether so many of the values differ that they are names, remarks or measurements, but no categories."""
+    return distinct > max(_MIN_DISTINCT, rows / 2)
 
 
 def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -99,9 +90,8 @@ def strip(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def find_gaps(text: pa.Array, markers: tuple[str, ...]) -> Flags:
     """Where a text column, without spaces around its values, has nothing or a marker for a missing value."""
-    forms = (str, str.lower, str.upper, str.capitalize)
-    values = pa.array(sorted({form(marker) for form in forms for marker in markers}))
-    return to_numpy(pc.fill_null(pc.is_in(text, value_set=values), True))  # noqa: FBT003 (the value for nulls)
+    values = pa.array(sorted(spell_markers(markers)))
+    return to_numpy(pc.or_(pc.is_in(text, value_set=values), text.is_null()))
 
 
 def parse_cells(column: pa.ChunkedArray, markers: tuple[str, ...], number_format: NumberFormat | None) -> Cells:
@@ -153,6 +143,21 @@ def truth_values_to_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pc.if_else(is_true, "1", pc.if_else(pc.equal(text, "false"), "0", text))])
 
 
+def parse_truth_values(column: pa.ChunkedArray, markers: tuple[str, ...]) -> NDArray[np.float64] | None:
+    """A column with 1 and 0 for true and false and NaN in gaps; None if it has anything else, or no truth value."""
+    if pa.types.is_boolean(column.type):
+        return _to_floats(column.cast(pa.int8()))
+    if not pa.types.is_string(column.type) or _find_truth_values(strip(column[:_MAX_DISTINCT]), markers) is None:
+        return None
+    values = _find_truth_values(strip(column), markers)
+    return None if values is None or np.isnan(values).all() else values
+
+
+def _find_truth_values(text: pa.Array, markers: tuple[str, ...]) -> NDArray[np.float64] | None:
+    values = _to_floats(pc.index_in(pc.utf8_lower(text), value_set=pa.array(["false", "true"])))
+    return None if (np.isnan(values) & ~find_gaps(text, markers)).any() else values
+
+
 def _find_numeric_markers(values: NDArray[np.float64], markers: tuple[str, ...]) -> Flags:
     """Where a number stands for a missing value, such as -999, however it is written."""
     numbers = [float(marker) for marker in markers if re.fullmatch(r"[+-]?[0-9]+\.?[0-9]*", marker)]
@@ -166,17 +171,3 @@ def _to_floats(array: pa.Array) -> NDArray[np.float64]:
 def to_numpy(flags: pa.Array) -> Flags:
     """Arrow's bits as an array of Booleans."""
     return np.array(flags.to_numpy(zero_copy_only=False), np.bool_)
-
-
-def _find_kind(text: str) -> tuple[str, str]:
-    """What a text that is no number is, and what to do about it."""
-    for pattern, what, remedy in _KINDS:
-        if re.fullmatch(pattern, text, re.IGNORECASE):
-            return what, remedy.format(shlex.quote(text))
-    if re.fullmatch(r"[+-]?[\d.,]+", text):
-        return "a number with other digits than 0 to 9", "replace them"
-    return _TEXT
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:40]}..."  # noqa: PLR2004 (a glance)

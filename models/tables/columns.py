@@ -1,6 +1,6 @@
 """The columns of a table file, before it is known what they mean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,9 @@ class Columns:
 
     The values of a CSV file are all text. ``numbers`` has the number of each row in the file: of its (last) line in a
     CSV file, of the row in Parquet; ``row_word`` says which.
+
+    ``dictionaries`` has the columns of text, by position, that Parquet stores as categories: their values in order, or
+    None if they have none.
     """
 
     names: list[str]
@@ -24,6 +27,7 @@ class Columns:
     numbers: NDArray[np.int64]
     row_word: str
     delimiter: str = ""
+    dictionaries: dict[int, list[str] | None] = field(default_factory=dict)
 
     def describe_rows(self, flags: Flags) -> str:
         """Where the rows with a flag are: ``line 3``, ``lines 3, 7, 12 and 5 more``."""

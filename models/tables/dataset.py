@@ -10,6 +10,7 @@ from models.feature import Feature
 from models.tables.findings import list_some
 
 MAX_RANGES = 50_000  # of a label and a feature; each has at most 270 bytes in the manifest
+MAX_SHARES = 500_000  # of a label and a category; each has at most 25 bytes
 _MIN_FOLDS = 2
 
 
@@ -92,14 +93,20 @@ def check_groups(table: Table, folds: int, group: str | None) -> None:
 
 
 def check_size(table: Table) -> None:
-    """Check that a manifest can hold each feature's range among the rows of each label.
+    """Check that a manifest can hold each feature's range, or its categories' shares, among the rows of each label.
 
     Raises:
-        DataError: there are too many labels and features.
+        DataError: there are too many labels and features, or categories.
     """
     labels, features = len(table.labels), len(table.features)
+    categories = sum(feature.code_count for feature in table.features if feature.is_category)
     if labels * features > MAX_RANGES:
         raise DataError(
             f"the table has {labels} labels and {features} features, but their product may be {MAX_RANGES:,} at most: "
             "leave out features, or join labels"
+        )
+    if labels * categories > MAX_SHARES:
+        raise DataError(
+            f"the table has {labels} labels and {categories:,} categories, but their product may be {MAX_SHARES:,} at "
+            "most: leave out features, join labels, or join rare categories with other = true in a schema"
         )

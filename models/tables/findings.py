@@ -49,17 +49,17 @@ class Findings:
         if len(messages) > _MAX_SHOWN:
             lines.append(f"  and {len(messages) - _MAX_SHOWN} more")
         if self._columns_to_drop or self._options:
-            options = " ".join([*self._options, *drop_options(self._columns_to_drop)])
+            options = " ".join([*self._options, *column_options("--drop", self._columns_to_drop)])
             purpose = "adopt the model" if self.needs_columns else "train"
             lines.append(f"to {purpose} without what these options leave out, add: {options}")
         raise DataError("\n".join(lines))
 
 
-def drop_options(names: Sequence[str]) -> list[str]:
-    """The ``--drop`` options for columns, ready to paste; a name with a comma has an option of its own."""
+def column_options(option: str, names: Sequence[str]) -> list[str]:
+    """An option such as ``--drop`` for columns, ready to paste; a name with a comma has an option of its own."""
     together = ",".join(name for name in names if "," not in name)
     values = [together, *(name for name in names if "," in name)]
-    return [f"--drop {shlex.quote(value)}" for value in values if value]
+    return [f"{option} {shlex.quote(value)}" for value in values if value]
 
 
 def list_some(items: Iterable[object], limit: int = 3) -> str:

@@ -10,7 +10,7 @@ _MANY = 0.2  # the share of a column's values from which on it is better to leav
 
 
 class Gaps:
-    """Collects the gaps of all columns; unless their rows are ``dropped``, each column with gaps is a fault."""
+    """Collects the gaps of all columns; unless their rows are ``dropped``, each column added with gaps is a fault."""
 
     def __init__(self, columns: Columns, findings: Findings, *, dropped: bool) -> None:
         self.rows: Flags = np.zeros(len(columns.numbers), bool)
@@ -44,6 +44,11 @@ class Gaps:
             drop=name if has_many else None,
             option=None if has_many else DROP_ROWS_WITH_GAPS,
         )
+
+    def allow(self, position: int, is_gap: Flags) -> None:
+        """Add gaps that are no fault: rows that have them are left out only if they are ``dropped``."""
+        if self._dropped and is_gap.any():
+            self.add(position, is_gap)
 
     def describe(self) -> str:
         """How many rows have gaps, and in which columns."""

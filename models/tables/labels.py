@@ -66,7 +66,7 @@ def list_labels(
 
     ``counts`` says how many rows have each label.
     """
-    _check_names(column, list(counts), findings, position)
+    check_names(column, list(counts), findings, position)
     if len(counts) == 1:
         findings.add_fault(
             f"column {column!r} has only the label {next(iter(counts))!r}: add rows with another label",
@@ -115,34 +115,40 @@ def find_invisible(name: str) -> str | None:
     return None
 
 
-def _check_names(column: str, names: Sequence[str], findings: Findings, position: int) -> None:
+def check_names(column: str, names: Sequence[str], findings: Findings, position: int, noun: str = "label") -> None:
+    """Add a fault for each label, or other ``noun``, that cannot be told from another or is too long."""
     for name in names:
         if invisible := find_invisible(name):
             findings.add_fault(
-                f"column {column!r}: the label {name!a} has an invisible character ({invisible}): remove it",
+                f"column {column!r}: the {noun} {name!a} has an invisible character ({invisible}): remove it",
                 position=position,
             )
         elif len(name) > MAX_NAME_LENGTH:
             findings.add_fault(
-                f"column {column!r}: the label {name[:40]!r}... has more than {MAX_NAME_LENGTH} characters: shorten it",
+                f"column {column!r}: the {noun} {name[:40]!r}... has more than {MAX_NAME_LENGTH} characters: "
+                "shorten it",
                 position=position,
             )
 
 
 def _check_spellings(column: str, counts: dict[str, int], findings: Findings, position: int) -> None:
     """Labels that differ only in case, spaces, or the form of a number are most likely meant to be the same."""
+    for names in find_similar(list(counts)):
+        which = " and ".join(f"{name!r} ({count(counts[name], 'row')})" for name in names)
+        listed = ", ".join(f'"{name}"' for name in names)
+        findings.add_fault(
+            f"column {column!r} has labels that differ only in spelling: {which}: write them alike, or list them "
+            f"in a --schema (labels = [{listed}, ...]) if they are different",
+            position=position,
+        )
+
+
+def find_similar(names: Sequence[str]) -> list[list[str]]:
+    """Groups of names that differ only in case, spaces, or the form of a number."""
     spellings: dict[str, list[str]] = {}
-    for name in counts:
+    for name in names:
         spellings.setdefault(_key(name), []).append(name)
-    for names in spellings.values():
-        if len(names) > 1:
-            which = " and ".join(f"{name!r} ({count(counts[name], 'row')})" for name in names)
-            listed = ", ".join(f'"{name}"' for name in names)
-            findings.add_fault(
-                f"column {column!r} has labels that differ only in spelling: {which}: write them alike, or list them "
-                f"in a --schema (labels = [{listed}, ...]) if they are different",
-                position=position,
-            )
+    return [group for group in spellings.values() if len(group) > 1]
 
 
 def _key(name: str) -> str:

@@ -31,9 +31,9 @@ class NumberFormatDetector:
     _either: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, text: pa.Array) -> None:
-        """Look for evidence in the column ``name``, whose ``text`` has no spaces around it.
+        """Look for evidence in the column ``name``, whose ``text`` has no spaces around it, and no gaps.
 
-        A column of something else, such as IP addresses or versions, shows nothing.
+        A column of something else, such as words, IP addresses or versions, shows nothing.
         """
         if not _has_mostly_numbers(text[:_SAMPLE_ROWS]):
             return
@@ -94,8 +94,7 @@ class NumberFormatDetector:
 
 def _has_mostly_numbers(text: pa.Array) -> bool:
     number = pc.match_substring_regex(text, "|".join(f"(?:{number_format.pattern})" for number_format in _FORMATS))
-    others = pc.and_(pc.invert(number), pc.match_substring_regex(text, "[0-9]"))
-    return bool((pc.sum(number).as_py() or 0) > (pc.sum(others).as_py() or 0))
+    return bool(2 * (pc.sum(number).as_py() or 0) > len(text))
 
 
 def _find_evidence(text: pa.Array, sign: str, other: str) -> _Evidence:

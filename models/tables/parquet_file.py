@@ -26,7 +26,23 @@ def read_parquet(path: Path) -> Columns:
         raise DataError(f"{path} has no rows: add a row for each individual")
     arrays = [_decode(column) for column in table.columns]
     names = ["" if name.startswith("__index_level_") else normalize_name(name) for name in table.column_names]
-    return Columns(names, arrays, np.arange(1, table.num_rows + 1), "row")
+    dictionaries = {at: _find_order(column) for at, column in enumerate(table.columns) if _has_categories(column.type)}
+    return Columns(names, arrays, np.arange(1, table.num_rows + 1), "row", dictionaries=dictionaries)
+
+
+def _has_categories(dtype: pa.DataType) -> bool:
+    """Whether a column has texts as categories, as in pandas; Parquet does not keep a dictionary of numbers."""
+    types = pa.types
+    if not types.is_dictionary(dtype):
+        return False
+    values = dtype.value_type
+    return bool(types.is_string(values) or types.is_large_string(values) or types.is_string_view(values))
+
+
+def _find_order(column: pa.ChunkedArray) -> list[str] | None:
+    if not column.type.ordered:
+        return None
+    return [value for value in column.unify_dictionaries().chunk(0).dictionary.to_pylist() if value is not None]
 
 
 def _decode(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -1,17 +1,18 @@
 """From a table's file to the dataset that training needs, step by step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
-from models.dataset import Floats, Sample
+from models.dataset import Sample
 from models.errors import DataError
+from models.names import GAP_MARKERS
 from models.options import TableOptions
-from models.tables.cells import GAP_MARKERS
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv
 from models.tables.dataset import Table, find_group_labels
-from models.tables.features import Rows, build_features, detect_number_format, read_numbers
+from models.tables.feature_columns import FeatureReader
+from models.tables.features import FeatureBuilder, detect_number_format, note_leaks
 from models.tables.findings import Findings, count, list_some
 from models.tables.gaps import Gaps
 from models.tables.labels import NamedRows, find_rare, list_labels
@@ -37,7 +38,7 @@ def read_table(options: TableOptions, note: Note = lambda _: None) -> Table:
     markers = (*GAP_MARKERS, *options.na_values)
     roles = assign_roles(columns, options, markers, findings)
     describable = [name for at, name in enumerate(columns.names) if name and at not in {roles.label, roles.group}]
-    schema = Schema(options.schema, describable, path)
+    schema = Schema(options.schema, describable, path, categories=[columns.names[at] for at in roles.categories])
 
     gaps = Gaps(columns, findings, dropped=options.drop_rows_with_gaps)
     labels = NamedRows(columns.arrays[roles.label], ("", *options.na_values) if options.keep_na_labels else markers)
@@ -46,46 +47,47 @@ def read_table(options: TableOptions, note: Note = lambda _: None) -> Table:
     if roles.group is not None:
         groups = NamedRows(columns.arrays[roles.group], markers)
         gaps.add(roles.group, groups.is_gap, "leave out the rows, or leave out --group")
-    number_format = detect_number_format(columns, roles.features, options, findings)
-    rows = read_numbers(columns, roles.features, markers, number_format, gaps)
+    written_as_numbers = [
+        at
+        for at in roles.features
+        if at not in columns.dictionaries and schema.rules(columns.names[at]).kind != "category"
+    ]
+    number_format = detect_number_format(columns, written_as_numbers, options, findings)
+    feature_columns = FeatureReader(columns, roles, schema, markers, number_format, gaps).read()
 
     is_used = _select_rows(gaps, labels, options)
-    if not is_used.all():
-        rows = rows[is_used]
-    indices, features = build_features(columns, roles.features, rows, schema, findings)
+    builder = FeatureBuilder(columns, schema, findings)
+    built = []
+    while feature_columns:  # each is given up as soon as it is built, so that no column is twice in memory
+        if feature := builder.build(feature_columns.pop(0), is_used):
+            built.append(feature)
+    builder.note_columns()
     label_counts = labels.count(is_used)
     label_names = list_labels(columns.names[roles.label], label_counts, schema.labels, findings, roles.label)
     findings.raise_faults()
     schema.check_labels(list(label_counts))
-    if not features:
-        raise DataError(f"{path}: no feature column is left: add at least one numeric column that varies")
+    if not built:
+        raise DataError(f"{path}: no feature column is left: add at least one column that varies")
 
     label_indices = labels.index_into(label_names, is_used)
+    note_leaks(built, label_indices, findings)
     if groups:
         group_names = tuple(sorted(groups.count(is_used)))
         group_indices = groups.index_into(group_names, is_used)
         group_labels = find_group_labels(group_indices, label_indices, len(label_names))
     else:
         group_names = tuple(map(str, columns.numbers[is_used].tolist()))
-        group_indices, group_labels = np.arange(len(rows)), label_indices
+        group_indices, group_labels = np.arange(len(label_indices)), label_indices
     grouping = f", grouped by {options.group} ({len(group_names)} groups)" if groups else ""
     return Table(
-        description=f"{len(rows)} individuals from {path.name}{grouping}",
-        features=tuple(features),
+        description=f"{len(label_indices)} individuals from {path.name}{grouping}",
+        features=tuple(each.feature for each in built),
         labels=label_names,
         groups=group_names,
         group_labels=group_labels,
-        individuals=Sample(_to_float32(rows, indices), label_indices, group_indices),
+        individuals=Sample(np.stack([each.codes for each in built], axis=1), label_indices, group_indices),
         source_hashes={source.name: hash_file(source) for source in (path, options.schema) if source},
     )
-
-
-def _to_float32(rows: Rows, indices: Sequence[int]) -> Floats:
-    """Some columns of the rows, one at a time, so that no second copy in double precision is in memory."""
-    floats = np.empty((len(rows), len(indices)), np.float32)
-    for target, index in enumerate(indices):
-        floats[:, target] = rows[:, index]
-    return floats
 
 
 def _label_remedy(labels: NamedRows, options: TableOptions) -> str:

@@ -25,6 +25,8 @@ class Roles:
     label: int
     group: int | None
     features: tuple[int, ...]
+    kept: frozenset[int] = frozenset()  # by --keep
+    categories: frozenset[int] = frozenset()  # by --category
 
 
 def assign_roles(columns: Columns, options: TableOptions, markers: tuple[str, ...], findings: Findings) -> Roles:
@@ -44,6 +46,7 @@ def assign_roles(columns: Columns, options: TableOptions, markers: tuple[str, ..
     for position in (label, group):
         if position in dropped:
             findings.add_fault(f"column {columns.names[position]!r} has a role, so it cannot be left out with --drop")
+    categories = _find_categories(columns, options.category, {label, group}, findings)
     features = []
     for position in range(len(columns.names)):
         if position in {label, group} or position in dropped:
@@ -58,11 +61,11 @@ def assign_roles(columns: Columns, options: TableOptions, markers: tuple[str, ..
     has_faulty_name = {each for each in sorted(roles) if find_name_fault(columns, each, findings)}
     features = [each for each in features if each not in has_faulty_name]
     if not features:
-        findings.add_fault("no feature column is left: add at least one numeric column")
+        findings.add_fault("no feature column is left: add at least one column besides the label")
     if label is None or not features:
         findings.raise_faults()
     assert label is not None  # noqa: S101 (or else a fault was raised)
-    return Roles(label, group, tuple(features))
+    return Roles(label, group, tuple(features), frozenset(kept), categories)
 
 
 def _find(columns: Columns, name: str | None, option: str, findings: Findings) -> int | None:
@@ -87,6 +90,15 @@ def _find_all(columns: Columns, values: Sequence[str], option: str, findings: Fi
                 _find(columns, each, option, findings)
             positions |= found
     return positions
+
+
+def _find_categories(
+    columns: Columns, values: Sequence[str], roles: set[int | None], findings: Findings
+) -> frozenset[int]:
+    categories = _find_all(columns, values, "--category", findings)
+    for position in categories & roles:
+        findings.add_fault(f"column {columns.names[position]!r} is no feature: remove it from --category")
+    return frozenset(categories)
 
 
 def _find_reason_to_leave_out(columns: Columns, position: int, markers: tuple[str, ...]) -> str | None:

@@ -88,15 +88,19 @@ def require_unique_keys(body: bytes, strings: int) -> None:
 
 def count_strings(document: Any, *, skip: str = "") -> int:
     """How many strings a document has, keys included, without the values under the key ``skip``."""
-    count, pending = 0, [document]
+    count, pending = int(type(document) is str), [document]
     for value in pending:  # it grows; recursion would fail on a document deeper than Python's stack
         if type(value) is dict:
             count += len(value)
-            pending += [inner for key, inner in value.items() if key != skip]
+            inner = [each for key, each in value.items() if key != skip] if skip else [*value.values()]
         elif type(value) is list:
-            pending += value
+            inner = value
         else:
-            count += type(value) is str
+            continue
+        types = [*map(type, inner)]
+        count += types.count(str)
+        if dict in types or list in types:
+            pending += inner
     return count
 
 

@@ -1,5 +1,6 @@
 """The network's input for rows of codes: what `models.encoding` defines, prepared once for each model."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain
 from math import isnan
@@ -99,9 +100,18 @@ def _value_encoder(encoder: Encoder, feature: Feature) -> _EncodeValue:
         missing = (encoder.fill, *ends[1])
         return lambda code: missing if isnan(code) else (code, *ends[0])
     if encoder.boundaries:
-        return lambda code: encoder.encode(np.array([code], np.float32), feature)[0].tolist()
+        return _bin_encoder(encoder, feature)
     if isinstance(encoder, OneHotEncoder) and encoder.width * len(encoder.columns) > _MAX_PREPARED:
         return lambda code: encoder.encode(np.array([code], np.float32), feature)[0].tolist()
     codes = np.array([*range(feature.code_count), *[np.nan] * feature.allow_missing], np.float32)
     rows = encoder.encode(codes, feature).tolist()
     return lambda code: rows[-1] if isnan(code) else rows[int(code)]
+
+
+def _bin_encoder(encoder: OneHotEncoder | TableEncoder, feature: Feature) -> _EncodeValue:
+    """What gives the columns of the bin that a number falls in."""
+    boundaries = np.array(encoder.boundaries, np.float32)
+    codes = [-np.inf, *boundaries, *[np.nan] * feature.allow_missing]  # one in each bin
+    rows = encoder.encode(np.array(codes, np.float32), feature).tolist()
+    edges = boundaries.tolist()
+    return lambda code: rows[-1] if isnan(code) else rows[bisect_right(edges, code)]

@@ -20,6 +20,7 @@ from service.inference import sandbox
 from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
+from service.inference.schema_change import require_same_schema
 from service.inference.validation import Validator
 from service.settings import Settings
 
@@ -159,7 +160,7 @@ class Registry:
         model = Model.open(folder, settings.engine, settings.model_name if settings.model_dir else "")
         _require_identity(model, settings.model_name, number)
         if self._loaded:
-            _require_same_schema(model, self.current.model)
+            require_same_schema(model, self.current.model)
         validator = make_validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         return Version(model, validator, files)
 
@@ -219,22 +220,6 @@ def _require_identity(model: Model, name: str, number: int) -> None:
         raise BundleError(
             f"{model.bundle.folder} has the bundle {manifest.name}/{manifest.version} instead of {name}/{number}: "
             "move it to the folder of its name and version"
-        )
-
-
-def _require_same_schema(model: Model, serving: Model) -> None:
-    """Refuse a version with other features or outputs, on which clients rely; bounds and thresholds may differ."""
-    new, old = (
-        (
-            [(feature.name, feature.unit) for feature in each.features],
-            each.manifest.input_tensors,
-            [(head.name, head.kind, head.labels, head.targets) for head in each.manifest.heads],
-        )
-        for each in (model, serving)
-    )
-    if new != old:
-        raise BundleError(
-            f"{model.bundle.folder} has other features, labels or outputs than the serving version: restart to serve it"
         )
 
 

@@ -1,8 +1,7 @@
 """The request schema: bytes to rows of numbers, as strict as the model's features."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 from operator import le
 from typing import Annotated, Any, Union
 
@@ -16,6 +15,7 @@ from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
 from service.http.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError
+from service.inference.suggestions import LOOK_ALIKE, escape, find_similar, look_alike
 from service.significant_digits import format_distinct
 
 _CHUNK = 256  # rows; pydantic lets no other thread run before it has validated them all
@@ -24,12 +24,8 @@ _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a bool
 
 
 def number_type(feature: Feature) -> Any:
-    """The pydantic type of a feature's values: a finite number within its bounds, a whole one for an integer."""
-    multiple_of = 1 if feature.kind == "integer" else None
-    return Annotated[
-        float,
-        Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest, multiple_of=multiple_of),
-    ]
+    """The pydantic type of a feature's values: a finite number within its bounds."""
+    return Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest)]
 
 
 def row_types(value_types: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -50,15 +46,16 @@ class Validator:
         self.max_rows = max_rows
         self._max_errors = max_errors
         self._parts: dict[tuple[int, int], Validator] = {}
-        named, listed = row_types({feature.name: self._value_type(feature) for feature in features})
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Prepare the types that rows are validated against."""
+        named, listed = row_types({feature.name: number_type(feature) for feature in self._features})
         # Left to right: no value fits both types.
         row: Any = Annotated[Union[named, listed], Field(union_mode="left_to_right")]  # noqa: UP007 (made at run time)
         rows_types: list[Any] = [Annotated[list[each], Field(fail_fast=True)] for each in (listed, row)]  # type: ignore[valid-type]
         validators: list[Any] = [TypeAdapter(each).validator for each in (named, listed, *rows_types)]
         self._named, self._listed, self._listed_rows, self._mixed_rows = validators
-
-    def _value_type(self, feature: Feature) -> Any:
-        return number_type(feature)
 
     def parse(self, body: bytes, context: RequestContext) -> tuple[Array, bool]:
         """Parse and validate the body of a native request: the rows, [rows, features], and whether it was a single one.
@@ -135,6 +132,15 @@ class Validator:
             return self._validate_numbers(rows) if are_numbers and len(rows) >= _BULK else self._validate(rows)
         except ValueError:
             raise self._error_of(self._faults_in_rows(rows, location)) from None
+
+    def validate_columns(self, columns: Mapping[str, Sequence[Any]], location: str) -> Array:
+        """Validate rows from JSON that are given as lists of the same length, one for each feature by name.
+
+        Raises:
+            UnacceptableError: they are not what the schema allows.
+        """
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return self.validate_rows(rows, location)
 
     def _validate_numbers(self, rows: list[Any]) -> Array:
         """Many rows' values, without a look at the type of each; ValueError if they are not what the schema allows."""
@@ -245,9 +251,9 @@ class Validator:
             unknown = [key for key in row if key not in self._names]
             yield from (_unknown_fault(key, f"{location}.", self._names) for key in unknown)
             known = {key: row[key] for key in self._names if key in row}
-            yield from self._faults_by_type(self._named, known, location)
+            yield from self._faults_in_values(known, location)
         elif isinstance(row, list) and len(row) == width:
-            yield from self._faults_by_type(self._listed, tuple(row), location)
+            yield from self._faults_in_values(row, location)
         elif isinstance(row, list):
             order = ", ".join(self._names)
             message = f"{location} must have {width} {self._noun}, not {len(row)}, in this order: {order}"
@@ -256,21 +262,18 @@ class Validator:
             message = f"{location} must be an object or a list of {width} {self._noun}, not {json_type(row)}"
             yield Fault(location, "type", message)
 
-    def _faults_by_type(self, validator: Any, row: Any, location: str) -> Iterator[Fault]:
+    def _faults_in_values(self, row: dict[str, Any] | list[Any], location: str) -> Iterator[Fault]:
+        """The faults of a row by name that has no unknown names, or of a list of the right length."""
         try:
-            validator.validate_python(row)
+            if isinstance(row, dict):
+                self._named.validate_python(row)
+            else:
+                self._listed.validate_python(row)
         except ValidationError as error:
             for fault in error.errors(include_url=False, include_context=False):
                 key = fault["loc"][-1]
-                index, field = (
-                    (key, f"{location}[{key}]")
-                    if isinstance(key, int)
-                    else (self._names.index(key), f"{location}.{key}")
-                )
-                yield self._value_fault(self._features[index], field, fault["type"], fault["input"])
-
-    def _value_fault(self, feature: Feature, location: str, error_type: str, value: Any) -> Fault:
-        return _number_fault(feature, location, error_type, value)
+                index = key if isinstance(key, int) else self._names.index(key)
+                yield value_fault(self._features[index], locate(location, key), fault["type"], fault["input"])
 
 
 def _drop_null(document: dict[str, Any]) -> None:
@@ -280,36 +283,17 @@ def _drop_null(document: dict[str, Any]) -> None:
             del document[null]
 
 
-def find_similar(name: str, known: Sequence[str]) -> str | None:
-    """The known name that is most like a name; None if none has anything in common with it."""
-    nearest = max(known, key=lambda each: _similarity(name, each))
-    return nearest if _similarity(name, nearest) > 0 else None
-
-
 def _unknown_fault(key: str, prefix: str, known: list[str]) -> Fault:
     key = strict_json.truncated(key)
     nearest = find_similar(key, known) or known[0]
-    return Fault(f"{prefix}{key}", "unknown", f"{key} is unknown: did you mean {nearest}?")
+    message = f"{key} is unknown: did you mean {nearest}?"
+    if look_alike(key, nearest):
+        message = f"{escape(key)} is unknown: did you mean {escape(nearest)}?{LOOK_ALIKE}"
+    return Fault(f"{prefix}{key}", "unknown", message)
 
 
-def _similarity(first: str, second: str) -> float:
-    """The share of pairs of letters that two names have in common (Dice's coefficient).
-
-    The standard library's difflib takes so long that a wrong name would cost more than ten predictions.
-    """
-    pairs, others = _letter_pairs(first), _letter_pairs(second)
-    return 2 * len(pairs & others) / (len(pairs) + len(others))
-
-
-@lru_cache
-def _letter_pairs(name: str) -> frozenset[str]:
-    """The pairs of letters that follow each other; the first and the last one count twice."""
-    padded = f" {name.lower()} "
-    return frozenset(map("".join, pairwise(padded)))
-
-
-def _number_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
-    """The fault of a number; ``error_type`` is pydantic's."""
+def value_fault(feature: Feature, location: str, error_type: str, value: Any) -> Fault:
+    """The fault of a feature's value; ``error_type`` is pydantic's."""
     name, unit = feature.name, f" {feature.unit}" if feature.unit else ""
     bounds = f"{' to '.join(format_distinct((feature.lowest, feature.highest)))}{unit}"
     allowed = f" from {bounds}" if feature.has_bounds else ""
@@ -327,6 +311,11 @@ def _number_fault(feature: Feature, location: str, error_type: str, value: Any) 
             return Fault(location, OUT_OF_BOUNDS, f"{name} must be in the range {bounds}", name)
         case _:
             return Fault(location, "type", f"{name} must be a number{allowed}, not {json_type(value)}", name)
+
+
+def locate(location: str, key: int | str) -> str:
+    """Where a value is in a row, which is at a location."""
+    return f"{location}[{key}]" if isinstance(key, int) else f"{location}.{key}"
 
 
 def json_type(value: Any) -> str:

@@ -31,12 +31,13 @@ from service.version import VERSION
 
 _DESCRIPTION = """
 Serves the model **{name}**, version {version}, over three protocols: its native protocol, the Open Inference Protocol
-under `/v2` and TensorFlow Serving's REST API under `/v1`. Input is strict: a value must be a finite JSON number, not a
-string or a boolean, and a key must not occur twice.
+under `/v2` and TensorFlow Serving's REST API under `/v1`. Input is strict: {values}, and a key must not occur twice.
 
 Errors are `application/problem+json` (RFC 9457); under `/v1` and `/v2` they are `{{"error": "…"}}`. Every `GET`
 endpoint also supports `HEAD`.
 """
+_NUMBERS = "a value must be a finite JSON number, not a\nstring or a boolean"
+_MIXED = "a value must have the JSON type\nof its feature, a category must be spelt exactly as listed"
 # Relative to the document's own URL (OpenAPI 3.1, section 4.8.5): a proxy may serve both under a path prefix. Without a
 # slash, a client that only joins this and a path does not write two.
 _SERVER = {"url": ".", "description": "the service that serves this document"}
@@ -99,7 +100,7 @@ def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: 
         "info": {
             "title": "Menagerie",
             "version": VERSION,
-            "description": _DESCRIPTION.format(name=manifest.name, version=manifest.version).strip(),
+            "description": _description(manifest),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [_SERVER],
@@ -112,6 +113,11 @@ def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: 
             **({"securitySchemes": _SECURITY_SCHEMES} if requires_key else {}),  # even of none, viewers make a form
         },
     }
+
+
+def _description(manifest: Manifest) -> str:
+    values = _NUMBERS if all(feature.is_plain for feature in manifest.features) else _MIXED
+    return _DESCRIPTION.format(name=manifest.name, version=manifest.version, values=values).strip()
 
 
 def _schemas(types: ModelTypes) -> dict[str, Any]:

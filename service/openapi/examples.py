@@ -5,6 +5,7 @@ from typing import Any
 
 from models.manifest import Manifest
 from service.openapi.model_types import ModelTypes
+from service.protocols.oip_datatypes import input_types_of
 from service.protocols.oip_outputs import LABEL, outputs_of
 
 
@@ -27,7 +28,7 @@ def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:
 
 
 def _inference_examples(types: ModelTypes, by_input: dict[str, list[Any]]) -> dict[str, Any]:
-    one, two = _tensors(by_input, 1), _tensors(by_input, 2)
+    one, two = _tensors(types, by_input, 1), _tensors(types, by_input, 2)
     outputs = outputs_of.of(types.model)
     names = [LABEL] if types.manifest.class_labels else outputs.defaults[:1]
     asked = [
@@ -46,13 +47,14 @@ def _by_input(manifest: Manifest, values: list[Any]) -> dict[str, list[Any]]:
     return {tensor.name: list(islice(remaining, tensor.width)) for tensor in manifest.input_tensors}
 
 
-def _tensors(by_input: dict[str, list[Any]], rows: int) -> list[dict[str, Any]]:
+def _tensors(types: ModelTypes, by_input: dict[str, list[Any]], rows: int) -> list[dict[str, Any]]:
     """A tensor for each input, with the same row several times."""
+    kinds = input_types_of.of(types.model)
     return [
         {
             "name": name,
             "shape": [rows, len(values)],
-            "datatype": "FP32",
+            "datatype": kinds.by_name[name].datatype,
             "data": values if rows == 1 else [values] * rows,
         }
         for name, values in by_input.items()

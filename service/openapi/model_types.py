@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic.json_schema import GenerateJsonSchema
@@ -14,8 +14,10 @@ from models.signature import Target
 from service.inference import validation
 from service.inference.heads import HeadColumns
 from service.inference.model import Model
+from service.protocols.oip_datatypes import input_types_of
 
 REFERENCE = "#/components/schemas/{model}"
+_MAX_ENUMERATED = 100  # categories
 _CLOSED = ConfigDict(extra="forbid")
 closed = with_config(_CLOSED)  # a TypedDict that allows no other keys
 
@@ -55,14 +57,24 @@ class ModelTypes:
         self.max_explained_rows = max_explained_rows
         self.example = example(manifest)
         self.values = {feature.name: _value(feature, self.example[feature.name]) for feature in manifest.features}
-        self.features, feature_list = validation.row_types(self.values)
-        self.feature_list = TypeAliasType("FeatureList", feature_list)
+        self.optional = {feature.name for feature in manifest.features if not feature.is_required}
+        self.features = typed_dict("Features", self.by_feature(self.values))
+        self.feature_list = TypeAliasType("FeatureList", tuple[*self.values.values()])
         self.row = TypeAliasType("Row", self.features | self.feature_list)
         value_types = iter(self.values.values())
         self.inputs = {tensor.name: list(islice(value_types, tensor.width)) for tensor in manifest.input_tensors}
         is_single = len(model.heads) == 1
         self.heads = [HeadTypes(head, "" if is_single else f"Output{i}") for i, head in enumerate(model.heads, 1)]
         self.label, self.probabilities = self.heads[0].label, self.heads[0].probabilities  # of a single head
+
+    def by_feature(self, types: Mapping[str, Any]) -> dict[str, Any]:
+        """Types by the name of a feature, of which those of optional features may be absent."""
+        return {name: NotRequired[each] if name in self.optional else each for name, each in types.items()}
+
+    def by_input(self, types: Mapping[str, Any]) -> dict[str, Any]:
+        """Types by the name of an input, of which those of optional inputs may be absent."""
+        required = input_types_of.of(self.model).required
+        return {name: each if name in required else NotRequired[each] for name, each in types.items()}
 
     def many(self, item: Any) -> Any:
         """A list of as many items as a request may have rows."""
@@ -92,10 +104,11 @@ class _Untitled(GenerateJsonSchema):
 
 
 def example(manifest: Manifest) -> dict[str, RawValue]:
-    """A valid row by feature name: the first golden row, rounded as people measure."""
+    """A valid row by feature name: the first golden values that are not missing, rounded as people measure."""
+    columns = zip(*(golden.features for golden in manifest.golden), strict=True)
     return {
-        feature.name: _round(feature, value)
-        for feature, value in zip(manifest.features, manifest.golden[0].features, strict=True)
+        feature.name: _round(feature, next((value for value in values if value is not None), None))
+        for feature, values in zip(manifest.features, columns, strict=True)
     }
 
 
@@ -111,15 +124,27 @@ def _target_type(target: Target) -> Any:
 
 
 def _value(feature: Feature, example: RawValue) -> Any:
-    description = ", ".join(filter(None, (feature.how, f"in {feature.unit}" if feature.unit else "")))
-    unit: Any = {"x-unit": feature.unit} if feature.unit else None
-    field = Field(title=feature.name, description=description or None, examples=[example], json_schema_extra=unit)
+    notes = [feature.how, f"in {feature.unit}" if feature.unit else ""]
+    extra: dict[str, Any] = {"x-unit": feature.unit} if feature.unit else {}
+    if len(feature.categories) > _MAX_ENUMERATED:
+        extra["x-category-count"] = len(feature.categories)
+        notes.append(f"{'' if feature.allow_other else 'must be '}one of {len(feature.categories)} categories")
+    if not feature.is_required:
+        extra["default"] = feature.default
+    field = Field(
+        title=feature.name,
+        description=", ".join(filter(None, notes)) or None,
+        examples=[example],
+        json_schema_extra=extra or None,
+    )
     return Annotated[_value_type(feature), field]
 
 
 def _value_type(feature: Feature) -> Any:
     value: Any = validation.number_type(feature)
-    if feature.is_category:
-        is_open = feature.hashing or feature.allow_other
-        value = feature.category_type if is_open else Literal[*feature.categories]
+    if feature.kind == "integer":
+        value = Annotated[int, Field(ge=feature.lowest, le=feature.highest)]
+    elif feature.is_category:
+        is_listed = 0 < len(feature.categories) <= _MAX_ENUMERATED and not feature.allow_other
+        value = Literal[*feature.categories] if is_listed else feature.category_type
     return value if feature.is_required else value | None

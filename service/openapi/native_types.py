@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import ConfigDict, Field, create_model
 from typing_extensions import TypedDict  # pydantic wants this one below Python 3.12
 
+from models.feature import Feature
 from models.manifest import Manifest
 from models.signature import Head, Input
 from service.openapi.model_types import HeadTypes, ModelTypes, Share, closed, typed_dict
-from service.protocols.health import PUBLIC_FIELDS
+from service.protocols.health import MAX_COLUMNS, PUBLIC_FIELDS
 
 
 @closed
@@ -219,6 +220,19 @@ def _head_fields(types: HeadTypes) -> dict[str, Any]:
             return {"values": types.values, "units": typed_dict(f"{types.prefix}Units", units)}
 
 
+@closed
+class DescribedEncoder(TypedDict):
+    """How a feature becomes ``width`` columns of the network's input, of which the first have names in ``columns``."""
+
+    feature: str
+    kind: Literal["number", "one_hot", "table"]
+    width: Annotated[int, Field(ge=1)]
+    columns: Annotated[list[str], Field(max_length=MAX_COLUMNS)]
+    fill: NotRequired[float | None]
+    indicator: NotRequired[bool]
+    boundaries: NotRequired[Annotated[list[float], Field(max_length=MAX_COLUMNS)]]
+
+
 def _model_description(manifest: Manifest) -> Any:
     """The part of the manifest that ``GET /model`` shows, and what it derives from it."""
     fields: dict[str, Any] = {
@@ -226,6 +240,9 @@ def _model_description(manifest: Manifest) -> Any:
     }
     if manifest.class_labels:
         fields["labels"] = (tuple[str, ...], ...)
+    if manifest.encoders:
+        described = create_model("DescribedFeature", __base__=Feature, required=(bool, ...))
+        fields |= {"features": (tuple[described, ...], ...), "encoders": (list[DescribedEncoder], ...)}
     fields |= {"inputs": (tuple[Input, ...], ...), "outputs": (tuple[Head, ...], ...)}
     if not manifest.reference:
         fields |= {"reference": (None, ...), "reference_reason": (str, ...)}

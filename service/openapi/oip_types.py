@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these below Python 3.12
 
 from service.openapi.model_types import ModelTypes, closed, typed_dict
-from service.protocols.oip_forms import ALL_FEATURES, OutputParameters, Parameters
+from service.protocols.oip import CONFIG_TYPES
+from service.protocols.oip_datatypes import input_types_of
+from service.protocols.oip_forms import OutputParameters, Parameters
 from service.protocols.oip_outputs import outputs_of
-from service.protocols.oip_tensors import DATATYPES
 
 _Size = Annotated[int, Field(ge=0)]
 
@@ -21,47 +22,8 @@ ServerReady = typed_dict("ServerReady", {"live": Literal[True], "ready": bool, "
 ModelReady = typed_dict("ModelReady", {"name": str, "ready": bool, "error": NotRequired[str]})
 
 
-@closed
-class TensorMetadata(TypedDict):
-    """``shape`` has -1 for the number of rows."""
-
-    name: str
-    datatype: Literal["FP32", "BYTES", "BOOL"]
-    shape: list[int]
-
-
-@closed
-class ModelMetadata(TypedDict):
-    name: str
-    versions: list[str]
-    platform: str
-    inputs: list[TensorMetadata]
-    outputs: list[TensorMetadata]
-
-
-@closed
-class ConfiguredTensor(TypedDict):
-    """``dims`` excludes the number of rows."""
-
-    name: str
-    data_type: Literal["TYPE_FP32", "TYPE_STRING", "TYPE_BOOL"]
-    dims: list[_Size]
-
-
 LatestVersions = typed_dict("LatestVersions", {"num_versions": _Size})
 VersionPolicy = typed_dict("VersionPolicy", {"latest": LatestVersions})
-
-
-@closed
-class ModelConfiguration(TypedDict):
-    """A model's configuration in Triton's form."""
-
-    name: str
-    platform: str
-    version_policy: VersionPolicy
-    max_batch_size: _Size
-    input: list[ConfiguredTensor]
-    output: list[ConfiguredTensor]
 
 
 @closed
@@ -130,8 +92,36 @@ class InferenceResponse(TypedDict):
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
     server = [Error, ServerMetadata, Live, ServerReady, RepositoryIndex]
-    model = [ModelReady, ModelMetadata, ModelConfiguration, Statistics]
+    model = [ModelReady, *_metadata(types), Statistics]
     return [*server, *model, InferenceResponse, _request(types)]
+
+
+def _metadata(types: ModelTypes) -> list[Any]:
+    """The model's metadata, and its configuration in Triton's form."""
+    inputs = input_types_of.of(types.model)
+    datatypes = dict.fromkeys(["FP32", "BYTES", "BOOL", *(inputs.by_name[name].datatype for name in inputs.names)])
+    optional = {"optional": NotRequired[Literal[True]]} if len(inputs.required) < len(inputs.names) else {}
+    tensor = typed_dict(
+        "TensorMetadata",
+        {"name": str, "datatype": Literal[*datatypes], "shape": list[int], **optional},
+        "``shape`` has -1 for the number of rows.",
+    )
+    metadata = {"name": str, "versions": list[str], "platform": str, "inputs": list[tensor], "outputs": list[tensor]}
+    configured = typed_dict(
+        "ConfiguredTensor",
+        {"name": str, "data_type": Literal[*map(CONFIG_TYPES.get, datatypes)], "dims": list[_Size], **optional},
+        "``dims`` excludes the number of rows.",
+    )
+    configuration = {
+        "name": str,
+        "platform": str,
+        "version_policy": VersionPolicy,
+        "max_batch_size": _Size,
+        "input": list[configured],
+        "output": list[configured],
+    }
+    about = "A model's configuration in Triton's form."
+    return [typed_dict("ModelMetadata", metadata), typed_dict("ModelConfiguration", configuration, about)]
 
 
 def _request(types: ModelTypes) -> Any:
@@ -155,35 +145,37 @@ def _request(types: ModelTypes) -> Any:
 
 def _inputs(types: ModelTypes) -> Any:
     """The only input; or a tensor for each input, in any order, or one with all features."""
-    if len(types.inputs) == 1:
-        ((name, values),) = types.inputs.items()
-        return _list_of(_input(types, "InferenceInput", name, values, types.feature_list), 1)
+    kinds = input_types_of.of(types.model)
+    is_single = len(types.inputs) == 1
     tensors = [
-        _input(types, f"InferenceInput{number}", name, values, tuple[*values])
+        _input(types, "InferenceInput" if is_single else f"InferenceInput{number}", name, values)
         for number, (name, values) in enumerate(types.inputs.items(), 1)
     ]
-    inputs = _list_of(Union[*tensors], len(tensors))
-    if ALL_FEATURES in types.inputs:
+    inputs = _list_of(Union[*tensors], max(len(kinds.required), 1), len(tensors))
+    if is_single or not kinds.whole or kinds.whole in types.inputs:
         return inputs
-    whole = _input(types, "InferenceInput", ALL_FEATURES, list(types.values.values()), types.feature_list)
-    return inputs | _list_of(whole, 1)
+    return inputs | _list_of(_input(types, "InferenceInput", kinds.whole, list(types.values.values())), 1, 1)
 
 
-def _list_of(tensor: Any, count: int) -> Any:
-    return Annotated[list[tensor], Field(min_length=count, max_length=count)]
+def _list_of(tensor: Any, least: int, most: int) -> Any:
+    return Annotated[list[tensor], Field(min_length=least, max_length=most)]
 
 
-def _input(types: ModelTypes, schema: str, name: str, values: Sequence[Any], row: Any) -> Any:
+def _input(types: ModelTypes, schema: str, name: str, values: Sequence[Any]) -> Any:
     """An input tensor with its data as JSON, flat or row by row."""
-    width = len(values)
+    width, kind = len(values), input_types_of.of(types.model).by_name[name]
+    row: Any = types.feature_list if width == len(types.values) else tuple[*values]
+    element: Any = {"BYTES": str, "BOOL": bool}.get(kind.datatype, float)
+    if kind.is_optional:
+        element |= None
     no_bytes = typed_dict("InferenceInputParameters", {"binary_data_size": NotRequired[None]}, config=ConfigDict())
-    flat = Annotated[list[float], Field(min_length=width, max_length=width * types.max_rows)]
+    flat = Annotated[list[element], Field(min_length=width, max_length=width * types.max_rows)]
     count = Annotated[int, Field(ge=1, le=types.max_rows)]
     shape: Any = tuple[count, Annotated[int, Field(ge=width, le=width)]]
     tensor = {
         "name": Literal[name],
         "shape": shape if width > 1 else shape | tuple[count],
-        "datatype": Literal[DATATYPES],
+        "datatype": Literal[*kind.accepted],
         "parameters": NotRequired[no_bytes | None],
         "data": flat | types.many(row),
     }

@@ -9,7 +9,8 @@ from typing_extensions import TypedDict  # pydantic wants this one below Python 
 
 from service.openapi import explain_types
 from service.openapi.model_types import ModelTypes, Share, closed, typed_dict
-from service.protocols.tfserving import SIGNATURE
+from service.protocols.oip_datatypes import input_types_of
+from service.protocols.tfserving import DTYPES, SIGNATURE
 from service.protocols.tfserving_methods import has_classes, has_one_value
 
 _Signature = NotRequired[Literal["serving_default", ""] | None]
@@ -35,7 +36,6 @@ ServingModels = typed_dict("ServingModels", {"models": list[str]}, "The list of 
 ServingSpec = typed_dict("ServingSpec", {"name": str, "signature_name": str, "version": str})
 ServingDimension = typed_dict("ServingDimension", {"size": str, "name": str})
 ServingShape = typed_dict("ServingShape", {"dim": list[ServingDimension], "unknown_rank": bool})
-ServingTensor = typed_dict("ServingTensor", {"dtype": Literal["DT_FLOAT"], "tensor_shape": ServingShape, "name": str})
 
 
 def named_types(types: ModelTypes) -> list[Any]:
@@ -80,9 +80,9 @@ def _requests(types: ModelTypes) -> list[Any]:
     named = {name: value | tuple[value] for name, value in types.values.items()}
     by_input = _by_input(types)
     part = typed_dict("ServingPart", {name: NotRequired[value] for name, value in (named | by_input).items()})
-    example = typed_dict("ServingExample", named)
+    example = typed_dict("ServingExample", types.by_feature(named))
     if len(by_input) > 1:
-        example |= typed_dict("ServingInputExample", by_input)
+        example |= typed_dict("ServingInputExample", types.by_input(by_input))
     return [
         *_row_requests("Serving", types),
         *_row_requests("ServingFew", few),
@@ -105,7 +105,8 @@ def _input_row(values: Sequence[Any]) -> Any:
 
 def _row_requests(prefix: str, types: ModelTypes) -> list[Any]:
     """The requests for rows: ``instances``, or ``inputs`` as rows or columns, with or without the names of inputs."""
-    columns = typed_dict(f"{prefix}Columns", {name: types.many(number) for name, number in types.values.items()})
+    by_name = {name: types.many(value) for name, value in types.values.items()}
+    columns = typed_dict(f"{prefix}Columns", types.by_feature(by_name))
     inputs = types.many(types.row) | columns
     if len(types.inputs) == 1:
         ((name, values),) = types.inputs.items()
@@ -114,8 +115,9 @@ def _row_requests(prefix: str, types: ModelTypes) -> list[Any]:
         inputs |= typed_dict(f"{prefix}Input", {name: inputs})
     else:
         by_input = _by_input(types)
-        row = types.row | typed_dict("ServingInstance", by_input)
-        inputs |= typed_dict(f"{prefix}Inputs", {name: types.many(values) for name, values in by_input.items()})
+        row = types.row | typed_dict("ServingInstance", types.by_input(by_input))
+        columns = {name: types.many(values) for name, values in by_input.items()}
+        inputs |= typed_dict(f"{prefix}Inputs", types.by_input(columns))
     return [
         _request(f"{prefix}Rows", {"instances": types.many(row)}, unlike="inputs"),
         _request(f"{prefix}ByColumn", {"inputs": inputs}, unlike="instances"),
@@ -130,9 +132,10 @@ def _request(name: str, fields: dict[str, Any], *, unlike: str = "") -> Any:
 
 def _metadata(types: ModelTypes) -> Any:
     """Metadata: nested objects whose keys are names."""
+    tensor = typed_dict("ServingTensor", {"dtype": Literal[*_dtypes(types)], "tensor_shape": ServingShape, "name": str})
     signature = {
-        "inputs": typed_dict("ServingSignatureInputs", dict.fromkeys(types.inputs, ServingTensor)),
-        "outputs": typed_dict("ServingSignatureOutputs", {each.head.name: ServingTensor for each in types.heads}),
+        "inputs": typed_dict("ServingSignatureInputs", dict.fromkeys(types.inputs, tensor)),
+        "outputs": typed_dict("ServingSignatureOutputs", {each.head.name: tensor for each in types.heads}),
         "method_name": Literal["tensorflow/serving/predict"],
         "defaults": typed_dict("ServingDefaults", {}),
     }
@@ -141,3 +144,9 @@ def _metadata(types: ModelTypes) -> Any:
         "ServingSignatureMap", {"signature_def": typed_dict("ServingSignatureDef", {"signature_def": named})}
     )
     return typed_dict("ServingMetadata", {"model_spec": ServingSpec, "metadata": metadata})
+
+
+def _dtypes(types: ModelTypes) -> list[str]:
+    """The dtypes that the tensors of the model have; outputs are numbers."""
+    inputs = input_types_of.of(types.model)
+    return list(dict.fromkeys(["DT_FLOAT", *(DTYPES[inputs.by_name[name].datatype] for name in inputs.names)]))

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from models.encoding import Encoder, NumberEncoder
+from models.manifest import Manifest
 from service.http.errors import NotReadyError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import PROBLEM, Declare, Protocol
@@ -13,6 +15,7 @@ from service.version import VERSION
 
 # The manifest's fields that clients may see; golden and background rows and hashes are of no use to them.
 PUBLIC_FIELDS = {"name", "version", "features", "layers", "training", "metrics", "reference"}
+MAX_COLUMNS = 100  # of an encoder, and boundaries
 NO_REFERENCE = (
     "the model was adopted without a sample of its rows, so bounds and training ranges are not known: "
     "there are no warnings, and drift is not detected"
@@ -98,8 +101,22 @@ def _public_manifest(model: Model) -> bytes:
     document = manifest.model_dump(mode="json", include=PUBLIC_FIELDS, exclude_unset=True)
     if manifest.class_labels:
         document["labels"] = manifest.class_labels
+    if manifest.encoders:
+        for feature, described in zip(manifest.features, document["features"], strict=True):
+            described["required"] = feature.is_required
+        document["encoders"] = [_describe_encoder(manifest, each) for each in manifest.encoders]
     document["inputs"] = [tensor.model_dump() for tensor in manifest.input_tensors]
     document["outputs"] = [head.model_dump() for head in manifest.heads]
     if not manifest.reference:
         document |= {"reference": None, "reference_reason": NO_REFERENCE}
     return json_response(document).body
+
+
+def _describe_encoder(manifest: Manifest, encoder: Encoder) -> dict[str, Any]:
+    """What an encoder makes of its feature, without the vectors of an embedding."""
+    feature = manifest.features[manifest.feature_names.index(encoder.feature)]
+    names = encoder.column_names(feature)
+    document = {"feature": encoder.feature, "kind": encoder.kind, "width": len(names), "columns": names[:MAX_COLUMNS]}
+    if isinstance(encoder, NumberEncoder):
+        return document | {"fill": encoder.fill, "indicator": encoder.indicator}
+    return document | {"boundaries": encoder.boundaries[:MAX_COLUMNS]}

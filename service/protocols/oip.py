@@ -13,6 +13,7 @@ from service.http.routing import JSON, Declare, Protocol
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.protocols.health import Readiness
+from service.protocols.oip_datatypes import InputType, input_types_of
 from service.protocols.oip_infer import BYTES, OipRow, infer
 from service.protocols.oip_outputs import outputs_of
 from service.protocols.oip_request import LENGTH_HEADER
@@ -20,10 +21,11 @@ from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
 _PLATFORM = "keras_litert"
-_CONFIG_TYPES = {
+CONFIG_TYPES = {
     "FP32": "TYPE_FP32",
     "BYTES": "TYPE_STRING",
     "BOOL": "TYPE_BOOL",
+    "INT64": "TYPE_INT64",
 }  # what Triton's configurations call them
 
 
@@ -169,7 +171,14 @@ class Oip:
 
 
 def _inputs(model: Model) -> list[dict[str, Any]]:
-    return [_metadata(tensor.name, "FP32", tensor.width) for tensor in model.manifest.input_tensors]
+    types = input_types_of.of(model)
+    return [_input_metadata(name, types.by_name[name]) for name in types.names]
+
+
+def _input_metadata(name: str, kind: InputType) -> dict[str, Any]:
+    """The metadata of an input; ``optional``, as Triton's configuration has it, only where it is true."""
+    metadata = _metadata(name, kind.datatype, len(kind.features))
+    return {**metadata, "optional": True} if kind.is_optional else metadata
 
 
 def _outputs(model: Model) -> list[dict[str, Any]]:
@@ -184,7 +193,9 @@ def _metadata(name: str, datatype: str, *widths: int) -> dict[str, Any]:
 
 def _configuration(tensor: dict[str, Any]) -> dict[str, Any]:
     """The same in a Triton configuration, whose ``dims`` leave out the rows."""
-    return {"name": tensor["name"], "data_type": _CONFIG_TYPES[tensor["datatype"]], "dims": tensor["shape"][1:]}
+    optional = {"optional": True} if "optional" in tensor else {}
+    data_type = CONFIG_TYPES[tensor["datatype"]]
+    return {"name": tensor["name"], "data_type": data_type, "dims": tensor["shape"][1:], **optional}
 
 
 def _duration(count: int, nanoseconds: int) -> dict[str, int]:

@@ -11,10 +11,10 @@ from service.arrays import Prediction
 from service.http import strict_json
 from service.http.errors import BadTensorError
 from service.inference.model import Model
+from service.protocols.oip_datatypes import ALL_FEATURES, InputType, input_types_of
 from service.protocols.oip_outputs import ModelOutput, outputs_of
 from service.protocols.oip_tensors import Tensor
 
-ALL_FEATURES = "features"  # a tensor with all features, for a model with several inputs
 _strict = with_config(ConfigDict(strict=True))
 
 
@@ -80,10 +80,14 @@ class InputForm(NamedTuple):
     """
 
     location: str
-    columns: slice
+    type: InputType
     shape: tuple[int, int]
     datatype: str
     binary_size: int | None
+
+    @property
+    def columns(self) -> slice:
+        return self.type.columns
 
 
 @dataclass(slots=True)
@@ -92,8 +96,8 @@ class RequestForm:
 
     ``strings`` is how many strings the JSON has. ``binary_size`` is the number of bytes that follow the JSON, None if
     there are none. ``tensors`` makes the outputs, for which ``layers`` are needed. Once there was a response,
-    ``template`` is its JSON without what differs in each, and ``is_plain_row`` says whether it was about one row of
-    FP32 in schema order, with nothing but what the last layer has.
+    ``template`` is its JSON without what differs in each, and ``is_plain_row`` says whether it was about one row in
+    schema order, with nothing but what the last layer has: of FP32, or with ``is_mixed`` of values in the JSON.
     """
 
     inputs: Sequence[InputForm]
@@ -103,6 +107,7 @@ class RequestForm:
     layers: Sequence[str] = ()
     tensors: Sequence[Callable[[Prediction], Tensor]] = ()
     is_plain_row: bool = False
+    is_mixed: bool = False
     template: bytes = b""
 
     def __post_init__(self) -> None:
@@ -116,8 +121,12 @@ class RequestForm:
         self.template = template
         starts, ends = zip(*((tensor.columns.start, tensor.columns.stop) for tensor in self.inputs), strict=True)
         is_binary = [tensor.binary_size is not None for tensor in self.inputs]
+        self.is_mixed = (
+            len(self.inputs) > 1 and not any(is_binary) and not all(each.type.is_plain for each in self.inputs)
+        )
         self.is_plain_row = (
-            all(tensor.shape[0] == 1 and tensor.datatype == "FP32" for tensor in self.inputs)
+            all(tensor.shape[0] == 1 for tensor in self.inputs)
+            and (self.is_mixed or all(tensor.datatype == "FP32" for tensor in self.inputs))
             and starts == (0, *ends[:-1])
             and len(set(is_binary)) == 1
             and not self.layers
@@ -130,11 +139,7 @@ class FormReader:
 
     def __init__(self, model: Model) -> None:
         self._width = len(model.features)
-        self._columns: dict[str, slice] = {}
-        start = 0
-        for tensor in model.manifest.input_tensors:
-            self._columns[tensor.name] = slice(start, start := start + tensor.width)
-        self._all = ALL_FEATURES if len(self._columns) > 1 else next(iter(self._columns))
+        self._inputs = input_types_of.of(model)
         self._outputs = outputs_of.of(model)
 
     def read(self, document: Any, strings: int) -> RequestForm:
@@ -160,34 +165,43 @@ class FormReader:
         Raises:
             BadTensorError: the ``size`` in bytes is not that of some rows.
         """
+        if not self._inputs.whole or "FP32" not in self._inputs.by_name[self._inputs.whole].accepted:
+            raise BadTensorError(f"a raw body has nothing but FP32 values: {self._send_each()}")
         row = 4 * self._width
         if size == 0 or size % row:
             message = f"a raw body must have rows of {self._width} FP32 values, {row} bytes each, not {size} bytes"
             raise BadTensorError(message)
         shape = [size // row, self._width]
-        tensor = Input(name=self._all, shape=shape, datatype="FP32", parameters={"binary_data_size": size})
+        tensor = Input(name=self._inputs.whole, shape=shape, datatype="FP32", parameters={"binary_data_size": size})
         return self.read({"inputs": [tensor], "parameters": {"binary_data_output": True}}, strings=0)
 
     def _check_inputs(self, tensors: Sequence[Input]) -> list[InputForm]:
         """What each tensor says: they must be all inputs of the model, or the one with all features."""
-        columns = {self._all: slice(0, self._width)} | self._columns  # the model's own input wins
+        inputs = self._inputs
         given = [tensor["name"] for tensor in tensors]
-        _require_names(given, columns, "input")
-        if given != [self._all] or self._all in self._columns:
-            if any(name not in self._columns for name in given):
-                raise BadTensorError(f"send either {self._all} with all features, or the other inputs")
-            if missing := [name for name in self._columns if name not in given]:
+        if not inputs.whole and ALL_FEATURES in given and ALL_FEATURES not in inputs.by_name:
+            raise BadTensorError(f"one tensor cannot hold features of several datatypes: {self._send_each()}")
+        _require_names(given, inputs.by_name, "input")
+        if given != [inputs.whole] or inputs.whole in inputs.names:
+            if any(name not in inputs.names for name in given):
+                raise BadTensorError(f"send either {inputs.whole} with all features, or the other inputs")
+            if missing := [name for name in inputs.required if name not in given]:
                 is_one = len(missing) == 1
                 raise BadTensorError(
                     f"the input{'' if is_one else 's'} {', '.join(missing)} {'is' if is_one else 'are'} missing"
                 )
-        forms = [_check_input(tensor, columns[tensor["name"]], index) for index, tensor in enumerate(tensors)]
+        if not given:
+            raise BadTensorError("send at least one input: its shape tells how many rows there are")
+        forms = [_check_input(tensor, inputs.by_name[tensor["name"]], index) for index, tensor in enumerate(tensors)]
         for form in forms:
             if form.shape[0] != forms[0].shape[0]:
                 raise BadTensorError(
                     f"{form.location} has {form.shape[0]} rows, but {forms[0].location} has {forms[0].shape[0]}"
                 )
         return forms
+
+    def _send_each(self) -> str:
+        return f"send a tensor for each input: {', '.join(self._inputs.names)}"
 
     def _check_output(self, output: Output, default: bool) -> RequestedOutput:  # noqa: FBT001
         parameters: OutputParameters = output.get("parameters") or {}
@@ -198,8 +212,8 @@ class FormReader:
         return RequestedOutput(self._outputs.by_name[name], classes, default if is_binary is None else is_binary)
 
 
-def _check_input(tensor: Input, columns: slice, index: int) -> InputForm:
-    location, width = f"inputs[{index}]", columns.stop - columns.start
+def _check_input(tensor: Input, kind: InputType, index: int) -> InputForm:
+    location, width = f"inputs[{index}]", len(kind.features)
     shape, size = tensor["shape"], (tensor.get("parameters") or {}).get("binary_data_size")
     if width == 1 and len(shape) == 1:
         shape = [*shape, 1]
@@ -207,7 +221,8 @@ def _check_input(tensor: Input, columns: slice, index: int) -> InputForm:
         raise BadTensorError(f"{location}.shape must be [rows, {width}] with at least one row")
     if ("data" in tensor) == (size is not None):
         raise BadTensorError(f"{location} must have either data or binary_data_size")
-    return InputForm(location, columns, (shape[0], shape[1]), tensor["datatype"], size)
+    kind.require(tensor["datatype"], location)
+    return InputForm(location, kind, (shape[0], shape[1]), tensor["datatype"], size)
 
 
 def _require_names(names: Sequence[str], known: Collection[str], what: str) -> None:

@@ -24,6 +24,13 @@ from service.protocols.row_codec import GivenRow
 
 BYTES = "application/octet-stream"
 _FP32 = np.dtype("<f4")
+_JSON_TYPES: dict[str, set[type]] = {
+    "FP32": {int, float},
+    "INT64": {int},
+    "BOOL": {bool},
+    "BYTES": {str},
+}  # those of usual elements
+_INT64_MAX = 2**63 - 1
 
 _readers = PerModel(RequestReader)
 
@@ -64,6 +71,8 @@ class OipRow:
 
 def _join(data: Sequence[Any], form: RequestForm) -> list[Any] | None:
     """The row in the data of several tensors, each nested or all elements in one list; None if they are not usual."""
+    if form.is_mixed and not _are_usual(data, form):
+        return None
     row: list[Any] = []
     for values, tensor in zip(data, form.inputs, strict=True):
         flat = values[0] if type(values) is list and len(values) == 1 and type(values[0]) is list else values
@@ -71,6 +80,18 @@ def _join(data: Sequence[Any], form: RequestForm) -> list[Any] | None:
             return None
         row += flat
     return row
+
+
+def _are_usual(data: Sequence[Any], form: RequestForm) -> bool:
+    """Whether the data of a row need no more than validation: no check of their datatype, and no empty text."""
+    for values, tensor in zip(data, form.inputs, strict=True):
+        flat = values[0] if type(values) is list and len(values) == 1 and type(values[0]) is list else values
+        types = _JSON_TYPES.get(tensor.datatype)
+        if not types or type(flat) is not list or not types.issuperset(map(type, flat)) or "" in flat:
+            return False
+        if tensor.datatype == "INT64" and max(flat, default=0) > _INT64_MAX:
+            return False
+    return True
 
 
 def infer(model: Model, validator: Validator, request: Request) -> Response:

@@ -30,6 +30,9 @@ class RequestReader:
 
     def __init__(self, model: Model) -> None:
         self._forms = FormReader(model)
+        self._columns = slice(0, len(model.features))
+        absent = [0 if feature.is_required else feature.to_code(None) for feature in model.features]
+        self._absent = np.array(absent, np.float32)  # the row of a request without optional inputs
         self._known: dict[bytes | int, RequestForm] = {}
 
     def read(self, request: Request, validator: Validator) -> tuple[Array, RequestForm, str | None]:
@@ -63,10 +66,12 @@ class RequestReader:
         data, request_id = take_variable_parts(document)
         key = orjson.dumps(document)
         form = self._known.get(key)
-        strings = form.strings if form else strict_json.count_strings(document)
-        strict_json.require_unique_keys(content, strings + (2 if request_id is not None else 0))
+        form_strings = form.strings if form else strict_json.count_strings(document)
+        strings = form_strings + (2 if request_id is not None else 0)
+        if content.count(b'"') != 2 * strings:  # there are texts in the data, or a key is there twice
+            strict_json.require_unique_keys(content, strings + strict_json.count_strings(data))
         if not form:
-            form = self._forms.read(document, strings)
+            form = self._forms.read(document, form_strings)
             self._keep(key, form)
         return form, data, request_id
 
@@ -90,7 +95,7 @@ class RequestReader:
                 f"{len(binary)} bytes follow the JSON, but binary_data_size is {form.binary_size or 0}: "
                 f"{LENGTH_HEADER} must be the length of the JSON"
             )
-        if len(form.inputs) == 1:
+        if len(form.inputs) == 1 and form.inputs[0].columns == self._columns:
             return _tensor_rows(form.inputs[0], data[0] if data else None, binary, validator)
         parts, start = [], 0
         for index, tensor in enumerate(form.inputs):
@@ -98,7 +103,7 @@ class RequestReader:
             part, values = validator.part(tensor.columns), data[index] if data else None
             parts.append(_tensor_rows(tensor, values, binary[start:stop], part))
             start = stop
-        rows = np.empty((len(parts[0]), sum(part.shape[1] for part in parts)), np.float32)
+        rows = np.tile(self._absent, (len(parts[0]), 1))
         for tensor, array in zip(form.inputs, parts, strict=True):
             rows[:, tensor.columns] = array
         return rows
@@ -130,12 +135,24 @@ def take_variable_parts(document: Any) -> tuple[Sequence[Any], str | None]:
 
 def _tensor_rows(tensor: InputForm, data: Any, binary: bytes, validator: Validator) -> Array:
     """The rows [rows, features] of one input; the validator is that of its features."""
-    location = tensor.location
+    location, kind = tensor.location, tensor.type
     if tensor.binary_size is None:
-        rows, are_numbers = oip_tensors.rows_from_json(data, tensor.datatype, tensor.shape, location)
-        return validator.validate_rows(rows, f"{location}.data", are_numbers=are_numbers)
-    array = oip_tensors.array_from_bytes(binary, tensor.datatype, tensor.shape, location)
-    return validator.validate_array(array, f"{location}.data")
+        rows, are_numbers = oip_tensors.rows_from_json(
+            data, tensor.datatype, tensor.shape, location, allows_null=kind.is_optional
+        )
+    else:
+        array = oip_tensors.array_from_bytes(binary, tensor.datatype, tensor.shape, location)
+        if tensor.datatype != "BYTES":
+            return validator.validate_array(array, f"{location}.data")
+        rows, are_numbers = array.tolist(), False
+    if tensor.datatype == "BYTES" and any(kind.blanks):
+        rows = [_without_blanks(row, kind.blanks) if "" in row else row for row in rows]
+    return validator.validate_rows(rows, f"{location}.data", are_numbers=are_numbers)
+
+
+def _without_blanks(row: list[Any], blanks: Sequence[bool]) -> list[Any]:
+    """A row of BYTES in which an empty text stands for a missing value."""
+    return [None if not value and is_blank else value for value, is_blank in zip(row, blanks, strict=True)]
 
 
 def _json_size(request: Request, body_size: int) -> int:

@@ -27,7 +27,11 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
 }
 _NUMBERS = {int, float}
-DATATYPES = tuple(_DTYPES)
+NUMERIC_DATATYPES = tuple(_DTYPES)
+_LENGTH_BYTES = 4  # of a BYTES element
+
+
+_UINT32 = struct.Struct("<I")
 
 
 class Tensor(NamedTuple):
@@ -61,8 +65,12 @@ def array_from_bytes(content: bytes, datatype: str, shape: Sequence[int], locati
     """The array of a binary tensor, of its own datatype and shape.
 
     Raises:
-        BadTensorError: the length does not fit datatype and shape, or the datatype is not numeric.
+        BadTensorError: the length does not fit datatype and shape, or the elements are not those of the datatype.
     """
+    if datatype == "BYTES":
+        return _texts_from_bytes(content, math.prod(shape), location).reshape(shape)
+    if datatype == "BOOL":
+        return _booleans_from_bytes(content, shape, location)
     dtype = _dtype(datatype, location)
     expected = dtype.itemsize * math.prod(shape)
     if len(content) != expected:
@@ -72,13 +80,17 @@ def array_from_bytes(content: bytes, datatype: str, shape: Sequence[int], locati
     return np.frombuffer(content, dtype).reshape(shape)
 
 
-def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str) -> tuple[list[Any], bool]:
+def rows_from_json(
+    data: Any, datatype: str, shape: Sequence[int], location: str, *, allows_null: bool = False
+) -> tuple[list[Any], bool]:
     """The rows of a tensor [rows, columns] from JSON, nested or flat; also whether they are known to have numbers only.
 
+    The elements of BYTES and BOOL are not checked.
+
     Raises:
-        BadTensorError: the number of elements does not fit the shape, or the datatype is not numeric.
+        BadTensorError: the number of elements does not fit the shape, or they are not integers although they must be.
     """
-    dtype = _dtype(datatype, location)
+    dtype = None if datatype in {"BYTES", "BOOL"} else _dtype(datatype, location)
     count, width = shape
     if not isinstance(data, list):
         raise BadTensorError(f"{location}.data must be a list")
@@ -88,25 +100,65 @@ def rows_from_json(data: Any, datatype: str, shape: Sequence[int], location: str
     else:
         rows = [data[start : start + width] for start in range(0, len(data), width)]
         fits, elements = len(data) == count * width, data
-    are_numbers = count > 1 and {*map(type, elements)} <= _NUMBERS  # of one row, validation tells as fast
+    are_numbers = (
+        count > 1 and dtype is not None and {*map(type, elements)} <= _NUMBERS
+    )  # of one row, validation tells as fast
     if not fits:
         raise BadTensorError(f"{location}.data must have {count * width} elements, as in its shape {list(shape)}")
-    if dtype.kind != "f":
-        _require_integers(rows, dtype, datatype, location)
+    if dtype is not None and dtype.kind != "f":
+        _require_integers(rows, dtype, datatype, location, allows_null=allows_null)
     return rows, are_numbers
 
 
-def _require_integers(rows: Iterable[list[Any]], dtype: np.dtype[Any], datatype: str, location: str) -> None:
+def _require_integers(
+    rows: Iterable[list[Any]], dtype: np.dtype[Any], datatype: str, location: str, *, allows_null: bool
+) -> None:
     limits = np.iinfo(dtype)
     for row in rows:
-        if not all(type(value) is int and limits.min <= value <= limits.max for value in row):
+        given = [value for value in row if value is not None] if allows_null else row
+        if not all(type(value) is int and limits.min <= value <= limits.max for value in given):
             raise BadTensorError(f"{location}.data must be integers from {limits.min} to {limits.max} for {datatype}")
 
 
 def _dtype(datatype: str, location: str) -> np.dtype[Any]:
     if datatype not in _DTYPES:
-        raise BadTensorError(f"{location}.datatype must be one of {', '.join(DATATYPES)}")
+        raise BadTensorError(f"{location}.datatype must be one of {', '.join(NUMERIC_DATATYPES)}")
     return _DTYPES[datatype]
+
+
+def _booleans_from_bytes(content: bytes, shape: Sequence[int], location: str) -> NDArray[np.bool_]:
+    if len(content) != math.prod(shape):
+        raise BadTensorError(
+            f"{location} has {len(content)} bytes of data, but BOOL of shape {list(shape)} needs {math.prod(shape)}"
+        )
+    if content.translate(None, b"\0\1"):
+        raise BadTensorError(f"{location} has a byte other than 0 and 1: a BOOL is one of these")
+    return np.frombuffer(content, np.bool_).reshape(shape)
+
+
+def _texts_from_bytes(content: bytes, count: int, location: str) -> NDArray[Any]:
+    """The elements of a BYTES tensor, which must be UTF-8: each is its length, then itself."""
+    texts: list[str] = []
+    start = 0
+    try:
+        while start < len(content) and len(texts) < count:
+            (length,) = _UINT32.unpack_from(content, start)
+            stop = start + _LENGTH_BYTES + length
+            if stop > len(content):
+                raise struct.error  # noqa: TRY301 (one way out)
+            texts.append(content[start + _LENGTH_BYTES : stop].decode())
+            start = stop
+    except struct.error:
+        raise BadTensorError(
+            f"{location} ends within its element {len(texts)}, which starts at byte {start} of {len(content)}: "
+            "each element of BYTES is its length in 4 bytes, little-endian, then itself"
+        ) from None
+    except UnicodeDecodeError:
+        raise BadTensorError(f"{location}: element {len(texts)}, at byte {start}, is not valid UTF-8") from None
+    if len(texts) != count or start != len(content):
+        found = f"{len(texts)} elements" if len(texts) != count else f"{len(content) - start} bytes too many"
+        raise BadTensorError(f"{location} has {found}, but its shape needs {count} elements")
+    return np.array(texts, object)
 
 
 def _bytes_element(value: str) -> bytes:

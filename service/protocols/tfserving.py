@@ -20,12 +20,14 @@ from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
 from service.protocols.health import Readiness
 from service.protocols.inference import predict
+from service.protocols.oip_datatypes import input_types_of
 from service.protocols.tfserving_inputs import inputs_of, require_list
 from service.protocols.tfserving_methods import has_classes, has_one_value, refuse_method
 from service.protocols.tfserving_outputs import by_row, outputs_response
 from service.protocols.tfserving_row import TfServingRow
 
 SIGNATURE = "serving_default"
+DTYPES = {"FP32": "DT_FLOAT", "INT64": "DT_INT64", "BOOL": "DT_BOOL", "BYTES": "DT_STRING"}
 _ERRORS = (NotJsonError, BadInstancesError, UnacceptableError)
 
 _declare = Declare(Protocol.TFSERVING, "v1_")
@@ -75,7 +77,7 @@ class TfServing:
         """Input and output tensors of the model."""
         model = self._registry.select(request).model
         signature = {
-            "inputs": {each.name: _tensor(each.name, each.width) for each in model.manifest.input_tensors},
+            "inputs": {name: _tensor(name, width, dtype) for name, width, dtype in _input_types(model)},
             "outputs": {each.head.name: _tensor(each.head.name, each.raw_width) for each in model.heads},
             "method_name": "tensorflow/serving/predict",
             "defaults": {},
@@ -214,10 +216,15 @@ def _read_rows(request: Request, model: Model, validator: Validator) -> tuple[st
         rows = require_list(document[form], form)
         values = validator.validate_rows(rows, form, are_numbers=True)
     else:
-        inputs = inputs_of.of(model)
-        rows = inputs.rows(document[form]) if form == "instances" else inputs.rows_of_columns(document[form])
-        values = validator.validate_rows(rows, form)
-        strings = strict_json.count_strings(document, skip=form) + _count_names(document[form])
+        inputs, given = inputs_of.of(model), document[form]
+        columns = inputs.columns(given) if form == "inputs" and inputs.is_mixed else None
+        if columns:
+            values = validator.validate_columns(columns, form)
+        else:
+            rows = inputs.rows(given) if form == "instances" else inputs.rows_of_columns(given)
+            values = validator.validate_rows(rows, form)
+        strings = strict_json.count_strings(document, skip=form)
+        strings += strict_json.count_strings(given) if inputs.is_mixed else _count_names(given)
         strict_json.require_unique_keys(body, strings)
     request.context.mark("validate")
     return form, values
@@ -232,6 +239,13 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _tensor(name: str, width: int) -> dict[str, Any]:
+def _input_types(model: Model) -> list[tuple[str, int, str]]:
+    """Name, width and dtype of each input."""
+    types = input_types_of.of(model)
+    inputs = [(name, types.by_name[name]) for name in types.names]
+    return [(name, len(each.features), DTYPES[each.datatype]) for name, each in inputs]
+
+
+def _tensor(name: str, width: int, dtype: str = "DT_FLOAT") -> dict[str, Any]:
     sizes = [{"size": str(size), "name": ""} for size in (-1, width)]
-    return {"dtype": "DT_FLOAT", "tensor_shape": {"dim": sizes, "unknown_rank": False}, "name": f"{SIGNATURE}_{name}:0"}
+    return {"dtype": dtype, "tensor_shape": {"dim": sizes, "unknown_rank": False}, "name": f"{SIGNATURE}_{name}:0"}

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from service.arrays import Array, Indices
 from service.http.errors import Fault
 from service.inference.model import Model
-from service.score.columns import Codes, FeatureColumns, suggest_name
+from service.score.cell_faults import Codes, InvalidValues
+from service.score.columns import FeatureColumns, suggest_name
 from service.score.errors import TableError
 from service.score.faults import FAULT_LIST, FaultCounts, FaultReporter, build_fault_column
 from service.score.options import ColumnOptions
 from service.score.output_columns import DICTIONARY, OutputColumns, dictionary_column, list_column
 
 Flags = NDArray[np.bool_]
+
+WITHOUT_VIEW = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
 
 class ScoredBatch(NamedTuple):
@@ -34,7 +37,7 @@ class Scorer:
     ``input_columns`` are the columns that `score` reads. With ``all_text``, every column is a string column.
 
     Raises:
-        TableError: a column is missing, or two output columns would have the same name.
+        TableError: a column is missing or has the wrong type, or two output columns would have the same name.
     """
 
     def __init__(self, model: Model, schema: pa.Schema, options: ColumnOptions, *, all_text: bool = False) -> None:
@@ -54,15 +57,16 @@ class Scorer:
 
     def score(self, batch: pa.RecordBatch) -> ScoredBatch:
         """The predictions and the rejected rows of a batch that has the ``input_columns``."""
-        rows, codes = self._columns.extract(batch)
+        rows, codes, invalid = self._columns.extract(batch)
         valid = np.logical_not(codes.any(axis=1))
         outputs = _predict(self._model, rows if valid.all() else rows[valid])
         finite = np.isfinite(outputs).all(axis=1)
         if not finite.all():
             valid[valid], outputs = finite, outputs[finite]
-        answered = batch if valid.all() else batch.filter(pa.array(valid))
+        answered = batch if valid.all() else _filter(batch, valid)
         columns = [answered.column(name) for name in self._kept] + self._prediction_columns(rows[valid], outputs)
-        return ScoredBatch(pa.record_batch(columns, schema=self.answered_schema), *self._reject(batch, codes, ~valid))
+        answered = pa.record_batch(columns, schema=self.answered_schema)
+        return ScoredBatch(answered, *self._reject(batch, codes, invalid, ~valid))
 
     def reject_malformed(self, messages: Sequence[str]) -> ScoredBatch:
         """Rejected rows without values, one for each line that is not a row of the table."""
@@ -97,11 +101,13 @@ class Scorer:
         ]
         return list_column(np.bincount(positions // width, minlength=len(rows)), pa.array(warnings, pa.string()))
 
-    def _reject(self, batch: pa.RecordBatch, codes: Codes, invalid: Flags) -> tuple[pa.RecordBatch, FaultCounts]:
-        if not invalid.any():
+    def _reject(
+        self, batch: pa.RecordBatch, codes: Codes, invalid: InvalidValues, is_rejected: Flags
+    ) -> tuple[pa.RecordBatch, FaultCounts]:
+        if not is_rejected.any():
             return _empty_batch(self.rejected_schema), Counter()
-        faults, counts = self._reporter.report(codes[invalid])
-        rejected = batch.filter(pa.array(invalid))
+        faults, counts = self._reporter.report(codes[is_rejected], invalid)
+        rejected = _filter(batch, is_rejected)
         columns = [rejected.column(name) for name in self.input_columns]
         return pa.record_batch([*columns, faults], schema=self.rejected_schema), counts
 
@@ -128,6 +134,12 @@ def _predict(model: Model, rows: Array) -> Array:
             return np.full((1, columns), np.nan, np.float32)
         middle = len(rows) // 2
         return np.concatenate([_predict(model, rows[:middle]), _predict(model, rows[middle:])])
+
+
+def _filter(batch: pa.RecordBatch, flags: Flags) -> pa.RecordBatch:
+    """The rows with a flag. Arrow can filter neither views of strings nor views of bytes."""
+    fields = [field.with_type(WITHOUT_VIEW.get(field.type, field.type)) for field in batch.schema]
+    return batch.cast(pa.schema(fields)).filter(pa.array(flags)).cast(batch.schema)
 
 
 def _empty_batch(schema: pa.Schema) -> pa.RecordBatch:

@@ -17,7 +17,7 @@ from pyarrow import csv
 from service.score.errors import TableError
 from service.score.formats import FileFormat, is_gzip
 from service.score.options import STANDARD_STREAM
-from service.score.scorer import decode_dictionaries, decode_schema
+from service.score.scorer import WITHOUT_VIEW, decode_dictionaries, decode_schema
 
 Convert = Callable[[pa.RecordBatch], pa.RecordBatch]
 
@@ -122,13 +122,20 @@ def _is_repetitive(column: pa.ChunkedArray) -> bool:
 
 
 def _csv_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema with string columns in place of lists and structs."""
-    return pa.schema([f.with_type(pa.string()) if pa.types.is_nested(f.type) else f for f in schema])
+    """The schema with string columns in place of lists and structs, and of what Arrow does not write as CSV."""
+    return pa.schema([field.with_type(_csv_type(field.type)) for field in schema])
+
+
+def _csv_type(dtype: pa.DataType) -> pa.DataType:
+    return pa.string() if pa.types.is_nested(dtype) else WITHOUT_VIEW.get(dtype, dtype)
 
 
 def _encode_nested(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch in its `_csv_schema`, with lists and structs as JSON."""
-    columns = [_to_json(column) if pa.types.is_nested(column.type) else column for column in batch.columns]
+    columns = [
+        _to_json(column) if pa.types.is_nested(column.type) else column.cast(_csv_type(column.type))
+        for column in batch.columns
+    ]
     return pa.record_batch(columns, schema=_csv_schema(batch.schema))
 
 

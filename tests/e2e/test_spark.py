@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from support.gunicorn_server import ROOT, environment, free_port
 from support.known_animals import NAMES
+from support.mixed_bundles import FEATURES, publish, raw_rows
 
 from benchmarks.environments import Environment, InstallError
 from service.inference.model import Model
@@ -117,6 +118,53 @@ def write_tables(model: Model, folder: Path, files: int, rows: int) -> int:
         table = {"id": np.arange(rows) + number * rows} | dict(zip(NAMES, values.T, strict=True))
         pq.write_table(pa.table(table), folder / f"{number}.parquet")
     return valid_rows
+
+
+def write_mixed_table(folder: Path) -> None:
+    """Write a folder of Parquet with texts in dictionaries, codes, truth values, gaps and, in some rows, faults."""
+    faults: dict[int, dict[str, Any]] = {
+        0: {"island": "biscoe"},
+        50: {"island": None},
+        100: {"ring": 3},
+        150: {"sex": ""},
+        200: {"year": None},
+        250: {"is_breeding": None},
+    }
+    names = [feature.name for feature in FEATURES]
+    rows = [
+        {"id": index} | dict(zip(names, row, strict=True)) | faults.get(index, {})
+        for index, row in enumerate(raw_rows(500))
+    ]
+    table = pa.Table.from_pylist(rows)
+    for name in ("island", "sex", "ring"):
+        table = table.set_column(table.schema.get_field_index(name), name, table[name].dictionary_encode())
+    folder.mkdir()
+    pq.write_table(table, folder / "0.parquet")
+
+
+def test_categories_and_missing_values(spark: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row has the command line's prediction, warnings and faults, and its values as they were."""
+    publish(tmp_path / "store")
+    write_mixed_table(tmp_path / "in")
+    model = {"MENAGERIE_MODEL_STORE": str(tmp_path / "store"), "MENAGERIE_MODEL_NAME": "mixed"}
+    completed = subprocess.run(
+        submit(spark.master, JOB_CONFIGURATION, tmp_path / "in", tmp_path / "out"),
+        env=spark.environment | model | {"IN_PLACE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    assert "500 rows: 494 predicted, 6 rejected\n" in completed.stdout
+
+    for name, value in model.items():
+        monkeypatch.setenv(name, value)
+    assert main([str(tmp_path / "in"), str(tmp_path / "local"), "--quiet"]) == 0
+    for outcome, local in (("answered", "local"), ("rejected", "local.rejects")):
+        expected = pq.read_table(tmp_path / local).sort_by("id").to_pylist()
+        found = pq.read_table(tmp_path / "out" / f"outcome={outcome}").sort_by("id").select(expected[0]).to_pylist()
+        assert found == expected
 
 
 def test_a_killed_worker_costs_no_row(spark: Cluster, model: Model, tmp_path: Path, long: bool) -> None:

@@ -125,7 +125,7 @@ def test_an_adopted_model_is_served(adopted: Callable[[str], Adopted]) -> None:
             assert single["probabilities"] == expected["probabilities"]
         wrong = requests.post(f"{server.url}/predict", json={"features": [*rows[0][:3], None, 1, 2]}, timeout=30)
         assert wrong.status_code == 422
-        assert wrong.json()["errors"][0]["message"].startswith("gender must not be null")
+        assert wrong.json()["errors"][0]["message"].startswith("gender must be")
         explained = requests.post(f"{server.url}/explain", json={"features": named[-1]}, timeout=30)
         assert explained.ok
         assert explained.json()["encoded"]

@@ -1,4 +1,7 @@
-"""`python -m models.train` in a process of its own, from the command line to the published bundle."""
+"""`python -m models.train`, from the command line to the published bundle.
+
+In a process of its own where that matters; elsewhere in the test's process, which imports TensorFlow only once.
+"""
 
 import html
 import resource
@@ -27,9 +30,12 @@ from service.monitoring.drift.bins import Bins, count_cells
 from service.monitoring.drift.psi import stability_index
 from service.settings import SHIPPED_STORE
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras 3.15, NumPy 2.4
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SMALL = ("--rows", "200", "--epochs", "2", "--candidates", "2", "--no-report")
-TrainHere = Callable[..., tuple[object, str, str]]
+Output = tuple[object, str, str]  # exit code, stdout and stderr
+TrainHere = Callable[..., Output]
 METRIC_TOLERANCES = {"accuracy": 0.01, "expected_calibration_error": 0.01, "log_loss": 0.03}  # between machines
 
 
@@ -46,21 +52,15 @@ def train(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
 
 
-def train_bundle(out: Path, *arguments: object, name: str = "animals") -> Bundle:
-    process = train("--out", out, *arguments)
-    assert process.returncode == 0, process.stderr
-    return Bundle.read(newest_version(out / name))
-
-
 @pytest.fixture
 def train_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> TrainHere:
-    """Trains in this process, as starting another takes longer than refusing options; exit code, stdout and stderr."""
+    """Trains in this process, which is quicker than to start another."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest keeps its own handlers
     monkeypatch.chdir(ROOT)
 
-    def run(*arguments: str) -> tuple[object, str, str]:
+    def run(*arguments: object) -> Output:
         try:
-            code: object = main(arguments)
+            code: object = main([*map(str, arguments)])
         except SystemExit as ended:
             code = ended.code
         return (code, *capsys.readouterr())
@@ -160,6 +160,7 @@ def test_help_is_quick_and_imports_no_heavy_library() -> None:
         (["--label", "species"], "--data"),
         (["--schema", "my.toml"], "--data"),
         (["--drop", "id"], "--drop is only valid with --data"),
+        (["--category", "id"], "--category is only valid with --data"),
         (["--drop-rows-with-gaps"], "--drop-rows-with-gaps is only valid with --data"),
         (["--decimal", ","], "--decimal is only valid with --data"),
         (["--data", "none.csv", "--label", "species", "--decimal", ";"], "--decimal"),
@@ -206,11 +207,11 @@ def test_the_same_seed_makes_the_same_model(small: SmallModel) -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path) -> None:
+def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path, train_here: TrainHere) -> None:
     """All classifiers, on groups of every label; the report and the summary have the worst recall."""
     options = ("--rows", "100", "--epochs", "1", "--candidates", "1", "--folds", "2")
-    process = train("--out", tmp_path, *options)
-    assert process.returncode == 0, process.stderr
+    code, stdout, stderr = train_here("--out", tmp_path, *options)
+    assert code == 0, stderr
     trained = Bundle.read(tmp_path / "animals" / "1")
     by_classifier = trained.manifest.metrics["cross_validation"]
     assert len(by_classifier) == 3
@@ -219,7 +220,7 @@ def test_the_animals_are_also_scored_on_extreme_groups(tmp_path: Path) -> None:
         assert metrics["extremes"]["recall"].keys() == {"cat", "dog", "llama", "lizard"}
     worst = min(by_classifier["network"]["extremes"]["recall"].values())
     assert f"{100 * worst:.2f} %</td>" in trained.read_bytes("report/index.html").decode()
-    assert "extremes" in process.stdout
+    assert "extremes" in stdout
 
 
 @pytest.mark.tensorflow
@@ -234,17 +235,19 @@ def test_the_summary_shows_how_to_serve_the_model(small: SmallModel) -> None:
 
 
 @pytest.mark.tensorflow
-def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: Path, iris: Path) -> None:
+def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(
+    tmp_path: Path, iris: Path, train_here: TrainHere
+) -> None:
     """With other features and labels, the self-test passes, typical flowers are recognized, and the weights match."""
     schema = tmp_path / "iris.toml"
     schema.write_text(
         'labels = ["virginica", "setosa", "versicolor"]\n[features.petal_width]\nunit = "cm"\nmaximum = 5\n'
     )
-    options = ("--hidden", "8", "--folds", 3)
+    options = ("--schema", schema, "--hidden", 8, "--folds", 3)
     store = tmp_path / "store"
-    trained = train_bundle(
-        store, "--data", iris, "--label", "species", "--schema", schema, *options, name="Iris-flowers"
-    )
+    code, _, stderr = train_here("--out", store, "--data", iris, "--label", "species", *options)
+    assert code == 0, stderr
+    trained = Bundle.read(newest_version(store / "Iris-flowers"))
     manifest = trained.manifest
     assert manifest.labels == ("virginica", "setosa", "versicolor")
     assert (manifest.features[3].unit, manifest.features[3].maximum) == ("cm", 5)
@@ -274,7 +277,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(tmp_path: P
 
 
 @pytest.mark.tensorflow
-def test_a_table_from_excel_is_trained_on_and_scored(tmp_path: Path) -> None:
+def test_a_table_from_excel_is_trained_on_and_scored(tmp_path: Path, train_here: TrainHere) -> None:
     """With an index, decimal commas, names of all kinds, a gap and a constant column: each is noted, one a line."""
     flowers = load_iris()
     names = ["Länge (cm) ", "class", "features", "n" * 150]
@@ -285,9 +288,10 @@ def test_a_table_from_excel_is_trained_on_and_scored(tmp_path: Path) -> None:
     lines[3] = lines[3].replace("4,7", "")
     table, store = tmp_path / "t.csv", tmp_path / "store"
     table.write_text("\ufeff" + "\r\n".join(lines) + "\r\n", encoding="utf-8")
-    process = train("--out", store, "--data", table, "--label", "kind", "--drop-rows-with-gaps", "--no-report")
-    assert process.returncode == 0, process.stderr
-    assert process.stderr.splitlines() == [
+    options = ("--data", table, "--label", "kind", "--drop-rows-with-gaps", "--no-report")
+    code, _, stderr = train_here("--out", store, *options)
+    assert code == 0, stderr
+    assert stderr.splitlines() == [
         "delimiter: semicolons",
         "left out: column 1, which has no name, has the names or numbers of the rows",
         "decimal sign: comma, as in '5,1' in column 'Länge (cm)'",
@@ -374,10 +378,12 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_shipped_model_can_be_reproduced(tmp_path: Path) -> None:
+def test_the_shipped_model_can_be_reproduced(tmp_path: Path, train_here: TrainHere) -> None:
     """A full training uses the same facts, and its metrics agree within the difference between machines."""
     shipped = Bundle.read(SHIPPED_STORE / "animals" / "1").manifest
-    again = train_bundle(tmp_path, "--no-report").manifest
+    code, _, stderr = train_here("--out", tmp_path, "--no-report")
+    assert code == 0, stderr
+    again = Bundle.read(newest_version(tmp_path / "animals")).manifest
     assert again.training.facts == shipped.training.facts
     assert again.training.settings == shipped.training.settings
     assert (again.training.rows, again.training.seed) == (shipped.training.rows, shipped.training.seed)

@@ -175,3 +175,108 @@ BAD_INPUTS = [
     # too large
     BadInput("5 MB", b" " * 5_000_000 + GOOD, 413),
 ]
+
+MIXED: dict[str, Any] = {
+    "bill_length": 38.5,
+    "body_mass": 4000.0,
+    "year": 2008,
+    "island": "Dream",
+    "sex": "male",
+    "colony": "south",
+    "ring": 5,
+    "is_breeding": True,
+    "observer": "observer 3",
+}
+"""A valid row of `support.mixed_bundles`."""
+
+
+def _mixed(**changes: Any) -> bytes:
+    return _json({"features": MIXED | changes})
+
+
+def _mixed_without(name: str) -> bytes:
+    return _json({"features": {key: value for key, value in MIXED.items() if key != name}})
+
+
+def _mixed_number(name: str, value: str) -> bytes:
+    """The valid row with ``value`` as the JSON of one of its numbers."""
+    return _mixed(**{name: 123454321}).replace(b"123454321", value.encode())
+
+
+MIXED_BAD_INPUTS = [
+    # a category with a vocabulary of strings
+    BadInput("another case", _mixed(island="dream"), 422, "unknown_category", "features.island"),
+    BadInput("an unknown string", _mixed(island="Anvers"), 422, "unknown_category", "features.island"),
+    BadInput("an empty string", _mixed(island=""), 422, "unknown_category", "features.island"),
+    BadInput("a blank behind it", _mixed(island="Dream "), 422, "unknown_category", "features.island"),
+    BadInput("a character without width", _mixed(island="Dream\u200b"), 422, "unknown_category", "features.island"),
+    BadInput("quotes and escapes", _mixed(island='"\\\n\t\x7f\u2028'), 422, "unknown_category", "features.island"),
+    BadInput("a million characters", _mixed(island="D" * 1_000_000), 422, "unknown_category", "features.island"),
+    BadInput("a number for a string", _mixed(island=1), 422, "type", "features.island"),
+    BadInput("a boolean for a string", _mixed(island=True), 422, "type", "features.island"),
+    BadInput("a list for a string", _mixed(island=["Dream"]), 422, "type", "features.island"),
+    BadInput("an object for a string", _mixed(island={"b64": "RHJlYW0="}), 422, "type", "features.island"),
+    BadInput("null where a value is required", _mixed(island=None), 422, "type", "features.island"),
+    BadInput("a required string missing", _mixed_without("island"), 422, "missing", "features.island"),
+    BadInput("a lone surrogate", _mixed(island="\ud800"), 400),
+    BadInput("a category twice", _mixed()[:-2] + b', "island": "Dream"}}', 422, "duplicate"),
+    BadInput("the same twice in escapes", _mixed()[:-2] + b', "isl\\u0061nd": "Dream"}}', 422, "duplicate"),
+    # optional values are as strict where they are there
+    BadInput("an optional one unknown", _mixed(sex="Male"), 422, "unknown_category", "features.sex"),
+    BadInput("an optional one that is empty", _mixed(sex=""), 422, "unknown_category", "features.sex"),
+    BadInput("an optional number as a string", _mixed(body_mass="4000"), 422, "type", "features.body_mass"),
+    BadInput("an optional number as a boolean", _mixed(body_mass=True), 422, "type", "features.body_mass"),
+    BadInput("an optional number too large", _mixed(body_mass=1e9), 422, "out_of_bounds", "features.body_mass"),
+    BadInput(
+        "an optional number that overflows",
+        _mixed_number("body_mass", "1e400"),
+        422,
+        "not_finite",
+        "features.body_mass",
+    ),
+    BadInput("a number for an open category", _mixed(colony=1), 422, "type", "features.colony"),
+    BadInput("a number to hash", _mixed(observer=3), 422, "type", "features.observer"),
+    BadInput("null to hash", _mixed(observer=None), 422, "type", "features.observer"),
+    # integers
+    BadInput("a fraction", _mixed(year=2007.5), 422, "type", "features.year"),
+    BadInput("nearly a whole number", _mixed(year=2007.000001), 422, "type", "features.year"),
+    BadInput("an integer as a string", _mixed(year="2007"), 422, "type", "features.year"),
+    BadInput("an integer as a boolean", _mixed(year=True), 422, "type", "features.year"),
+    BadInput("an integer that is null", _mixed(year=None), 422, "type", "features.year"),
+    BadInput("an integer out of bounds", _mixed(year=1999), 422, "out_of_bounds", "features.year"),
+    BadInput("an integer of 300 digits", _mixed_number("year", "9" * 300), 422, "out_of_bounds", "features.year"),
+    BadInput("an integer of 400 digits", _mixed_number("year", "9" * 400), 422, "not_finite", "features.year"),
+    # integer categories
+    BadInput("an unknown integer", _mixed(ring=3), 422, "unknown_category", "features.ring"),
+    BadInput("a whole float that is unknown", _mixed(ring=3.0), 422, "unknown_category", "features.ring"),
+    BadInput("a fraction for a category", _mixed(ring=5.5), 422, "type", "features.ring"),
+    BadInput("true for 1", _mixed(ring=True), 422, "type", "features.ring"),
+    BadInput("a numeral", _mixed(ring="5"), 422, "type", "features.ring"),
+    BadInput("a category of 300 digits", _mixed_number("ring", "9" * 300), 422, "unknown_category", "features.ring"),
+    BadInput("a category that overflows", _mixed_number("ring", "1e400"), 422, "type", "features.ring"),
+    # truth values
+    BadInput("1 for true", _mixed(is_breeding=1), 422, "type", "features.is_breeding"),
+    BadInput("0.0 for false", _mixed(is_breeding=0.0), 422, "type", "features.is_breeding"),
+    BadInput("true as a string", _mixed(is_breeding="true"), 422, "type", "features.is_breeding"),
+    # rows
+    BadInput("an unknown name", _mixed(Island="Dream"), 422, "unknown", "features.Island"),
+    BadInput("no features", _json({"features": {}}), 422, "missing", "features.year"),
+    BadInput("a value too few", _json({"features": [*MIXED.values()][1:]}), 422, "length", "features"),
+    BadInput("a fault in a list", _json({"features": [*MIXED.values()][::-1]}), 422, "type", "features[0]"),
+    BadInput("a string for a row", _json({"instances": [MIXED, "Dream"]}), 422, "type", "instances[1]"),
+    BadInput(
+        "a fault in the last of 1,000 rows",
+        _json({"instances": [MIXED] * 999 + [MIXED | {"sex": "M"}]}),
+        422,
+        "unknown_category",
+        "instances[999].sex",
+    ),
+    BadInput(
+        "10,000 unknown strings",
+        _json({"instances": [MIXED | {"island": f"Dream {number}"} for number in range(10_000)]}),
+        422,
+        "unknown_category",
+        "instances[0].island",
+    ),
+]
+"""Invalid requests to a model of `support.mixed_bundles`."""

@@ -47,8 +47,8 @@ from service.score.csv_reader import CsvReader
 from service.score.errors import ContentError
 from service.server import fast_path
 from service.settings import SHIPPED_STORE, Settings
-from support import headed_bundles
-from support.bad_input import GOOD
+from support import headed_bundles, mixed_bundles
+from support.bad_input import GOOD, MIXED
 from support.bare_pipeline import bare_pipeline
 from support.hostile_requests import PATHS, PROTOCOLS, STREAMS, post
 from support.known_animals import MAINE_COON, named
@@ -73,6 +73,15 @@ def _model_and_validator() -> tuple[Model, Validator]:
 @cache
 def _app() -> AsgiApp:
     return AsgiApp(build_service(Settings()))
+
+
+@cache
+def _mixed_app() -> AsgiApp:
+    """A service of a model with categories and missing values."""
+    store = Path(tempfile.mkdtemp(prefix="menagerie-fuzz-"))
+    atexit.register(shutil.rmtree, store)
+    mixed_bundles.publish(store, name="animals")
+    return AsgiApp(build_service(Settings(model_store=store)))
 
 
 def _check_strict_json(body: bytes) -> None:
@@ -114,11 +123,11 @@ def _require_valid_rows(model: Model, rows: Any) -> None:
         assert np.float32(feature.minimum) <= column.min() <= column.max() <= np.float32(feature.maximum)
 
 
-def _check_handler(path: str, request: Request) -> None:
+def _check_handler(path: str, request: Request, app: Callable[[], AsgiApp] = _app) -> None:
     """The handler returns JSON without NaN, possibly followed by bytes, or raises a client error."""
     route, handler = next(
         (route, handler)
-        for route, handler in _app().service.handlers.items()
+        for route, handler in app().service.handlers.items()
         if (route.path, route.method) == (path, "POST")
     )
     try:
@@ -134,20 +143,20 @@ def _require_json(response: Response) -> None:
     assert strict_json.loads(response.body[:size]) is not None
 
 
-def _check_post(path: str, body: bytes) -> None:
+def _check_post(path: str, body: bytes, app: Callable[[], AsgiApp] = _app) -> None:
     headers = {"content-type": "application/json"}
     parameters = {"model": "animals"} if "{model}" in path else {}
-    _check_handler(path, Request("POST", path, headers, lambda: body, parameters))
+    _check_handler(path, Request("POST", path, headers, lambda: body, parameters), app)
 
 
-def _check_infer(content: bytes) -> None:
+def _check_infer(content: bytes, app: Callable[[], AsgiApp] = _app) -> None:
     """``content`` is the value of Inference-Header-Content-Length, a NUL and the body; without a NUL, only the body."""
     size, separator, body = content.partition(b"\0")
     headers = {"content-type": "application/octet-stream"}
     if separator:
         headers["inference-header-content-length"] = size.decode("latin-1")
     body = body if separator else content
-    _check_handler("/v2/models/{model}/infer", Request("POST", "/", headers, lambda: body, {"model": "animals"}))
+    _check_handler("/v2/models/{model}/infer", Request("POST", "/", headers, lambda: body, {"model": "animals"}), app)
 
 
 def _check_head(raw: bytes) -> None:
@@ -309,6 +318,35 @@ _BINARY = (
     b'{"inputs":[{"name":"features","shape":[2,8],"datatype":"FP32","parameters":{"binary_data_size":64}}],'
     b'"outputs":[{"name":"probabilities","parameters":{"classification":2,"binary_data":true}},{"name":"hidden_1"}]}'
 )
+_MIXED_ROW = orjson.dumps(MIXED)
+_MIXED_COLUMNS = orjson.dumps({name: [value, value] for name, value in MIXED.items()})
+_TEXTS = {"island": b"Dream", "sex": b"", "colony": "ümläut".encode(), "observer": b"a\0b"}
+_MIXED_DATATYPES = {"bill_length": "FP32", "body_mass": "FP64", "year": "INT64", "ring": "INT8", "is_breeding": "BOOL"}
+_MIXED_BINARY = {
+    name: np.array([MIXED[name]], datatype.lower().replace("fp", "float")).tobytes()
+    for name, datatype in _MIXED_DATATYPES.items()
+} | {name: len(text).to_bytes(4, "little") + text for name, text in _TEXTS.items()}
+_MIXED_INFERENCE = orjson.dumps(
+    {
+        "inputs": [
+            {
+                "name": name,
+                "shape": [1],
+                "datatype": _MIXED_DATATYPES.get(name, "BYTES"),
+                "parameters": {"binary_data_size": len(content)},
+            }
+            for name, content in _MIXED_BINARY.items()
+        ]
+    }
+)
+_MIXED_TENSORS = orjson.dumps(
+    {
+        "inputs": [
+            {"name": name, "shape": [1], "datatype": _MIXED_DATATYPES.get(name, "BYTES"), "data": [value]}
+            for name, value in MIXED.items()
+        ]
+    }
+)
 TARGETS = {
     "strictjson": Target(
         _check_strict_json, [*_BODIES, b'{"a":[1e5,-0.0,true,null,"\\ud83d\\ude00"],"b":{}}', b"1" * 310]
@@ -319,6 +357,24 @@ TARGETS = {
     "tfpredict": Target(partial(_check_post, "/v1/models/{model}:predict"), _BODIES[3:5]),
     "tfclassify": Target(partial(_check_post, "/v1/models/{model}:classify"), [_BODIES[5]]),
     "infer": Target(_check_infer, [*_BODIES[6:], b"0\0" + _ROWS, b"%d\0" % len(_BINARY) + _BINARY + _ROWS]),
+    "mixedpredict": Target(
+        partial(_check_post, "/predict", app=_mixed_app),
+        [b'{"features":%b}' % _MIXED_ROW, b'{"instances":[%b,%b]}' % (_MIXED_ROW, _MIXED_ROW)],
+    ),
+    "mixedtfpredict": Target(
+        partial(_check_post, "/v1/models/{model}:predict", app=_mixed_app),
+        [
+            b'{"inputs":%b}' % _MIXED_COLUMNS,
+            b'{"instances":[%b]}' % _MIXED_ROW.replace(b'"Dream"', b'{"b64":"RHJlYW0="}'),
+        ],
+    ),
+    "mixedinfer": Target(
+        partial(_check_infer, app=_mixed_app),
+        [
+            _MIXED_TENSORS,
+            b"%d\0" % len(_MIXED_INFERENCE) + _MIXED_INFERENCE + b"".join(_MIXED_BINARY.values()),
+        ],
+    ),
     "head": Target(
         _check_head, [post(b"Content-Length: 9\r\nA: b\r\n"), *(row.sent for row in STREAMS if len(row.sent) < 1000)]
     ),

@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -33,11 +34,20 @@ def environment(**settings: str) -> dict[str, str]:
     return inherited | settings
 
 
+_reserved: list[socket.socket] = []  # open until this process ends
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that no other test gets before its server has started, nor after it has ended.
+
+    A socket stays bound to it, so the kernel chooses it for nobody else; servers can bind it, as they set SO_REUSEADDR.
+    """
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    _reserved.append(reservation)
+    port: int = reservation.getsockname()[1]
+    return port
 
 
 @contextmanager
@@ -116,7 +126,7 @@ def workers(server: Server) -> list[int]:
 
 
 def await_ready(server: Server, *, seconds: float = 60) -> None:
-    """Return once ``/readyz`` says 200.
+    """Return once ``/readyz`` says 200, and it is this server that listens there.
 
     Raises:
         AssertionError: the process ended, or the time is over.
@@ -124,12 +134,22 @@ def await_ready(server: Server, *, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert server.process.poll() is None, f"the service ended: {server.process.communicate()[1]}"
-        try:
-            if requests.get(f"{server.url}/readyz", timeout=5).ok:
+        with suppress(requests.ConnectionError, requests.Timeout):
+            if requests.get(f"{server.url}/readyz", timeout=5).ok and _listens(server):
                 return
-        except (requests.ConnectionError, requests.Timeout):
-            time.sleep(0.05)
+        time.sleep(0.05)
     raise AssertionError(f"not ready after {seconds} s")
+
+
+def _listens(server: Server) -> bool:
+    """Whether the process, or one that it started, listens on the port."""
+    with suppress(psutil.NoSuchProcess):  # one has just ended
+        process = psutil.Process(server.process.pid)
+        for one in (process, *process.children(recursive=True)):
+            sockets = one.net_connections("tcp")
+            if any(one.laddr.port == server.port and one.status == psutil.CONN_LISTEN for one in sockets):
+                return True
+    return False
 
 
 def await_workers(server: Server, condition: Callable[[list[int]], bool], *, seconds: float = 60) -> None:

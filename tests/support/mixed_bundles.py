@@ -1,7 +1,8 @@
 """A bundle of format 3, without TensorFlow: penguins with features of every kind, from a handmade network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -70,15 +71,16 @@ def raw_rows(count: int, seed: int = 0) -> list[Row]:
     ]
 
 
-def publish(
+def publish(  # noqa: PLR0913 (the parts of a bundle)
     store: Path,
     *,
     features: Sequence[Feature] = FEATURES,
     encoders: Sequence[Encoder] = ENCODERS,
     rows: Sequence[Row] = (),
     name: str = "mixed",
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> Bundle:
-    """Publish a model of these features; ``rows`` are its training rows."""
+    """Publish a model of these features; ``rows`` are its training rows, ``files`` further texts by path."""
     rows = rows or raw_rows(400)
     codes = to_codes(features, rows)
     inputs = encode(encoders, features, codes).astype(np.float64)
@@ -109,6 +111,9 @@ def publish(
     with bundle.draft(store / name) as folder:
         (folder / bundle.MODEL_LITERT).write_bytes(export_network(network))
         (folder / bundle.WEIGHTS).write_text(network.parameters.model_dump_json())
+        for path, text in files.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(text)
         return Bundle.read(bundle.publish(folder, manifest))
 
 

@@ -91,3 +91,15 @@ def test_the_data_agrees_with_the_manifest(shipped: Bundle) -> None:
     assert np.trace(confusion) / confusion.sum() == pytest.approx(
         shipped.manifest.metrics["cross_validation"]["network"]["accuracy"], abs=1e-4
     )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["$5 to $10", "$\\frac$", "日本", "a & <b>", "x" * 300])
+def test_charts_show_any_name(name: str) -> None:
+    """A dollar sign begins no formula, and a missing glyph is the browser's matter."""
+    svg = plots.plot_shares([(name, 0.25, 0.5), ("other", 0.004, 1.0)])
+    shown = "".join(ET.fromstring(svg).itertext())  # noqa: S314 (our own)
+    assert name[:31] in shown
+    assert "50% (25%)" in shown
+    assert "100% (0.4%)" in shown
+    plots.plot_confusion_matrix(np.array([[3, 1], [0, 2]]), [name, "b"])

@@ -165,8 +165,8 @@ def test_features_without_bounds_take_any_float32(rows: list[tuple[float | None,
     """As the service does: the same values, and the same faults for any other."""
     validator = Validator(UNBOUNDED, max_rows=10, max_errors=100)
     batch = pa.record_batch([pa.array(column, pa.float64()) for column in zip(*rows, strict=True)], names=FEATURES)
-    values, codes = FeatureColumns(UNBOUNDED, batch.schema, {}, all_text=False).extract(batch)
-    faults, _ = FaultReporter(UNBOUNDED, FEATURES).report(codes)
+    values, codes, invalid = FeatureColumns(UNBOUNDED, batch.schema, {}, all_text=False).extract(batch)
+    faults, _ = FaultReporter(UNBOUNDED, FEATURES).report(codes, invalid)
     for row, found, code, reported in zip(rows, values, codes, faults.to_pylist(), strict=True):
         given_values = {name: value for name, value in zip(FEATURES, row, strict=True) if value is not None}
         try:

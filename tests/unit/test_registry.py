@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import headed_bundles
+from support import headed_bundles, mixed_bundles
 from support.handmade_bundles import Network, publish
 
 from models.bundle import CURRENT, MANIFEST, MODEL_LITERT, BundleError
+from models.feature import Feature, Hashing
 from models.signature import Input
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
+from service.inference.schema_change import find_change
 from service.settings import Settings
 
 ROW = {"features": [0.5, -1, 2]}
@@ -210,6 +212,75 @@ def test_changed_inputs_and_outputs_need_a_restart(
     service.registry.refresh()
     assert service.registry.current.model.identity["version"] == ("2" if is_served else "1")
     assert list(service.registry.refused) == ([] if is_served else ["2"])
+
+
+def publish_mixed(store: Path, name: str = "year", columns: tuple[int, ...] = (), **fields: Any) -> None:
+    """Publish a model of which one feature has other fields, and its encoder other columns."""
+    feature = next(feature for feature in mixed_bundles.FEATURES if feature.name == name)
+    changed = Feature(**{**feature.model_dump(), **fields})
+    encoders = [
+        encoder.model_copy(update={"columns": columns}) if columns and encoder.feature == name else encoder
+        for encoder in mixed_bundles.ENCODERS
+    ]
+    features = [changed if each is feature else each for each in mixed_bundles.FEATURES]
+    position = features.index(changed)
+    rows = mixed_bundles.raw_rows(400)
+    if changed.categories and not changed.allow_other:  # the others are not valid any more
+        rows = [row for row in rows if row[position] is None or row[position] in changed.categories]
+    mixed_bundles.publish(store, features=features, encoders=encoders, rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"name": "island", "categories": (*mixed_bundles.ISLANDS, "Anvers"), "columns": (0, 1, 2, 0)}, ""),
+        ({"name": "island", "categories": mixed_bundles.ISLANDS[::-1]}, ""),
+        ({"name": "year", "minimum": 1990, "maximum": 2050}, ""),
+        (
+            {"name": "island", "categories": ("Biscoe", "Dream"), "columns": (0, 1)},
+            "island has no 'Torgersen' any more",
+        ),
+        ({"name": "ring", "categories": (1, 2, 6)}, "ring has no '5' any more"),
+        ({"name": "year", "kind": "number"}, "year is of another kind or type"),
+        ({"name": "colony", "default": "south"}, "colony has another default"),
+        ({"name": "year", "unit": "a"}, "other features"),
+    ],
+)
+def test_new_versions_take_every_row_that_was_valid(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    """A vocabulary may grow; with another one, another kind or another default the service must be restarted."""
+    publish_mixed(tmp_path)
+    service = start_service(tmp_path / "mixed")
+    publish_mixed(tmp_path, **change)
+    service.registry.refresh()
+    assert service.registry.current.model.identity["version"] == ("1" if reason else "2"), service.registry.refused
+    assert reason in service.registry.refused.get("2", "")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ({"allow_other": True}, {"allow_other": True}, ""),
+        ({}, {"allow_other": True}, ""),
+        ({"allow_other": True}, {}, "must be one of the known categories now"),
+        ({}, {"allow_missing": True}, ""),
+        ({"allow_missing": True}, {}, "must not be missing any more"),
+        ({"allow_missing": True}, {"default": "a"}, ""),
+        ({"default": "a"}, {"default": "b"}, "another default"),
+        ({"default": "a"}, {"allow_missing": True}, "another default"),
+        ({"categories": ("a", "b", "c")}, {"categories": ("c", "a", "b")}, ""),
+        ({"categories": ("a", "b", "c")}, {}, "has no 'c' any more"),
+        ({"categories": ("a", "b")}, {"categories": (1, 2)}, "another kind or type"),
+        ({}, {"categories": (), "hashing": Hashing(bins=9)}, ""),
+        ({"categories": (), "hashing": Hashing(bins=9)}, {}, "must be one of the known categories now"),
+        ({"categories": (), "hashing": Hashing(bins=9)}, {"categories": (), "hashing": Hashing(bins=3)}, ""),
+        ({"categories": (0, 1)}, {"categories": (False, True)}, "another kind or type"),
+    ],
+)
+def test_changes_of_a_category(old: dict[str, Any], new: dict[str, Any], reason: str) -> None:
+    """What was valid must stay valid, and mean the same."""
+    base = {"name": "c", "kind": "category", "minimum": None, "maximum": None, "categories": ("a", "b")}
+    change = find_change(Feature(**{**base, **new}), Feature(**{**base, **old}))
+    assert (reason in change) if reason else change == ""
 
 
 def test_start_skips_broken_versions(model_dir: Path) -> None:

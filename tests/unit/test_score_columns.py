@@ -54,8 +54,8 @@ def tables(draw: st.DrawFn) -> pa.RecordBatch:
 
 def extract(batch: pa.RecordBatch, *, all_text: bool = False) -> tuple[list[list[float]], list[list[tuple[str, str]]]]:
     """The rows of a batch, and the code and message of each row's faults."""
-    rows, codes = FeatureColumns(FEATURES, batch.schema, MAPPING, all_text=all_text).extract(batch)
-    faults, _ = FaultReporter(FEATURES, NAMES).report(codes)
+    rows, codes, invalid = FeatureColumns(FEATURES, batch.schema, MAPPING, all_text=all_text).extract(batch)
+    faults, _ = FaultReporter(FEATURES, NAMES).report(codes, invalid)
     row_faults = [
         [(fault["code"], fault["message"]) for fault in row] if any(code) else []
         for row, code in zip(faults.to_pylist(), codes.tolist(), strict=True)
@@ -158,14 +158,14 @@ def test_decimals_are_converted_exactly(digits: str) -> None:
     for dtype in (pa.decimal128(38, 18), pa.decimal128(18, 14)):
         batch = pa.record_batch({"a": pa.array([digits]).cast(dtype)})
         for feature in (at_minimum, at_maximum):
-            assert not FeatureColumns([feature], batch.schema, {}, all_text=False).extract(batch)[1].any()
+            assert not FeatureColumns([feature], batch.schema, {}, all_text=False).extract(batch).codes.any()
 
 
 def test_faults_name_the_column_and_are_counted() -> None:
     """A fault's field is the table's column, whose name may differ from the feature's."""
     batch = pa.record_batch([pa.array([None, 2.0, None]), pa.array([0, 0, -1]), pa.array([5, 5, 5])], names=NAMES)
-    _, codes = FeatureColumns(FEATURES, batch.schema, MAPPING, all_text=False).extract(batch)
-    faults, counts = FaultReporter(FEATURES, NAMES).report(codes)
+    _, codes, invalid = FeatureColumns(FEATURES, batch.schema, MAPPING, all_text=False).extract(batch)
+    faults, counts = FaultReporter(FEATURES, NAMES).report(codes, invalid)
     assert [[fault["field"] for fault in row] for row in faults.to_pylist()] == [["a"], ["a"], ["a", "b"]]
     assert counts == {"a missing": 2, "a out_of_bounds": 1, "b out_of_bounds": 1}
 

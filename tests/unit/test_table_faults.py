@@ -91,10 +91,11 @@ GAPS = ["", " ", "NA", "NaN", "nan", "N/A", "#N/A", "null", "NULL", "None", "<NA
 
 @pytest.mark.parametrize("gap", GAPS)
 def test_rows_with_gaps_are_a_fault_or_left_out(tmp_path: Path, gap: str) -> None:
-    """In features, labels and groups alike; the note counts them."""
+    """In required features, labels and groups alike; the note counts them."""
     text = make("a,b,c", f"{gap},4,5", f"{gap},1,2", f"3,{gap},4", count=60) + f"3,4,5,{gap}\n"
     path = write(tmp_path, text)
-    message = refuse(path)
+    schema = write(tmp_path, "[features.a]\nrequired = true\n[features.b]\nmissing = false\n", "s.toml")
+    message = refuse(path, schema=schema)
     assert "column 'a': 2 of 61 cells have no value (lines 2 and 3): fill them in" in message
     assert "column 'b', line 4: the cell has no value" in message
     assert "column 'kind', line 62: the cell has no value" in message
@@ -191,7 +192,8 @@ def test_all_faults_are_named_at_once_by_column(tmp_path: Path) -> None:
     text = make("sex,share,c,d", *cells, count=60).splitlines()
     text[5:] = ["male" + line[line.index(",") :] for line in text[5:]]
     path = write(tmp_path, "\n".join([*text, "x,1,2,3,C"]))
-    lines = refuse(path).splitlines()
+    sections = '[features.sex]\nkind = "number"\n[features.c]\nrequired = true\n[features.d]\nrequired = true\n'
+    lines = refuse(path, schema=write(tmp_path, sections, "s.toml")).splitlines()
     assert lines[0].endswith("has 5 faults:")
     assert [line.split("'")[1] for line in lines[1:-1]] == ["sex", "share", "c", "d", "kind"]
     assert "is text ('male', 'female' and 'x')" in lines[1]
@@ -202,7 +204,8 @@ def test_all_faults_are_named_at_once_by_column(tmp_path: Path) -> None:
 
 def test_a_column_with_many_gaps_is_better_left_out(tmp_path: Path) -> None:
     """The rows would be too few."""
-    message = refuse(write(tmp_path, make("a,b", *[f",{i * i}" for i in range(20)]) + "1,,a\n"))
+    schema = write(tmp_path, "[features.a]\nrequired = true\n[features.b]\nrequired = true\n", "s.toml")
+    message = refuse(write(tmp_path, make("a,b", *[f",{i * i}" for i in range(20)]) + "1,,a\n"), schema=schema)
     assert message.splitlines()[-1].endswith("add: --drop-rows-with-gaps --drop a")
 
 
@@ -321,7 +324,7 @@ def test_labels_that_differ_in_case_may_be_listed_in_a_schema(tmp_path: Path) ->
 
 
 def test_types_of_parquet_that_are_no_numbers_are_named(tmp_path: Path) -> None:
-    """Decimals and text with numbers are numbers."""
+    """Decimals and text with numbers are numbers; truth values are categories."""
     numbers = [(i * i) % 37 for i in range(40)]
     table = pa.table(
         {
@@ -336,8 +339,8 @@ def test_types_of_parquet_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "t.parquet")
     lines = refuse(tmp_path / "t.parquet").splitlines()
-    assert [line.split("'")[1] for line in lines[1:-1]] == ["time", "flag", "list", "infinite"]
-    assert names(read(tmp_path / "t.parquet", drop=["time,flag,list,infinite"])) == ["decimal", "text"]
+    assert [line.split("'")[1] for line in lines[1:-1]] == ["time", "list", "infinite"]
+    assert names(read(tmp_path / "t.parquet", drop=["time,list,infinite"])) == ["flag", "decimal", "text"]
 
 
 @pytest.mark.parametrize(

@@ -113,9 +113,11 @@ export class Explainer {
   #generation = 0;
   #duration = 0; // of the last explanation, in ms
 
-  constructor(onExplanation, report) {
+  /** @param {(version: string|null) => Promise<void>} checkVersion of each explanation; null if an input was refused */
+  constructor(onExplanation, report, checkVersion) {
     this.onExplanation = onExplanation;
     this.report = report;
+    this.checkVersion = checkVersion;
   }
 
   /** Whether explanations take too long to follow a slider. */
@@ -142,12 +144,14 @@ export class Explainer {
         const start = performance.now();
         const explanation = await fetchExplanation(features);
         this.#duration = performance.now() - start;
+        await this.checkVersion(explanation.prediction.model.version);
         this.report(null);
         attempt = 0;
         if (generation === this.#generation) this.onExplanation({ ...explanation, features });
       } catch (error) {
         if (!(error instanceof ServiceError)) throw error;
         this.report(error);
+        if (error.status === 422) await this.checkVersion(null).catch(this.report);
         if (error.isPermanent || generation !== this.#generation) continue;
         await sleep(retryDelay(attempt++));
         if (generation === this.#generation) this.#next ??= features;

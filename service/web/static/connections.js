@@ -1,15 +1,18 @@
 /** Which connections of a network are drawn, and how strong each is. */
 
+import { columnValues } from "./network_inputs.js";
+
 const MAX_ALL = 160; // connections into a layer; of more, only the strongest are drawn
 const STRONGEST = 48; // into such a layer, and into or out of a highlighted node
 
 /** Sets `raw` of every node, what an explanation says of it, and its `value`: what it passes on. */
 export function setOutputs({ layers }, explanation) {
+  const columns = columnValues(explanation);
   for (const layer of layers) {
     const explained = explanation.layers[layer.index]?.nodes;
     layer.nodes.forEach((node) => {
       node.raw = explained?.[node.position] ?? null;
-      node.value = node.raw ? node.raw.output : explanation.features[node.featureName];
+      node.value = node.raw ? node.raw.output : columns[node.inputName];
     });
   }
 }

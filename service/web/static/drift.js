@@ -2,9 +2,11 @@
 
 import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
+import { isCategory } from "./features.js";
 import { capitalize, featureTitle, formatCount, formatMeasurement, formatShortPercent, formatValue } from "./format.js";
 
 const REFRESH_INTERVAL = 60_000; // ms, while the panel is open and the page visible
+const FURTHER = [["rare", "all rarer values"], ["other", "other values"], ["missing", "missing"]]; // beside bins or shares
 
 /** Fills a `<details>` element whenever it is opened. */
 export class DriftPanel {
@@ -68,7 +70,7 @@ export class DriftPanel {
         h("span", { className: "recent" }),
         "recent rows ",
         h("span", { className: "refused" }),
-        "rejected: out of bounds",
+        this.#model.features.some(isCategory) ? "rejected: out of bounds or unknown" : "rejected: out of bounds",
       ),
       h("ul", { className: "drift-rows" }, ...features, ...outputs),
     );
@@ -89,7 +91,10 @@ function summarize({ verdict, says }) {
 }
 
 function featureRow(feature, drift) {
-  const bins = drift.bins.map(({ above, upto, then, now }) => ({ name: formatRange(feature, above, upto), then, now }));
+  const bins = drift.shares
+    ? Object.entries(drift.shares).map(([name, shares]) => ({ name, ...shares }))
+    : drift.bins.map(({ above, upto, then, now }) => ({ name: formatRange(feature, above, upto), then, now }));
+  for (const [key, name] of FURTHER) if (drift[key]) bins.push({ name, ...drift[key] });
   if (drift.refused) bins.push({ name: "rejected", now: drift.refused, isRefused: true });
   return driftRow(featureTitle(feature), bins, drift);
 }

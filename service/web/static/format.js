@@ -4,9 +4,10 @@ import { scaleLinear, scaleLog } from "./vendor/d3.js";
 
 const LOG_SCALE_RATIO = 100; // a feature whose bounds are further apart than this factor has a logarithmic slider
 const [MIN_PLAIN, MAX_PLAIN] = [1e-4, 1e7]; // rounded numbers of other sizes are written with an exponent
+export const SLIDER_STEPS = 1000; // positions of a slider, unless it has fewer whole numbers
 const SNAKE_CASE = /^[a-z][a-z0-9]*(_[a-z0-9]+)+$/;
 const DIGITS_WITHOUT_BOUNDS = 4; // of a value of which no usual range is known
-const FLOAT32_MAX = 3.4028234663852886e38; // the service accepts no larger number
+export const FLOAT32_MAX = 3.4028234663852886e38; // the service accepts no larger number
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 const [MIN_COMPACT, MAX_COMPACT] = [1e3, 1e15];
 const MAX_PLAIN_LENGTH = 9; // characters; a longer number is written with an exponent if that is shorter
@@ -73,8 +74,10 @@ export function formatShortPercent(share) {
   return `${Math.round(100 * share)}%`;
 }
 
-/** A value and its unit, joined by a no-break space. */
+/** A value and its unit, joined by a no-break space; of a category its name. */
 export function formatMeasurement(feature, value) {
+  if (value === null) return feature.default === null ? "missing" : formatMeasurement(feature, feature.default);
+  if (feature.kind === "category") return String(value);
   const text = formatValue(feature, value);
   return feature.unit ? `${text}\u00a0${feature.unit}` : text;
 }
@@ -116,8 +119,14 @@ export function maxLength(texts) {
 /** A scale from a feature's bounds to 0..1, logarithmic where they are far apart. */
 export function createScale(feature) {
   const { minimum, maximum } = feature;
-  const create = minimum > 0 && maximum / minimum > LOG_SCALE_RATIO ? scaleLog : scaleLinear;
+  const isLinear = hasStepsOfOne(feature) || minimum <= 0 || maximum / minimum <= LOG_SCALE_RATIO;
+  const create = isLinear ? scaleLinear : scaleLog;
   return create().domain([minimum, maximum]).range([0, 1]).clamp(true);
+}
+
+/** Whether each position of a feature's slider is a whole number. */
+export function hasStepsOfOne({ kind, minimum, maximum }) {
+  return kind === "integer" && maximum - minimum <= SLIDER_STEPS;
 }
 
 /** `text`, or its beginning and an ellipsis if it is longer than so many characters. */
@@ -127,13 +136,9 @@ export function shorten(text, length) {
 
 /** A value from a slider, rounded to the significant digits of its feature and kept within the bounds. */
 export function roundWithinBounds(feature, value) {
-  const rounded = Number(value.toPrecision(significantDigits(feature)));
+  const digits = Number(value.toPrecision(significantDigits(feature)));
+  const rounded = feature.kind === "integer" ? Math.round(digits) : digits;
   return Math.min(feature.maximum ?? FLOAT32_MAX, Math.max(feature.minimum ?? -FLOAT32_MAX, rounded));
-}
-
-/** Whether the service accepts a value of a feature. */
-export function isWithinBounds({ minimum, maximum }, value) {
-  return value >= (minimum ?? -FLOAT32_MAX) && value <= (maximum ?? FLOAT32_MAX);
 }
 
 export function hasBounds({ minimum }) {

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { formatCount, formatPercent, spaced } from "./format.js";
-import { ACTIVATION_DEFINITIONS, createGlossary } from "./glossary.js";
+import { ACTIVATION_DEFINITIONS, createGlossary, describeEncodings } from "./glossary.js";
 
 const STEP_DURATIONS = { slow: 6000, normal: 3500, fast: 1200 }; // ms
 
@@ -155,6 +155,8 @@ export class ForwardPassPlayer extends EventTarget {
   #describeNodes(index) {
     const [layer] = this.#structure.columns[index];
     const text = describeLayer(layer);
+    const { groups } = this.#structure;
+    if (index === 0 && groups.length) return `Each measurement is encoded. ${describeEncodings(groups)} ${text.replaceAll("measurement", "column")}`;
     if (layer.role === "input") return text;
     if (layer.role === "output") return `${text} ${describeOutcome(layer, this.#outputs, this.#explanation.prediction)}`.trim();
     if (layer.kind === "rescaling" || layer.kind === "normalization") return text;

@@ -9,7 +9,7 @@ const MAX_DEFINITIONS = 3; // of activations
  * @param structure of `describeNetwork`
  * @returns {{term: string, definition: string, part: string|null}[]}
  */
-export function createGlossary({ layers, nodes }, outputs) {
+export function createGlossary({ layers, nodes, groups }, outputs) {
   const connectionCount = nodes.reduce((sum, { sources }) => sum + sources.length, 0);
   const hidden = layers.filter(({ role }) => role === "hidden");
   const activations = [...new Set(layers.slice(1).map(({ activation }) => activation))];
@@ -23,6 +23,7 @@ export function createGlossary({ layers, nodes }, outputs) {
         `A column of nodes that are computed together. There are ${layers.length}: the input layer takes the measurements, ` +
         `${describeHidden(hidden)}and the output layer gives the ${results}.`,
     },
+    ...(groups.length ? [{ term: "encoding", part: null, definition: `How a value becomes numbers for the network. ${describeEncodings(groups)}` }] : []),
     {
       term: "node",
       part: "nodes",
@@ -66,6 +67,19 @@ export function createGlossary({ layers, nodes }, outputs) {
     },
     describeOutputs(outputs),
   ];
+}
+
+/** A sentence on each kind of encoding that the inputs have. */
+export function describeEncodings(groups) {
+  const parts = groups.flat().map(({ part }) => part).filter(Boolean);
+  const isEmbedded = (part) => /^(\[\d+\]|\(embedded\))$/.test(part);
+  const sentences = [
+    parts.some((part) => part !== "missing" && !isEmbedded(part)) &&
+      "One-hot: there is a column for each value or range; it is 1 for the one that is there, and 0 for all others.",
+    parts.some(isEmbedded) && "Embedding: each value has its own short list of numbers, most often learned in training.",
+    parts.includes("missing") && "Missing indicator: a missing number is replaced by a fixed one, and a column of its own is then 1.",
+  ];
+  return sentences.filter(Boolean).join(" ");
 }
 
 function describeOutputs({ columns, heads, isClassification }) {

@@ -5,6 +5,7 @@
  */
 
 import { activate, softmax } from "./activations.js";
+import { columnValues, encodeNumber } from "./network_inputs.js";
 
 const TOLERANCE = 1e-4; // relative, of the service's single precision
 const PROBABILITIES = ["softmax", "sigmoid"];
@@ -29,30 +30,38 @@ export class LocalPass {
   }
 
   /**
-   * The explanation with the layers and the prediction for other features, null if a layer is not supported. Warnings,
-   * attributions and sweeps stay those of the features before: it is stale.
+   * The explanation with the layers and the prediction for other features, null if a layer is not supported, or if only
+   * the service can encode a value. Warnings, attributions and sweeps stay those of the features before: it is stale.
    */
   explain(features) {
+    const encoded = this.#explanation.encoded?.map((entry) => this.#encode(entry, features[entry.feature]));
+    if (encoded?.includes(null)) return null;
+    const columns = columnValues({ encoded, features });
     const values = new Map(); // of each node
     const layers = [];
     for (const layer of this.#structure.layers) {
       if (layer.kind === "features") {
-        for (const node of layer.nodes) values.set(node, Math.fround(features[node.featureName]));
+        for (const node of layer.nodes) values.set(node, Math.fround(columns[node.inputName]));
         continue;
       }
-      const explained = this.#compute(layer, values, features);
+      const explained = this.#compute(layer, values, columns);
       if (!explained) return null;
       layer.nodes.forEach((node, position) => values.set(node, explained.nodes[position].output));
       layers[layer.index] = explained;
     }
     const prediction = this.#predict(values);
-    return prediction && { ...this.#explanation, features, layers, prediction, isStale: true };
+    return prediction && { ...this.#explanation, features, encoded, layers, prediction, isStale: true };
   }
 
-  #compute(layer, values, features) {
+  /** A feature with its columns; those of a value that has not changed are known. */
+  #encode(entry, value) {
+    return value === this.#explanation.features[entry.feature] ? entry : encodeNumber(entry, value);
+  }
+
+  #compute(layer, values, columns) {
     const explained = this.#explanation.layers[layer.index];
-    const inputs = layer.nodes.map(({ featureName, sources }) =>
-      featureName === undefined ? sources.map((source) => values.get(source)) : [Math.fround(features[featureName])],
+    const inputs = layer.nodes.map(({ inputName, sources }) =>
+      inputName === undefined ? sources.map((source) => values.get(source)) : [Math.fround(columns[inputName])],
     );
     if (inputs.some((own) => own.length > 1) && layer.kind !== "dense") return null; // with gates
     const nodes = explained.nodes.map((node, position) => computeNode(layer.kind, node, inputs[position]));

@@ -3,12 +3,13 @@
 import { Explainer, fetchJson, retry } from "./api.js";
 import { h } from "./dom.js";
 import { DriftPanel } from "./drift.js";
+import { isCategory, isEncoded, isOptional, typicalCategory, withAllFields } from "./features.js";
 import { formatCount, roundWithinBounds } from "./format.js";
 import { LocalPass } from "./local_pass.js";
 import { renderModelCard } from "./model_card.js";
 import { NetworkView } from "./network_view.js";
 import { Outputs } from "./outputs.js";
-import { PredictionPanel } from "./prediction.js";
+import { PredictionPanel, describeCause } from "./prediction.js";
 import { Presets } from "./presets.js";
 import { Share } from "./share.js";
 import { Sliders } from "./sliders.js";
@@ -36,10 +37,11 @@ function showError(error) {
 
 async function start() {
   byId("load-warning").remove();
-  const [model, report] = await retry(() => Promise.all([fetchJson("model"), fetchJson("page/report")]), showError);
+  const [given, report] = await retry(() => Promise.all([fetchJson("model"), fetchJson("page/report")]), showError);
+  const model = withAllFields(given);
   const has = (name) => report.files.includes(name);
   const presets = has("presets.json") ? await retry(() => fetchJson("page/report/presets.json"), showError) : null;
-  const page = new Page(model, presets);
+  const page = new Page(model, schemaOf(given), presets);
   page.start();
   new DriftPanel(byId("drift"), model, page.outputs);
   const evaluation = has("report.json") ? await retry(() => fetchJson("page/report/report.json"), showError) : null;
@@ -52,13 +54,17 @@ class Page {
   #explained = null; // the newest one of the service
   #localPass = null; // made from that when needed
   #requestedValues = null;
+  #version; // of the model that has answered last
   #inspectedNode = null; // the node under the pointer or with the focus
   #playerCaption = null;
   #pendingFrame = 0;
   #announceTimer;
 
-  constructor(model, presets) {
+  /** @param {string} schema of the model, from `schemaOf` */
+  constructor(model, schema, presets) {
     this.model = model;
+    this.schema = schema;
+    this.#version = String(model.version);
     this.outputs = new Outputs(model);
     this.state = new State(model, this.outputs);
     this.sliders = new Sliders(byId("sliders"), model, this.outputs);
@@ -67,8 +73,13 @@ class Page {
     this.prediction = new PredictionPanel(...answer, model, this.outputs);
     this.presets = new Presets(byId("presets"), model, presets);
     this.share = new Share(byId("share"), byId("copy-link"), this.state);
-    this.explainer = new Explainer((explanation) => this.#onExplanation(explanation), showError);
+    this.explainer = new Explainer(
+      (explanation) => this.#onExplanation(explanation),
+      showError,
+      (version) => this.#checkVersion(version),
+    );
     byId("stage").classList.toggle("with-list", this.sliders.hasList);
+    byId("stage").classList.toggle("encoded", isEncoded(model));
     byId("sample-note").hidden = Boolean(model.reference);
     this.#describeModel();
   }
@@ -102,11 +113,15 @@ class Page {
     this.#draw();
   }
 
-  /** The medians of the training rows; nothing is known of them if the model was adopted without a sample. */
+  /** The medians and most frequent categories of the training rows; nothing is known of them if the model was adopted without a sample. */
   #initialValues() {
     const { features, reference } = this.model;
     const medianIndex = Math.max(0, reference?.probabilities.indexOf(0.5) ?? 0);
-    const typical = (feature) => roundWithinBounds(feature, reference?.features[feature.name][medianIndex] ?? 0);
+    const typical = (feature) => {
+      const shares = reference?.categories?.[""]?.[feature.name];
+      if (isCategory(feature)) return feature.hashing && isOptional(feature) ? null : typicalCategory(feature, shares);
+      return roundWithinBounds(feature, reference?.features[feature.name][medianIndex] ?? 0);
+    };
     return {
       ...Object.fromEntries(features.map((feature) => [feature.name, typical(feature)])),
       ...this.presets.first?.features,
@@ -139,6 +154,18 @@ class Page {
     this.#explanation = this.#explained = this.#localPass = null;
   }
 
+  /** Loads the page anew if the version that serves now has other inputs or outputs; the URL keeps the measurements. */
+  async #checkVersion(version) {
+    if (version === this.#version) return;
+    const model = await fetchJson("model");
+    if (schemaOf(model) !== this.schema) {
+      this.state.save();
+      location.reload();
+      await new Promise(() => {}); // this page shows nothing more
+    }
+    this.#version = version ?? this.#version;
+  }
+
   #onExplanation(explanation) {
     this.#explanation = this.#explained = explanation;
     this.#localPass = null;
@@ -162,7 +189,7 @@ class Page {
     if (!this.#explanation) return;
     const { prediction } = this.#explanation;
     const { warnings } = prediction;
-    const caveat = warnings.length ? `, possibly unreliable: ${warnings.length} outside the training range` : "";
+    const caveat = warnings.length ? `, possibly unreliable: ${warnings.length} ${describeCause(warnings)}` : "";
     this.#readOut(`${this.outputs.describe(prediction)}${caveat}`);
   }
 
@@ -224,7 +251,7 @@ class Page {
     const hasSum = Boolean(inspected);
     byId("weighted-sum").hidden = !hasSum;
     byId("attribution").classList.toggle("covered", hasSum);
-    if (hasSum) byId("weighted-sum").replaceChildren(...renderCalculation(inspected, this.model));
+    if (hasSum) byId("weighted-sum").replaceChildren(...renderCalculation(inspected, this.#explanation));
     const { heading, text } = this.#playerCaption ?? {
       text: this.#hint + this.#sweepsReason,
     };
@@ -233,8 +260,8 @@ class Page {
 
   #selectPreset(preset) {
     const emptyValues = Object.fromEntries(this.model.features.map(({ name }) => [name, null]));
-    this.state.set({ values: preset ? { ...preset.features } : emptyValues, label: null });
-    if (!preset) byId("sliders").querySelector("input").focus();
+    this.state.set({ values: { ...emptyValues, ...preset?.features }, label: null });
+    if (!preset) byId("sliders").querySelector("input, select").focus();
   }
 
   #onHover(name) {
@@ -263,6 +290,11 @@ class Page {
     }
     this.#drawCaption();
   }
+}
+
+/** A text that differs where two versions of a model need different pages. */
+function schemaOf({ features, inputs, outputs }) {
+  return JSON.stringify([features, inputs, outputs]);
 }
 
 function isSame(features, others) {

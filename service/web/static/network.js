@@ -2,6 +2,7 @@
 
 import { isTouching, selectConnections, setOutputs } from "./connections.js";
 import { formatCompact, formatShortPercent, shorten } from "./format.js";
+import { columnValues, describeEncoding } from "./network_inputs.js";
 import { layOutNetwork } from "./network_layout.js";
 import { linkHorizontal, select } from "./vendor/d3.js";
 
@@ -49,7 +50,7 @@ export class NetworkDiagram extends EventTarget {
   }
 
   #draw() {
-    const { nodes, layers, columns } = this.#structure;
+    const { nodes, layers, columns, groups: groupTitles } = this.#structure;
     this.#svg = select(this.#container).append("svg").attr("role", "group");
     this.#svg.attr(
       "aria-label",
@@ -81,6 +82,9 @@ export class NetworkDiagram extends EventTarget {
     const named = groups.filter((node) => node.layer.role !== "hidden");
     named.append("text").attr("class", "name");
     named.append("title").text((node) => node.text);
+    if (!groupTitles.length) return;
+    const titles = this.#svg.append("g").attr("aria-hidden", "true");
+    titles.selectAll("text").data(groupTitles).join("text").attr("class", "group-title");
   }
 
   /** Positions everything; text has the same size at any width. For `rowCenters` see `layOutNetwork`. */
@@ -91,7 +95,7 @@ export class NetworkDiagram extends EventTarget {
     const { width, height, isNarrow, spacing } = this.#size;
     this.#size.isTight = spacing < MIN_CURVE * rem;
     this.#svg.attr("viewBox", `0 0 ${width} ${height}`).attr("width", width).attr("height", height);
-    this.#svg.classed("beside", Boolean(rowCenters)).classed("narrow", isNarrow);
+    this.#svg.classed("beside", this.#size.isBeside && !this.#size.isGrouped).classed("narrow", isNarrow);
     this.#container.classList.toggle("wide", width > available);
     this.#layOutHeadings(rem);
     this.#layOutNodes(rem);
@@ -128,19 +132,33 @@ export class NetworkDiagram extends EventTarget {
   }
 
   #layOutNodes(rem) {
-    const { isNarrow, radius, left, right, spacing } = this.#size;
+    const { isNarrow, radius, left, right, spacing, isGrouped: hasGroups } = this.#size;
     const nodes = this.#svg.selectAll(".node").attr("transform", ({ x, y }) => `translate(${x},${y})`);
     nodes.classed("cell", ({ layer }) => layer.isCells);
+    this.#layOutGroups(rem);
     nodes.selectAll(".body").attr("r", ({ size, layer }) => (layer.isCells ? 0.86 * size : size));
     nodes.selectAll(".share").attr("r", ({ size }) => size);
     nodes.selectAll(".name").each(function (node) {
-      const { role, isCells, isNamed } = node.layer;
+      const { role, isCells } = node.layer;
+      const isNamed = node.isNamed ?? node.layer.isNamed;
+      const isGrouped = role === "input" && hasGroups;
+      const offset = isGrouped ? node.x - node.left : isCells ? node.size : radius;
       const room = role === "input" ? left : isNarrow && !isCells ? Math.max(spacing - 0.5 * rem, MIN_NAME * rem) : right;
       const maxLength = Math.floor(room / ((isCells ? CELL_CHARACTER_WIDTH : CHARACTER_WIDTH[role]) * rem));
       const element = select(this);
       if (!isNamed) element.text("");
-      else renderName(element, node, isCells ? node.size : radius, rem, isNarrow && !isCells, maxLength);
+      else renderName(element, isGrouped ? { ...node, text: node.part ?? node.title } : node, offset, rem, isNarrow && !isCells, maxLength);
     });
+  }
+
+  /** The name of a feature stands once, above its columns. */
+  #layOutGroups(rem) {
+    const maxLength = Math.floor(this.#size.left / (CELL_CHARACTER_WIDTH * rem)) + 4;
+    this.#svg
+      .selectAll(".group-title")
+      .attr("x", ([first]) => first.left - 0.45 * rem)
+      .attr("y", ([first]) => first.titleY)
+      .text(([first]) => (first.titleY === null ? "" : shorten(first.title, maxLength)));
   }
 
   /** Shows an explanation; null empties the diagram. */
@@ -196,6 +214,11 @@ export class NetworkDiagram extends EventTarget {
       .attr("aria-label", (node) => `${node.description}: output ${formatOutput(node)}`);
     nodes.select(".value").text((node) => (node.layer.isCells ? "" : formatOutput(node)));
     nodes.select(".share").style("stroke-dasharray", ({ value }) => `${value} 1`);
+    if (!this.#structure.groups.length) return;
+    const columns = columnValues(this.#explanation);
+    const inputs = nodes.filter(({ part }) => part !== undefined);
+    inputs.select("title").text((node) => describeEncoding(node, this.#explanation));
+    inputs.classed("quiet", ({ isNamedIfActive, inputName }) => isNamedIfActive && columns[inputName] === 0);
   }
 
   /** Highlights a node and its incoming connections, or outgoing ones for an input node; null highlights nothing. */
@@ -237,9 +260,11 @@ export class NetworkDiagram extends EventTarget {
     for (const name of ["nodes", "connections", "layers", "outputs"]) this.#svg.classed(`marks-${name}`, name === part);
   }
 
-  /** The node that stands for the feature with this index. */
+  /** The node that stands for the feature with this index; of several, one that is not 0. */
   findInput(feature) {
-    return this.#structure.nodes.find((node) => node.feature === feature) ?? null;
+    const nodes = this.#structure.nodes.filter((node) => node.feature === feature);
+    const columns = nodes.length > 1 && this.#explanation ? columnValues(this.#explanation) : {};
+    return nodes.find(({ inputName }) => columns[inputName]) ?? nodes[0] ?? null;
   }
 
   /** Whether every node is a circle with its number. */

@@ -1,8 +1,8 @@
 /** Where the nodes of a network diagram are: circles with numbers, or small cells where a layer has many nodes. */
 
 import { maxLength } from "./format.js";
+import { MAX_CIRCLES, chooseArrangement, groupMargin, groupsHeight, placeGroups } from "./input_groups.js";
 
-const MAX_CIRCLES = 12; // nodes of a layer that is drawn with circles
 const MAX_NAMED_CELLS = 32; // cells that have their names beside them
 const [MAX_CELL, MIN_CELL, CELL_STEP] = [1.05, 0.22, 0.02]; // rem
 const MAX_BLOCK_SHARE = 0.5; // of the distance between two columns that a block of cells may take
@@ -17,32 +17,40 @@ const CELLS_HEIGHT = 29; // rem of the largest block
  * the page's pixel. Returns the size of the drawing, and what else depends on the width.
  * @param {number[]} [rowCenters] vertical centres of the inputs to the left; the first layer is aligned with them
  */
-export function layOutNetwork({ columns, layers }, available, rem, rowCenters) {
+export function layOutNetwork({ columns, layers, groups }, available, rem, rowCenters) {
   const isNarrow = available < 30 * rem;
   const radius = isNarrow ? 1.08 * rem : 1.45 * rem;
   const [inputs, outputs] = [columns[0], columns.at(-1)].map((column) => column.flatMap(({ nodes }) => nodes));
   const needs = (distance) => (columns.length * distance + (isNarrow ? 4 : 6)) * rem;
   const width = needs(MIN_SPACING) <= available ? available : needs(WIDE_SPACING);
+  const arrangement = chooseArrangement(groups, rowCenters);
+  const isBeside = Boolean(rowCenters) && arrangement !== "circles";
   const hasInputCircles = inputs.length <= MAX_CIRCLES;
   const isOutputNamed = outputs.length <= MAX_NAMED_CELLS;
-  const left = rem * leftMargin(inputs, rowCenters, isNarrow);
+  const left = rem * (arrangement ? groupMargin(groups, arrangement, isNarrow) : leftMargin(inputs, rowCenters, isNarrow));
   const right = isOutputNamed ? rem * rightMargin(outputs, isNarrow) : 0.5 * rem;
   const spacing = (width - left - right - 2 * radius) / Math.max(1, columns.length - 1);
   const hasRoom = spacing >= 2 * radius + MIN_GAP * rem;
   for (const layer of layers) {
     const isEdge = layer.role === "output" || (layer.role === "input" && hasInputCircles);
-    layer.isCells = layer.nodes.length > MAX_CIRCLES || !(hasRoom || isEdge);
+    const isGroupedCells = layer.role === "input" && arrangement && arrangement !== "circles";
+    layer.isCells = layer.nodes.length > MAX_CIRCLES || !(hasRoom || isEdge) || Boolean(isGroupedCells);
   }
   placeColumns(columns, [left, width - right], radius, 0.5 * MAX_CELL * rem);
   const top = 2.7 * rem;
-  const gapOf = ([{ role }]) => (rowCenters ? 0.4 : isNarrow && role === "output" ? NAME_GAP : 0.8) * rem;
-  const minHeight = Math.max(...columns.map((column) => columnHeight(column, radius, rem, gapOf(column))));
-  const [first, last] = rowCenters ? layerExtent(rowCenters, minHeight, top) : [top, top + minHeight];
+  const gapOf = ([{ role }]) => (isBeside ? 0.4 : isNarrow && role === "output" ? NAME_GAP : 0.8) * rem;
+  const grouped = arrangement ? groupsHeight(groups, arrangement, radius, rem) : 0;
+  const drawn = arrangement ? columns.slice(1) : columns;
+  const minHeight = Math.max(grouped, ...drawn.map((column) => columnHeight(column, radius, rem, gapOf(column))));
+  const [first, last] = isBeside ? layerExtent(rowCenters, minHeight, top) : [top, top + minHeight];
   const maxBlock = MAX_BLOCK_SHARE * spacing;
   for (const column of columns) placeColumn(column, [first, last], { radius, rem, maxBlock });
-  if (rowCenters) inputs.forEach((node) => (node.y = rowCenters[node.feature]));
-  const height = Math.max(last, ...(rowCenters ?? []).map((y) => y + 2 * rem));
-  return { width, height, isNarrow, radius, left, right, spacing };
+  for (const node of inputs) Object.assign(node, { isNamed: undefined, isNamedIfActive: false, titleY: null });
+  const groupsTop = (first + last - grouped) / 2;
+  if (arrangement) placeGroups(groups, arrangement, { x: columns[0][0].x, top: groupsTop, rowCenters, radius, rem, maxBlock });
+  else if (isBeside) inputs.forEach((node) => (node.y = rowCenters[node.feature]));
+  const height = Math.max(last, ...(isBeside ? rowCenters : []).map((y) => y + 2 * rem));
+  return { width, height, isNarrow, isBeside, isGrouped: Boolean(arrangement), radius, left, right, spacing };
 }
 
 /** Columns have equal gaps between them, whether they are as wide as circles, or as a line of cells. */

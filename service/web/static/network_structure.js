@@ -1,13 +1,15 @@
 /** The structure of a network: its layers in columns, from left to right, and which nodes each node takes its input from. */
 
+import { isEncoded } from "./features.js";
 import { featureTitle, spaced } from "./format.js";
+import { findColumns } from "./network_inputs.js";
 
 const ELEMENTWISE = { normalization: "normalized", rescaling: "rescaled", activation: null }; // one input per node
 const INPUT = "~input"; // the layer of the features where the network does not begin with one of its own
 
 /** The layers as `/explain` has them, guessed from the model's schema; null if only an explanation can tell them. */
 export function guessLayers(model, outputs) {
-  if (!outputs.isTrainedHere) return null;
+  if (!outputs.isTrainedHere || isEncoded(model)) return null;
   return model.layers.map(({ name, units, activation }, index) => ({
     name,
     activation,
@@ -17,72 +19,83 @@ export function guessLayers(model, outputs) {
 }
 
 /** A text that differs where two explanations have different networks. */
-export function fingerprint(layers) {
-  return JSON.stringify(layers.map(({ name, kind, activation, inputs, nodes }) => [name, kind, activation, inputs, nodes.length]));
+export function fingerprint({ layers, encoded }) {
+  const columns = encoded?.map((entry) => Object.keys(entry.columns));
+  return JSON.stringify([columns, layers.map(({ name, kind, activation, inputs, nodes }) => [name, kind, activation, inputs, nodes.length])]);
 }
 
 /**
  * `columns` are lists of layers; a layer has `{name, kind, activation, role, title, detail, nodes, column, index}`, where
  * the index is that in the explanation, -1 for the features. A node has `{key, name, text, description, layer, position,
  * sources, output, feature}`: `sources` are the nodes that it takes, `output` is the column of the outputs that it gives,
- * and `feature` the index of the feature that it stands for, `featureName` its name.
+ * and `feature` the index of the feature that it stands for, `measured` the feature, `featureName` and `title` its names,
+ * `inputName` that of the column of the network's input, and `part` what of the feature this is. `groups` are lists of the
+ * input nodes of each feature if the network is encoded, else there are none.
  */
-export function describeNetwork(explainedLayers, model, outputs) {
+export function describeNetwork({ layers: explainedLayers, encoded }, model, outputs) {
   const layers = [];
   const byName = new Map();
   const add = (layer) => {
     for (const node of layer.nodes) byName.set(node.name, node);
     layers.push(layer);
   };
-  const taking = explainedLayers.map((explained, index) => findFeatures(explained, index, model));
-  const rest = model.features.map((_, index) => index).filter((index) => !taking.some((features) => features?.includes(index)));
+  const inputs = findColumns(encoded, model);
+  const taking = explainedLayers.map((explained, index) => findInputs(explained, index, inputs));
+  const rest = inputs.filter((input) => !taking.some((taken) => taken?.includes(input)));
   if (rest.length) add(createInputLayer(rest, model));
   explainedLayers.forEach((explained, index) => {
-    const features = taking[index];
-    const layer = createLayer(explained, index, features, model, outputs);
+    const own = taking[index];
+    const layer = createLayer(explained, index, own, model, outputs);
     const sources = explained.inputs?.map((name) => byName.get(name)) ?? layers.at(-1)?.nodes ?? [];
     const isElementwise = explained.kind in ELEMENTWISE;
     const count = layer.nodes.length;
     for (const node of layer.nodes) {
-      const own = isElementwise ? sources.filter((_, source) => source % count === node.position) : sources;
-      node.sources = features ? [] : own; // two of an elementwise layer whose input has gates
+      const taken = isElementwise ? sources.filter((_, source) => source % count === node.position) : sources;
+      node.sources = own ? [] : taken; // two of an elementwise layer whose input has gates
     }
-    layer.column = features ? 0 : 1 + Math.max(...sources.map((source) => source.layer.column));
+    layer.column = own ? 0 : 1 + Math.max(...sources.map((source) => source.layer.column));
     add(layer);
   });
   moveOutputsToTheRight(layers);
   const columns = Array.from({ length: 1 + Math.max(...layers.map(({ column }) => column)) }, () => []);
   for (const layer of layers) columns[layer.column].push(layer);
   const nodes = columns.flat().flatMap((layer) => layer.nodes);
-  return { columns, layers: columns.flat(), nodes };
+  return { columns, layers: columns.flat(), nodes, groups: encoded ? groupInputs(nodes) : [] };
 }
 
-/** The features that a layer takes one by one, so that its nodes can stand for them; null for other layers. */
-function findFeatures({ kind, inputs, nodes }, index, model) {
+/** The input nodes of each feature. */
+function groupInputs(nodes) {
+  const groups = new Map();
+  for (const node of nodes) if (node.feature !== undefined) groups.set(node.feature, [...(groups.get(node.feature) ?? []), node]);
+  return [...groups].sort(([one], [other]) => one - other).map(([, group]) => group);
+}
+
+/** The columns that a layer takes one by one, so that its nodes can stand for them; null for other layers. */
+function findInputs({ kind, inputs: taken, nodes }, index, inputs) {
   if (kind !== "normalization" && kind !== "rescaling") return null;
-  if (!inputs) return index === 0 && nodes.length === model.features.length ? nodes.map((_, feature) => feature) : null;
-  const features = nodes.map(({ name }) => model.features.findIndex((feature) => feature.name === name));
-  return features.every((feature, unit) => feature >= 0 && inputs[unit] === nodes[unit].name) ? features : null;
+  if (!taken && (index > 0 || nodes.length !== inputs.length)) return null;
+  const found = nodes.map(({ name }) => inputs.find((input) => input.name === name));
+  return found.every((input, unit) => input && (!taken || taken[unit] === input.name)) ? found : null;
 }
 
-/** The features that the network takes as they are. */
-function createInputLayer(features, model) {
-  const layer = { name: INPUT, kind: "features", role: "input", title: "input layer", detail: "as measured", index: -1, column: 0 };
-  layer.nodes = features.map((feature, position) =>
-    createFeatureNode(layer, model.features[feature].name, position, feature, model),
-  );
+/** The columns that the network takes as they are. */
+function createInputLayer(inputs, model) {
+  const isEncoding = inputs.some(({ part }) => part !== null);
+  const detail = isEncoding ? "encoded" : "as measured";
+  const layer = { name: INPUT, kind: "features", role: "input", title: "input layer", detail, index: -1, column: 0 };
+  layer.nodes = inputs.map((input, position) => createInputNode(layer, position, input, model));
   return layer;
 }
 
-function createLayer({ name, kind, activation, nodes }, index, features, model, outputs) {
-  const given = features ? null : columnsOf(name, nodes, outputs);
-  const role = features ? "input" : given ? "output" : "hidden";
-  const title = features ? "input layer" : given ? "output layer" : spaced(name);
+function createLayer({ name, kind, activation, nodes }, index, inputs, model, outputs) {
+  const given = inputs ? null : columnsOf(name, nodes, outputs);
+  const role = inputs ? "input" : given ? "output" : "hidden";
+  const title = inputs ? "input layer" : given ? "output layer" : spaced(name);
   const detail = kind in ELEMENTWISE ? (ELEMENTWISE[kind] ?? activation) : activation;
   const layer = { name, kind, activation, role, title, detail, index };
   layer.nodes = nodes.map((node, position) =>
-    features
-      ? createFeatureNode(layer, node.name, position, features[position], model)
+    inputs
+      ? createInputNode(layer, position, inputs[position], model)
       : createNode(layer, node.name, position, given?.[position].name ?? String(position + 1), given?.[position]),
   );
   return layer;
@@ -97,9 +110,10 @@ function columnsOf(layerName, nodes, outputs) {
   return nodes.length === 1 && columns.length === 2 ? [columns[1]] : null; // the second of two labels
 }
 
-function createFeatureNode(layer, name, position, feature, model) {
-  const described = model.features[feature];
-  return { ...createNode(layer, name, position, featureTitle(described)), feature, featureName: described.name };
+function createInputNode(layer, position, { name, feature, text, part }, model) {
+  const node = createNode(layer, name, position, text);
+  const measured = model.features[feature];
+  return { ...node, feature, measured, featureName: measured.name, inputName: name, part, title: featureTitle(measured) };
 }
 
 function createNode(layer, name, position, text, output = null) {

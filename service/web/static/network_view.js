@@ -23,7 +23,7 @@ export class NetworkView extends EventTarget {
     this.#model = model;
     this.#outputs = outputs;
     const layers = guessLayers(model, outputs);
-    if (layers) this.#build(layers);
+    if (layers) this.#build({ layers });
   }
 
   /** Whether all nodes have their numbers in them; null while the network is not known. */
@@ -31,9 +31,9 @@ export class NetworkView extends EventTarget {
     return this.#diagram?.isDrawnInFull ?? null;
   }
 
-  #build(layers) {
-    this.#fingerprint = fingerprint(layers);
-    const structure = describeNetwork(layers, this.#model, this.#outputs);
+  #build(explanation) {
+    this.#fingerprint = fingerprint(explanation);
+    const structure = describeNetwork(explanation, this.#model, this.#outputs);
     this.structure = structure;
     this.#diagram?.remove();
     this.#diagram = new NetworkDiagram(this.#drawing, this.#outputs, structure);
@@ -50,7 +50,7 @@ export class NetworkView extends EventTarget {
   /** Shows an explanation; null, or one without layers, empties the diagram. */
   show(explanation) {
     const layers = explanation?.layers;
-    if (layers && fingerprint(layers) !== this.#fingerprint) this.#build(layers);
+    if (layers && fingerprint(explanation) !== this.#fingerprint) this.#build(explanation);
     if (!this.#diagram) return;
     this.#diagram.show(layers ? explanation : null);
     this.#player.explanation = layers ? explanation : null;

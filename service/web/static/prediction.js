@@ -84,8 +84,11 @@ export class PredictionPanel extends EventTarget {
 
   #renderWarnings(prediction) {
     if (!prediction.warnings.length) return [];
-    const count = prediction.warnings.length === 1 ? "one value lies" : `${prediction.warnings.length} values lie`;
-    const range = prediction.warnings[0].includes("training range of ") && prediction.label;
+    const { warnings } = prediction;
+    const isRange = warnings.every(isOutOfRange);
+    const verb = isRange ? ["lies", "lie"] : ["is", "are"];
+    const count = warnings.length === 1 ? `one value ${verb[0]}` : `${warnings.length} values ${verb[1]}`;
+    const range = isRange && warnings[0].includes("training range of ") && prediction.label;
     const owner = range ? ` of ${shorten(prediction.label, MAX_NAME)}` : "";
     return [
       h(
@@ -95,13 +98,22 @@ export class PredictionPanel extends EventTarget {
           open: this.#showsWarnings,
           ontoggle: ({ target }) => (this.#showsWarnings = target.open),
         },
-        h("summary", {}, `Possibly unreliable: ${count} outside the training range${owner}`),
+        h("summary", {}, `Possibly unreliable: ${count} ${describeCause(warnings)}${owner}`),
         h(
           "ul",
           {},
-          prediction.warnings.map((warning) => h("li", {}, warning)),
+          warnings.map((warning) => h("li", {}, warning)),
         ),
       ),
     ];
   }
+}
+
+/** What is wrong with the values that warnings are about. */
+export function describeCause(warnings) {
+  return warnings.every(isOutOfRange) ? "outside the training range" : "unlike the training rows";
+}
+
+function isOutOfRange(warning) {
+  return warning.includes(", outside the training range");
 }

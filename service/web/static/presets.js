@@ -90,7 +90,7 @@ export class Presets extends EventTarget {
   /** Marks the preset with these values, if there is one, and describes it beside the prediction. */
   show(values, explanation, missingCount) {
     const preset = this.#presets.find(({ features }) =>
-      Object.entries(features).every(([name, value]) => values[name] === value),
+      Object.entries(values).every(([name, value]) => (features[name] ?? null) === value),
     );
     const shown = JSON.stringify([preset?.name, explanation?.prediction.label, missingCount > 0, this.#recalls.size]);
     if (shown === this.#shown) return;

@@ -1,22 +1,23 @@
 /** The input of one feature: a text field, and a slider if its bounds are known. */
 
 import { h } from "./dom.js";
+import { isOptional, isWithinBounds } from "./features.js";
 import {
-  capitalize,
+  SLIDER_STEPS,
   createScale,
   featureTitle,
   formatExactly,
   formatMeasurement,
   formatValue,
   hasBounds,
-  isWithinBounds,
+  hasStepsOfOne,
   parseNumber,
   roundWithinBounds,
 } from "./format.js";
 import { formatNumberOf } from "./outputs.js";
+import { createMissingButton, createRow, describeMeasuring, describeValues, showResult } from "./row_parts.js";
 import { paintTrack } from "./track.js";
 
-const STEPS = 1000; // positions of a slider
 const MIN_FIELD_LENGTH = 6; // characters
 
 /** Calls `onInput` with the feature's name and a value, or null, and `onHover` with its name, or null. */
@@ -24,9 +25,12 @@ export class SliderRow {
   #onInput;
   #labels;
   #scale;
+  #steps;
+  #missingButton;
+  #last = null; // the last value that was not missing
   #value = null;
   #sweep = null;
-  #warning = null; // `{label, range}` while the value lies outside the training range
+  #warning = null; // `{label, text, range}` while the value lies outside the training range
   #range = null; // the training range
   #error = null;
   #shown; // what the hint depends on, to skip updates that change nothing
@@ -37,35 +41,25 @@ export class SliderRow {
     this.#labels = labels;
     this.#onInput = onInput;
     const id = `feature-${index}`;
-    const title = featureTitle(feature);
-    this.field = h("input", { id, type: "text", inputMode: "decimal", autocomplete: "off", size: 7 });
+    const inputMode = feature.kind === "integer" ? "numeric" : "decimal";
+    this.field = h("input", { id, type: "text", inputMode, autocomplete: "off", size: 7 });
     this.field.setAttribute("aria-describedby", `${id}-hint ${id}-help`);
     this.field.addEventListener("input", () => this.#onType());
     this.field.addEventListener("change", () => this.#onLeave());
-    this.hint = h("p", { className: "hint", id: `${id}-hint` });
-    const help = h("p", { className: "help", id: `${id}-help`, hidden: true }, describeMeasuring(feature));
-    this.head = h(
-      "div",
-      { className: "row-head" },
-      h("label", { htmlFor: id, title: feature.name }, title),
-      createHelpButton(title, help),
-      this.field,
-      h("span", { className: "unit", title: feature.unit }, feature.unit),
-    );
-    this.element = h(
-      "div",
-      { className: "row", onpointerenter: () => onHover(feature.name), onpointerleave: () => onHover(null) },
-      this.head,
-      ...(hasBounds(feature) ? [this.#createTrack(id, title)] : []),
-      this.hint,
-      help,
-    );
-    this.element.classList.toggle("without-slider", !hasBounds(feature));
+    this.#missingButton = isOptional(feature) ? createMissingButton(feature, () => this.#toggleMissing()) : null;
+    const controls = [this.field, h("span", { className: "unit", title: feature.unit }, feature.unit)];
+    const track = hasBounds(feature) ? this.#createTrack(id, featureTitle(feature)) : null;
+    const line = track && this.#missingButton ? h("div", { className: "track-line" }, track, this.#missingButton) : track;
+    if (!track && this.#missingButton) controls.unshift(this.#missingButton);
+    Object.assign(this, createRow(feature, id, controls, line, onHover));
+    this.element.classList.toggle("without-slider", !track);
   }
 
   #createTrack(id, title) {
     this.#scale = createScale(this.feature);
-    this.slider = h("input", { type: "range", min: 0, max: STEPS, step: 1 });
+    const { minimum, maximum } = this.feature;
+    this.#steps = hasStepsOfOne(this.feature) ? Math.max(1, maximum - minimum) : SLIDER_STEPS;
+    this.slider = h("input", { type: "range", min: 0, max: this.#steps, step: 1 });
     this.slider.setAttribute("aria-label", `${title}, slider`);
     this.slider.setAttribute("aria-describedby", `${id}-hint`);
     this.slider.addEventListener("input", () => this.#onSlide());
@@ -85,9 +79,15 @@ export class SliderRow {
     if (isEmpty || isWithinBounds(this.feature, value)) {
       this.#emit(isEmpty ? null : value);
     } else {
-      this.#error = `${Number.isNaN(value) ? "Not a number: enter" : "Enter"} ${describeBounds(this.feature)}.`;
+      this.#error = `${Number.isNaN(value) ? "Not a number: enter" : "Enter"} ${describeValues(this.feature)}.`;
       this.#showHint();
     }
+  }
+
+  #toggleMissing() {
+    const value = this.#value === null ? (this.#last ?? this.#sliderValue) : null;
+    setText(this.field, formatForField(value));
+    this.#emit(value);
   }
 
   /** A field that is left with an invalid text returns to the current value. */
@@ -106,26 +106,35 @@ export class SliderRow {
   setValue(value) {
     this.#value = value;
     this.element.classList.toggle("empty", value === null);
+    if (this.#missingButton) {
+      this.#last = value ?? this.#last;
+      this.#missingButton.setAttribute("aria-pressed", value === null);
+      this.field.placeholder = value === null ? formatMeasurement(this.feature, null) : "";
+    }
     if (!isSameValue(this.field.value, value)) setText(this.field, formatForField(value));
     if (!this.slider) return;
-    if (this.#sliderValue !== value)
-      this.slider.value = value === null ? STEPS / 2 : Math.round(STEPS * this.#scale(value));
-    this.slider.setAttribute("aria-valuetext", value === null ? "not measured" : formatMeasurement(this.feature, value));
+    const shown = value ?? this.feature.default ?? this.#last;
+    if (this.#sliderValue !== shown)
+      this.slider.value = shown === null ? this.#steps / 2 : Math.round(this.#steps * this.#scale(shown));
+    const isUnknown = value === null && !this.#missingButton;
+    this.slider.setAttribute("aria-valuetext", isUnknown ? "not measured" : formatMeasurement(this.feature, value));
   }
 
   get #sliderValue() {
-    return roundWithinBounds(this.feature, this.#scale.invert(this.slider.value / STEPS));
+    return this.slider ? roundWithinBounds(this.feature, this.#scale.invert(this.slider.value / this.#steps)) : 0;
   }
 
   /**
    * @param {object|null} sweep what the prediction would be for other values, as `Sliders` prepares it
    * @param {number[]|null} range the training range
-   * @param {string|null} warnedLabel if the value lies outside of that: the label that has this range, "" if all have
+   * @param {object|null} warning if the value lies outside of that: `{label, text}`, the label that has this range or ""
+   * if all have, and what is unusual about the value
    */
-  show(sweep, range, warnedLabel) {
+  show(sweep, range, warning) {
     this.#sweep = sweep;
     this.#range = range;
-    this.#warning = warnedLabel === null ? null : { label: warnedLabel, range };
+    this.#warning = warning && { ...warning, range };
+    if (this.#missingButton) showResult(this.#missingButton, sweep?.missing);
     this.#showHint();
   }
 
@@ -140,13 +149,14 @@ export class SliderRow {
     this.element.classList.toggle("invalid", Boolean(error));
     this.field.setAttribute("aria-invalid", Boolean(error));
     if (error) this.hint.replaceChildren(error);
-    else if (value === null) this.hint.replaceChildren(describeMeasuring(this.feature));
+    else if (value === null && !this.#missingButton) this.hint.replaceChildren(describeMeasuring(this.feature));
     else if (warning) this.hint.replaceChildren(...this.#renderWarning(warning));
     else if (ends) this.hint.replaceChildren(...renderEnds(ends));
     else this.hint.replaceChildren(this.#renderChange("below", below), this.#renderChange("above", above));
   }
 
-  #renderWarning({ label, range }) {
+  #renderWarning({ label, text, range }) {
+    if (this.#value === null) return [text];
     const ends = range.map((end) => formatValue(this.feature, end)).join(" to ");
     return [
       h("span", { className: "hint-label", title: label }, label ? `Training range of ${label}` : "Training range"),
@@ -159,7 +169,8 @@ export class SliderRow {
     if (!change) return "";
     const { label, at } = change;
     const chip = h("span", { className: "chip", "data-label": this.#labels.indexOf(label) % 8, title: label }, label);
-    return h("span", { className: side }, chip, ` ${side} ${formatValue(this.feature, at)}`);
+    const word = this.feature.kind === "integer" ? { below: "up to", above: "from" }[side] : side; // it holds at that value too
+    return h("span", { className: side }, chip, ` ${word} ${formatValue(this.feature, at)}`);
   }
 
   paint(styles) {
@@ -173,17 +184,6 @@ export class SliderRow {
     const box = (this.canvas?.parentElement ?? this.field).getBoundingClientRect();
     return box.top + box.height / 2;
   }
-}
-
-function createHelpButton(title, help) {
-  const button = h("button", { type: "button", className: "help-button" }, "?");
-  button.setAttribute("aria-label", `How to measure: ${title}`);
-  button.setAttribute("aria-expanded", "false");
-  button.addEventListener("click", () => {
-    help.hidden = !help.hidden;
-    button.setAttribute("aria-expanded", !help.hidden);
-  });
-  return button;
 }
 
 /** What the explained output would be at the lower and at the upper bound. */
@@ -209,13 +209,4 @@ function fitWidth(field) {
 /** Whether the text of a field already means the value. */
 function isSameValue(text, value) {
   return text.trim() === "" ? value === null : parseNumber(text) === value;
-}
-
-function describeBounds(feature) {
-  if (!hasBounds(feature)) return `any number${feature.unit ? `, in ${feature.unit}` : ""}`;
-  return `a number from ${formatValue(feature, feature.minimum)} to ${formatMeasurement(feature, feature.maximum)}`;
-}
-
-function describeMeasuring(feature) {
-  return capitalize(feature.how || describeBounds(feature));
 }

@@ -1,7 +1,10 @@
 /** The inputs: a row for each feature, in a list that can be searched and sorted where there are many. */
 
+import { createAlternatives, describeEntry } from "./alternatives.js";
+import { CategoryRow } from "./category_row.js";
 import { h } from "./dom.js";
-import { featureTitle, formatCount, hasBounds } from "./format.js";
+import { isCategory } from "./features.js";
+import { capitalize, featureTitle, formatCount, hasBounds } from "./format.js";
 import { SliderRow } from "./slider_row.js";
 
 export const MAX_PLAIN_ROWS = 12; // more features are in a list that scrolls
@@ -12,6 +15,7 @@ export class Sliders extends EventTarget {
   #list;
   #model;
   #outputs;
+  #labels; // of a single classification
   #search;
   #order;
   #count;
@@ -28,7 +32,10 @@ export class Sliders extends EventTarget {
       onHover: (name) => this.dispatchEvent(new CustomEvent("hover", { detail: name })),
     };
     const labels = outputs.isClassification ? outputs.columns.map(({ name }) => name) : [];
-    this.#rows = model.features.map((feature, index) => new SliderRow(feature, index, labels, listeners));
+    this.#labels = labels;
+    this.#rows = model.features.map((feature, index) =>
+      isCategory(feature) ? new CategoryRow(feature, index, listeners) : new SliderRow(feature, index, labels, listeners),
+    );
     this.#list = h("div", { className: "row-list" }, ...this.#rows.map((row) => row.element));
     this.hasList = this.#rows.length > MAX_PLAIN_ROWS;
     if (this.hasList) container.append(this.#createToolbar());
@@ -82,20 +89,25 @@ export class Sliders extends EventTarget {
   /** Shows the sweeps of an explanation, of the explained column where one can be chosen; null removes them. */
   show(explanation, column) {
     const sweeps = explanation?.sweeps ?? null;
-    const prepare = this.#outputs.isClassification ? (sweep) => this.#prepareStripes(sweep) : createCurves(sweeps, column);
+    const domain = column.isValue && sweeps ? extent(Object.values(sweeps).flatMap((sweep) => outputsOf(sweep, column))) : [0, 1];
     const ranges = this.#model.reference?.ranges ?? {};
     const label = explanation && ALL_ROWS in ranges ? ALL_ROWS : (explanation?.prediction.label ?? null);
     for (const row of this.#rows) {
       const { name } = row.feature;
-      const hasWarning = explanation?.prediction.warnings.some((warning) => warning.startsWith(`${name} is `));
-      row.show(sweeps?.[name] ? prepare(sweeps[name]) : null, ranges[label]?.[name] ?? null, hasWarning ? label : null);
+      const sweep = sweeps?.[name] ? this.#prepare(row.feature, sweeps[name], column, domain) : null;
+      const warning = explanation?.prediction.warnings.find((sentence) => sentence.startsWith(`${name} is `)) ?? null;
+      row.show(sweep, ranges[label]?.[name] ?? null, warning && { label, text: shortenWarning(warning, name) });
     }
     this.#showInfluences(explanation, column);
     this.paintTracks();
   }
 
-  #prepareStripes(sweep) {
-    return { ...sweep, allLabels: this.#outputs.columns.map(({ name }) => name) };
+  /** A sweep as a row shows it, with a scale of outputs that all rows share. */
+  #prepare(feature, sweep, column, domain) {
+    if (isCategory(feature)) return sweep.categories && createAlternatives(sweep.categories, this.#labels, column, domain);
+    const missing = sweep.missing && describeEntry(sweep.missing, this.#labels, column, domain);
+    if (this.#labels.length) return { ...sweep, missing, allLabels: this.#labels };
+    return { values: sweep.values, curve: sweep.outputs[column.key], domain, column, missing, colorIndex: column.index };
   }
 
   #showInfluences(explanation, column) {
@@ -111,8 +123,10 @@ export class Sliders extends EventTarget {
 
   /** What the tracks show, for the legend above them. */
   describe(explanation, column) {
-    if (!this.#model.features.some(hasBounds)) return "Any number is accepted.";
-    const range = this.#model.reference ? "Line: training range." : "";
+    const numbers = this.#model.features.filter((feature) => !isCategory(feature));
+    const hasTracks = numbers.some(hasBounds);
+    if (!hasTracks && numbers.length === this.#model.features.length) return "Any number is accepted.";
+    const range = this.#model.reference && hasTracks ? "Line: training range." : "";
     if (this.#outputs.isClassification) return `Colour: predicted label. ${range}`.trim();
     if (!explanation?.sweeps) return range;
     const unit = column.isValue && column.unit ? ` in ${column.unit}` : "";
@@ -130,12 +144,15 @@ export class Sliders extends EventTarget {
   }
 }
 
-/** What prepares a sweep as the curve of a column, on a scale that all curves share. */
-function createCurves(sweeps, column) {
-  if (!sweeps) return null;
-  const all = Object.values(sweeps).map(({ outputs }) => outputs[column.key]);
-  const domain = column.isValue ? extent(all.flat()) : [0, 1];
-  return ({ values, outputs }) => ({ values, curve: outputs[column.key], domain, column, colorIndex: column.index });
+/** The outputs of a column in a sweep, those of alternatives too. */
+function outputsOf({ outputs, missing, categories }, column) {
+  const entries = [missing, ...(categories ?? [])].filter(Boolean).map((entry) => entry.outputs[column.key]);
+  return [...(outputs?.[column.key] ?? []), ...entries];
+}
+
+/** What a warning says of a value, without the name that stands above it: "Missing, which it is in no training row". */
+function shortenWarning(sentence, name) {
+  return capitalize(sentence.slice(`${name} is `.length).replace(/: [^:]*$/, ""));
 }
 
 function extent(values) {

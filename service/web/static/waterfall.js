@@ -1,6 +1,7 @@
 /** A waterfall chart: from the average of the background rows to this row, one step for each feature. */
 
 import { h } from "./dom.js";
+import { isCategory } from "./features.js";
 import { featureTitle, formatMeasurement, formatNumber } from "./format.js";
 import { formatColumn, formatNumberOf, formatSignedValue } from "./outputs.js";
 
@@ -39,7 +40,7 @@ function createSteps(shown, contributions, base) {
   let level = base;
   const next = (contribution) => ({ from: level, to: (level += contribution), contribution });
   const steps = shown.map(({ feature, value, contribution, error }) => ({
-    name: featureTitle(feature),
+    name: nameStep(feature, value),
     value: formatMeasurement(feature, value),
     error,
     ...next(contribution),
@@ -48,6 +49,13 @@ function createSteps(shown, contributions, base) {
   if (!others.length) return steps;
   const sum = others.reduce((total, { contribution }) => total + contribution, 0);
   return [...steps, { name: `${others.length} others`, value: "", ...next(sum) }];
+}
+
+/** A number is not named with its value, for which there is no room. */
+function nameStep(feature, value) {
+  const title = featureTitle(feature);
+  if (value === null && feature.default === null) return `${title} is missing`;
+  return isCategory(feature) ? `${title} = ${formatMeasurement(feature, value)}` : title;
 }
 
 function spread(from, to, error = 0) {

@@ -2,7 +2,6 @@
 
 import { h } from "./dom.js";
 import {
-  featureTitle,
   formatFixed,
   formatMeasurement,
   formatNumber,
@@ -10,18 +9,21 @@ import {
   formatSigned,
   formatSignedNumber,
 } from "./format.js";
+import { describeEncoding } from "./network_inputs.js";
 
 const MAX_POWERS = 6; // more labels than this are not written out in the formula of softmax
 const [MAX_TERMS, LARGEST] = [16, 12]; // terms of a sum that are all shown; those shown of a longer one
 const LARGE_TERM = 1000; // from which on a number has no decimals
 
 /** The elements that show the calculation of a node of the diagram, which has what an explanation says of it in `raw`. */
-export function renderCalculation(node, model) {
+export function renderCalculation(node, explanation) {
   const { layer } = node;
-  if (layer.kind === "features") return renderFeature(node, model.features[node.feature]);
-  const feature = layer.role === "input" ? model.features[node.feature] : null;
-  if (layer.kind === "normalization") return renderNormalization(node, feature);
-  if (layer.kind === "rescaling") return renderRescaling(node, feature);
+  const isEncoded = layer.role === "input" && explanation.encoded;
+  const encoding = isEncoded ? [h("p", { className: "encoding" }, describeEncoding(node, explanation))] : [];
+  if (layer.kind === "features") return renderFeature(node, encoding);
+  const feature = layer.role === "input" && node.part === null ? node.measured : null;
+  if (layer.kind === "normalization") return renderNormalization(node, feature, encoding);
+  if (layer.kind === "rescaling") return renderRescaling(node, feature, encoding);
   if (layer.kind === "activation") return [...renderHeading(node), h("p", { className: "output" }, ...renderActivation(node, node.raw.value))];
   return [
     ...renderHeading(node),
@@ -94,21 +96,24 @@ function renderSoftmax({ nodes }, output, own) {
   return ["output = e", h("sup", {}, formatFixed(own, 1)), " ÷ (", ...total, ") = ", h("b", {}, formatPercent(output))];
 }
 
-function renderFeature({ value }, feature) {
+function renderFeature({ value, text, measured, part }, encoding) {
+  const shown = part === null && !encoding.length ? formatMeasurement(measured, value) : formatNumber(value);
   return [
-    h("h3", { title: feature.name }, featureTitle(feature)),
-    h("p", { className: "output" }, "output = ", h("b", {}, formatMeasurement(feature, value))),
-    h("p", { className: "muted" }, "The network takes this measurement as it is."),
+    h("h3", { title: measured.name }, text),
+    ...encoding,
+    h("p", { className: "output" }, "output = ", h("b", {}, shown)),
+    h("p", { className: "muted" }, `The network takes this ${encoding.length ? "number" : "measurement"} as it is.`),
   ];
 }
 
 /** The feature is null for a normalization between other layers, whose inputs have no units. */
-function renderNormalization(node, feature) {
+function renderNormalization(node, feature, encoding) {
   const { value, mean, standard_deviation: deviation, output } = node.raw;
   const format = (number) => (feature ? formatMeasurement(feature, number) : formatTerm(number));
   const side = output >= 0 ? "above" : "below";
   return [
     ...renderHeading(node),
+    ...encoding,
     h("p", { className: "formula" }, `output = (${feature ? "measured" : "input"} − mean) ÷ standard deviation`),
     h(
       "p",
@@ -125,11 +130,12 @@ function renderNormalization(node, feature) {
   ];
 }
 
-function renderRescaling(node, feature) {
+function renderRescaling(node, feature, encoding) {
   const { value, scale, offset, output } = node.raw;
   const input = feature ? formatMeasurement(feature, value) : formatTerm(value);
   return [
     ...renderHeading(node),
+    ...encoding,
     h("p", { className: "formula" }, `output = ${feature ? "measured" : "input"} × scale + offset`),
     h(
       "p",
