@@ -1,6 +1,6 @@
 """What a manifest says of a model on its sample: reference statistics, golden rows and background rows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,14 @@ from models.manifest import ALL_ROWS, GoldenRow, Reference
 from models.reference import (
     BACKGROUND_ROWS,
     QUANTILES,
+    compute_category_shares,
+    compute_missing_shares,
+    compute_number_ranges,
     compute_quantiles,
-    compute_ranges,
     compute_shares,
     find_typical,
+    list_numbers,
+    merge,
     select_background,
 )
 from models.signature import Head
@@ -70,30 +74,17 @@ def compute_reference(
             targets |= compute_quantiles(own, columns)
         else:
             labels |= dict(zip(own, predict_flags(head, columns).mean(axis=0).tolist(), strict=True))
-    present = {
-        feature.name: column[~np.isnan(column), np.newaxis]
-        for feature, column in zip(features, rows.T, strict=True)
-        if not feature.is_category
-    }
     groups = _group_by_label(len(features), len(rows), decided)
     return Reference(
         probabilities=QUANTILES,
-        features=_merge(compute_quantiles([name], column) for name, column in present.items()),
+        features=merge(compute_quantiles([name], values) for name, values in list_numbers(features, rows)),
         labels=labels,
-        ranges={label: _compute_ranges(features, rows, chosen) for label, chosen in groups.items()},
-        shares=_merge(compute_shares([name], column) for name, column in present.items()),
+        ranges={label: compute_number_ranges(features, rows, chosen) for label, chosen in groups.items()},
+        shares=merge(compute_shares([name], values) for name, values in list_numbers(features, rows)),
         targets=targets,
-        missing={
-            feature.name: float(np.isnan(column).mean())
-            for feature, column in zip(features, rows.T, strict=True)
-            if feature.allow_missing and not feature.is_category
-        },
-        categories=_compute_categories(features, rows, groups),
+        missing=compute_missing_shares(features, rows),
+        categories=compute_category_shares(features, rows, groups),
     )
-
-
-def _merge(parts: Iterable[dict[str, tuple[float, ...]]]) -> dict[str, tuple[float, ...]]:
-    return {name: values for part in parts for name, values in part.items()}
 
 
 def _group_by_label(features: int, rows: int, decided: Sequence[DecidedHead]) -> dict[str, NDArray[np.bool_]]:
@@ -104,39 +95,6 @@ def _group_by_label(features: int, rows: int, decided: Sequence[DecidedHead]) ->
         if counts.min() >= MIN_ROWS_PER_LABEL and len(labels) * features <= MAX_RANGES:
             return {label: truth == i for i, label in enumerate(labels)}
     return {ALL_ROWS: np.ones(rows, bool)}
-
-
-def _compute_ranges(
-    features: Sequence[Feature], rows: Floats, chosen: NDArray[np.bool_]
-) -> dict[str, tuple[float, float]]:
-    """The ranges of the numbers in the chosen rows; where all of them are missing, those in all rows."""
-    ranges: dict[str, tuple[float, float]] = {}
-    for feature, column in zip(features, rows.T, strict=True):
-        if not feature.is_category:
-            own = column[chosen & ~np.isnan(column)]
-            own = own if len(own) else column[~np.isnan(column)]
-            ranges |= compute_ranges([feature.name], own[:, np.newaxis])
-    return ranges
-
-
-def _compute_categories(
-    features: Sequence[Feature], rows: Floats, groups: Mapping[str, NDArray[np.bool_]]
-) -> dict[str, dict[str, tuple[float, ...]]]:
-    """The share of each code of the categories in all rows, and in those of each label."""
-    positions = [index for index, feature in enumerate(features) if feature.is_category]
-    if not positions:
-        return {}
-    everything = {ALL_ROWS: np.ones(len(rows), bool), **groups}
-    return {
-        label: {features[i].name: _share_codes(features[i], rows[chosen, i]) for i in positions}
-        for label, chosen in everything.items()
-    }
-
-
-def _share_codes(feature: Feature, codes: Floats) -> tuple[float, ...]:
-    entries = np.where(np.isnan(codes), feature.code_count, codes).astype(np.intp)
-    counts = np.bincount(entries, minlength=feature.code_count + feature.allow_missing)
-    return tuple((counts / len(codes)).tolist())
 
 
 def select_background_rows(rows: Floats, groups: Integers) -> Floats:

@@ -126,6 +126,20 @@ def test_an_adopted_model_is_served(adopted: Callable[[str], Adopted]) -> None:
         wrong = requests.post(f"{server.url}/predict", json={"features": [*rows[0][:3], None, 1, 2]}, timeout=30)
         assert wrong.status_code == 422
         assert wrong.json()["errors"][0]["message"].startswith("gender must be")
+        others = f"{server.url}/v1/models/{name}:predict", f"{server.url}/v2/models/{name}"
+        first = requests.post(others[0], json={"instances": named}, timeout=30).json()["predictions"]
+        np.testing.assert_allclose(first, expect(made, rows), atol=TOLERANCE, rtol=TOLERANCE)
+        inputs = [
+            {key: tensor[key] for key in ("name", "datatype")}
+            | {
+                "shape": [len(rows), 1],
+                "data": ["" if each[tensor["name"]] is None else each[tensor["name"]] for each in named],
+            }
+            for tensor in requests.get(others[1], timeout=30).json()["inputs"]
+        ]
+        second = requests.post(f"{others[1]}/infer", json={"inputs": inputs}, timeout=30).json()["outputs"]
+        flat = next(each["data"] for each in second if each["datatype"] == "FP32")
+        np.testing.assert_allclose(np.reshape(flat, (-1, 2)), expect(made, rows), atol=TOLERANCE, rtol=TOLERANCE)
         explained = requests.post(f"{server.url}/explain", json={"features": named[-1]}, timeout=30)
         assert explained.ok
         assert explained.json()["encoded"]
