@@ -65,7 +65,8 @@ def adopt(options: AdoptionOptions, folder: Path, note: Note = log, on_step: Not
     table = SampleTable(options, options.table, note) if options.table else None
     # TensorFlow is imported only once the sample's file has been read.
     from models.adoption import packaging
-    from models.adoption.agreement import require_agreement
+    from models.adoption.agreement import require_agreement, require_encoded_agreement
+    from models.adoption.cut_network import encode_model
     from models.adoption.exporting import export
     from models.adoption.loader import load
     from models.adoption.report import write_report
@@ -76,15 +77,20 @@ def adopt(options: AdoptionOptions, folder: Path, note: Note = log, on_step: Not
     on_step("predicting")
     model = understand(options, loaded, table, note)
     on_step("wrapping")
-    wrapped = wrap(model.loaded, [each.head for each in model.decided])
+    encoded = encode_model(model.loaded, model.loaded.cut, model.features) if model.loaded.cut else None
+    wrapped = wrap(encoded.network if encoded else model.loaded, [each.head for each in model.decided])
     for sentence in wrapped.notes:
         note(sentence)
     on_step("exporting")
     export(wrapped, folder, options.engine)
     on_step("comparing")
-    require_agreement(model.loaded, wrapped, folder, model.rows, options.engine)
+    if encoded:
+        require_encoded_agreement(wrapped, encoded, folder, model.raw, options.engine)
+    else:
+        require_agreement(model.loaded, wrapped, folder, model.rows, options.engine)
     on_step("describing")
-    manifest = packaging.build_manifest(options, model, wrapped, folder)
+    encoders = encoded.encoders if encoded else ()
+    manifest = packaging.build_manifest(options, model, wrapped, folder, encoders)
     if model.evaluations:
         write_report(folder / "report", manifest, model.evaluations)
     return manifest

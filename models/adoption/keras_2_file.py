@@ -15,8 +15,9 @@ def copy_for_keras_3(path: Path, copy: Path) -> Path:
     shutil.copy(path, copy)
     with h5py.File(copy, "r+") as content:
         config = json.loads(content.attrs["model_config"])
-        layers = config["config"].get("layers", []) if config.get("class_name") == "Sequential" else []
-        for layer in layers[:2]:  # the input layer, and the first one, which repeats its shape
+        layers = config["config"].get("layers", [])
+        is_sequential = config.get("class_name") == "Sequential"
+        for layer in layers[:2] if is_sequential else []:  # the input layer, and the first one, which repeats its shape
             if layer["config"].get("batch_input_shape") == _UNKNOWN_WIDTH:
                 layer["config"]["batch_input_shape"] = [None, _find_width(content, layers)]
         for layer in layers:
@@ -55,5 +56,7 @@ def _edit(config: Any) -> None:
     elif isinstance(config, dict):
         if config.get("time_major") is False:
             del config["time_major"]
+        if config.get("class_name") == "Discretization":
+            config["config"].pop("trainable", None)
         for item in config.values():
             _edit(item)

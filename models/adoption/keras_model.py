@@ -19,18 +19,14 @@ TRAINING_ONLY = (  # layers that change nothing when a model predicts
     keras.layers.ActivityRegularization,
     keras.layers.Identity,
 )
-_LOOKUPS = ("StringLookup", "IntegerLookup", "TextVectorization", "Hashing", "HashedCrossing")
-_TEXT = "text columns and categories are not supported yet: adopt the part of the model behind their encoding"
 
 
 def describe_inputs(model: Any) -> tuple[InputTensor, ...]:
     """What the model takes for one row.
 
     Raises:
-        AdoptionError: it takes anything but numbers in one row of columns, or its input is not known.
+        AdoptionError: it takes anything but values in one row of columns, or its input is not known.
     """
-    if lookups := [layer.name for layer in walk_layers(model) if type(layer).__name__ in _LOOKUPS]:
-        raise AdoptionError(f"layer {lookups[0]} looks up categories, but {_TEXT}")
     structure = _input_structure(model)
     tensors = _list_tensors(structure)
     names = list(structure) if _is_dict(structure) else [tensor.name for tensor in tensors]
@@ -55,10 +51,8 @@ def describe_input(name: str, shape: Sequence[int | None], dtype: str) -> InputT
     """An input tensor of this shape, the batch included.
 
     Raises:
-        AdoptionError: it takes no numbers, or not one row of columns.
+        AdoptionError: it does not take one row of columns.
     """
-    if dtype == "string":
-        raise AdoptionError(f"input {name} takes text, but {_TEXT}")
     batch, *row = shape
     if batch is not None:
         raise AdoptionError(f"input {name} takes exactly {batch} rows at once: build the model without a batch size")

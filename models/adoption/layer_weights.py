@@ -1,12 +1,13 @@
 """Takes a Keras model apart into layers whose outputs can be computed from `Weights` alone."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from models.adoption.activations import LINEAR, Activation, describe_layer, name_function
+from models.adoption.graph import list_calls
 from models.adoption.keras_model import (
     TRAINING_ONLY,
     as_functional,
@@ -111,7 +112,7 @@ class _Walker:
     def walk(self, model: Any, values: dict[int, Value]) -> dict[int, Value]:
         """The value of each tensor of a functional or sequential model, by its id; ``values`` has the inputs'."""
         values = dict(values)
-        for node in _calls(model):
+        for node in list_calls(model):
             inputs = [values[id(tensor)] for tensor in node.arguments.keras_tensors]
             if type(node.operation).__name__ == "GetItem" and len(inputs) == 1:
                 results = [_slice(node, inputs[0])]
@@ -177,15 +178,6 @@ class _Walker:
         described = Layer(name=self._names.make(layer.name), units=units, activation=activation.name)
         complete = weights.model_copy(update={"sources": value.sources, "parameters": activation.parameters})
         return Value(self._parts.add(described, complete), (units,))
-
-
-def _calls(model: Any) -> Iterator[Any]:
-    """Each call of an operation in a functional or sequential model, as Keras' node, in the order that Keras runs."""
-    functional = as_functional(model)
-    for depth in sorted(functional._nodes_by_depth, reverse=True):  # noqa: SLF001 (there is no public way)
-        for node in functional._nodes_by_depth[depth]:  # noqa: SLF001
-            if not node.is_input:
-                yield node
 
 
 def _slice(node: Any, value: Value) -> Value:

@@ -10,6 +10,7 @@ _KERAS_2_OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
 _MISSING = re.compile(
     r"(?:Could not locate (?:class|function)|Unknown (?:layer|object|activation function):?) '([^']+)'"
 )
+_EMPTY_LOOKUP = re.compile(r"<(\w+Lookup) name=([^,>]+).*cannot be empty", re.DOTALL)
 _UNKNOWN_ARGUMENT = re.compile(r"Unrecognized keyword arguments? passed to [^}]*}|unexpected keyword argument '[^']*'")
 
 
@@ -21,6 +22,11 @@ def explain_load_error(error: Exception, file: ModelFile) -> AdoptionError:
         return AdoptionError(
             f"{file.path} has a Lambda layer, whose code would come from the file, so it is not loaded: "
             f"{export}, or write the layer as a class"
+        )
+    if empty := _EMPTY_LOOKUP.search(text):
+        return AdoptionError(
+            f"{file.path}: layer {empty[2]} ({empty[1]}) has no vocabulary: call its adapt() with the column's values, "
+            "train, and save the model again"
         )
     missing = _MISSING.search(text)
     name = missing[1].split(">")[-1] if missing else ""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.adoption.errors import AdoptionError, summarize
+from models.feature import Feature
 from models.signature import Input
 from models.tensorflow_setup import tf
 
@@ -46,7 +47,10 @@ class LoadedModel:
 
     ``run`` maps the model's own input tensors, in order, to its outputs, in order. ``network`` is the Keras model; None
     for a SavedModel, which is a graph without layers. ``resource`` is what holds the weights. ``warnings`` are
-    sentences about the model.
+    sentences about the model. ``cut`` is there for a model that looks categories up.
+
+    A cut model's rows are the codes of its ``features``: where a column has ``values``, the number in a row is the
+    index of one of them, and NaN is the last one.
     """
 
     description: str
@@ -57,11 +61,19 @@ class LoadedModel:
     network: Any = None
     custom_objects: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    cut: Any = None
+    features: tuple[Feature, ...] = ()
+    values: tuple[NDArray[Any] | None, ...] = ()
 
     @property
     def inputs(self) -> tuple[Input, ...]:
         """The inputs in the model's own order."""
         return tuple(Input(name=tensor.name, width=tensor.width) for tensor in self.tensors)
+
+    @property
+    def column_dtypes(self) -> list[str]:
+        """TensorFlow's type of each column."""
+        return [tensor.dtype for tensor in self.tensors for _ in range(tensor.width)]
 
     @property
     def feature_count(self) -> int:
@@ -70,6 +82,8 @@ class LoadedModel:
 
     def split(self, rows: Any) -> list[Any]:
         """The model's own input tensors from ``rows`` [n, features]: the inputs' columns one after the other."""
+        if any(values is not None for values in self.values):
+            return join_columns(self.tensors, [*map(_look_up, self.values, np.asarray(rows).T)])
         parts, start = [], 0
         for tensor in self.tensors:
             part = rows[:, start : start + tensor.width]
@@ -83,14 +97,41 @@ class LoadedModel:
         Raises:
             AdoptionError: the model fails on these rows.
         """
+        return self.predict_tensors(lambda: self.split(tf.constant(rows, tf.float32)), len(rows))
+
+    def predict_raw(self, columns: Sequence[NDArray[Any]]) -> dict[str, Doubles]:
+        """Run the model itself on the raw values of its columns, each [n]; as `predict`."""
+        return self.predict_tensors(lambda: join_columns(self.tensors, columns), len(columns[0]))
+
+    def predict_tensors(self, make: Callable[[], Sequence[Any]], count: int) -> dict[str, Doubles]:
+        """Run the model on its own input tensors; as `predict`."""
         try:
-            results = self.run(self.split(tf.constant(rows, tf.float32)))
+            results = self.run(make())
         except Exception as error:  # noqa: BLE001 (TensorFlow and a user's class raise nearly anything)
             raise AdoptionError(
-                f"the model fails on {len(rows)} rows ({summarize(error)}): check the columns' order and that their "
+                f"the model fails on {count} rows ({summarize(error)}): check the columns' order and that their "
                 "values are those that it was trained on"
             ) from None
         return {
-            output.name: tf.cast(result, tf.float64).numpy().reshape(len(rows), output.width)
+            output.name: tf.cast(result, tf.float64).numpy().reshape(count, output.width)
             for output, result in zip(self.outputs, results, strict=True)
         }
+
+
+def join_columns(tensors: Sequence[InputTensor], columns: Sequence[NDArray[Any]]) -> list[Any]:
+    """A model's own input tensors from the raw values of its columns, each [n]."""
+    parts, start = [], 0
+    for tensor in tensors:
+        block = np.stack(columns[start : start + tensor.width], axis=1)
+        start += tensor.width
+        if tensor.dtype != "string":
+            block = block.astype(np.float64 if block.dtype == object else block.dtype)
+        parts.append(tf.reshape(tf.cast(tf.constant(block), tensor.dtype), (-1, *tensor.shape)))
+    return parts
+
+
+def _look_up(values: NDArray[Any] | None, codes: Floats) -> NDArray[Any]:
+    if values is None:
+        return codes
+    found: NDArray[Any] = values[np.where(np.isnan(codes), len(values) - 1, codes).astype(np.intp)]
+    return found

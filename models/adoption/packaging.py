@@ -17,50 +17,101 @@ from models.adoption.statistics import (
     group_rows,
     select_background_rows,
     select_golden_inputs,
+    select_mixed_golden_inputs,
     spread_golden_inputs,
 )
 from models.adoption.understanding import UnderstoodModel
 from models.adoption.wrapping import WrappedNetwork
 from models.bundle import MODEL_LITERT
 from models.dataset import Floats, Sample
+from models.encoding import Encoder, encode
+from models.feature import Feature, RawValue
 from models.golden import find_golden_mismatch
-from models.manifest import Manifest, Training
+from models.manifest import GoldenRow, Manifest, Training
 from models.packaging import count_individuals, find_versions, run_litert
 from models.tables.source_file import hash_file
 from models.verdict import judge_calibration
 
 
-def build_manifest(options: AdoptionOptions, model: UnderstoodModel, wrapped: WrappedNetwork, folder: Path) -> Manifest:
+def build_manifest(
+    options: AdoptionOptions,
+    model: UnderstoodModel,
+    wrapped: WrappedNetwork,
+    folder: Path,
+    encoders: Sequence[Encoder] = (),
+) -> Manifest:
     """Describe the model of a draft, which must reproduce its golden rows.
 
     Raises:
         AdoptionError: the exported network does not, or gives no finite number.
     """
     rows = model.rows
-    if len(rows):
+    if encoders:
+        inputs = select_mixed_golden_inputs(model.features, model.loaded.cut.columns, rows)
+        background = _select_raw_background(model)
+    elif len(rows):
         groups = group_rows(model.decided, model.outputs)
         inputs = select_golden_inputs(model.features, rows, groups)
         background = select_background_rows(rows, groups).tolist()
     else:
         inputs, background = spread_golden_inputs(model.features, random_rows(model.loaded, rows)), []
     manifest = Manifest(
-        format=2,
+        format=3 if encoders else 2,
         name=options.name,
         features=model.features,
+        encoders=tuple(encoders),
         inputs=model.loaded.inputs,
         outputs=wrapped.heads,
         layers=wrapped.layers,
         training=_describe_training(options, model, wrapped),
         metrics=_summarize(model.evaluations, len(model.decided), len(rows)),
-        golden=compute_golden_rows(inputs, _runner(wrapped)),
+        golden=_compute_golden(inputs, model, wrapped, encoders),
         background=tuple(map(tuple, background)),
     )
     if len(rows):
-        reference = compute_reference(manifest.feature_names, rows, manifest.column_names, model.decided, model.outputs)
+        reference = compute_reference(model.features, rows, manifest.column_names, model.decided, model.outputs)
         manifest = Manifest.model_validate({**dict(manifest), "reference": reference})
     if options.engine == "litert":
         manifest = _verify_litert(manifest, (folder / MODEL_LITERT).read_bytes())
     return manifest
+
+
+def _select_raw_background(model: UnderstoodModel) -> list[list[RawValue]]:
+    """Background rows of raw values."""
+    if not len(model.rows):
+        return []
+    groups = group_rows(model.decided, model.outputs)
+    numbers = np.arange(len(model.rows), dtype=np.float32)[:, np.newaxis]
+    chosen = select_background_rows(numbers, groups)[:, 0].astype(np.intp)
+    columns = [
+        [_to_python(feature, value) for value in own[chosen].tolist()]
+        for feature, own in zip(model.features, model.raw, strict=True)
+    ]
+    return [[*row] for row in zip(*columns, strict=True)]
+
+
+def _to_python(feature: Feature, value: Any) -> RawValue:
+    if value is None:
+        return None
+    if feature.is_category:
+        return feature.category_type(value)  # type: ignore[no-any-return]
+    return int(value) if feature.kind == "integer" else float(np.float32(value))
+
+
+def _compute_golden(
+    inputs: Floats, model: UnderstoodModel, wrapped: WrappedNetwork, encoders: Sequence[Encoder]
+) -> tuple[GoldenRow, ...]:
+    run = _runner(wrapped)
+    if not encoders:
+        return compute_golden_rows(inputs, run)
+    raw = [
+        [
+            None if np.isnan(code) else _to_python(feature, code if values is None else values[int(code)])
+            for feature, values, code in zip(model.features, model.loaded.values, row, strict=True)
+        ]
+        for row in inputs.tolist()
+    ]
+    return compute_golden_rows(inputs, lambda codes: run(encode(encoders, model.features, codes)), raw)
 
 
 def _runner(wrapped: WrappedNetwork) -> Callable[[Floats], dict[str, Floats]]:
@@ -73,7 +124,7 @@ def _runner(wrapped: WrappedNetwork) -> Callable[[Floats], dict[str, Floats]]:
 
 def _verify_litert(manifest: Manifest, content: bytes) -> Manifest:
     """Check that LiteRT reproduces the golden rows; a corner of the feature space that it does not is left out."""
-    outputs: dict[str, Floats] = run_litert(content, manifest.golden_rows)
+    outputs: dict[str, Floats] = run_litert(content, manifest.encode(manifest.golden_rows))
     golden = manifest.golden
     while mismatch := find_golden_mismatch(manifest.model_copy(update={"golden": golden}), outputs):
         golden = (*golden[: mismatch.row], *golden[mismatch.row + 1 :])

@@ -40,6 +40,11 @@ def load_saved_model(file: ModelFile) -> LoadedModel:
     shapes = {key: _require_shape(key, spec.shape) for key, spec in specs.items()}
     if list(shapes.values()) == [[None, None]]:
         shapes = {key: [None, _find_width(signature, key, specs[key].dtype)] for key in shapes}
+    if texts := [key for key, spec in specs.items() if spec.dtype == tf.string]:
+        raise AdoptionError(
+            f"input {texts[0]} takes text, but a SavedModel is a graph without layers, so it cannot be seen where text "
+            "becomes numbers: adopt the .keras or .h5 file that the model was saved to"
+        )
     tensors = tuple(describe_input(key, shapes[key], spec.dtype.name) for key, spec in specs.items())
     names = sorted(signature.structured_outputs)
 

@@ -7,16 +7,21 @@ from numpy.typing import NDArray
 
 from models.adoption.errors import AdoptionError
 from models.adoption.heads import DecidedHead
+from models.adoption.raw_columns import RawColumn
 from models.dataset import Doubles, Floats, Integers
-from models.feature import Feature
+from models.feature import Feature, RawValue
 from models.manifest import ALL_ROWS, GoldenRow, Reference
 from models.reference import (
     BACKGROUND_ROWS,
     QUANTILES,
+    compute_category_shares,
+    compute_missing_shares,
+    compute_number_ranges,
     compute_quantiles,
-    compute_ranges,
     compute_shares,
     find_typical,
+    list_numbers,
+    merge,
     select_background,
 )
 from models.signature import Head
@@ -25,6 +30,7 @@ from models.tables.labels import MIN_ROWS_PER_LABEL
 
 MAX_GOLDEN_VALUES = 30_000  # numbers in all golden rows
 MAX_TYPICAL_ROWS = 10
+MAX_SPECIAL_ROWS = 12
 RANDOM_GOLDEN_ROWS = 8
 DEFAULT_THRESHOLD = 0.5  # of independent labels
 RunLayers = Callable[[Floats], Mapping[str, Floats]]
@@ -48,7 +54,11 @@ def predict_flags(head: Head, columns: NDArray[np.floating]) -> NDArray[np.bool_
 
 
 def compute_reference(
-    features: Sequence[str], rows: Floats, column_names: Sequence[str], decided: Sequence[DecidedHead], outputs: Doubles
+    features: Sequence[Feature],
+    rows: Floats,
+    column_names: Sequence[str],
+    decided: Sequence[DecidedHead],
+    outputs: Doubles,
 ) -> Reference:
     """The statistics of a sample.
 
@@ -64,26 +74,27 @@ def compute_reference(
             targets |= compute_quantiles(own, columns)
         else:
             labels |= dict(zip(own, predict_flags(head, columns).mean(axis=0).tolist(), strict=True))
+    groups = _group_by_label(len(features), len(rows), decided)
     return Reference(
         probabilities=QUANTILES,
-        features=compute_quantiles(features, rows),
+        features=merge(compute_quantiles([name], values) for name, values in list_numbers(features, rows)),
         labels=labels,
-        ranges=_compute_ranges(features, rows, decided),
-        shares=compute_shares(features, rows),
+        ranges={label: compute_number_ranges(features, rows, chosen) for label, chosen in groups.items()},
+        shares=merge(compute_shares([name], values) for name, values in list_numbers(features, rows)),
         targets=targets,
+        missing=compute_missing_shares(features, rows),
+        categories=compute_category_shares(features, rows, groups),
     )
 
 
-def _compute_ranges(
-    features: Sequence[str], rows: Floats, decided: Sequence[DecidedHead]
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """The ranges of each label's rows if the sample has enough rows of all of them, or else of all rows together."""
+def _group_by_label(features: int, rows: int, decided: Sequence[DecidedHead]) -> dict[str, NDArray[np.bool_]]:
+    """Which rows have each label, if the sample has enough rows of all of them; or else all rows together."""
     labels, truth = decided[0].head.labels, decided[0].truth
     if len(decided) == 1 and decided[0].head.kind == "classification" and truth is not None:
         counts = np.bincount(truth, minlength=len(labels))
-        if counts.min() >= MIN_ROWS_PER_LABEL and len(labels) * len(features) <= MAX_RANGES:
-            return {label: compute_ranges(features, rows[truth == i]) for i, label in enumerate(labels)}
-    return {ALL_ROWS: compute_ranges(features, rows)}
+        if counts.min() >= MIN_ROWS_PER_LABEL and len(labels) * features <= MAX_RANGES:
+            return {label: truth == i for i, label in enumerate(labels)}
+    return {ALL_ROWS: np.ones(rows, bool)}
 
 
 def select_background_rows(rows: Floats, groups: Integers) -> Floats:
@@ -100,6 +111,30 @@ def group_rows(decided: Sequence[DecidedHead], outputs: Doubles) -> Integers:
         return predict_flags(head, columns).argmax(axis=1) if truth is None else truth
     values = columns[:, 0]
     return np.searchsorted(np.quantile(values, (0.25, 0.5, 0.75)), values)
+
+
+def select_mixed_golden_inputs(features: Sequence[Feature], columns: Sequence[RawColumn], rows: Floats) -> Floats:
+    """Codes on which a model that looks categories up is checked whenever it is loaded, [golden rows, features].
+
+    Some rows of the sample's codes [rows, features], if there are any, and rows in which each feature has one special
+    value after the other: its bounds and those of its bins; its first and last categories, other and missing.
+    """
+    special = [_list_special(feature, column.boundaries) for feature, column in zip(features, columns, strict=True)]
+    count = min(max(map(len, special)), MAX_SPECIAL_ROWS)
+    turned = [[values[(i + shift) % len(values)] for i in range(count)] for shift, values in enumerate(special)]
+    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MAX_TYPICAL_ROWS)).astype(int)]
+    return np.concatenate([chosen, np.array(turned, np.float32).T])
+
+
+def _list_special(feature: Feature, boundaries: Sequence[float]) -> list[float]:
+    missing = [np.nan] * feature.allow_missing
+    if feature.is_category:
+        last = feature.code_count - 1
+        return [*dict.fromkeys((float(last), 0.0, float(feature.other_code - 1), float(last // 2))), *missing]
+    bounds = (feature.lowest, feature.highest) if feature.has_bounds else (0.0, 1.0)
+    inside = [edge for edge in boundaries if feature.lowest <= edge <= feature.highest][: MAX_SPECIAL_ROWS - 3]
+    values = [*bounds, *(edge for edge in inside if feature.kind == "number" or edge == round(edge))]
+    return [*values, *missing]
 
 
 def select_golden_inputs(features: Sequence[Feature], rows: Floats, groups: Integers) -> Floats:
@@ -128,8 +163,12 @@ def spread_golden_inputs(features: Sequence[Feature], rows: Floats) -> Floats:
     return inputs.astype(np.float32)
 
 
-def compute_golden_rows(inputs: Floats, run: RunLayers) -> tuple[GoldenRow, ...]:
+def compute_golden_rows(
+    inputs: Floats, run: RunLayers, raw: Sequence[Sequence[RawValue]] | None = None
+) -> tuple[GoldenRow, ...]:
     """The golden rows with the output of every layer; those that the network cannot compute are left out.
+
+    ``raw`` are the raw values of the inputs, if these are codes.
 
     Raises:
         AdoptionError: there is none for which it gives finite numbers.
@@ -142,7 +181,7 @@ def compute_golden_rows(inputs: Floats, run: RunLayers) -> tuple[GoldenRow, ...]
         raise AdoptionError("the model gives no finite numbers for any row: check its weights, or pass a --sample")
     return tuple(
         GoldenRow(
-            features=tuple(inputs[i].tolist()),
+            features=tuple(inputs[i].tolist() if raw is None else raw[i]),
             outputs={name: tuple(values[i].tolist()) for name, values in outputs.items()},
         )
         for i in chosen

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.adoption.agreement_rows import random_rows
 from models.adoption.columns import ColumnOrder, assign_labels, assign_names, order_columns
@@ -12,6 +14,8 @@ from models.adoption.evaluation import HeadEvaluation, evaluate, find_constant_o
 from models.adoption.heads import DecidedHead, HeadOptions, Output, OutputEvidence, decide_heads
 from models.adoption.loaded_model import LoadedModel
 from models.adoption.options import AdoptionOptions
+from models.adoption.raw_columns import RawColumn
+from models.adoption.raw_features import build_category, build_number
 from models.adoption.sample import LabelColumn, SampleTable
 from models.adoption.statistics import split_columns
 from models.dataset import Doubles, Floats
@@ -25,8 +29,9 @@ BATCH_ROWS = 10_000
 class UnderstoodModel:
     """A model of which it is known what it takes and gives; ``loaded`` has the outputs' activations.
 
-    ``rows`` [rows, features] are the sample's, none without one; ``outputs`` [rows, columns] are the served columns for
-    them. ``evaluations`` are of those heads for which the sample has right answers.
+    ``rows`` [rows, features] are the sample's, none without one, and ``raw`` as `Sample` has them; ``outputs``
+    [rows, columns] are the served columns for them. ``evaluations`` are of those heads for which the sample has right
+    answers.
     """
 
     loaded: LoadedModel
@@ -37,6 +42,7 @@ class UnderstoodModel:
     outputs: Doubles
     evaluations: Sequence[HeadEvaluation]
     warnings: Sequence[str]
+    raw: Sequence[NDArray[Any]] = ()
 
 
 def understand(
@@ -56,24 +62,31 @@ def understand(
     possible_targets = [*(name for each in targets.values() for name in each), *sorted(taken), *names]
     schema = Schema(options.schema, order.names, options.table, possible_targets)
     warnings, answers = [*loaded.warnings], dict[str, Sequence[LabelColumn]]()
+    raw_columns: Sequence[RawColumn] = loaded.cut.columns if loaded.cut else ()
+    warnings += [
+        f"{name}: {each.warning}" for name, each in zip(order.names, raw_columns, strict=False) if each.warning
+    ]
+    raw: Sequence[NDArray[Any]] = ()
     if table:
-        sample = table.read(order.names, label_columns, schema)
-        rows, answers = sample.rows, dict(sample.labels)
+        sample = table.read(order.names, label_columns, schema, raw_columns)
+        rows, answers, raw = sample.rows, dict(sample.labels), sample.raw
+        loaded = _describe(loaded, sample.features)
         features, narrowed = _fit_bounds(loaded, sample.features, rows)
         warnings += filter(None, [narrowed])
-        raw = _predict(loaded, rows)
+        outputs = _predict(loaded, rows)
     else:
         rows = np.empty((0, loaded.feature_count), np.float32)
-        features = tuple(schema.describe_feature(name) for name in order.names)
-        raw = _predict_random(loaded, rows)
+        features = _describe_without_sample(order.names, raw_columns, schema)
+        loaded = _describe(loaded, features)
+        outputs = _predict_random(loaded, rows)
     head_options = _split_options(options, names, schema, targets)
     decided = decide_heads(
         [
-            OutputEvidence(Output(*output), answers.get(output.name, []), raw[output.name], each, note)
+            OutputEvidence(Output(*output), answers.get(output.name, []), outputs[output.name], each, note)
             for output, each in zip(loaded.outputs, head_options, strict=True)
         ]
     )
-    served = np.concatenate([each.to_columns(raw[each.head.name]) for each in decided], axis=1)[: len(rows)]
+    served = np.concatenate([each.to_columns(outputs[each.head.name]) for each in decided], axis=1)[: len(rows)]
     columns = split_columns([each.head for each in decided], served)
     evaluations = evaluate(decided, columns)
     warnings += find_constant_outputs(decided, columns, rows)
@@ -83,7 +96,34 @@ def understand(
         output._replace(activation=each.activation) for output, each in zip(loaded.outputs, decided, strict=True)
     )
     return UnderstoodModel(
-        replace(loaded, outputs=known), order, features, rows, decided, served, evaluations, warnings
+        replace(loaded, outputs=known, features=features if loaded.cut else ()),
+        order,
+        features,
+        rows,
+        decided,
+        served,
+        evaluations,
+        warnings,
+        raw,
+    )
+
+
+def _describe(loaded: LoadedModel, features: Sequence[Feature]) -> LoadedModel:
+    """The model with the features whose codes are its rows, if it looks any up."""
+    if loaded.cut is None:
+        return loaded
+    values = tuple(column.values(feature) for column, feature in zip(loaded.cut.columns, features, strict=True))
+    return replace(loaded, features=tuple(features), values=values)
+
+
+def _describe_without_sample(
+    names: Sequence[str], raw_columns: Sequence[RawColumn], schema: Schema
+) -> tuple[Feature, ...]:
+    if not raw_columns:
+        return tuple(schema.describe_feature(name) for name in names)
+    return tuple(
+        build_category(name, column, schema) if column.is_category else build_number(name, column, schema, None)
+        for name, column in zip(names, raw_columns, strict=True)
     )
 
 
@@ -137,13 +177,18 @@ def _fit_bounds(loaded: LoadedModel, features: Sequence[Feature], rows: Floats) 
 
     A model that looks values up, as an embedding does, fails on values that its table does not have.
     """
-    corners = [[feature.lowest for feature in features], [feature.highest for feature in features]]
+    corners = [
+        [0.0 if feature.is_category else feature.lowest for feature in features],
+        [feature.code_count - 1.0 if feature.is_category else feature.highest for feature in features],
+    ]
     try:
         loaded.predict(np.array(corners, np.float32))
     except AdoptionError:
-        lows, highs = rows.min(axis=0).tolist(), rows.max(axis=0).tolist()
+        lows, highs = np.nanmin(rows, axis=0).tolist(), np.nanmax(rows, axis=0).tolist()
         narrowed = tuple(
-            feature.model_copy(update={"minimum": low, "maximum": high}) if low < high else feature
+            feature.model_copy(update={"minimum": low, "maximum": high})
+            if low < high and not feature.is_category
+            else feature
             for feature, low, high in zip(features, lows, highs, strict=True)
         )
         return narrowed, "the bounds are the sample's smallest and largest values, because the model fails beyond them"

@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +25,7 @@ _KIND_KEYS = {
     "required": bool,
     "default": (str, int, float, bool),
 }
+_ADOPTION_KEYS = {key: _KIND_KEYS[key] for key in ("other", "missing", "default")}  # the model has the rest
 _TARGET_KEYS = {"unit": str}  # of the quantities that an adopted model predicts
 
 
@@ -42,15 +43,14 @@ class Schema:
     ) -> None:
         """Read the file, which may describe any of the table's ``columns``, and for adoption any of the ``targets``.
 
-        ``categories`` are the columns that the command line makes categories; if it is None, neither the command line
-        nor the file says anything of kinds.
+        ``categories`` are the columns that the command line makes categories; if it is None, a model decides on kinds.
 
         Raises:
             DataError: it is not a valid schema.
         """
         self._path = path
         self._table = table
-        keys = _FEATURE_KEYS if categories is None else _FEATURE_KEYS | _KIND_KEYS
+        keys = _FEATURE_KEYS | (_ADOPTION_KEYS if categories is None else _KIND_KEYS)
         document = _read(path, columns, targets, keys) if path else {}
         self.labels: list[str] | None = document.get("labels")
         self._features: dict[str, Any] = document.get("features", {})
@@ -138,6 +138,11 @@ class Schema:
         return Feature(
             name=name, unit=section.get("unit", ""), minimum=minimum, maximum=maximum, how=section.get("how", "")
         )
+
+    def section(self, name: str) -> Mapping[str, Any]:
+        """What the file says of a feature."""
+        section: Mapping[str, Any] = self._features.get(name, {})
+        return section
 
     def target_unit(self, name: str) -> str:
         """The unit of a quantity that the model predicts; empty if it is not given."""

@@ -205,20 +205,6 @@ def unknown_length(folder: Path) -> Path:
     return save(sequential(keras.layers.LSTM(2), keras.layers.Dense(1), shape=(None, 1)), folder)
 
 
-def text_column(folder: Path) -> Path:
-    from models.tensorflow_setup import keras
-
-    lookup = keras.layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")
-    return save(sequential(lookup, keras.layers.Dense(1), shape=(1,), dtype="string"), folder)
-
-
-def categories(folder: Path) -> Path:
-    from models.tensorflow_setup import keras
-
-    lookup = keras.layers.IntegerLookup(vocabulary=[3, 4], output_mode="one_hot")
-    return save(sequential(lookup, keras.layers.Dense(1), shape=(1,), dtype="int64"), folder)
-
-
 def never_built(folder: Path) -> Path:
     from models.tensorflow_setup import keras
 
@@ -378,8 +364,6 @@ REFUSALS: list[tuple[str, Callable[[Path], Path], str]] = [
     ("TFSMLayer", tfsm_layer, r"Keras 3\S+ cannot read .*TFSMLayer"),
     ("an image", image, r"takes a block of 8 x 8 x 3 values \(an image or a sequence\)"),
     ("a sequence of any length", unknown_length, r"takes \? x 1 values, an unknown number"),
-    ("a text column", text_column, "layer string_lookup looks up .*text columns and categories are not supported yet"),
-    ("categories", categories, "layer integer_lookup looks up .*text columns and categories are not supported yet"),
     ("a model never built", never_built, r"has no input shape, .* keras\.Input"),
     ("a sequence as output", sequence_output, r"output steps is not one row of numbers .* \(2, 4, 3\)"),
     ("a diverged model", diverged, "layer price has weights that are not finite"),

@@ -187,18 +187,19 @@ def test_outputs_that_hardly_differ_are_noticed() -> None:
 
 
 def test_reference_statistics_of_several_outputs() -> None:
+    features = [Feature(name=name, minimum=None, maximum=None) for name in ("a", "b")]
     rows = RNG.normal(0, 1, (500, 2)).astype(np.float32)
     decided = [DecidedHead(CHURN, "sigmoid", IS_CHURNED), DecidedHead(PRICE, "linear", None)]
     outputs = np.column_stack([COLUMNS, PROBABILITY])
-    reference = compute_reference(["a", "b"], rows, ["churned.no", "churned.yes", "price"], decided, outputs)
+    reference = compute_reference(features, rows, ["churned.no", "churned.yes", "price"], decided, outputs)
     assert reference.labels["churned.yes"] == pytest.approx((PROBABILITY > 0.3).mean())
     assert set(reference.targets) == {"price"}
     assert set(reference.ranges) == {ALL_ROWS}
-    alone = compute_reference(["a", "b"], rows, ["no", "yes"], decided[:1], COLUMNS)
+    alone = compute_reference(features, rows, ["no", "yes"], decided[:1], COLUMNS)
     assert alone.ranges["yes"]["a"][0] == rows[IS_CHURNED == 1, 0].min()
     few = np.zeros(500, np.intp)
     few[:3] = 1
-    scarce = compute_reference(["a", "b"], rows, ["no", "yes"], [DecidedHead(CHURN, "sigmoid", few)], COLUMNS)
+    scarce = compute_reference(features, rows, ["no", "yes"], [DecidedHead(CHURN, "sigmoid", few)], COLUMNS)
     assert set(scarce.ranges) == {ALL_ROWS}
 
 
