@@ -12,20 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from support import markdown_commands
+from support import markdown_commands, mixed_tables
 from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port
 from support.keras_models import make
 
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
 CURLS = [block for page in (README, API) for block in markdown_commands.curl_blocks(page)]
+VARIABLES = {"VENV": str(Path(sys.prefix)), "VIRTUAL_ENV": ""}
 ADOPT = 'make adopt ARGS="churn.keras --sample customers.csv --label churned --name churn"'
+TRAIN = 'make train ARGS="--data my.csv --label species --name mine"'
 # Commands that another test or CI runs.
 TESTED_ELSEWHERE = {
     "make run": "test_a_fresh_clone_runs",
     "docker compose up": "test_container.py",
-    'make train ARGS="--data my.csv --label species --name mine"': "test_train.py",
-    "MENAGERIE_MODEL_NAME=mine make run": "test_train.py",
+    TRAIN: "test_an_own_table_is_served_by_two_commands",
+    "MENAGERIE_MODEL_NAME=mine make run": "test_an_own_table_is_served_by_two_commands",
     ADOPT: "test_an_own_model_is_served_by_two_commands",
     "MENAGERIE_MODEL_NAME=churn make run": "test_an_own_model_is_served_by_two_commands",
 }
@@ -62,20 +64,9 @@ def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
     is_churned = churn.expected["churned"][:, 0] > np.median(churn.expected["churned"])
     sample = replace(churn, labels={"churned": ["yes" if each else "no" for each in is_churned]})
     sample.write_csv(clone / "customers.csv")
-    variables = {"VENV": str(Path(sys.prefix)), "VIRTUAL_ENV": ""}
-    adopted = subprocess.run(
-        ADOPT,
-        shell=True,
-        cwd=clone,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert adopted.returncode == 0, adopted.stderr
+    adopted = run(ADOPT, clone)
     assert "serve   MENAGERIE_MODEL_NAME=churn make run" in adopted.stdout.splitlines()
-    with make_run(clone, 60, MENAGERIE_MODEL_NAME="churn", **variables) as server:
+    with make_run(clone, 60, MENAGERIE_MODEL_NAME="churn", **VARIABLES) as server:
         row = churn.rows[0].tolist()
         prediction = requests.post(f"{server.url}/predict", json={"features": row}, timeout=30).json()
         assert prediction["probabilities"]["yes"] == pytest.approx(float(churn.expected["churned"][0, 0]), abs=1e-5)
@@ -85,6 +76,41 @@ def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
         page = requests.get(server.url, headers={"Accept": "text/html"}, timeout=30)
         assert page.headers["Content-Type"].startswith("text/html")
         assert requests.get(f"{server.url}/page/report/index.html", timeout=30).ok
+
+
+@pytest.mark.tensorflow
+def test_an_own_table_is_served_by_two_commands(tmp_path: Path) -> None:
+    """A clone with the penguins, which have text and gaps: trained, served, explained and drawn."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    mixed_tables.penguins().write_csv(clone / "my.csv")
+    trained = run(TRAIN, clone)
+    assert "serve   MENAGERIE_MODEL_NAME=mine make run" in trained.stdout.splitlines()
+    penguin = {"island": "Biscoe", "bill_length_mm": 47, "bill_depth_mm": 15, "flipper_length_mm": 218, "year": 2008}
+    with make_run(clone, 60, MENAGERIE_MODEL_NAME="mine", **VARIABLES) as server:
+        prediction = requests.post(f"{server.url}/predict", json={"features": penguin}, timeout=30).json()
+        assert prediction["label"] == "Gentoo"
+        explanation = requests.post(f"{server.url}/explain", json={"features": penguin}, timeout=30).json()
+        assert set(explanation["attributions"]["values"]) == {*penguin, "body_mass_g", "sex"}
+        assert [each["label"] for each in explanation["sweeps"]["island"]["categories"]]
+        assert requests.get(server.url, headers={"Accept": "text/html"}, timeout=30).ok
+        assert requests.get(f"{server.url}/page/report/index.html", timeout=30).ok
+
+
+def run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of the README in a clone, in the environment of the tests."""
+    completed = subprocess.run(
+        command,
+        shell=True,
+        cwd=clone,
+        env=environment(**VARIABLES),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert completed.returncode == 0, completed.stderr
+    return completed
 
 
 @contextmanager
