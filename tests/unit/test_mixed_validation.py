@@ -173,6 +173,14 @@ def test_the_message_about_texts_that_look_alike() -> None:
     assert "They look alike, but consist of different characters." in faults[0].message
 
 
+def test_a_text_with_many_accents_is_refused_at_once() -> None:
+    """It begins as a category does; to bring its accents in Unicode's order would take hours."""
+    known = "Married-civ-spouse-absent"
+    text = known.ljust(100, "x") + "\u0301" * 700_000 + "\u0316" * 700_000
+
+    assert message(text, known).endswith(f'did you mean "{known}"?')
+
+
 def test_messages_are_short() -> None:
     """However long categories and values are."""
     assert len(message("y" * 10**6, *(f"{'x' * 10_000}{number}" for number in range(20)))) < 3_000
