@@ -217,7 +217,7 @@ class Feature(FrozenModel):
     def _check_default(self) -> None:
         try:
             code = self._default_code
-        except (TypeError, UnknownCategoryError):
+        except (TypeError, OverflowError, UnknownCategoryError):
             raise ValueError(f"feature {self.name}: the default {self.default!r} is not one of its values") from None
         if not self.is_category and not self.lowest <= code <= self.highest:
             raise ValueError(f"feature {self.name}: the default {self.default!r} is out of its bounds")

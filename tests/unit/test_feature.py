@@ -96,6 +96,8 @@ def test_invalid_values_have_none(fields: dict[str, Any], value: Any, error: typ
         NUMBER | {"maximum": 0},
         NUMBER | {"default": 10},
         NUMBER | {"default": "a"},
+        NUMBER | {"default": 10**400},
+        NUMBER | {"kind": "integer", "default": -(10**400)},
         NUMBER | {"default": 1, "allow_missing": True},
         NUMBER | {"kind": "text"},
         TEXT | {"minimum": 0, "maximum": 1},
