@@ -168,8 +168,15 @@ class Validator:
         """
         self._require_count(len(rows), location)
         if not self._is_within_bounds(rows):
-            raise self._error_of(self._faults_in_rows(rows.tolist(), location))
+            raise self._error_of(self._faults_in_rows(self._to_doubles(rows).tolist(), location))
         return rows.astype(np.float32, copy=False)
+
+    def _to_doubles(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """An array whose faults are to be found; a float32 that is valid stays so, where it is just beyond a bound."""
+        if rows.dtype != np.float32:
+            return rows
+        is_valid = (rows >= self._bounds32[0]) & (rows <= self._bounds32[1])
+        return np.where(is_valid, rows.astype(np.float64).clip(*self._bounds), rows)
 
     def part(self, columns: slice) -> "Validator":
         """The validator of some of the features, for rows that have no others."""

@@ -206,14 +206,18 @@ def test_arrays_of_numbers_have_missing_values() -> None:
     ]
 
 
-def test_bounds_of_float32_count_in_its_precision() -> None:
-    """As in a model of numbers: the float32 that is nearest to a maximum is not beyond it."""
-    feature = Feature(name="a", minimum=0, maximum=0.1, allow_missing=True)
+@pytest.mark.parametrize("allow_missing", [False, True])
+def test_bounds_of_float32_count_in_its_precision(allow_missing: bool) -> None:
+    """In a model of numbers and in others: the float32 that is nearest to a maximum is not beyond it."""
+    feature = Feature(name="a", minimum=0, maximum=0.1, allow_missing=allow_missing)
     validator = make_validator([feature], max_rows=10, max_errors=10)
     nearest = np.array([[0.1]], np.float32)
     assert validator.validate_array(nearest, "x") == nearest
     with pytest.raises(UnacceptableError):
         validator.validate_array(nearest.astype(np.float64), "x")
+    with pytest.raises(UnacceptableError) as refused:
+        validator.validate_array(np.array([[0.1], [5], [0.1]], np.float32), "x")
+    assert [fault.field for fault in refused.value.faults] == ["x[1][0]"]
 
 
 def test_models_of_plain_numbers_have_the_plain_validator() -> None:
