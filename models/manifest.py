@@ -217,7 +217,7 @@ class Manifest(FrozenModel):
         rows = (*self.background, *(golden.features for golden in self.golden))
         if any(len(row) != len(self.features) for row in rows):
             raise ValueError("a golden or background row does not have one value per feature")
-        numbers = [value for row in rows for value in row if isinstance(value, int | float)]
+        numbers = [value for row in rows for value in row if isinstance(value, float)]
         if any(abs(value) > LARGEST_NUMBER for value in numbers):
             raise ValueError("a golden or background row has a number that a float32 cannot hold")
         try:
