@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, StrictStr, model_validator
 
 from models.hashing import hash_to_bin
+from models.names import MAX_NAME_LENGTH
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The largest double that becomes a finite float32: one that is half a step beyond the largest float32 does not.
@@ -63,7 +64,7 @@ class Feature(FrozenModel):
     Where a value is null or absent, it is ``default``; without a default it is invalid, unless ``allow_missing``.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
     unit: str = ""
     minimum: FiniteFloat | None
     maximum: FiniteFloat | None

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 # Invisible characters that are no part of a name at its ends: zero-width spaces and joiners, marks of direction.
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 
+MAX_NAME_LENGTH = 200
 
 # What pandas takes for a missing value, in any case.
 GAP_MARKERS = (

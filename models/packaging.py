@@ -17,7 +17,7 @@ from models.dataset import Dataset, Floats, Sample
 from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.golden import find_golden_mismatch
 from models.golden_inputs import select_golden_inputs
-from models.manifest import GoldenRow, Manifest, Reference, Training
+from models.manifest import GoldenRow, Manifest, Training
 from models.options import TrainingOptions
 from models.raw_values import to_raw
 from models.reference import (
@@ -31,6 +31,7 @@ from models.reference import (
     merge,
     select_background,
 )
+from models.reference_statistics import Reference
 from models.signature import Head, Input, Layer
 from models.training_result import TrainingResult
 from models.verdict import judge

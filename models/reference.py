@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.dataset import Doubles, Floats, Integers
 from models.encoder_fitting import count_entries, find_entries
 from models.feature import Feature
-from models.manifest import ALL_ROWS
+from models.reference_statistics import ALL_ROWS
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 BACKGROUND_ROWS = 100

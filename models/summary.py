@@ -14,7 +14,7 @@ from models.evaluate import NETWORK
 from models.options import TrainingOptions
 
 MAX_LABELS = 10  # with more labels, only the lowest recall is shown, and few of them are named
-MAX_NAME_LENGTH = 24
+MAX_SHOWN_LENGTH = 24
 
 
 def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | None = None) -> None:
@@ -82,4 +82,4 @@ def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) ->
 
 
 def shorten(name: str) -> str:
-    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
+    return name if len(name) <= MAX_SHOWN_LENGTH else f"{name[: MAX_SHOWN_LENGTH - 1]}…"

@@ -10,7 +10,7 @@ from models.adoption.heads import DecidedHead
 from models.adoption.raw_columns import RawColumn
 from models.dataset import Doubles, Floats, Integers
 from models.feature import Feature, RawValue
-from models.manifest import ALL_ROWS, GoldenRow, Reference
+from models.manifest import GoldenRow
 from models.reference import (
     BACKGROUND_ROWS,
     QUANTILES,
@@ -24,6 +24,7 @@ from models.reference import (
     merge,
     select_background,
 )
+from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head
 from models.tables.dataset import MAX_RANGES
 from models.tables.labels import MIN_ROWS_PER_LABEL
