@@ -24,13 +24,14 @@ def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | N
     console.print(
         f"\n[bold]{manifest.name} {manifest.version}[/] predicts {escape(list_labels(manifest.class_labels))}"
     )
+    noun = "rows" if options.table and not options.group else "groups"
     if by_classifier:
         console.print(_build_comparison(by_classifier, manifest.class_labels))
-        console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out groups", style="dim")
+        console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out {noun}", style="dim")
         if "extremes" in by_classifier[NETWORK]:
             console.print("extremes: worst recall on the most extreme groups, all held out at once", style="dim")
     else:
-        accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']} groups held out to select a candidate"
+        accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']:,} {noun} held out to select a candidate"
         console.print(f"accuracy {accuracy} (no cross-validation)")
     verdict = manifest.metrics.get("verdict", {})
     for sentence in (verdict.get("baselines"), verdict.get("calibration")):

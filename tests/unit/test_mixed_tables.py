@@ -401,7 +401,7 @@ def test_tables_of_tutorials_are_the_same_in_csv_and_parquet(tmp_path: Path, nam
     assert typed.labels == text.labels
     np.testing.assert_array_equal(typed.individuals.rows, text.individuals.rows)
     check_groups(text, 5, None)
-    check_size(text)
+    check_size(text, 6)
     _check_values(text, source)
 
 
@@ -473,10 +473,18 @@ def test_dates_in_parquet_are_a_fault(tmp_path: Path) -> None:
 
 def test_more_categories_than_a_manifest_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = read(write(tmp_path, make("a", "b", "c")))
-    check_size(table)
+    check_size(table, 6)
     monkeypatch.setattr(dataset, "MAX_SHARES", 5)
     with pytest.raises(DataError, match="2 labels and 3 categories"):
-        check_size(table)
+        check_size(table, 6)
+
+
+def test_vectors_that_a_manifest_cannot_hold_are_refused(tmp_path: Path) -> None:
+    """Before hours of training, and with the remedy."""
+    table = read(write(tmp_path, make(*(f"k{i}" for i in range(600)), count=2400)))
+    check_size(table, 800)
+    with pytest.raises(DataError, match=r"600 categories, and the first hidden layer has 999 units.*: lower --hidden"):
+        check_size(table, 999)
 
 
 words = st.text(st.characters(categories=["L", "N"]) | st.sampled_from(" -_.,;\"'"), min_size=1, max_size=8)
