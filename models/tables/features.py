@@ -14,7 +14,7 @@ from models.names import GAP_MARKERS
 from models.number_format import NumberFormat
 from models.tables.cells import find_gaps, parse_cells, strip
 from models.tables.columns import Columns, Flags
-from models.tables.feature_columns import FeatureColumn, Values, find_type_fault, report_invalid, report_type_fault
+from models.tables.feature_columns import FeatureColumn, Values, report_invalid, report_type_fault
 from models.tables.feature_rules import MAX_TABLE_CATEGORIES, FeatureRules
 from models.tables.findings import Findings, column_options, count, list_some
 from models.tables.gaps import Gaps
@@ -22,8 +22,6 @@ from models.tables.labels import check_names, find_similar, sort_labels
 from models.tables.number_detection import NumberFormatDetector
 from models.tables.schema import Schema
 from models.tables.text_kinds import shorten
-
-__all__ = ["FeatureBuilder", "detect_number_format", "find_type_fault", "read_numbers"]
 
 _STEPS_PER_DEVIATION = 500  # of float32, at least; with fewer, measurements would be rounded visibly
 _MIN_ROWS_PER_CATEGORY = 10  # with fewer, it counts as "other" where that is allowed

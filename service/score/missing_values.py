@@ -1,17 +1,14 @@
 """Values that stand for a missing one in a table, beside those that always do: `--na-values`, as in training."""
 
-import re
 from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.feature import Feature
-from models.names import spell_markers
+from models.names import find_numeric_markers, spell_markers
 from models.number_format import NumberFormat
 from service.score.number_columns import find_numbers
-
-_NUMBER = re.compile(r"[+-]?[0-9]+\.?[0-9]*")
 
 
 class MissingValues:
@@ -19,7 +16,7 @@ class MissingValues:
 
     def __init__(self, feature: Feature, markers: Sequence[str], number_format: NumberFormat | None) -> None:
         has_numbers = not feature.is_category or feature.category_type is int
-        numbers = [float(marker) for marker in markers if has_numbers and _NUMBER.fullmatch(marker)]
+        numbers = find_numeric_markers(markers) if has_numbers else []
         self._texts = pa.array(sorted(spell_markers(markers)), pa.string())
         self._numbers = pa.array(numbers, pa.float64())
         self._number_format = number_format
