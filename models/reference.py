@@ -65,8 +65,9 @@ def merge(parts: Iterable[Mapping[str, _Value]]) -> dict[str, _Value]:
 
 def compute_number_ranges(features: Sequence[Feature], rows: Floats, chosen: Flags) -> dict[str, tuple[float, float]]:
     """As `compute_ranges`, of numbers and integers in the chosen rows of codes; where all are missing, in all rows."""
-    everywhere = dict(list_numbers(features, rows))
-    own = {name: values if len(values) else everywhere[name] for name, values in list_numbers(features, rows[chosen])}
+    own = dict(list_numbers(features, rows[chosen]))
+    if not all(map(len, own.values())):
+        own = {name: own[name] if len(own[name]) else values for name, values in list_numbers(features, rows)}
     return merge(compute_ranges([name], values) for name, values in own.items())
 
 
