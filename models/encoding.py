@@ -42,7 +42,7 @@ class NumberEncoder(FrozenModel):
         Raises:
             ValueError: it does not.
         """
-        if feature.is_category or (feature.allow_missing and self.fill is None):
+        if feature.is_category or ((feature.allow_missing or self.indicator) and self.fill is None):
             raise ValueError(f"the encoder of {feature.name} does not fit it: it is a category, or has no fill")
 
     def column_names(self, feature: Feature) -> list[str]:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from models.hashing import hash_to_bin
+from models.names import MAX_NAME_LENGTH
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The largest double that becomes a finite float32: one that is half a step beyond the largest float32 does not.
@@ -82,7 +83,7 @@ class Feature(FrozenModel):
     Where a value is null or absent, it is ``default``; without a default it is invalid, unless ``allow_missing``.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
     unit: str = ""
     minimum: FiniteFloat | None
     maximum: FiniteFloat | None

@@ -105,7 +105,7 @@ def _parse_text(
     except pa.ArrowInvalid:  # at least one value is not a number, so each is looked at
         pass
     numbers = find_numbers(column, number_format)
-    is_missing = pc.fill_null(pc.is_in(column, value_set=missing_texts), True)  # noqa: FBT003 (the value for nulls)
+    is_missing = pc.or_(pc.is_in(column, value_set=missing_texts), column.is_null())
     codes = np.where(_is_null(numbers), FaultCode.STRING, 0)
     codes = np.where(_to_numpy(is_missing), FaultCode.MISSING, codes)
     return numbers.cast(pa.float64()), codes.astype(np.uint8)

@@ -154,6 +154,7 @@ def change(path: list[Any], value: Any) -> Callable[[dict[str, Any]], None]:
         change(["encoders", 0, "kind"], "unknown"),
         change(["encoders", 0], {"kind": "number", "feature": "island"}),
         change(["encoders", 2, "fill"], None),
+        change(["encoders", 0, "indicator"], True),
         change(["encoders", 1, "boundaries"], [50.0, 40.0]),
         change(["encoders", 1, "boundaries"], []),
         change(["encoders", 4, "columns"], [0, 1]),
