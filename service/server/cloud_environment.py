@@ -15,7 +15,7 @@ from pathlib import Path
 _SAGEMAKER_MODEL = "/opt/ml/model"
 _DEFAULT_PORT = "8080"  # of SageMaker, and of Vertex AI unless the model says otherwise
 _PORT = re.compile(r"[0-9]{1,5}")
-_ROUTE = re.compile(r"(/[A-Za-z0-9._~:-]+)+")
+ROUTE = r"(/[A-Za-z0-9._~:-]+)+"  # as in the settings, whose imports a start should not wait for
 _VERTEX_ROUTES = {
     "AIP_HEALTH_ROUTE": "MENAGERIE_VERTEX_HEALTH_ROUTE",
     "AIP_PREDICT_ROUTE": "MENAGERIE_VERTEX_PREDICT_ROUTE",
@@ -63,7 +63,7 @@ def _apply_vertex(environment: _Environment) -> None:
     _set_port(environment, "AIP_HTTP_PORT")
     for name, setting in _VERTEX_ROUTES.items():
         if route := environment.get(name):
-            if not _ROUTE.fullmatch(route):
+            if not re.fullmatch(ROUTE, route):
                 raise _CloudError(f"{name} is invalid ({route!r}): set it to a path such as /predict")
             environment[setting] = route
     uri = environment.get("AIP_STORAGE_URI", "").removeprefix("file://")
