@@ -29,9 +29,9 @@ VERTEX_ROUTE = "/v1/endpoints/1234567890/deployedModels/987654321"
 
 @contextmanager
 def container(command: Sequence[str], **variables: str) -> Iterator[subprocess.Popen[str]]:
-    """The image's command, with the environment that the platform gives it; afterwards it must end as the platform asks.
+    """The image's command, with the environment that a platform gives it.
 
-    The platforms send SIGTERM, and SIGKILL after 30 s.
+    Afterwards it must end as the platforms ask: they send SIGTERM, and SIGKILL after 30 s.
     """
     settings = environment(MENAGERIE_DRAIN_SECONDS="0", WEB_CONCURRENCY="1", **variables)
     settings["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{settings['PATH']}"
