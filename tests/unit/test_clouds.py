@@ -251,8 +251,8 @@ def test_formats_agree(sagemaker: FlaskClient, rows: list[tuple[float, ...]]) ->
     lines = invoke(sagemaker, "\n".join(map(json.dumps, rows)), LINES, LINES)
     from_csv = [[float(cell) for cell in line.split(",")[2:]] for line in text.splitlines()]
     from_lines = [[*json.loads(line)["probabilities"].values()] for line in lines.splitlines()]
-    assert np.array_equal(np.float32(from_csv), np.float32(expected))
-    assert np.array_equal(np.float32(from_lines), np.float32(expected))
+    assert np.array_equal(np.array(from_csv, np.float32), np.array(expected, np.float32))
+    assert np.array_equal(np.array(from_lines, np.float32), np.array(expected, np.float32))
 
 
 # Models with text and missing values.
@@ -336,7 +336,7 @@ def test_csv_has_the_columns_of_table_scoring(tmp_path: Path, kind: str) -> None
     headed_bundles.publish(tmp_path, heads)
     service = build_service(Settings(model_store=tmp_path, model_name=next(tmp_path.iterdir()).name))
     model = service.registry.current.model
-    prediction = model.predict(np.zeros((3, len(model.features)), np.float32) + np.float32([[-1], [0], [1]]))
+    prediction = model.predict(np.array([[value] * len(model.features) for value in (-1, 0, 1)], np.float32))
     columns = [
         column
         for head in model.heads
