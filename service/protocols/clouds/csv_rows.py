@@ -1,6 +1,7 @@
 """CSV requests: a row on each line, read as `python -m service.score` reads a table, but without Arrow."""
 
 import csv
+import math
 import re
 from collections.abc import Callable, Sequence
 from io import StringIO
@@ -49,15 +50,15 @@ class CsvColumns:
 
     def __init__(self, model: Model) -> None:
         self._names = [feature.name for feature in model.features]
-        self._known = frozenset(self._names)
+        self._known = {normalize_name(name): name for name in self._names} | {name: name for name in self._names}
         self._required = frozenset(feature.name for feature in model.features if feature.is_required)
         self._readers = {feature.name: _make_reader(feature) for feature in model.features}
-        self._has_gaps = len(self._required) < len(self._known)
+        self._has_gaps = len(self._required) < len(self._names)
 
     def are_names(self, line: Sequence[str]) -> bool:
         """Whether a line is a header: it names all features that a row must have, or nothing but features."""
-        cells = {normalize_name(cell) for cell in line}
-        return bool(self._required and self._required <= cells) or cells <= self._known
+        names = {self._find(cell) for cell in line}
+        return bool(self._required and self._required <= names) or names <= self._known.keys()
 
     def order(self, header: Sequence[str]) -> list[str]:
         """The features that a header names, in its order.
@@ -65,7 +66,7 @@ class CsvColumns:
         Raises:
             UnacceptableError: it has another name, or one twice.
         """
-        names = [normalize_name(cell) for cell in header]
+        names = [*map(self._find, header)]
         faults = [
             Fault("header", "unknown", f"column {name[:100]} is unknown: did you mean {self._suggest(name)}?")
             for name in dict.fromkeys(names)
@@ -100,6 +101,11 @@ class CsvColumns:
             else:
                 rows.append({name: value for name, value in zip(given, values, strict=True) if value is not None})
         return rows
+
+    def _find(self, cell: str) -> str:
+        """The feature that a cell of a header names, or the cell as text."""
+        name = normalize_name(cell)
+        return self._known.get(cell) or self._known.get(name, name)
 
     def _suggest(self, name: str) -> str:
         return find_similar(name, self._names) or self._names[0]
@@ -143,7 +149,7 @@ def _number_reader(missing_texts: frozenset[str]) -> Callable[[str], Any]:
         text = cell.strip()
         if text in missing_texts:
             return None
-        return float(text) if _NUMBER.fullmatch(text) else text
+        return _to_float(text) if _NUMBER.fullmatch(text) else text
 
     return read
 
@@ -168,4 +174,10 @@ def _read_whole_number(cell: str) -> Any:
     text = cell.strip()
     if text in GAP_TEXTS or not _NUMBER.fullmatch(text):
         return _read_truth_value(cell)
-    return int(text) if text.lstrip("+-").isdecimal() and len(text) <= _MAX_DIGITS else float(text)
+    return int(text) if text.lstrip("+-").isdecimal() and len(text) <= _MAX_DIGITS else _to_float(text)
+
+
+def _to_float(text: str) -> float:
+    """A number; infinite for NaN, which validation would take for a missing value."""
+    number = float(text)
+    return math.inf if math.isnan(number) else number
