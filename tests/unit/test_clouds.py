@@ -18,6 +18,7 @@ from support.bad_cloud_bodies import BAD_BODIES, CSV, JSON, LINES, ROW, BadBody
 from support.bad_input import BAD_INPUTS, MIXED, BadInput
 from support.known_animals import KNOWN, LLAMA, MAINE_COON, NAMES, named
 
+from models.signature import Head
 from service.app import create_app
 from service.app.flask_app import flask_app
 from service.app.routes import ROUTES, build_service
@@ -329,13 +330,19 @@ def test_bad_cells_are_refused(mixed: FlaskClient, name: str, cell: str, message
     assert message in fault["message"]
 
 
-@pytest.mark.parametrize("kind", [*headed_bundles.HEADS, "several with classifications"])
+ODD_LABELS = (
+    Head(name="odd", kind="classification", layer="probabilities", labels=('a, "b"', " c ", "d\ne\r")),
+    Head(name="tags", kind="multi_label", layer="probabilities", labels=('f", g', "h")),
+)
+
+
+@pytest.mark.parametrize("kind", [*headed_bundles.HEADS, "several with classifications", "odd labels"])
 def test_csv_has_the_columns_of_table_scoring(tmp_path: Path, kind: str) -> None:
     """For a head of each kind; only the header is left out."""
     pa = pytest.importorskip("pyarrow")
     from service.score.output_columns import OutputColumns
 
-    heads = headed_bundles.HEADS.get(kind, headed_bundles.MIXED)
+    heads = ODD_LABELS if kind == "odd labels" else headed_bundles.HEADS.get(kind, headed_bundles.MIXED)
     headed_bundles.publish(tmp_path, heads)
     service = build_service(Settings(model_store=tmp_path, model_name=next(tmp_path.iterdir()).name))
     model = service.registry.current.model
@@ -348,7 +355,7 @@ def test_csv_has_the_columns_of_table_scoring(tmp_path: Path, kind: str) -> None
         )
     ]
     expected = pa.Table.from_arrays(columns, [str(index) for index in range(len(columns))]).to_pylist()
-    written = list(csv.reader(StringIO(write_csv(model, prediction).decode())))
+    written = list(csv.reader(StringIO(write_csv(model, prediction).decode(), newline=""), strict=True))
     assert len(written) == len(expected) == 3
     for cells, row in zip(written, expected, strict=True):
         for cell, value in zip(cells, row.values(), strict=True):

@@ -1,14 +1,11 @@
 """Predictions as CSV: a line for each row, with the columns that `python -m service.score` adds to a table."""
 
-import csv
 from collections.abc import Sequence
-from io import StringIO
-from typing import Any
 
 import numpy as np
 import orjson
 
-from service.arrays import Prediction
+from service.arrays import Array, Prediction
 from service.http import strict_json
 from service.inference.heads import HeadColumns, predict_label_sets, predict_labels
 from service.inference.model import Model
@@ -20,24 +17,29 @@ def write_csv(model: Model, prediction: Prediction) -> bytes:
     For each output of the model: the label, its confidence and the probability of each label; or the list of labels as
     JSON and the probability of each; or the value of each target.
     """
-    columns = [column for head in model.heads for column in _columns(model, head, prediction)]
-    text = StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
-    return text.getvalue().encode()
+    cells = [cells for head in model.heads for cells in _cells(model, head, prediction)]
+    return b"".join([b",".join(line) + b"\n" for line in zip(*cells, strict=True)])
 
 
-def _columns(model: Model, columns: HeadColumns, prediction: Prediction) -> list[Sequence[Any]]:
+def _cells(model: Model, columns: HeadColumns, prediction: Prediction) -> list[Sequence[bytes]]:
+    """What the lines have for one output: its cells, or several of them with commas between them."""
     head, outputs = columns.head, columns.of(prediction.outputs)
-    numbers: list[Sequence[Any]] = [*zip(*strict_json.shortest_floats(outputs), strict=True)]
     if head.kind == "regression":
-        return numbers
+        return [_numbers(outputs)]
     if head.kind == "multi_label":
-        sets = [
-            [label for label, is_in in zip(head.labels, row, strict=True) if is_in]
-            for row in predict_label_sets(head, outputs).tolist()
-        ]
-        return [[orjson.dumps(labels).decode() for labels in sets], *numbers]
+        sets = [np.flatnonzero(row) for row in predict_label_sets(head, outputs)]
+        return [[_quote(orjson.dumps([head.labels[index] for index in each])) for each in sets], _numbers(outputs)]
     predicted = np.asarray(prediction.labels if model.labels else predict_labels(head, outputs))
+    labels = [_quote(label.encode()) for label in head.labels]
     confidences = np.take_along_axis(outputs, predicted[:, np.newaxis], axis=1)
-    labels = [head.labels[index] for index in predicted]
-    return [labels, [value for (value,) in strict_json.shortest_floats(confidences)], *numbers]
+    return [[labels[index] for index in predicted], _numbers(confidences), _numbers(outputs)]
+
+
+def _numbers(values: Array) -> list[bytes]:
+    """Each row of [rows, columns] as shortest decimals with commas between them."""
+    return strict_json.shortest_decimals(values)[2:-2].split(b"],[")
+
+
+def _quote(cell: bytes) -> bytes:
+    """A cell as RFC 4180, section 2, writes it."""
+    return b'"%b"' % cell.replace(b'"', b'""') if cell.strip(b" ") != cell or {*b',"\r\n'} & {*cell} else cell
