@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,24 @@ def test_keys_and_metrics_hold_for_the_platform() -> None:
     }
     assert by_status == {"200": 2, "401": 1}
     assert 'menagerie_predictions_total{label="llama"' in metrics or 'label="llama"' in metrics
+
+
+def test_limits_hold_for_the_platform() -> None:
+    """A body that is too long, or comes while all threads are taken, is refused before it is read."""
+    settings = {"MENAGERIE_MAX_BODY_BYTES": "100000", "MENAGERIE_THREADS": "1", "MENAGERIE_MAX_CONCURRENCY": "1"}
+    with serving(MENAGERIE_PLATFORM="sagemaker", WEB_CONCURRENCY="1", **settings) as server:
+
+        def invoke(rows: int) -> requests.Response:
+            return requests.post(
+                f"{server.url}/invocations", f"{ROW}\n" * rows, headers={"Content-Type": CSV}, timeout=60
+            )
+
+        assert invoke(2_000).status_code == 200
+        assert invoke(4_000).json()["type"] == "urn:menagerie:problem:too-large"
+        with ThreadPoolExecutor(8) as pool:
+            responses = list(pool.map(invoke, [2_000] * 40))
+    problems = {each.json()["type"] for each in responses if each.status_code != 200}
+    assert problems == {"urn:menagerie:problem:overloaded"}
 
 
 @pytest.fixture(scope="module")
