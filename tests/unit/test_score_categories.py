@@ -192,7 +192,7 @@ KINDS = [
 ]
 texts = st.sampled_from(["a", "b", "", " c", "c", "A", "NA", "ü", "u\u0308"]) | st.text(max_size=3)
 small = st.integers(-2, 4)
-doubles = st.sampled_from([1.0, 2.0, 0.5, 300.25, 2.0000001, -0.0, 1e300, 2.0**53, 0.1 + 0.2]) | st.floats(
+doubles = st.sampled_from([1.0, 2.0, 0.5, 300.25, 2.0000000001, -0.0, 1e300, 2.0**53, 0.1 + 0.2]) | st.floats(
     allow_nan=False, allow_infinity=False
 )
 text_columns = [
@@ -320,6 +320,7 @@ CELLS = {
     "no integer": (ROUND, "one", "one"),
     "no integer at all": (ROUND, "NaN", None),
     "a hashed integer": (category(hashing=Hashing(bins=97, type="integer")), "9007199254740993", 2**53 + 1),
+    "a hashed integer that is a truth value": (category(hashing=Hashing(bins=97, type="integer")), "true", True),
     "a truth value": (category((False, True)), "TRUE", True),
     "another truth value": (category((False, True)), " False", False),
     "a truth value as a number": (category((False, True)), "1", "1"),
@@ -331,11 +332,12 @@ CELLS = {
     "a missing integer": (Feature(name="it", kind="integer", minimum=0, maximum=9), "NaN", None),
     "a whole number": (Feature(name="it", kind="integer", minimum=0, maximum=9), "3.0", 3),
     "no whole number": (Feature(name="it", kind="integer", minimum=0, maximum=9), "3.5", 3.5),
+    "almost a whole number": (Feature(name="it", kind="integer", minimum=0, maximum=9), "3.0000000001", 3.0000000001),
 }
 
 
 @pytest.mark.parametrize(("feature", "cell", "value"), CELLS.values(), ids=CELLS)
-@pytest.mark.parametrize("other", ["a", "1", "", "x y"])
+@pytest.mark.parametrize("other", ["a", "1", "1.0", "", "x y"])
 def test_how_a_cell_is_read(feature: Feature, cell: str, value: Any, other: str) -> None:
     """In a table of text; the other cells of its column do not matter."""
     batch = pa.record_batch([pa.array([other, cell, cell])], names=["it"])
