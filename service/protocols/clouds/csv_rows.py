@@ -13,7 +13,7 @@ from service.arrays import Array
 from service.http.errors import Fault, NotCsvError, UnacceptableError
 from service.http.messages import Request
 from service.inference.model import Model, PerModel
-from service.inference.suggestions import find_similar
+from service.inference.suggestions import Suggestions
 from service.inference.validation import Validator
 
 _FORM = "rows"  # where faults are: the first row, below a header if there is one, is rows[0]
@@ -58,6 +58,7 @@ class CsvColumns:
         self._names = [feature.name for feature in model.features]
         self._known = {normalize_name(name): name for name in self._names} | {name: name for name in self._names}
         self._required = frozenset(feature.name for feature in model.features if feature.is_required)
+        self._find_nearest = Suggestions(self._names).find_nearest
         self._readers = {feature.name: _make_reader(feature) for feature in model.features}
         self._has_gaps = len(self._required) < len(self._names)
         self.are_plain = all(feature.is_plain for feature in model.features)
@@ -75,7 +76,7 @@ class CsvColumns:
         """
         names = [*map(self._find, header)]
         faults = [
-            Fault("header", "unknown", f"column {name[:100]} is unknown: did you mean {self._suggest(name)}?")
+            Fault("header", "unknown", f"column {name[:100]} is unknown: did you mean {self._find_nearest(name)}?")
             for name in dict.fromkeys(names)
             if name not in self._known
         ]
@@ -113,9 +114,6 @@ class CsvColumns:
         """The feature that a cell of a header names, or the cell as text."""
         name = normalize_name(cell)
         return self._known.get(cell) or self._known.get(name, name)
-
-    def _suggest(self, name: str) -> str:
-        return find_similar(name, self._names) or self._names[0]
 
     @staticmethod
     def _misfit(index: int, line: Sequence[str], names: Sequence[str] | None) -> Sequence[str]:
