@@ -47,14 +47,16 @@ RUN rm -rf "$(python -c 'import pip; print(*pip.__path__)')"* /usr/bin/pip* /usr
 COPY --from=service /opt/venv /opt/venv
 COPY --from=service /app ./
 COPY --chown=10001:10001 models/store models/store
+COPY --chmod=755 deploy/sagemaker/serve /usr/local/bin/serve
 ARG PYTHON_IMAGE
 LABEL org.opencontainers.image.title="Menagerie" \
       org.opencontainers.image.description="Serves small tabular Keras models over HTTP" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.base.name="${PYTHON_IMAGE}"
-ENV PORT=8000 \
-    MENAGERIE_HEALTH_PORT=8081
+      org.opencontainers.image.base.name="${PYTHON_IMAGE}" \
+      com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true
+# The port is 8000 unless PORT or a cloud platform says otherwise (service/server/cloud_environment.py).
+ENV MENAGERIE_HEALTH_PORT=8081
 EXPOSE 8000
 USER 10001:10001
 STOPSIGNAL SIGTERM

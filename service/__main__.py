@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from service.server import environment
+from service.server import cloud_environment, environment
 
 _CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
 
@@ -16,10 +16,11 @@ _CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
 def main() -> None:
     """Become gunicorn, or log one line and exit with 1."""
     environment.drop_empty(os.environ)
+    fault = cloud_environment.apply(os.environ)
     os.environ.setdefault("PORT", "8000")
     if sys.platform == "darwin":  # else macOS may end a worker that is the first process to use a system library
         os.environ.setdefault("OBJC_DISABLE_INITIALIZE_FORK_SAFETY", "YES")
-    if fault := environment.find_fault(os.environ):
+    if fault := fault or environment.find_fault(os.environ):
         _log(fault)
         sys.exit(1)
     script = Path(sys.executable).with_name(

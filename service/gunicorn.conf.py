@@ -9,13 +9,16 @@ import os
 gc.disable()  # before the imports, until all is loaded: it stays, so walking it again and again would find nothing
 
 from service.monitoring.shared_counters import shared_counters
+from service.server import cloud_environment
 from service.server.environment import drop_empty
 from service.server.health_port import hand_over_health_port, run_health_process
 from service.server.preflight import can_preload, log_conflicts, require_loaded, require_startable
 from service.server.reload import share_shutdown_flag, survive_failed_reload
 from service.server.start_message import log_start_message
 
-drop_empty(os.environ)  # for those who start gunicorn themselves, instead of `python -m service`
+# For those who start gunicorn themselves, instead of `python -m service`; what is wrong, `require_startable` finds.
+drop_empty(os.environ)
+cloud_environment.apply(os.environ)
 
 wsgi_app = "service.app.asgi:load_app()"
 worker_class = "asgi"

@@ -11,6 +11,7 @@ from service.http.errors import StartupError
 
 PREFIX = "MENAGERIE_"
 _DAY = 86_400  # seconds; more is a mistake, and some clocks and sockets do not take it
+ROUTE = r"^(/[A-Za-z0-9._~:-]+)+$"  # a path that has one spelling only
 SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"
 
 
@@ -145,6 +146,16 @@ class Settings(BaseModel):
         bool,
         Field(description="enforce the timeouts of head, body and write, and `MENAGERIE_MAX_CONNECTIONS`"),
     ] = True
+    platform: Annotated[
+        Literal["none", "sagemaker", "vertex", "azureml"],
+        Field(description="cloud platform whose routes are served too; if not set, found in the environment"),
+    ] = "none"
+    vertex_health_route: Annotated[
+        str, Field(pattern=ROUTE, description="path of Vertex AI's health checks; `AIP_HEALTH_ROUTE` sets it")
+    ] = "/health"
+    vertex_predict_route: Annotated[
+        str, Field(pattern=ROUTE, description="path of Vertex AI's predictions; `AIP_PREDICT_ROUTE` sets it")
+    ] = "/predict"
     api_keys: Annotated[str, Field(description="comma-separated SHA-256 hashes of the valid API keys")] = ""
     api_keys_file: Annotated[
         Path | None, Field(description="file with one hash per line; read again when it changes")

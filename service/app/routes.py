@@ -1,6 +1,6 @@
 """Every route, and the one place where the parts of the service are put together."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from service.app.pipeline import Pipeline
 from service.app.single_row import SingleRow
 from service.http.context import TraceContext
 from service.http.messages import Handler, Request
-from service.http.routing import Route, handlers_of, protocol_finder, routes_of
+from service.http.routing import Route, handlers_of, move_routes, protocol_finder, routes_of
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.inference.sandbox import SandboxCheck, no_check
@@ -26,6 +26,10 @@ from service.monitoring.spans import Spans
 from service.monitoring.worker_metrics import WorkerMetrics
 from service.openapi.endpoint import OpenApi
 from service.openapi.swagger_ui import SwaggerUi
+from service.protocols.clouds import azureml, sagemaker, vertex
+from service.protocols.clouds.azureml import AzureMl
+from service.protocols.clouds.sagemaker import SageMaker
+from service.protocols.clouds.vertex import Vertex
 from service.protocols.explain import Explain
 from service.protocols.explanations import Explanations
 from service.protocols.health import Health, Readiness
@@ -44,12 +48,16 @@ ROUTES: Sequence[Route] = [route for part in PARTS for route in routes_of(part)]
 
 @dataclass(frozen=True)
 class Service:
-    """The parts that adapters and gunicorn's workers need; ``handlers`` has every route."""
+    """The parts that adapters and gunicorn's workers need; ``handlers`` has every route.
+
+    ``predict_path`` is where to send a row in the native protocol: to the platform's route if there is one.
+    """
 
     settings: Settings
     pipeline: Pipeline
     single_row: SingleRow | None
     handlers: Mapping[Route, Handler]
+    predict_path: str
     registry: Registry
     readiness: Readiness
     observations: Observations
@@ -90,10 +98,12 @@ def build_service(
     cors = CorsPolicy(settings.cors_origins) if settings.cors_origins else None
     registry = Registry(settings, check)
     readiness = Readiness()
+    platform_handlers, predict_path = _build_platform(settings, registry, readiness)
+    routes = _join_routes(platform_handlers)
 
     # What observes requests, and what it has counted.
-    preflights = cors.preflight_handlers(ROUTES) if cors else {}
-    request_metrics = RequestMetrics(counters, [*ROUTES, *preflights])
+    preflights = cors.preflight_handlers(routes) if cors else {}
+    request_metrics = RequestMetrics(counters, [*routes, *preflights])
     model_metrics = ModelMetrics(counters, registry.current.model.manifest, registry.find_model)
     for event in registry.startup_events:
         model_metrics.count_event(event)
@@ -129,17 +139,18 @@ def build_service(
         ),
         Metrics([collect, drift.collect], observations.flush),
         DriftReport(drift, registry, observations.flush),
-        OpenApi(settings, registry, ROUTES, requires_key=settings.requires_key),
+        OpenApi(settings, registry, routes, requires_key=settings.requires_key),
         SwaggerUi(),
         Page(registry),
     ]
-    handlers: dict[Route, Handler] = {}
+    handlers: dict[Route, Handler] = dict(platform_handlers)
     for part in parts:
         handlers |= handlers_of(part)
+    handlers = {route: handlers[route] for route in routes}
     pipeline = Pipeline(
         api_keys=api_keys,
         cors=cors,
-        protocol_of=protocol_finder(ROUTES),
+        protocol_of=protocol_finder([*platform_handlers, *ROUTES]),  # of /v1, say, it stays that of the service's own
         begin_trace=tracing.begin if tracing else _continue_trace,
         observe=observations.add,
         server_timing=settings.server_timing,
@@ -147,7 +158,7 @@ def build_service(
     single_row = SingleRow(
         registry=registry,
         api_keys=api_keys,
-        codecs={route: route.row_codec for route in ROUTES if route.row_codec},
+        codecs={route: route.row_codec for route in routes if route.row_codec},
         observe=observations.add,
         server_timing=settings.server_timing,
     )
@@ -156,6 +167,7 @@ def build_service(
         pipeline=pipeline,
         single_row=None if cors or tracing else single_row,  # they need to see each request
         handlers=handlers | preflights,
+        predict_path=predict_path,
         registry=registry,
         readiness=readiness,
         observations=observations,
@@ -165,6 +177,33 @@ def build_service(
         worker_metrics=worker_metrics,
         spans=tracing,
     )
+
+
+def _build_platform(
+    settings: Settings, registry: Registry, readiness: Readiness
+) -> tuple[Mapping[Route, Handler], str]:
+    """The handlers of the cloud platform's routes, and the path of its predictions; none and the service's own."""
+    match settings.platform:
+        case "sagemaker":
+            part = SageMaker(registry, readiness, settings.max_body_bytes, settings.threads)
+            return handlers_of(part), sagemaker.PREDICT_PATH
+        case "vertex":
+            paths = {
+                vertex.HEALTH_PATH: settings.vertex_health_route,
+                vertex.PREDICT_PATH: settings.vertex_predict_route,
+            }
+            return move_routes(handlers_of(Vertex(registry, readiness)), paths), settings.vertex_predict_route
+        case "azureml":
+            return handlers_of(AzureMl(registry)), azureml.PREDICT_PATH
+        case "none":
+            return {}, "/predict"
+
+
+def _join_routes(platform_routes: Iterable[Route]) -> Sequence[Route]:
+    """All routes; those of the platform replace others of the same method and path."""
+    own = list(platform_routes)
+    taken = {(route.method, route.path) for route in own}
+    return [*(route for route in ROUTES if (route.method, route.path) not in taken), *own]
 
 
 def _continue_trace(request: Request) -> TraceContext | None:

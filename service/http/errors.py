@@ -3,12 +3,14 @@
 StartupError                   the service cannot start; one line for the operator
 RequestError                   an error response (RFC 9457 problem details, or what the route's protocol has instead)
 ├── NotJsonError            400
+├── NotCsvError             400
 ├── BadTensorError          400  not an inference request of the Open Inference Protocol
-├── BadInstancesError       400  not a request of TensorFlow Serving's REST API
+├── BadInstancesError       400  not a request of TensorFlow Serving's REST API, or of a cloud platform
 ├── UnauthorizedError       401  no API key, or an unknown one
 ├── NotFoundError           404  no route matches the path
 │   └── NoModelError        404  the route matches, but no such model or version is served
 ├── MethodNotAllowedError   405
+├── NotAcceptableError      406
 ├── TooSlowError            408
 ├── TooLargeError           413
 ├── UnsupportedMediaError   415
@@ -80,6 +82,9 @@ class RequestError(Exception):
 class NotJsonError(RequestError, problem="not-json", title="Invalid JSON"): ...
 
 
+class NotCsvError(RequestError, problem="not-csv", title="Invalid CSV"): ...
+
+
 class BadTensorError(RequestError, problem="bad-tensor", title="Invalid inference request"): ...
 
 
@@ -96,6 +101,9 @@ class NoModelError(NotFoundError, problem="no-model", title="Model not found"): 
 
 
 class MethodNotAllowedError(RequestError, status=405, problem="method-not-allowed", title="Method not allowed"): ...
+
+
+class NotAcceptableError(RequestError, status=406, problem="not-acceptable", title="Not acceptable"): ...
 
 
 class TooSlowError(RequestError, status=408, problem="too-slow", title="Request body timeout"):
@@ -149,7 +157,7 @@ class OverloadedError(NotReadyError, problem="overloaded", title="Service overlo
 
 
 _MAX_FAULTS_IN_A_SENTENCE = 10
-_PROBLEM_PROTOCOLS = frozenset({Protocol.NATIVE, Protocol.SERVICE})  # RFC 9457; the others have ``{"error": "..."}``
+_PROBLEM_PROTOCOLS = frozenset(Protocol) - {Protocol.OIP, Protocol.TFSERVING}  # RFC 9457; those: ``{"error": "..."}``
 
 
 def render(error: RequestError, protocol: Protocol, request_id: str) -> Response:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -24,6 +24,9 @@ class Protocol(StrEnum):
     NATIVE = "native"
     OIP = "oip"
     TFSERVING = "tfserving"
+    SAGEMAKER = "sagemaker"
+    VERTEX = "vertex"
+    AZUREML = "azureml"
     SERVICE = "service"
 
 
@@ -118,6 +121,11 @@ def handlers_of(part: object) -> dict[Route, Any]:
     """The bound method that handles each route of an object's class."""
     methods = [(name, method) for name, method in vars(type(part)).items() if hasattr(method, "routes")]
     return {route: getattr(part, name) for name, method in methods for route in method.routes}
+
+
+def move_routes(handlers: Mapping[Route, Any], paths: Mapping[str, str]) -> dict[Route, Any]:
+    """The same handlers, whose routes have other ``paths``: for each declared path the one to serve instead."""
+    return {replace(route, path=paths.get(route.path, route.path)): handler for route, handler in handlers.items()}
 
 
 def protocol_finder(routes: Iterable[Route]) -> Callable[[str], Protocol]:

@@ -24,7 +24,7 @@ from service.http.errors import (
     status_in,
 )
 from service.http.routing import JSON, PROBLEM, Content, Protocol, Route
-from service.openapi import explain_types, model_types, native_types, oip_types, tfserving_types
+from service.openapi import cloud_types, explain_types, model_types, native_types, oip_types, tfserving_types
 from service.openapi.examples import request_examples
 from service.openapi.model_types import REFERENCE, ModelTypes
 from service.version import VERSION
@@ -45,8 +45,12 @@ _TAGS = {
     Protocol.NATIVE: "Menagerie's native protocol",
     Protocol.OIP: "The Open Inference Protocol (KServe's V2)",
     Protocol.TFSERVING: "TensorFlow Serving's REST API (KServe's V1)",
+    Protocol.SAGEMAKER: "Containers on Amazon SageMaker",
+    Protocol.VERTEX: "Custom containers on Vertex AI",
+    Protocol.AZUREML: "Custom containers on Azure Machine Learning",
     Protocol.SERVICE: "Health, metrics, documentation and the web page",
 }
+_PLATFORMS = {Protocol.SAGEMAKER, Protocol.VERTEX, Protocol.AZUREML}
 _STRING: dict[str, Any] = {"schema": {"type": "string"}}
 _LENGTH = {"schema": {"type": "integer", "minimum": 0}, "description": "Length of the body's JSON part in bytes"}
 _COMMON_HEADERS = ("X-Request-ID", "Cache-Control", "Server-Timing", "traceresponse")
@@ -89,12 +93,14 @@ def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: 
     """
     manifest, examples = types.manifest, request_examples(types)
     paths: dict[str, dict[str, Any]] = {}
+    protocols = set()
     for route in routes:
         if route.applies_to and not route.applies_to(manifest):
             continue
         needs_key = requires_key and not route.public
         operation = _operation(route, manifest, examples, needs_key=needs_key)
         paths.setdefault(route.path, {})[route.method.lower()] = operation
+        protocols.add(route.protocol)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -104,10 +110,10 @@ def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: 
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [_SERVER],
-        "tags": [{"name": protocol, "description": description} for protocol, description in _TAGS.items()],
+        "tags": [{"name": protocol, "description": _TAGS[protocol]} for protocol in _TAGS if protocol in protocols],
         "paths": paths,
         "components": {
-            "schemas": _schemas(types),
+            "schemas": _schemas(types, has_platform=not protocols.isdisjoint(_PLATFORMS)),
             "parameters": _parameters(manifest),
             "headers": _RESPONSE_HEADERS,
             **({"securitySchemes": _SECURITY_SCHEMES} if requires_key else {}),  # even of none, viewers make a form
@@ -120,8 +126,8 @@ def _description(manifest: Manifest) -> str:
     return _DESCRIPTION.format(name=manifest.name, version=manifest.version, values=values).strip()
 
 
-def _schemas(types: ModelTypes) -> dict[str, Any]:
-    modules = (native_types, explain_types, tfserving_types, oip_types)
+def _schemas(types: ModelTypes, *, has_platform: bool) -> dict[str, Any]:
+    modules = (native_types, explain_types, tfserving_types, oip_types, *([cloud_types] if has_platform else []))
     return model_types.json_schemas([each for module in modules for each in module.named_types(types)])
 
 

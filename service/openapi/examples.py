@@ -24,6 +24,8 @@ def request_examples(types: ModelTypes) -> dict[str, dict[str, Any]]:
         "ServingFewByColumn": {},
         "ServingExamples": {"one": {"examples": [row]}},
         "ServingParts": {},
+        "AzureData": {"data": {"data": [row, values]}},
+        "AzureTable": {"table": {"input_data": {"columns": list(row), "data": [values]}}},
     }
 
 

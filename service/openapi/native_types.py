@@ -183,15 +183,19 @@ class InputProblem(Problem):
 
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
-    rows = types.many(typed_dict("RowPrediction", _prediction_fields(types)))
     return [
         *(Index, Alive, Ready, Health, drift(types.manifest), Report, Problem, InputProblem),
         typed_dict("OneRow", {"features": types.row, "instances": NotRequired[None]}),
         typed_dict("ManyRows", {"instances": types.many(types.row), "features": NotRequired[None]}),
         prediction(types),
-        typed_dict("Predictions", {"predictions": rows, "model": Identity}),
+        typed_dict("Predictions", {"predictions": row_predictions(types), "model": Identity}),
         _model_description(types.manifest),
     ]
+
+
+def row_predictions(types: ModelTypes) -> Any:
+    """The predictions of several rows, each without the model."""
+    return types.many(typed_dict("RowPrediction", _prediction_fields(types)))
 
 
 def prediction(types: ModelTypes) -> Any:

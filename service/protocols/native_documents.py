@@ -17,12 +17,16 @@ from service.inference.model import Model
 
 
 class NativeDocuments:
-    """``row`` gives the response for the only row of a prediction, ``rows`` that for all of its rows."""
+    """``row`` gives the response for the only row of a prediction, ``rows`` that for all of its rows.
+
+    Both end with ``end``, which names the model.
+    """
 
     def __init__(self, model: Model) -> None:
         documents = _ClassificationDocuments(model) if model.labels else _HeadDocuments(model)
         self.row: Callable[[Prediction], bytes] = documents.row
         self.rows: Callable[[Prediction], bytes] = documents.rows
+        self.end = _end(model) % ()
 
 
 class _ClassificationDocuments:

@@ -84,10 +84,10 @@ class ModelInputs:
         row = {name: value[0] if type(value) is list and len(value) == 1 else value for name, value in row.items()}
         return self._decode(row, location)
 
-    def rows(self, instances: Any) -> list[Any]:
-        """The rows of ``instances``."""
-        rows = require_list(instances, "instances")
-        return self._unwrap_all(rows, "instances[{index}].{{}}")
+    def rows(self, instances: Any, form: str = "instances") -> list[Any]:
+        """The rows of ``instances``, which a request has under the name ``form``."""
+        rows = require_list(instances, form)
+        return self._unwrap_all(rows, f"{form}[{{index}}].{{{{}}}}")
 
     def rows_of_columns(self, inputs: Any) -> list[Any]:
         """The rows of ``inputs``: rows, or a list of the rows' values for each input or for each feature.

@@ -14,7 +14,7 @@ from gunicorn.errors import HaltServer
 from service.http.errors import StartupError
 from service.monitoring import otel_environment
 from service.monitoring.shared_counters import shared_counters
-from service.server import environment, gunicorn_compat
+from service.server import cloud_environment, environment, gunicorn_compat
 from service.server.health_port import open_health_port
 from service.server.listeners import open_listeners
 from service.settings import Settings
@@ -97,7 +97,7 @@ def tls_fault(cfg: Any) -> str | None:
 
 def _check(arbiter: Any) -> None:
     cfg = arbiter.cfg
-    if fault := environment.find_fault(os.environ) or tls_fault(cfg):
+    if fault := cloud_environment.apply(os.environ) or environment.find_fault(os.environ) or tls_fault(cfg):
         raise StartupError(fault)
     otel_environment.require_valid(os.environ)
     settings = Settings.load()

@@ -29,7 +29,7 @@ def log_start_message(arbiter: Any) -> None:
     manifest = service.registry.current.model.manifest
     values = (float(f"{value:.4g}") if isinstance(value, float) else value for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
-    curl = f"curl {_curl_target(scheme, addresses[0])} -H 'Content-Type: application/json'"
+    curl = f"curl {_curl_target(scheme, addresses[0], service.predict_path)} -H 'Content-Type: application/json'"
     curl += f"{_KEY_HEADER if settings.requires_key else ''} -d {shlex.quote(body)}"
     arbiter.log.info("serving %s %d at %s; try:\n%s", manifest.name, manifest.version, urls, curl)
 
@@ -42,10 +42,10 @@ def _url(scheme: str, address: Address) -> str:
     return f"{scheme}://{address_name(('localhost' if host in _LOCAL_HOSTS else host, port))}"
 
 
-def _curl_target(scheme: str, address: Address) -> str:
-    """What curl is given to reach /predict at an address."""
+def _curl_target(scheme: str, address: Address, path: str) -> str:
+    """What curl is given to reach a path at an address."""
     if not isinstance(address, str):
-        return f"{_url(scheme, address)}/predict"
+        return f"{_url(scheme, address)}{path}"
     is_abstract = address.startswith("\0")
     option = "--abstract-unix-socket" if is_abstract else "--unix-socket"
-    return f"{option} {shlex.quote(address.removeprefix(chr(0)))} {scheme}://localhost/predict"
+    return f"{option} {shlex.quote(address.removeprefix(chr(0)))} {scheme}://localhost{path}"

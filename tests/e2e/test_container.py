@@ -284,6 +284,59 @@ def test_broken_model_is_refused(project: Project, service: Container) -> None:
         volume.remove()
 
 
+def test_image_is_a_container_of_sagemaker(project: Project, service: Container) -> None:
+    """`docker run IMAGE serve` with a model in /opt/ml/model.
+
+    As on AWS Lambda, the user is any, the file system is read-only but for /tmp, and there is no /dev/shm.
+    """
+    image, name, port = service.attrs["Image"], f"{project.name}-sagemaker", free_port()
+    containers, volume = project.engine.containers, project.engine.volumes.create(name)
+    try:
+        mount = {name: {"bind": "/opt/ml/model", "mode": "rw"}}
+        containers.run(image, ["cp", "-r", f"{STORE}/animals", "/opt/ml/model"], volumes=mount, user="0", remove=True)
+        mount[name]["mode"] = "ro"
+        container = containers.run(
+            image,
+            ["serve"],
+            name=name,
+            detach=True,
+            volumes=mount,
+            user="4321:4321",
+            read_only=True,
+            tmpfs={"/tmp": ""},  # noqa: S108 (in the container)
+            ipc_mode="none",
+            cap_drop=["ALL"],
+            ports={"8080/tcp": ("127.0.0.1", port)},
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            await_true(lambda: _is_ok(f"{url}/ping"))
+            headers = {"Content-Type": "text/csv", "Accept": "text/csv"}
+            line = ",".join(map(str, LLAMA))
+            response = requests.post(f"{url}/invocations", line, headers=headers, timeout=10)
+            assert response.text.startswith("llama,"), response.text
+            assert requests.get(f"{url}/model", timeout=10).json()["name"] == "animals"
+            container.stop(timeout=STOP_GRACE_SECONDS)
+            assert container.wait(timeout=60)["StatusCode"] == 0
+        finally:
+            container.remove(force=True)
+    finally:
+        volume.remove()
+
+
+def _is_ok(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def test_image_runs_other_commands(project: Project, service: Container) -> None:
+    """`serve` is a program beside the default command, not an entry point."""
+    output = project.engine.containers.run(service.attrs["Image"], ["python", "-m", "service.keys"], remove=True)
+    assert re.fullmatch(rb"key:  menagerie_\S+\nhash: [0-9a-f]{64}\n", output)
+
+
 def test_stop_completes_requests_in_flight(project: Project, service: Container) -> None:
     """An idle connection does not delay it, and the exit code is 0."""
     body = json.dumps({"features": named(LLAMA)}).encode()

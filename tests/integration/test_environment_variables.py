@@ -50,6 +50,11 @@ SENSELESS: list[tuple[dict[str, str], str]] = [
         {"MENAGERIE_HEALTH_PORT": "8081", "GUNICORN_CMD_ARGS": "--worker-class gthread"},
         "MENAGERIE_HEALTH_PORT works with the asgi worker only: ",
     ),
+    ({"MENAGERIE_PLATFORM": "heroku"}, "MENAGERIE_PLATFORM is invalid: Input should be 'none', 'sagemaker', "),
+    ({"MENAGERIE_VERTEX_PREDICT_ROUTE": "predict"}, "MENAGERIE_VERTEX_PREDICT_ROUTE is invalid: String should match"),
+    ({"AIP_HTTP_PORT": "http"}, "AIP_HTTP_PORT is invalid ('http'): set it to a port"),
+    ({"AIP_HTTP_PORT": "8080", "AIP_STORAGE_URI": "gs://bucket/animals"}, "AIP_STORAGE_URI is gs://bucket/animals, "),
+    ({"AZUREML_MODEL_DIR": "/nowhere"}, "no model in /nowhere (AZUREML_MODEL_DIR): it must be a bundle, or contain"),
     ({ENDPOINT: "collector"}, f"{ENDPOINT} is invalid: set it to a URL such as http://localhost:4318"),
     (
         COLLECTOR | {"OTEL_BSP_MAX_QUEUE_SIZE": "0"},

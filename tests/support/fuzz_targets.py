@@ -84,6 +84,13 @@ def _mixed_app() -> AsgiApp:
     return AsgiApp(build_service(Settings(model_store=store)))
 
 
+@cache
+def _sagemaker_app() -> AsgiApp:
+    """The same on SageMaker."""
+    settings = _mixed_app().settings.model_copy(update={"platform": "sagemaker"})
+    return AsgiApp(build_service(settings))
+
+
 def _check_strict_json(body: bytes) -> None:
     """A document that the strict parser accepts is the same to orjson."""
     try:
@@ -147,6 +154,12 @@ def _check_post(path: str, body: bytes, app: Callable[[], AsgiApp] = _app) -> No
     headers = {"content-type": "application/json"}
     parameters = {"model": "animals"} if "{model}" in path else {}
     _check_handler(path, Request("POST", path, headers, lambda: body, parameters), app)
+
+
+def _check_invocations(media_type: str, body: bytes) -> None:
+    """A request of SageMaker, whose format the tests of JSON do not reach."""
+    request = Request("POST", "/invocations", {"content-type": media_type}, lambda: body)
+    _check_handler("/invocations", request, _sagemaker_app)
 
 
 def _check_infer(content: bytes, app: Callable[[], AsgiApp] = _app) -> None:
@@ -320,6 +333,7 @@ _BINARY = (
 )
 _MIXED_ROW = orjson.dumps(MIXED)
 _MIXED_COLUMNS = orjson.dumps({name: [value, value] for name, value in MIXED.items()})
+_MIXED_CSV = ",".join(str(value) for value in MIXED.values()).encode()
 _TEXTS = {"island": b"Dream", "sex": b"", "colony": "ümläut".encode(), "observer": b"a\0b"}
 _MIXED_DATATYPES = {"bill_length": "FP32", "body_mass": "FP64", "year": "INT64", "ring": "INT8", "is_breeding": "BOOL"}
 _MIXED_BINARY = {
@@ -374,6 +388,14 @@ TARGETS = {
             _MIXED_TENSORS,
             b"%d\0" % len(_MIXED_INFERENCE) + _MIXED_INFERENCE + b"".join(_MIXED_BINARY.values()),
         ],
+    ),
+    "mixedcsv": Target(
+        partial(_check_invocations, "text/csv"),
+        [_MIXED_CSV, ",".join(MIXED).encode() + b"\r\n\n" + _MIXED_CSV, b'40,NA,"2007",Dream,,"a\n""b",+5,TRUE,x'],
+    ),
+    "jsonlines": Target(
+        partial(_check_invocations, "application/jsonlines"),
+        [_MIXED_ROW + b"\n\r\n" + orjson.dumps([*MIXED.values()]), b'{"features":%b}\n{"data":{}}' % _MIXED_ROW],
     ),
     "head": Target(
         _check_head, [post(b"Content-Length: 9\r\nA: b\r\n"), *(row.sent for row in STREAMS if len(row.sent) < 1000)]

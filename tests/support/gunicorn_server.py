@@ -16,7 +16,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUNICORN = [sys.executable, "-m", "service"]
-_SETTINGS = ("MENAGERIE_", "PORT", "WEB_CONCURRENCY", "GUNICORN_")
+_SETTINGS = ("MENAGERIE_", "PORT", "WEB_CONCURRENCY", "GUNICORN_", "AIP_", "AZUREML_", "SAGEMAKER_")
 _HANDED_ON = {"MENAGERIE_FAST_PATH", "MENAGERIE_ACCEPTOR", "MENAGERIE_TIMEOUTS"}  # to run the tests without one of them
 
 

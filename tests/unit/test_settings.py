@@ -35,6 +35,12 @@ def test_environment_variables_set_fields(monkeypatch: pytest.MonkeyPatch) -> No
         ("MENAGERIE_MAX_ROWS", "0", "MENAGERIE_MAX_ROWS is invalid"),
         ("MENAGERIE_MAX_BODY_BYTES", "-1", "MENAGERIE_MAX_BODY_BYTES is invalid"),
         ("MENAGERIE_ENGINE", "torch", "'litert' or 'keras'"),
+        (
+            "MENAGERIE_PLATFORM",
+            "heroku",
+            "MENAGERIE_PLATFORM is invalid: Input should be 'none', 'sagemaker', 'vertex' or",
+        ),
+        ("MENAGERIE_VERTEX_HEALTH_ROUTE", "/health/", "MENAGERIE_VERTEX_HEALTH_ROUTE is invalid"),
         ("MENAGERIE_SERVER_TIMING", "perhaps", "MENAGERIE_SERVER_TIMING is invalid"),
     ],
 )
