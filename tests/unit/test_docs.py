@@ -165,22 +165,3 @@ def test_version_is_the_same_everywhere() -> None:
     """pyproject.toml, the image's label and the service agree."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
     assert f'image.version="{VERSION}"' in (ROOT / "Dockerfile").read_text()
-
-
-def test_lock_files_contain_no_url() -> None:
-    """Locks contain names, versions and hashes only, so that any package index can serve them."""
-    locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert len(locks) == 6
-    for lock in locks:
-        assert "://" not in lock.read_text()
-
-
-def test_smaller_locks_are_subsets_of_larger_ones() -> None:
-    """One environment can grow from serving to training to testing, because no pin differs."""
-    serve, keras, train, otel, score, dev = (
-        set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE))
-        for name in ("serve", "keras", "train", "otel", "score", "dev")
-    )
-    assert serve <= keras <= train <= dev
-    assert serve <= otel <= dev
-    assert serve <= score <= dev
