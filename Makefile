@@ -46,7 +46,8 @@ check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit/test_docs.py tests/unit/test_architecture_page.py
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/pytest tests/unit/test_docs.py tests/unit/test_architecture_page.py tests/unit/test_repository.py
 	$(BIN)/python -m supply.audit
 
 # The image's bill of materials, Debian and Python packages, in CycloneDX.
