@@ -74,3 +74,9 @@ def test_hashes_are_of_files_that_a_supported_platform_can_install(filename: str
 
 def test_no_lock_pins_a_package_of_windows() -> None:
     assert not [path for path in LOCKS.glob("*.txt") if "== 'win32'" in path.read_text()]
+
+
+def test_the_image_gets_every_lock_that_another_one_includes() -> None:
+    ignored = (LOCKS.parent / ".dockerignore").read_text()
+    sent = set(re.findall(r"^!requirements/(\w+)\.txt$", ignored, re.MULTILINE))
+    assert sent == {each for name in sent for each in included_locks(name)}
