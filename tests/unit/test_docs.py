@@ -165,3 +165,11 @@ def test_version_is_the_same_everywhere() -> None:
     """pyproject.toml, the image's label and the service agree."""
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
     assert f'image.version="{VERSION}"' in (ROOT / "Dockerfile").read_text()
+
+
+def test_example_of_a_first_change_is_current() -> None:
+    """CONTRIBUTING.md quotes a message of the code, and names its file."""
+    example = section(CONTRIBUTING, "Your first change")
+    (message,) = re.findall(r'"detail":("[^"]+")', example)
+    (path,) = re.findall(r"names the line in `(.*?)`", example)
+    assert message in (ROOT / path).read_text()
