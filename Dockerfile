@@ -13,15 +13,14 @@ FROM base AS packages
 RUN python -m venv --without-pip /opt/venv
 # `serve`, `otel` to include the OpenTelemetry packages that send spans, or `keras` for MENAGERIE_ENGINE=keras.
 ARG REQUIREMENTS=serve
-COPY requirements/${REQUIREMENTS}.txt /tmp/
+COPY requirements /tmp/requirements
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/${REQUIREMENTS}.txt
+    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/requirements/${REQUIREMENTS}.txt
 
 
 FROM packages AS train
-COPY requirements/train.txt /tmp/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/train.txt
+    pip --python /opt/venv install --require-hashes --only-binary :all: --requirement /tmp/requirements/train.txt
 COPY models models
 # The user below can read the code whatever the umask of the clone; it is compiled here because the root is read-only later.
 # A new volume takes over the store's content and owner from this image.

@@ -46,7 +46,8 @@ check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit/test_docs.py tests/unit/test_architecture_page.py
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/pytest tests/unit/test_docs.py tests/unit/test_architecture_page.py tests/unit/test_repository.py
 	$(BIN)/python -m supply.audit
 
 # The image's bill of materials, Debian and Python packages, in CycloneDX.
@@ -70,25 +71,23 @@ format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# One environment that grows: the other locks contain all pins of serve.txt.
-$(VENV)/serve $(VENV)/keras $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: requirements/%.txt | $(VENV)/pyvenv.cfg
-	@echo "installing $< into $(VENV) (once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+# One environment that grows: a lock includes the smaller ones that it extends, so a change to any may concern it.
+$(VENV)/serve $(VENV)/keras $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: $(wildcard requirements/*.txt) | $(VENV)/pyvenv.cfg
+	@echo "installing requirements/$*.txt into $(VENV) (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/$*.txt
 	@touch $@
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is required: make PYTHON=/path/to/python3")'
 	@$(PYTHON) -m venv $(VENV)
 
-# The locks are universal (any platform, Python 3.11 or newer) and deliberately contain no download addresses.
+# The locks are for Python 3.11 and newer, and deliberately contain no download addresses. UPGRADE= keeps the pins that
+# pyproject.toml still allows, and adds only what is new there.
+UPGRADE ?= --upgrade
+
 lock: $(VENV)/pyvenv.cfg
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.13'
-	for set in 'serve' 'keras --extra keras' 'otel --extra otel' 'train --extra train' 'score --extra score' \
-		'dev --extra train --extra score --extra otel --extra bench --extra test --extra check'; do \
-		set -- $$set; name=$$1; shift; \
-		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
-			pyproject.toml "$$@" --output-file requirements/$$name.txt || exit 1; \
-	done
+	$(BIN)/python -m supply.locks $(UPGRADE)
 
 # Updates the page's libraries from npm; they are in the repository, so no other target needs this.
 vendor:

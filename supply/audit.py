@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.environments import InstallError
-from supply.tools import ROOT, install_tool
+from supply.locks import LOCKS, included_locks
+from supply.tools import install_tool
 
 _TIMEOUT = 600  # seconds
 
@@ -56,10 +57,10 @@ def _summarize(packages: Sequence[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Audit the largest lock file, which contains the others."""
-    lock = ROOT / "requirements" / "dev.txt"
+    """Audit the largest lock, which pins everything, with those that it includes: pip-audit does not follow `-r`."""
+    locks = [option for name in included_locks("dev") for option in ("--requirement", str(LOCKS / f"{name}.txt"))]
     try:
-        vulnerabilities, summary = audit("--requirement", str(lock), "--require-hashes", "--disable-pip")
+        vulnerabilities, summary = audit(*locks, "--require-hashes", "--disable-pip")
     except UnreachableError as error:
         sys.stdout.write(f"not audited: unreachable ({error})\n")
         return 0

@@ -20,6 +20,7 @@ def _refuse(*_: object, **__: object) -> NoReturn:
 def _no_process_and_no_socket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a test of tests/unit fail if it starts a process, or binds or connects a socket."""
     if request.path.is_relative_to(UNIT):
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")  # scikit-learn would start `lscpu` to count the cores
         platform.processor()  # TensorFlow's imports ask for it: Python runs `uname` for that, once
         monkeypatch.setattr(subprocess.Popen, "__init__", _refuse)
         monkeypatch.setattr(os, "fork", _refuse)

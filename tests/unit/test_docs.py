@@ -21,7 +21,7 @@ API = (DOCS / "api.md").read_text()
 SETTINGS = (DOCS / "settings.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "SECURITY.md")),
     *(ROOT / folder / "README.md" for folder in ("benchmarks", "models", "tests")),
     *sorted(DOCS.rglob("*.md")),
 ]
@@ -174,20 +174,9 @@ def test_version_is_the_same_everywhere() -> None:
     assert f'image.version="{VERSION}"' in (ROOT / "Dockerfile").read_text()
 
 
-def test_lock_files_contain_no_url() -> None:
-    """Locks contain names, versions and hashes only, so that any package index can serve them."""
-    locks = sorted((ROOT / "requirements").glob("*.txt"))
-    assert len(locks) == 6
-    for lock in locks:
-        assert "://" not in lock.read_text()
-
-
-def test_smaller_locks_are_subsets_of_larger_ones() -> None:
-    """One environment can grow from serving to training to testing, because no pin differs."""
-    serve, keras, train, otel, score, dev = (
-        set(re.findall(r"^\S+==\S+", (ROOT / "requirements" / f"{name}.txt").read_text(), re.MULTILINE))
-        for name in ("serve", "keras", "train", "otel", "score", "dev")
-    )
-    assert serve <= keras <= train <= dev
-    assert serve <= otel <= dev
-    assert serve <= score <= dev
+def test_example_of_a_first_change_is_current() -> None:
+    """CONTRIBUTING.md quotes a message of the code, and names its file."""
+    example = section(CONTRIBUTING, "Your first change")
+    (message,) = re.findall(r'"detail":("[^"]+")', example)
+    (path,) = re.findall(r"names the line in `(.*?)`", example)
+    assert message in (ROOT / path).read_text()

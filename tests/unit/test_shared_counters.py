@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,16 +120,12 @@ def test_blocks_beyond_the_capacity_are_refused() -> None:
 
 def test_unused_slots_take_no_memory() -> None:
     """Summing touches only the slots in use."""
-    before = resident_bytes()
+    process = psutil.Process()
+    before = process.memory_info().rss
     all_counters = [SharedCounters() for _ in range(5)]
     for counters in all_counters:
         block = counters.block(60_000)
         counters.use_slot(counters.allocate_slot())
         add(counters, block, 59_999)
         assert block.sums()[59_999] == 1
-    assert resident_bytes() - before < 20_000_000
-
-
-def resident_bytes() -> int:
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123 (read at once)
-        return int(statm.read().split()[1]) * 4096
+    assert process.memory_info().rss - before < 20_000_000
