@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, hstack
 
 from models.dataset import Floats, Integers
 
@@ -33,6 +33,15 @@ def sum_by_entry(deltas: Floats, entries: Integers, count: int) -> Floats:
     sums = one_hot(entries, count).T @ deltas.swapaxes(0, 1).reshape(rows, replicas * units)
     by_entry: Floats = sums.reshape(count, replicas, units).swapaxes(0, 1)
     return by_entry
+
+
+def append_one_hot(rows: NDArray[np.floating], entries: Integers, counts: Sequence[int]) -> csr_array:
+    """Append to ``rows`` [n, columns] a column for each of the ``counts`` of entries; ``entries`` are [n, categories].
+
+    The matrix is sparse: with a thousand values of a category, a dense one would need gigabytes.
+    """
+    columns = [one_hot(each, count) for each, count in zip(entries.T, counts, strict=True)]
+    return hstack([csr_array(rows), *columns], format="csr")
 
 
 def one_hot(entries: Integers, count: int) -> csr_array:

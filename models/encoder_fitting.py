@@ -26,14 +26,14 @@ class Encoding:
     embedded: tuple[Feature, ...]
 
     @classmethod
-    def fit(cls, features: Sequence[Feature], rows: Floats, max_one_hot: int = MAX_ONE_HOT) -> "Encoding":
+    def fit(cls, features: Sequence[Feature], rows: Floats) -> "Encoding":
         """Fit the encoders to rows of codes [n, features]."""
         fixed: list[NumberEncoder | OneHotEncoder] = []
         embedded = []
         for feature, codes in zip(features, rows.T, strict=True):
             if not feature.is_category:
                 fixed.append(fit_number_encoder(feature, codes))
-            elif count_entries(feature) <= max_one_hot:
+            elif count_entries(feature) <= MAX_ONE_HOT:
                 fixed.append(fit_one_hot_encoder(feature, codes))
             else:
                 embedded.append(feature)

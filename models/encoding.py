@@ -5,6 +5,7 @@ What a network does with numbers, such as to normalize them, it does itself.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Annotated, Literal, Self
 
@@ -41,7 +42,7 @@ class NumberEncoder(FrozenModel):
         Raises:
             ValueError: it does not.
         """
-        if feature.is_category or (feature.allow_missing and self.fill is None):
+        if feature.is_category or ((feature.allow_missing or self.indicator) and self.fill is None):
             raise ValueError(f"the encoder of {feature.name} does not fit it: it is a category, or has no fill")
 
     def column_names(self, feature: Feature) -> list[str]:
@@ -117,6 +118,11 @@ class OneHotEncoder(_LookupEncoder):
     width: Annotated[int, Field(ge=1)]
     columns: tuple[Annotated[int, Field(ge=NO_COLUMN)], ...]
 
+    @cached_property
+    def entry_columns(self) -> NDArray[np.intp]:
+        """The column of each entry, as an array: to make it of 100,000 takes 3 ms."""
+        return np.array(self.columns, np.intp)
+
     def check(self, feature: Feature) -> None:
         super().check(feature)
         if len(self.columns) != self.entry_count(feature) or max(self.columns) >= self.width:
@@ -132,7 +138,7 @@ class OneHotEncoder(_LookupEncoder):
 
     def encode(self, codes: NDArray[np.float32], feature: Feature) -> NDArray[np.float32]:
         """The columns [rows, width] of a feature's codes, [rows]."""
-        columns = np.array(self.columns)[self.entries(codes, feature)]
+        columns = self.entry_columns[self.entries(codes, feature)]
         ones: NDArray[np.bool_] = columns[:, np.newaxis] == np.arange(self.width)
         return ones.astype(np.float32)
 
@@ -142,6 +148,11 @@ class TableEncoder(_LookupEncoder):
 
     kind: Literal["table"] = "table"
     table: Annotated[tuple[Annotated[Vector, Field(min_length=1)], ...], Field(min_length=1)]
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """The table as an array, [entries, width]."""
+        return np.array(self.table, np.float32)
 
     @property
     def width(self) -> int:
@@ -161,7 +172,7 @@ class TableEncoder(_LookupEncoder):
 
     def encode(self, codes: NDArray[np.float32], feature: Feature) -> NDArray[np.float32]:
         """The columns [rows, width] of a feature's codes, [rows]."""
-        columns: NDArray[np.float32] = np.array(self.table, np.float32)[self.entries(codes, feature)]
+        columns: NDArray[np.float32] = self.vectors[self.entries(codes, feature)]
         return columns
 
     @model_validator(mode="after")

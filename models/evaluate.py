@@ -15,8 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from models.dataset import Dataset, Floats, Integers, Sample
-from models.encoder_fitting import Encoding
-from models.feature import MAX_CATEGORIES, Feature
+from models.embeddings import append_one_hot
+from models.encoder_fitting import Encoding, count_entries
+from models.feature import Feature
 
 CALIBRATION_BINS = 15
 MAX_LABELS_OF_BOOSTING = 50
@@ -122,11 +123,13 @@ def build_logistic_regression(features: Sequence[Feature] = (), rows: Floats | N
     """
     if rows is None or all(feature.is_plain for feature in features):
         return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    encoding = Encoding.fit(features, rows, max_one_hot=MAX_CATEGORIES)
+    encoding = Encoding.fit(features, rows)
     normalization = encoding.fit_normalization(encoding.encode(rows))
+    counts = [count_entries(feature) for feature in encoding.embedded]
 
     def encode(codes: NDArray[np.floating]) -> csr_array:
-        return csr_array(normalization.apply(encoding.encode(codes.astype(np.float32))))
+        own = codes.astype(np.float32)
+        return append_one_hot(normalization.apply(encoding.encode(own)), encoding.find_entries(own), counts)
 
     return make_pipeline(FunctionTransformer(encode), LogisticRegression(max_iter=2000))
 

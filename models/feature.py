@@ -11,9 +11,20 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from models.hashing import hash_to_bin
+from models.names import MAX_NAME_LENGTH
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 # The largest double that becomes a finite float32: one that is half a step beyond the largest float32 does not.
@@ -21,10 +32,19 @@ LARGEST_NUMBER = float(np.nextafter(2.0**128 - 2.0**103, 0))
 MAX_CATEGORIES = 100_000
 MISSING = math.nan  # the code of a missing value
 
-Category = StrictBool | StrictInt | StrictStr
-# In this order: an integer stays one, and a float is never read as a truth value.
+
+def _require_64_bits(number: int) -> int:
+    """An integer that JSON writers and Keras take."""
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("an integer has at most 64 bits")
+    return number
+
+
+_Integer = Annotated[StrictInt, AfterValidator(_require_64_bits)]
+Category = StrictBool | _Integer | StrictStr
+# In this order: an integer stays one, if it has 64 bits, and a float is never read as a truth value.
 RawValue = Annotated[
-    StrictInt | Annotated[FiniteFloat, Field(strict=True)] | StrictBool | StrictStr | None,
+    _Integer | Annotated[FiniteFloat, Field(strict=True)] | StrictBool | StrictStr | None,
     Field(union_mode="left_to_right"),
 ]
 
@@ -63,7 +83,7 @@ class Feature(FrozenModel):
     Where a value is null or absent, it is ``default``; without a default it is invalid, unless ``allow_missing``.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
     unit: str = ""
     minimum: FiniteFloat | None
     maximum: FiniteFloat | None
@@ -141,7 +161,8 @@ class Feature(FrozenModel):
         if math.isnan(code):
             return None
         if not self.is_category:
-            return int(code) if self.kind == "integer" else float(code)
+            is_integer = self.kind == "integer" and abs(code) < 2**63  # JSON writers take no larger one
+            return int(code) if is_integer else float(code)
         return self.categories[int(code)] if int(code) < len(self.categories) else None
 
     def describe_code(self, code: float) -> str:

@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat, model_validator
+from pydantic import Field, model_validator
 
 from models.encoding import Encoder, Vector, encode
 from models.feature import LARGEST_NUMBER, Feature, FrozenModel, RawValue, to_codes
+from models.reference_statistics import Reference
 from models.signature import Head, Input, Layer, name_columns
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._/-]{0,199}$")]
 RawRow = tuple[RawValue, ...]
-ALL_ROWS = ""  # the key of ranges that hold whatever the label
 _FIELDS_OF_FORMAT_3 = {
     "features": {"__all__": {"kind", "categories", "hashing", "allow_other", "allow_missing", "default"}},
     "encoders": True,
@@ -37,35 +37,6 @@ class Training(FrozenModel):
     facts: dict[str, str]
     libraries: dict[str, str]
     settings: dict[str, Any] = Field(default_factory=dict)
-
-
-class Reference(FrozenModel):
-    """Statistics of the training rows, for warnings and drift.
-
-    ``features[name][i]`` is the quantile at ``probabilities[i]``, which run from 0 (the minimum) to 1 (the maximum).
-    ``labels`` is the share of the training rows for which the network predicts each label. ``ranges[label][name]`` is
-    the minimum and maximum of a feature among the training rows of a label. ``shares[name][i]`` is the share of the
-    training rows that is at most ``features[name][i]``: more than ``probabilities[i]`` if many rows have that very
-    value. Old bundles have no ``shares``.
-
-    In format 2 the keys of ``labels`` are output columns (`Manifest.column_names`), those of classifications and of
-    `multi_label` heads; those of ``targets``, with quantiles as ``features`` has them, are the others. The only key of
-    ``ranges`` is `ALL_ROWS`, unless the model is a single classification whose sample has labels.
-
-    In format 3 all of these are of numbers and integers only, where they are not missing; ``missing`` is the share of
-    the training rows in which they are. ``categories[label][name]`` is the share of each code of a category among the
-    training rows of a label, or of all rows for the key `ALL_ROWS`, which is always there. The last share is that of
-    missing values if these are allowed.
-    """
-
-    probabilities: Vector
-    features: dict[str, Vector]
-    labels: dict[str, FiniteFloat]
-    ranges: dict[str, dict[str, tuple[FiniteFloat, FiniteFloat]]]
-    shares: dict[str, Vector] = Field(default_factory=dict)
-    targets: dict[str, Vector] = Field(default_factory=dict)
-    categories: dict[str, dict[str, Vector]] = Field(default_factory=dict)
-    missing: dict[str, FiniteFloat] = Field(default_factory=dict)
 
 
 class GoldenRow(FrozenModel):
@@ -203,7 +174,7 @@ class Manifest(FrozenModel):
         if any({name: len(out) for name, out in golden.outputs.items()} != widths for golden in self.golden):
             raise ValueError("the outputs of a golden row do not match the names and units of the layers")
         if self.reference:
-            self._check_reference(self.reference)
+            self.reference.check(self.features, self.heads, by_label=self.format == 1)
         return self
 
     def _check_widths(self) -> None:
@@ -235,36 +206,6 @@ class Manifest(FrozenModel):
             if encoder.feature not in features:
                 raise ValueError(f"an encoder reads {encoder.feature}, which is not a feature")
             encoder.check(features[encoder.feature])
-
-    def _check_reference(self, reference: Reference) -> None:
-        by_feature = [set(reference.features), set(reference.shares or reference.features)]
-        by_feature += [set(ranges) for ranges in reference.ranges.values()]
-        if any(names != {each.name for each in self.features if not each.is_category} for names in by_feature):
-            raise ValueError("the reference statistics do not cover exactly the features")
-        self._check_categories(reference)
-        kinds = [head.kind for head in self.heads for _ in head.column_names]
-        targets = {name for name, kind in zip(self.column_names, kinds, strict=True) if kind == "regression"}
-        if set(reference.labels) != set(self.column_names) - targets or set(reference.targets) != targets:
-            raise ValueError("the reference statistics do not cover exactly the labels and targets")
-        if set(reference.ranges) not in (
-            [set(self.labels)] if self.format == 1 else [set(self.class_labels), {ALL_ROWS}]
-        ):
-            raise ValueError("the reference statistics do not have exactly the ranges of the labels")
-        rows = (*reference.features.values(), *reference.shares.values(), *reference.targets.values())
-        if any(len(row) != len(reference.probabilities) for row in rows):
-            raise ValueError("a feature or target does not have one reference quantile per probability")
-
-    def _check_categories(self, reference: Reference) -> None:
-        """Check the shares of categories, and of missing numbers."""
-        counts = {each.name: each.code_count + each.allow_missing for each in self.features if each.is_category}
-        given = reference.categories
-        if any({name: len(shares) for name, shares in each.items()} != counts for each in given.values()):
-            raise ValueError("the reference statistics do not have one share for each category")
-        if counts and (ALL_ROWS not in given or not set(given) <= {ALL_ROWS, *self.class_labels}):
-            raise ValueError("the reference statistics do not have the categories' shares of all rows and of labels")
-        may_miss = {each.name for each in self.features if each.allow_missing and not each.is_category}
-        if set(reference.missing) != may_miss:
-            raise ValueError("the reference statistics do not have the share of missing values where they are allowed")
 
 
 def number_repeated(names: Sequence[str]) -> Iterator[str]:

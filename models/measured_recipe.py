@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, hstack
+from scipy.sparse import csr_array
 
 from models import logistic_network, network
 from models.bundle import NETWORK
 from models.dataset import Dataset, Doubles, Floats, Integers, Sample, split_folds
-from models.embeddings import fill_absent, find_slices, one_hot
+from models.embeddings import append_one_hot, fill_absent, find_slices
 from models.encoder_fitting import Encoding, count_entries
 from models.evaluate import Scores
 from models.options import TrainingOptions
@@ -58,10 +58,7 @@ class Task:
     @property
     def one_hot_rows(self) -> Doubles | csr_array:
         """The rows with a column for each entry: what a logistic regression learns from."""
-        if not self.entry_counts:
-            return self.rows
-        columns = [one_hot(each, count) for each, count in zip(self.entries.T, self.entry_counts, strict=True)]
-        return hstack([csr_array(self.rows), *columns], format="csr")
+        return append_one_hot(self.rows, self.entries, self.entry_counts) if self.entry_counts else self.rows
 
     def select(self, indices: Integers) -> "Task":
         """The same task with some of the rows."""

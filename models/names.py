@@ -1,11 +1,14 @@
 """Text in a table, as training, adoption and scoring read it: names of features, columns and labels, and gaps."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 
 # Invisible characters that are no part of a name at its ends: zero-width spaces and joiners, marks of direction.
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+_NUMERIC_MARKER = re.compile(r"[+-]?[0-9]+\.?[0-9]*")
 
+MAX_NAME_LENGTH = 200
 
 # What pandas takes for a missing value, in any case.
 GAP_MARKERS = (
@@ -20,6 +23,11 @@ def spell_markers(markers: Iterable[str]) -> frozenset[str]:
 
 
 GAP_TEXTS = spell_markers(GAP_MARKERS)
+
+
+def find_numeric_markers(markers: Iterable[str]) -> list[float]:
+    """The markers that are numbers, such as -999: they stand for a missing value however they are written."""
+    return [float(marker) for marker in markers if _NUMERIC_MARKER.fullmatch(marker)]
 
 
 def normalize_name(text: str) -> str:

@@ -18,20 +18,11 @@ from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.golden import find_golden_mismatch
 from models.golden_inputs import select_golden_inputs
 from models.installation import install_command
-from models.manifest import GoldenRow, Manifest, Reference, Training
+from models.manifest import GoldenRow, Manifest, Training
 from models.options import TrainingOptions
 from models.raw_values import to_raw
-from models.reference import (
-    QUANTILES,
-    compute_category_shares,
-    compute_missing_shares,
-    compute_number_ranges,
-    compute_quantiles,
-    compute_shares,
-    list_numbers,
-    merge,
-    select_background,
-)
+from models.reference import describe_features, select_background
+from models.reference_statistics import Reference
 from models.signature import Head, Input, Layer
 from models.training_result import TrainingResult
 from models.verdict import judge
@@ -177,18 +168,12 @@ def _summarize_metrics(
 
 
 def _compute_reference(dataset: Dataset, result: TrainingResult, sample: Sample) -> Reference:
-    features, labels, rows = dataset.features, dataset.labels, sample.rows
     predicted = score(result.classify, sample).predicted
-    counts = np.bincount(predicted, minlength=len(labels))
-    groups = {label: sample.labels == i for i, label in enumerate(labels)}
+    counts = np.bincount(predicted, minlength=len(dataset.labels))
+    groups = {label: sample.labels == i for i, label in enumerate(dataset.labels)}
     return Reference(
-        probabilities=QUANTILES,
-        features=merge(compute_quantiles([name], values) for name, values in list_numbers(features, rows)),
-        labels={label: float(counts[i] / counts.sum()) for i, label in enumerate(labels)},
-        ranges={label: compute_number_ranges(features, rows, chosen) for label, chosen in groups.items()},
-        shares=merge(compute_shares([name], values) for name, values in list_numbers(features, rows)),
-        categories=compute_category_shares(features, rows, groups),
-        missing=compute_missing_shares(features, rows),
+        **describe_features(dataset.features, sample.rows, groups),
+        labels={label: float(counts[i] / counts.sum()) for i, label in enumerate(dataset.labels)},
     )
 
 

@@ -1,7 +1,7 @@
 """Statistics of a sample for its manifest: quantiles, ranges, shares, typical rows and background rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,25 @@ from numpy.typing import NDArray
 from models.dataset import Doubles, Floats, Integers
 from models.encoder_fitting import count_entries, find_entries
 from models.feature import Feature
-from models.manifest import ALL_ROWS
+from models.reference_statistics import ALL_ROWS
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 BACKGROUND_ROWS = 100
 Flags = NDArray[np.bool_]
 _Value = TypeVar("_Value")
+
+
+def describe_features(features: Sequence[Feature], rows: Floats, groups: Mapping[str, Flags]) -> dict[str, Any]:
+    """The fields of `Reference` that are about features, for rows of codes [n, features] and each group [n] of them."""
+    numbers = list(list_numbers(features, rows))
+    return {
+        "probabilities": QUANTILES,
+        "features": merge(compute_quantiles([name], values) for name, values in numbers),
+        "ranges": {group: compute_number_ranges(features, rows, chosen) for group, chosen in groups.items()},
+        "shares": merge(compute_shares([name], values) for name, values in numbers),
+        "categories": compute_category_shares(features, rows, groups),
+        "missing": compute_missing_shares(features, rows),
+    }
 
 
 def compute_quantiles(names: Sequence[str], rows: NDArray[np.floating]) -> dict[str, tuple[float, ...]]:
@@ -52,8 +65,9 @@ def merge(parts: Iterable[Mapping[str, _Value]]) -> dict[str, _Value]:
 
 def compute_number_ranges(features: Sequence[Feature], rows: Floats, chosen: Flags) -> dict[str, tuple[float, float]]:
     """As `compute_ranges`, of numbers and integers in the chosen rows of codes; where all are missing, in all rows."""
-    everywhere = dict(list_numbers(features, rows))
-    own = {name: values if len(values) else everywhere[name] for name, values in list_numbers(features, rows[chosen])}
+    own = dict(list_numbers(features, rows[chosen]))
+    if not all(map(len, own.values())):
+        own = {name: own[name] if len(own[name]) else values for name, values in list_numbers(features, rows)}
     return merge(compute_ranges([name], values) for name, values in own.items())
 
 

@@ -16,7 +16,7 @@ from models.installation import SHIPPED_STORE, is_installed
 from models.options import TrainingOptions
 
 MAX_LABELS = 10  # with more labels, only the lowest recall is shown, and few of them are named
-MAX_NAME_LENGTH = 24
+MAX_SHOWN_LENGTH = 24
 
 
 def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | None = None) -> None:
@@ -26,13 +26,14 @@ def print_summary(bundle: Bundle, options: TrainingOptions, console: Console | N
     console.print(
         f"\n[bold]{manifest.name} {manifest.version}[/] predicts {escape(list_labels(manifest.class_labels))}"
     )
+    noun = "rows" if options.table and not options.group else "groups"
     if by_classifier:
         console.print(_build_comparison(by_classifier, manifest.class_labels))
-        console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out groups", style="dim")
+        console.print(f"{options.folds}-fold cross-validation, each fold scored on held-out {noun}", style="dim")
         if "extremes" in by_classifier[NETWORK]:
             console.print("extremes: worst recall on the most extreme groups, all held out at once", style="dim")
     else:
-        accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']} groups held out to select a candidate"
+        accuracy = f"{validation['accuracy']:.1%} on the {validation['groups']:,} {noun} held out to select a candidate"
         console.print(f"accuracy {accuracy} (no cross-validation)")
     verdict = manifest.metrics.get("verdict", {})
     for sentence in (verdict.get("baselines"), verdict.get("calibration")):
@@ -87,4 +88,4 @@ def _build_comparison(by_classifier: dict[str, Any], labels: tuple[str, ...]) ->
 
 
 def shorten(name: str) -> str:
-    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
+    return name if len(name) <= MAX_SHOWN_LENGTH else f"{name[: MAX_SHOWN_LENGTH - 1]}…"

@@ -103,7 +103,7 @@ def load_dataset(options: TrainingOptions) -> "Dataset":
 
     table = read_table(options, log)
     check_groups(table, options.folds, options.group)
-    check_size(table)
+    check_size(table, options.hidden[0])
     return table
 
 

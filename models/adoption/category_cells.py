@@ -51,7 +51,7 @@ def read_category(  # noqa: PLR0913, PLR0917 (what reading a column takes)
         gaps.findings.add_fault(fault, position=position)
         return np.full(len(array), None, object)
     if feature.is_required:
-        remedy = f"or allow it with missing = true in [features.{name}] of the schema" if column.can_be_missing else ""
+        remedy = f"or allow it with missing = true for {name!r} in the schema" if column.can_be_missing else ""
         gaps.add(position, read.is_gap, remedy or "or give a default in the schema")
     values = read.values
     if feature.category_type is bool:

@@ -216,7 +216,7 @@ def _describe_hashing(layers: Sequence[Any], *, is_text: bool) -> Hashing:
 
 
 def _find_words(hashing: Hashing) -> list[Any]:
-    """A value for each bin; an empty one where none of many values falls into it."""
+    """A value for each bin, found among so many that it is practically certain that none stays empty."""
     found: dict[int, Any] = {}
     for number in range(40 * hashing.bins + 1000):
         value = f"value {number}" if hashing.type == "text" else number

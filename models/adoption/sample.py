@@ -21,7 +21,8 @@ from models.number_format import NumberFormat
 from models.tables.cells import parse_cells, truth_values_to_numbers
 from models.tables.columns import Flags
 from models.tables.csv_file import read_csv
-from models.tables.features import detect_number_format, find_type_fault, read_numbers
+from models.tables.feature_columns import find_type_fault
+from models.tables.features import detect_number_format, read_numbers
 from models.tables.findings import Findings
 from models.tables.gaps import Gaps
 from models.tables.labels import NamedRows

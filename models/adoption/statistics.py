@@ -10,20 +10,9 @@ from models.adoption.heads import DecidedHead
 from models.adoption.raw_columns import RawColumn
 from models.dataset import Doubles, Floats, Integers
 from models.feature import Feature, RawValue
-from models.manifest import ALL_ROWS, GoldenRow, Reference
-from models.reference import (
-    BACKGROUND_ROWS,
-    QUANTILES,
-    compute_category_shares,
-    compute_missing_shares,
-    compute_number_ranges,
-    compute_quantiles,
-    compute_shares,
-    find_typical,
-    list_numbers,
-    merge,
-    select_background,
-)
+from models.manifest import GoldenRow
+from models.reference import BACKGROUND_ROWS, compute_quantiles, describe_features, find_typical, select_background
+from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head
 from models.tables.dataset import MAX_RANGES
 from models.tables.labels import MIN_ROWS_PER_LABEL
@@ -75,16 +64,7 @@ def compute_reference(
         else:
             labels |= dict(zip(own, predict_flags(head, columns).mean(axis=0).tolist(), strict=True))
     groups = _group_by_label(len(features), len(rows), decided)
-    return Reference(
-        probabilities=QUANTILES,
-        features=merge(compute_quantiles([name], values) for name, values in list_numbers(features, rows)),
-        labels=labels,
-        ranges={label: compute_number_ranges(features, rows, chosen) for label, chosen in groups.items()},
-        shares=merge(compute_shares([name], values) for name, values in list_numbers(features, rows)),
-        targets=targets,
-        missing=compute_missing_shares(features, rows),
-        categories=compute_category_shares(features, rows, groups),
-    )
+    return Reference(**describe_features(features, rows, groups), labels=labels, targets=targets)
 
 
 def _group_by_label(features: int, rows: int, decided: Sequence[DecidedHead]) -> dict[str, NDArray[np.bool_]]:

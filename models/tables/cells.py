@@ -1,6 +1,5 @@
 """The values of a column: numbers, gaps, and what is neither."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from models.names import spell_markers
+from models.names import find_numeric_markers, spell_markers
 from models.number_format import NumberFormat
 from models.tables.columns import Columns, Flags
 from models.tables.findings import count, list_some
@@ -160,7 +159,7 @@ def _find_truth_values(text: pa.Array, markers: tuple[str, ...]) -> NDArray[np.f
 
 def _find_numeric_markers(values: NDArray[np.float64], markers: tuple[str, ...]) -> Flags:
     """Where a number stands for a missing value, such as -999, however it is written."""
-    numbers = [float(marker) for marker in markers if re.fullmatch(r"[+-]?[0-9]+\.?[0-9]*", marker)]
+    numbers = find_numeric_markers(markers)
     return np.isin(values, numbers) if numbers else np.zeros(len(values), bool)
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.dataset import Integers, Sample
+from models.encoder_fitting import MAX_ONE_HOT, count_entries
 from models.errors import DataError
 from models.feature import Feature
 from models.tables.findings import list_some
 
 MAX_RANGES = 50_000  # of a label and a feature; each has at most 270 bytes in the manifest
 MAX_SHARES = 500_000  # of a label and a category; each has at most 25 bytes
+MAX_VECTOR_NUMBERS = 500_000  # of a category and a unit; each has at most 27 bytes
 _MIN_FOLDS = 2
 
 
@@ -92,11 +94,13 @@ def check_groups(table: Table, folds: int, group: str | None) -> None:
     raise DataError(f"for each label, {purpose} at least {needed} {which_groups}, but {which}: {' or '.join(remedies)}")
 
 
-def check_size(table: Table) -> None:
+def check_size(table: Table, units: int) -> None:
     """Check that a manifest can hold each feature's range, or its categories' shares, among the rows of each label.
 
+    It must also hold a vector of as many numbers as the first hidden layer has ``units`` for each embedded category.
+
     Raises:
-        DataError: there are too many labels and features, or categories.
+        DataError: there are too many labels and features, categories, or units.
     """
     labels, features = len(table.labels), len(table.features)
     categories = sum(feature.code_count for feature in table.features if feature.is_category)
@@ -109,4 +113,12 @@ def check_size(table: Table) -> None:
         raise DataError(
             f"the table has {labels} labels and {categories:,} categories, but their product may be {MAX_SHARES:,} at "
             "most: leave out features, join labels, or join rare categories with other = true in a schema"
+        )
+    sizes = [count_entries(feature) for feature in table.features if feature.is_category]
+    embedded = sum(size for size in sizes if size > MAX_ONE_HOT)
+    if embedded * units > MAX_VECTOR_NUMBERS:
+        raise DataError(
+            f"the features with more than {MAX_ONE_HOT} categories have {embedded:,} categories, and the first hidden "
+            f"layer has {units} units, but their product may be {MAX_VECTOR_NUMBERS:,} at most: lower --hidden, or "
+            "join rare categories with other = true in a schema"
         )

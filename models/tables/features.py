@@ -14,7 +14,7 @@ from models.names import GAP_MARKERS
 from models.number_format import NumberFormat
 from models.tables.cells import find_gaps, parse_cells, strip
 from models.tables.columns import Columns, Flags
-from models.tables.feature_columns import FeatureColumn, Values, find_type_fault, report_invalid, report_type_fault
+from models.tables.feature_columns import FeatureColumn, Values, report_invalid, report_type_fault
 from models.tables.feature_rules import MAX_TABLE_CATEGORIES, FeatureRules
 from models.tables.findings import Findings, column_options, count, list_some
 from models.tables.gaps import Gaps
@@ -22,8 +22,6 @@ from models.tables.labels import check_names, find_similar, sort_labels
 from models.tables.number_detection import NumberFormatDetector
 from models.tables.schema import Schema
 from models.tables.text_kinds import shorten
-
-__all__ = ["FeatureBuilder", "detect_number_format", "find_type_fault", "read_numbers"]
 
 _STEPS_PER_DEVIATION = 500  # of float32, at least; with fewer, measurements would be rounded visibly
 _MIN_ROWS_PER_CATEGORY = 10  # with fewer, it counts as "other" where that is allowed
@@ -92,7 +90,9 @@ class FeatureBuilder:
     def build(self, column: FeatureColumn, is_used: Flags) -> BuiltFeature | None:
         """Build a feature; None if its column is left out, with a note or a fault."""
         values = column.values if is_used.all() else column.values[is_used]
-        if not np.isfinite(values).any():  # which is a fault already, unless the other rows are not used
+        if not np.isfinite(values).any():  # which is a fault already, unless these are gaps that are allowed
+            if column.is_gap[is_used].all():
+                self._findings.note(f"left out: column {self._names[column.position]!r} has no value in any used row")
             return None
         filled = int(column.is_gap[is_used].sum())
         if column.categories is None:
@@ -221,21 +221,23 @@ class FeatureBuilder:
         if feature.allow_other:
             other = [category for category in counts if category not in set(feature.categories)]
             rows = sum(counts[category] for category in other)
-            note += f"; {count(len(other), 'value')} in {count(rows, 'row')} and all unknown ones count as other"
-            note += "" if rows else ", of which the network learns nothing"
+            if rows:
+                note += f"; {count(len(other), 'value')} in {count(rows, 'row')} and all unknown ones count as other"
+            else:
+                note += "; unknown ones count as other, which no row has, so the network learns nothing of it"
         elif len(rare) > 1 and len(names) > _MAX_SHOWN:
             note += f"; {len(rare):,} values have fewer than {_MIN_ROWS_PER_CATEGORY} rows (other = true joins them)"
         self._findings.note(note)
 
 
 def note_leaks(built: Sequence[BuiltFeature], labels: NDArray[np.intp], findings: Findings) -> None:
-    """Note each category whose values all occur with one label only, as if they were another word for it."""
+    """Note each feature whose few values all occur with one label only, as if they were another word for it."""
     for feature, codes in built:
-        if not feature.is_category or np.isnan(codes).any():
-            continue
-        values, first, indices = np.unique(codes, return_index=True, return_inverse=True)
-        is_told = (labels == labels[first][indices]).all()
-        if is_told and len(values) * _MIN_ROWS_PER_CATEGORY <= len(codes):
+        is_present = ~np.isnan(codes)
+        present = labels[is_present]
+        values, first, indices = np.unique(codes[is_present], return_index=True, return_inverse=True)
+        is_told = len(values) > 1 and (present == present[first][indices]).all()
+        if is_told and len(values) * _MIN_ROWS_PER_CATEGORY <= len(present):
             findings.note(
                 f"column {feature.name!r} tells the label: each of its values occurs with one label only. If it is not "
                 f"known before the label is, add {column_options('--drop', [feature.name])[0]}"

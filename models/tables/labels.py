@@ -9,13 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.dataset import Integers
-from models.names import normalize_name
+from models.names import MAX_NAME_LENGTH, normalize_name
 from models.tables.cells import find_gaps, strip
 from models.tables.columns import Flags
 from models.tables.findings import Findings, count, list_some
 
 MIN_ROWS_PER_LABEL = 10
-MAX_NAME_LENGTH = 200
 MAX_LABELS = 1000
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _JOINERS = "\u200c\u200d"  # visible within Persian and Hindi words and in emoji

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from models.names import normalize_name
+from models.names import MAX_NAME_LENGTH, normalize_name
 from models.number_format import NumberFormat
 from models.options import TableOptions
 from models.tables.cells import find_gaps, parse_cells, strip
 from models.tables.columns import Columns
 from models.tables.findings import Findings, list_some
-from models.tables.labels import MAX_NAME_LENGTH, find_invisible
+from models.tables.labels import find_invisible
 from models.tables.row_numbers import numbers_rows
 
 _PANDAS_INDEX = "Unnamed: 0"  # what pandas calls a first column without a name when it reads one

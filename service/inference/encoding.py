@@ -16,6 +16,7 @@ from service.inference.engine_protocol import Engine
 _EncodeValue = Callable[[float], Sequence[float]]
 _EncodeColumn = Callable[[Array, Array], None]
 _MAX_PREPARED = 1_000_000  # numbers; a one-hot row of more categories is made when it is needed
+_RUN_VALUES = 2**22  # of the network's input in one run: 16 MB
 
 
 class EncodedEngine:
@@ -38,8 +39,14 @@ class EncodedEngine:
         ]
 
     def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
-        """As `Engine.run`, for codes [rows, features]."""
-        return self._engine.run(self._encode(rows), layers)
+        """As `Engine.run`, for codes [rows, features]; a few at a time if each becomes many columns."""
+        size = max(1, _RUN_VALUES // self._width)
+        if len(rows) <= size:
+            return self._engine.run(self._encode(rows), layers)
+        names = list(layers)
+        starts = range(0, len(rows), size)
+        parts = [self._engine.run(self._encode(rows[start : start + size]), names) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def run_row(self, rows: Array, layer: str) -> Array:
         """As `Engine.run_row`, for codes [1, features]; Python's lists take a third of the time of NumPy's calls."""
@@ -59,13 +66,13 @@ def _column_encoder(encoder: Encoder, feature: Feature) -> _EncodeColumn:
     if isinstance(encoder, NumberEncoder):
         return _number_encoder(encoder)
     if isinstance(encoder, TableEncoder):
-        table = np.array(encoder.table, np.float32)
+        vectors = encoder.vectors
 
         def look_up(codes: Array, target: Array) -> None:
-            table.take(encoder.entries(codes, feature), axis=0, out=target, mode="clip")
+            vectors.take(encoder.entries(codes, feature), axis=0, out=target, mode="clip")
 
         return look_up
-    columns = np.array(encoder.columns)
+    columns = encoder.entry_columns
     every = bool((columns != NO_COLUMN).all())
 
     def set_ones(codes: Array, target: Array) -> None:
@@ -101,7 +108,10 @@ def _value_encoder(encoder: Encoder, feature: Feature) -> _EncodeValue:
         return lambda code: missing if isnan(code) else (code, *ends[0])
     if encoder.boundaries:
         return _bin_encoder(encoder, feature)
-    if isinstance(encoder, OneHotEncoder) and encoder.width * len(encoder.columns) > _MAX_PREPARED:
+    if isinstance(encoder, TableEncoder):
+        vectors = encoder.table  # the last is that of a missing value, if that is allowed
+        return lambda code: vectors[-1] if isnan(code) else vectors[int(code)]
+    if encoder.width * len(encoder.columns) > _MAX_PREPARED:
         return lambda code: encoder.encode(np.array([code], np.float32), feature)[0].tolist()
     codes = np.array([*range(feature.code_count), *[np.nan] * feature.allow_missing], np.float32)
     rows = encoder.encode(codes, feature).tolist()

@@ -65,7 +65,7 @@ class MixedValidator(Validator):
             columns = [reader.read_array(values) for reader, values in zip(self._readers, rows.T, strict=True)]
             return _stack(columns)
         except _INVALID:
-            raise self._error_of(self._faults_in_array(rows, location)) from None
+            raise self._error_of(self._faults_in_array(self._to_doubles(rows), location)) from None
 
     def part(self, columns: slice) -> Validator:
         key = columns.start, columns.stop

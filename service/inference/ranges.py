@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
 from models.feature import FLOAT32_MAX, Feature
-from models.manifest import ALL_ROWS, Manifest, Reference
+from models.manifest import Manifest
+from models.reference_statistics import ALL_ROWS, Reference
 from service.arrays import Array, Indices
 from service.significant_digits import format_distinct
 

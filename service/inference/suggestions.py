@@ -11,11 +11,12 @@ from itertools import pairwise
 from service.http import strict_json
 
 _FEW = 100  # texts; with more, a client's text is not compared with all of them
+_MAX_LENGTH = 300  # characters of texts that may look alike: Unicode's order of accents takes quadratic time
 LOOK_ALIKE = " They look alike, but consist of different characters."
-_LEAST = 0.3  # the similarity of a suggestion; of names there is always one
+_LEAST = 0.3  # the similarity of a suggested category
 
 
-def find_similar(name: str, known: Sequence[str], least: float = 0) -> str | None:
+def find_similar(name: str, known: Sequence[str], least: float) -> str | None:
     """The known name that is most like a name; None if the similarity of none, 0 to 1, is above ``least``."""
     nearest = max(known, key=lambda each: _similarity(name, each), default="")
     return nearest if _similarity(name, nearest) > least else None
@@ -32,10 +33,14 @@ class Suggestions:
         self._known = known
         self._orders = [(key, sorted(known, key=key)) for key in (_key, _reversed_key)] if len(known) > _FEW else ()
 
-    def find(self, text: str) -> str | None:
-        """The known text that is most like ``text``; None if none is like it."""
+    def find(self, text: str, least: float = _LEAST) -> str | None:
+        """The known text that is most like ``text``; None if the similarity of none, 0 to 1, is above ``least``."""
         text = strict_json.truncated(text)
-        return find_similar(text, self._neighbours(text) if self._orders else self._known, _LEAST)
+        return find_similar(text, self._neighbours(text) if self._orders else self._known, least)
+
+    def find_nearest(self, text: str) -> str:
+        """The same, however little they have in common; there must be known texts."""
+        return self.find(text, least=0) or self._known[0]
 
     def _neighbours(self, text: str) -> list[str]:
         neighbours: list[str] = []
@@ -47,6 +52,8 @@ class Suggestions:
 
 def look_alike(text: str, other: str) -> bool:
     """Whether two texts that are not equal look the same, as Unicode composes some characters in several ways."""
+    if max(len(text), len(other)) > _MAX_LENGTH:
+        return False
     return unicodedata.normalize("NFC", text) == unicodedata.normalize("NFC", other)
 
 

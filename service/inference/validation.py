@@ -15,11 +15,13 @@ from service.arrays import Array
 from service.http import strict_json
 from service.http.context import RequestContext
 from service.http.errors import OUT_OF_BOUNDS, Fault, NotJsonError, UnacceptableError
-from service.inference.suggestions import LOOK_ALIKE, escape, find_similar, look_alike
+from service.inference.suggestions import LOOK_ALIKE, Suggestions, escape, look_alike
 from service.significant_digits import format_distinct
 
 _CHUNK = 256  # rows; pydantic lets no other thread run before it has validated them all
 _BULK = 512  # rows; as many as NumPy converts before another thread can run, and from which on it is worth its calls
+_MEMBERS = ("features", "instances")
+_MEMBER_SUGGESTIONS = Suggestions(_MEMBERS)
 _JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
 
 
@@ -41,6 +43,7 @@ class Validator:
         self._features = features
         self._noun = "numbers" if all(feature.is_plain for feature in features) else "values"
         self._names = [feature.name for feature in features]
+        self._name_suggestions = Suggestions(self._names)
         self._bounds = np.array([[feature.lowest for feature in features], [feature.highest for feature in features]])
         self._bounds32 = self._bounds.astype(np.float32)
         self.max_rows = max_rows
@@ -165,8 +168,15 @@ class Validator:
         """
         self._require_count(len(rows), location)
         if not self._is_within_bounds(rows):
-            raise self._error_of(self._faults_in_rows(rows.tolist(), location))
+            raise self._error_of(self._faults_in_rows(self._to_doubles(rows).tolist(), location))
         return rows.astype(np.float32, copy=False)
+
+    def _to_doubles(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """An array whose faults are to be found; a float32 that is valid stays so, where it is just beyond a bound."""
+        if rows.dtype != np.float32:
+            return rows
+        is_valid = (rows >= self._bounds32[0]) & (rows <= self._bounds32[1])
+        return np.where(is_valid, rows.astype(np.float64).clip(*self._bounds), rows)
 
     def part(self, columns: slice) -> "Validator":
         """The validator of some of the features, for rows that have no others."""
@@ -226,8 +236,7 @@ class Validator:
                 "", "type", f"the body must be an object with `features` or `instances`, not {json_type(document)}"
             )
             return
-        members = ["features", "instances"]
-        yield from (_unknown_fault(key, "", members) for key in document if key not in members)
+        yield from (_unknown_fault(key, "", _MEMBER_SUGGESTIONS) for key in document if key not in _MEMBERS)
         if ("features" in document) == ("instances" in document):
             yield Fault("", "form", "send either `features` for one row or `instances` for several")
         elif "features" in document:
@@ -249,7 +258,7 @@ class Validator:
         width = len(self._names)
         if isinstance(row, dict):
             unknown = [key for key in row if key not in self._names]
-            yield from (_unknown_fault(key, f"{location}.", self._names) for key in unknown)
+            yield from (_unknown_fault(key, f"{location}.", self._name_suggestions) for key in unknown)
             known = {key: row[key] for key in self._names if key in row}
             yield from self._faults_in_values(known, location)
         elif isinstance(row, list) and len(row) == width:
@@ -283,9 +292,9 @@ def _drop_null(document: dict[str, Any]) -> None:
             del document[null]
 
 
-def _unknown_fault(key: str, prefix: str, known: list[str]) -> Fault:
+def _unknown_fault(key: str, prefix: str, suggestions: Suggestions) -> Fault:
     key = strict_json.truncated(key)
-    nearest = find_similar(key, known) or known[0]
+    nearest = suggestions.find_nearest(key)
     message = f"{key} is unknown: did you mean {nearest}?"
     if look_alike(key, nearest):
         message = f"{escape(key)} is unknown: did you mean {escape(nearest)}?{LOOK_ALIKE}"

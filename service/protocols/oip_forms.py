@@ -183,9 +183,10 @@ class FormReader:
             raise BadTensorError(f"one tensor cannot hold features of several datatypes: {self._send_each()}")
         _require_names(given, inputs.by_name, "input")
         if given != [inputs.whole] or inputs.whole in inputs.names:
-            if any(name not in inputs.names for name in given):
+            sent = set(given)
+            if not sent.issubset(inputs.names):
                 raise BadTensorError(f"send either {inputs.whole} with all features, or the other inputs")
-            if missing := [name for name in inputs.required if name not in given]:
+            if missing := [name for name in inputs.required if name not in sent]:
                 is_one = len(missing) == 1
                 raise BadTensorError(
                     f"the input{'' if is_one else 's'} {', '.join(missing)} {'is' if is_one else 'are'} missing"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from models.feature import MISSING, Feature
-from models.manifest import ALL_ROWS, Reference
+from models.reference_statistics import ALL_ROWS, Reference
 from service.arrays import Array
 from service.inference.model import Model
 from service.inference.sweep import (

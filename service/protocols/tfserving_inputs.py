@@ -42,10 +42,10 @@ class ModelInputs:
         if type(row) is not dict or not self._has_inputs(row):
             return row
         if self._only is not None:
-            value = row[self._only]
-            if isinstance(value, _LIST_OR_OBJECT):
+            value, is_one = row[self._only], len(self.features[self._only]) == 1
+            if isinstance(value, _LIST_OR_OBJECT) and not (is_one and self._is_base64(value)):
                 return value
-            if len(self.features[self._only]) > 1:
+            if not is_one:
                 return row
         by_feature: dict[str, Any] = {}
         for name, features in self.features.items():
@@ -61,6 +61,10 @@ class ModelInputs:
     def _has_inputs(self, row: Mapping[str, Any]) -> bool:
         """Whether a row is by input name; validation then tells which features are missing, if that is not allowed."""
         return row.keys() == self.features.keys() or (self.is_mixed and row.keys() <= self.features.keys())
+
+    def _is_base64(self, value: Any) -> bool:
+        """Whether a value is a text in Base64, and not a row of a model that has a feature of that name."""
+        return self._has_texts and type(value) is dict and value.keys() == {"b64"} and "b64" not in self._names
 
     def unwrap_list(self, row: Mapping[str, Any]) -> list[Any] | None:
         """The values of a row by input name in schema order; None if it is not one, or not of the right lengths."""
@@ -95,11 +99,11 @@ class ModelInputs:
             if (
                 not isinstance(values, list)
                 or not values
-                or any(isinstance(value, _LIST_OR_OBJECT) for value in values)
+                or any(isinstance(value, _LIST_OR_OBJECT) and not self._is_base64(value) for value in values)
             ):
                 inputs = values
         if isinstance(inputs, list):
-            return inputs
+            return self._decode_all(inputs, "inputs[{index}].{{}}")
         if type(inputs) is not dict or not all(isinstance(column, list) for column in inputs.values()):
             raise BadInstancesError(
                 "`inputs` must be a list of rows, or an object with a list of values for each feature"
@@ -125,9 +129,12 @@ class ModelInputs:
 
     def _unwrap_all(self, rows: Sequence[Any], location: str) -> list[Any]:
         unwrapped = [self.unwrap(row, location.format(index=index)) for index, row in enumerate(rows)]
+        return self._decode_all(unwrapped, location)
+
+    def _decode_all(self, rows: list[Any], location: str) -> list[Any]:
         if not self._has_texts:
-            return unwrapped
-        return [self._decode(row, location.format(index=index)) for index, row in enumerate(unwrapped)]
+            return rows
+        return [self._decode(row, location.format(index=index)) for index, row in enumerate(rows)]
 
     def _decode(self, row: Any, location: str) -> Any:
         """A row in which each ``{"b64": "…"}`` has become the text that it stands for.

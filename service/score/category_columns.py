@@ -62,7 +62,7 @@ class CategoryColumn:
         self._all_text = all_text
         self._number_format = number_format
         self._vocabulary = frozenset(feature.categories)
-        self._to_code = lru_cache(_MAX_CACHED)(feature.to_code) if feature.hashing else feature.to_code
+        self._to_code = lru_cache(_MAX_CACHED, typed=True)(feature.to_code) if feature.hashing else feature.to_code
         if not all_text:
             self._require_type(dtype)
 

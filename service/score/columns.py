@@ -14,6 +14,7 @@ from service.arrays import Array
 from service.score.category_columns import CategoryColumn
 from service.score.cell_faults import Codes, InvalidValues
 from service.score.errors import TableError
+from service.score.missing_values import MissingValues
 from service.score.number_columns import NumberColumn
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
@@ -33,13 +34,13 @@ class ExtractedRows(NamedTuple):
 class FeatureColumns:
     """The columns of a table that hold the features; ``names`` lists them in the order of the model's schema.
 
-    With ``all_text``, every column of the table is a string column.
+    With ``all_text``, every column of the table is a string column. ``na_values`` stand for missing values.
 
     Raises:
         TableError: a feature has no column, more than one, or one of a type that cannot have its categories.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a table's columns need)
         self,
         features: Sequence[Feature],
         schema: pa.Schema,
@@ -47,6 +48,7 @@ class FeatureColumns:
         *,
         all_text: bool,
         number_format: NumberFormat | None = None,
+        na_values: Sequence[str] = (),
     ) -> None:
         feature_names = [feature.name for feature in features]
         for name in mapping:
@@ -64,6 +66,9 @@ class FeatureColumns:
             else NumberColumn(feature, all_text=all_text, number_format=number_format)
             for feature, name in zip(features, self.names, strict=True)
         ]
+        self._missing_values = (
+            [MissingValues(each, na_values, number_format) for each in features] if na_values else None
+        )
         self._code_type: type[np.integer[Any]] = np.uint8 if all(feature.is_plain for feature in features) else np.int32
 
     def extract(self, batch: pa.RecordBatch) -> ExtractedRows:
@@ -73,7 +78,10 @@ class FeatureColumns:
         invalid = InvalidValues()
         with np.errstate(over="ignore", invalid="ignore"):  # a value too large for float32 has a fault code
             for index, (column, name) in enumerate(zip(self._columns, self.names, strict=True)):
-                rows[:, index], codes[:, index] = column.extract(batch.column(name), invalid)
+                values = batch.column(name)
+                if self._missing_values:
+                    values = self._missing_values[index].replace(values)
+                rows[:, index], codes[:, index] = column.extract(values, invalid)
         return ExtractedRows(rows, codes, invalid)
 
 

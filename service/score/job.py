@@ -113,6 +113,7 @@ def _describe(
     """The first line of the journal: what must be the same in a run that resumes this one."""
     columns = options.columns
     number_format = {} if columns.number_format == NumberFormat() else asdict(columns.number_format)
+    na_values = {"na_values": [*columns.na_values]} if columns.na_values else {}
     return {
         "model": {**model.identity, "sha256": manifest_sha256(model), "engine": settings.engine},
         "files": {file.name: [file.size, file.modified_ns] for file in files},
@@ -123,6 +124,7 @@ def _describe(
         "delimiter": options.delimiter,
         "part_rows": options.part_rows,
         **number_format,
+        **na_values,
     }
 
 

@@ -20,7 +20,6 @@ from service.score.cell_faults import Codes, FaultCode, InvalidValues
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"  # what Arrow's cast accepts
 _MISSING_TEXTS = pa.array(["", "NA", "N/A", "NULL", "null"])  # of a number that every row must have
 _GAP_TEXTS = pa.array(sorted(GAP_TEXTS))
-_TOLERANCE = 1e-9  # of pydantic's multiple_of; float32 keeps less
 
 
 class NumberColumn:
@@ -80,7 +79,7 @@ def _check_kind(
         values, codes[is_missing] = np.where(is_missing, feature.to_code(None), values), 0
     if feature.kind == "integer":
         doubles = values.astype(np.float64)
-        is_fraction = np.abs(doubles - np.rint(doubles)) > np.abs(doubles) * _TOLERANCE
+        is_fraction = (codes == 0) & (doubles != np.floor(doubles)) & ~is_missing
         fractions, inverse = np.unique(doubles[is_fraction], return_inverse=True)
         codes[is_fraction] = np.array([invalid.add(value) for value in fractions.tolist()], np.int32)[inverse]
     return values, codes
@@ -106,7 +105,7 @@ def _parse_text(
     except pa.ArrowInvalid:  # at least one value is not a number, so each is looked at
         pass
     numbers = find_numbers(column, number_format)
-    is_missing = pc.fill_null(pc.is_in(column, value_set=missing_texts), True)  # noqa: FBT003 (the value for nulls)
+    is_missing = pc.or_(pc.is_in(column, value_set=missing_texts), column.is_null())
     codes = np.where(_is_null(numbers), FaultCode.STRING, 0)
     codes = np.where(_to_numpy(is_missing), FaultCode.MISSING, codes)
     return numbers.cast(pa.float64()), codes.astype(np.uint8)

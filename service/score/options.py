@@ -18,18 +18,19 @@ class ColumnOptions:
 
     ``mapping`` gives the column of each feature whose column has another name; ``keep`` lists the table's own columns
     that are copied to the output, None for all; the names of the prediction columns start with ``prefix``. Text has
-    its numbers in the ``number_format``.
+    its numbers in the ``number_format``. ``na_values`` stand for missing values.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     keep: Sequence[str] | None = None
     prefix: str = ""
     number_format: NumberFormat = field(default_factory=NumberFormat)
+    na_values: Sequence[str] = ()
 
     @classmethod
     def from_arguments(cls, arguments: argparse.Namespace) -> Self:
         """The values of the arguments that `add_column_arguments` defines."""
-        return cls(dict(arguments.map), arguments.keep, arguments.prefix)
+        return cls(dict(arguments.map), arguments.keep, arguments.prefix, na_values=tuple(arguments.na_values))
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,13 @@ def add_column_arguments(parser: argparse.ArgumentParser) -> None:
         "--only-answers", dest="keep", action="store_const", const=[], help="copy no input columns to the output"
     )
     parser.add_argument("--prefix", default="", help="prefix for the names of the prediction columns")
+    parser.add_argument(
+        "--na-values",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="stands for a missing value in the columns of features, as in training (repeatable)",
+    )
 
 
 def _feature_and_column(text: str) -> tuple[str, str]:

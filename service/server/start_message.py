@@ -30,7 +30,7 @@ def log_start_message(arbiter: Any) -> None:
     values = (float(f"{value:.4g}") if isinstance(value, float) else value for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
     curl = f"curl {_curl_target(scheme, addresses[0])} -H 'Content-Type: application/json'"
-    curl += f"{_KEY_HEADER if settings.requires_key else ''} -d '{body}'"
+    curl += f"{_KEY_HEADER if settings.requires_key else ''} -d {shlex.quote(body)}"
     arbiter.log.info("serving %s %d at %s; try:\n%s", manifest.name, manifest.version, urls, curl)
 
 

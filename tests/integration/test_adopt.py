@@ -23,7 +23,8 @@ from models.adopt import adopt, fill_draft
 from models.adoption.columns import BY_NAME, BY_OPTION, BY_SAMPLE
 from models.adoption.options import AdoptionOptions, parse_options
 from models.bundle import Bundle
-from models.manifest import ALL_ROWS, Manifest
+from models.manifest import Manifest
+from models.reference_statistics import ALL_ROWS
 from service.inference.model import Model
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:__array__ implementation")]

@@ -19,7 +19,8 @@ from models.adopt import adopt
 from models.adoption.options import parse_options
 from models.errors import DataError
 from models.feature import Hashing, to_codes
-from models.manifest import ALL_ROWS, Manifest
+from models.manifest import Manifest
+from models.reference_statistics import ALL_ROWS
 from service.inference.model import Model
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:__array__ implementation")]

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from support import mixed_bundles
 from support.gunicorn_server import serving
+from support.prometheus_server import await_true
 
 from models import bundle
 from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS, Bundle, BundleError
@@ -286,9 +287,13 @@ def test_server_explains_and_compares(published: Bundle) -> None:
         assert explained["explanations"][0] == explain(client_of(published), ROWS[0])
         without = [replaced(row, "sex", None) for row in ROWS]
         assert requests.post(f"{server.url}/predict", json={"instances": without}, timeout=10).status_code == 200
-        drift = requests.get(f"{server.url}/drift", timeout=10)
-        assert "NaN" not in drift.text
-        assert drift.json()["features"]["sex"]["missing"]["now"] == 1
+
+        def is_missing() -> bool:
+            drift = requests.get(f"{server.url}/drift", timeout=10)
+            assert "NaN" not in drift.text
+            return bool(drift.json()["features"]["sex"]["missing"]["now"] == 1)
+
+        await_true(is_missing)  # the worker that has predicted counts a little later
 
 
 def with_other_weights(tmp_path: Path, *, trained: bool) -> Bundle:

@@ -19,6 +19,7 @@ from support import mixed_bundles
 from support.bad_input import MIXED, MIXED_BAD_INPUTS, BadInput
 from support.gunicorn_server import serving
 
+from models.encoding import OneHotEncoder
 from models.feature import Feature, Hashing, to_codes
 from service.app import create_app
 from service.inference.model import Model
@@ -193,6 +194,8 @@ def test_forms_that_the_schema_leaves_out_give_the_same_bits(
     for form, key in (
         ({"instances": encoded}, "predictions"),
         ({"instances": [list(row.values()) for row in encoded]}, "predictions"),
+        ({"inputs": encoded}, "outputs"),
+        ({"inputs": [list(row.values()) for row in encoded]}, "outputs"),
         ({"inputs": columns}, "outputs"),
     ):
         response = served.client.post(PREDICT, json=form)
@@ -204,6 +207,21 @@ def test_forms_that_the_schema_leaves_out_give_the_same_bits(
         response = served.client.post(INFER, data=body, headers=headers)
         assert response.status_code == 200, response.data
         assert float32_bits(response.json["outputs"][0]["data"]) == expected  # type: ignore[index]
+
+
+def test_base64_is_a_text_for_a_model_with_one_text(tmp_path: Path) -> None:
+    """Whose only input has the name of its only feature."""
+    word = Feature(name="word", kind="category", minimum=None, maximum=None, categories=("a", "b"))
+    encoder = OneHotEncoder(feature="word", width=2, columns=(0, 1))
+    mixed_bundles.publish(tmp_path, features=[word], encoders=[encoder], rows=[("a",), ("b",)] * 50)
+    client = create_app(Settings(model_store=tmp_path, model_name="mixed")).test_client()
+    expected = client.post(PREDICT, json={"instances": [["b"]]}).json["predictions"]  # type: ignore[index]
+    base64 = {"b64": b64encode(b"b").decode()}
+    for value in ("b", base64):
+        for row in ({"word": value}, {"word": [value]}, [value]):
+            assert client.post(PREDICT, json={"instances": [row]}).json == {"predictions": expected}, row
+        for inputs in ({"word": [value]}, {"word": [[value]]}, [[value]], [{"word": value}]):
+            assert client.post(PREDICT, json={"inputs": inputs}).json == {"outputs": expected}, inputs
 
 
 @pytest.fixture(scope="module")
@@ -527,9 +545,7 @@ def test_strings_keep_every_character(served: Served) -> None:
         inferred: Any = served.client.post(INFER, data=body, headers=headers).json
         for values in (
             list(predicted.values()),
-            served.post(PREDICT, {"instances": [in_base64(named(row))]} if False else {"instances": [row]})[
-                "predictions"
-            ],
+            served.post(PREDICT, {"instances": [row]})["predictions"],
             served.post(INFER, {"inputs": tensors([row])})["outputs"][0]["data"],
             inferred["outputs"][0]["data"],
         ):

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from models import bundle
 from models.bundle import Bundle
 from models.feature import Feature
-from models.manifest import GoldenRow, Manifest, Reference, Training
+from models.manifest import GoldenRow, Manifest, Training
+from models.reference_statistics import Reference
 from models.signature import Layer
 from models.weights import DenseWeights, NormalizationWeights, Weights
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from models import bundle
 from models.bundle import Bundle
 from models.feature import Feature
-from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
+from models.manifest import GoldenRow, Manifest, Training
+from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head, Input, Target, name_columns
 from models.weights import Weights
 from support.branched_networks import BranchedNetwork

@@ -11,7 +11,8 @@ from models import bundle
 from models.bundle import Bundle
 from models.encoding import NO_COLUMN, Encoder, NumberEncoder, OneHotEncoder, TableEncoder, encode
 from models.feature import Feature, Hashing, to_codes
-from models.manifest import ALL_ROWS, GoldenRow, Manifest, Reference, Training
+from models.manifest import GoldenRow, Manifest, Training
+from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head, Input
 from support.handmade_bundles import Network, export_network
 

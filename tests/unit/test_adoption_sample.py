@@ -24,7 +24,7 @@ from models.adoption.statistics import (
 )
 from models.errors import DataError
 from models.feature import Feature
-from models.manifest import ALL_ROWS
+from models.reference_statistics import ALL_ROWS
 from models.signature import Head, Target
 from models.tables.schema import Schema
 

@@ -1,10 +1,12 @@
 """What the report says of each category."""
 
+import tracemalloc
+
 import numpy as np
 from support import mixed_datasets
 
 from models.category_results import find_category_results
-from models.evaluate import Scores, concatenate, fit_baselines, score
+from models.evaluate import Scores, build_logistic_regression, concatenate, fit_baselines, score
 from models.feature import Feature
 
 FEATURES = (
@@ -58,3 +60,17 @@ def test_baselines_take_categories_and_missing_values() -> None:
     assert np.isnan(table.individuals.rows).any()
     for name, classifier in fit_baselines(table, training, 0, 0).items():
         assert score(classifier, sample).accuracy > 0.9, name
+
+
+def test_logistic_regression_takes_many_categories() -> None:
+    """With a sparse matrix: a dense one would have a number for each row and category."""
+    rows = np.arange(5000, dtype=np.float32)[:, np.newaxis] % 1000
+    features = [FEATURES[2].model_copy(update={"categories": tuple(map(str, range(1000)))})]
+    tracemalloc.start()
+    try:
+        encoded = build_logistic_regression(features, rows)[0].transform(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert encoded.shape == (5000, features[0].code_count + 1)
+    assert peak < 5000 * 1000  # bytes

@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 from numpy.typing import NDArray
 from support import sampled_animals
 
-from models.manifest import Manifest, Reference
+from models.manifest import Manifest
+from models.reference_statistics import Reference
 from service.arrays import Array
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins, count_cells

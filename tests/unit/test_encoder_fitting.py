@@ -1,11 +1,13 @@
 """Encoders that are fitted to a training set, and the vectors of categories that a network learns."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from support import mixed_datasets
 
+from models import reference
 from models.dataset import Floats, Sample
 from models.embeddings import fill_absent, find_slices, one_hot, sum_by_entry
 from models.encoder_fitting import MAX_ONE_HOT, Encoding
@@ -201,6 +203,22 @@ def test_statistics_of_a_reference() -> None:
     assert shares["first"]["c"] == (0.5, 0, 0.5)
     assert shares["second"]["c"] == (0, 1, 0)
     assert compute_category_shares(features[:1], rows[:, :1], groups) == {}
+
+
+def test_ranges_of_many_labels_do_not_read_all_rows_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With hundreds of labels, that took half a minute for 200,000 rows."""
+    original, read = reference.list_numbers, list[int]()
+
+    def list_numbers(features: Sequence[Feature], rows: Floats) -> Iterator[tuple[str, Floats]]:
+        read.append(len(rows))
+        return original(features, rows)
+
+    monkeypatch.setattr(reference, "list_numbers", list_numbers)
+    rows = np.arange(100, dtype=np.float32)[:, np.newaxis]
+    groups = {str(label): rows[:, 0] % 50 == label for label in range(50)}
+    described = reference.describe_features([number(maximum=99)], rows, groups)
+    assert described["ranges"]["7"] == {"x": (7, 57)}
+    assert sum(read) <= 3 * len(rows)
 
 
 def test_a_sample_without_categories_has_golden_rows_as_before() -> None:

@@ -29,11 +29,15 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 class Recorder:
-    """An engine that keeps what it is given."""
+    """An engine that gives what it is given; ``sizes`` are the numbers of values that it was given."""
 
     layers: Collection[str] = ("probabilities",)
 
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
     def run(self, rows: Any, layers: Any) -> dict[str, Any]:
+        self.sizes.append(rows.size)
         return dict.fromkeys(layers, rows.copy())
 
     def run_row(self, rows: Any, layer: str) -> Any:
@@ -101,6 +105,22 @@ def test_large_vocabularies_are_encoded_one_by_one() -> None:
     assert (row.sum(), row[0, 700]) == (1, 1)
 
 
+def test_many_rows_of_many_columns_are_encoded_in_parts() -> None:
+    """A request of 150 kB, with 10,000 rows of a category, would take half a gigabyte."""
+    names = tuple(f"c{number}" for number in range(5000))
+    feature = Feature(name="c", kind="category", minimum=None, maximum=None, categories=names)
+    encoder = OneHotEncoder(feature="c", width=5000, columns=tuple(range(5000)))
+    manifest = Manifest.model_construct(features=(feature,), encoders=(encoder,))
+    recorder = Recorder()
+    codes = np.arange(2000, dtype=np.float32)[:, np.newaxis]
+
+    encoded = EncodedEngine(recorder, manifest).run(codes, iter(["probabilities"]))["probabilities"]
+
+    np.testing.assert_array_equal(encoded.argmax(axis=1), codes[:, 0])
+    assert max(recorder.sizes) <= 2**22
+    assert len(recorder.sizes) > 1
+
+
 def test_rows_have_the_same_bits_alone_and_together(published: Bundle) -> None:
     model = Model.open(published.folder, "litert")
     codes = to_codes(model.features, mixed_bundles.raw_rows(50, seed=9))
@@ -134,6 +154,7 @@ def change(path: list[Any], value: Any) -> Callable[[dict[str, Any]], None]:
         change(["encoders", 0, "kind"], "unknown"),
         change(["encoders", 0], {"kind": "number", "feature": "island"}),
         change(["encoders", 2, "fill"], None),
+        change(["encoders", 0, "indicator"], True),
         change(["encoders", 1, "boundaries"], [50.0, 40.0]),
         change(["encoders", 1, "boundaries"], []),
         change(["encoders", 4, "columns"], [0, 1]),
@@ -149,8 +170,11 @@ def change(path: list[Any], value: Any) -> Callable[[dict[str, Any]], None]:
         change(["golden", 0, "features", 0], None),
         change(["golden", 0, "features", 0], "12"),
         change(["golden", 0, "features", 0], 1e300),
+        change(["golden", 0, "features", 0], 10**60),
+        change(["golden", 0, "features", 1], -(10**400)),
         change(["golden", 0, "features", 2], 2007.5),
         change(["background", 0], {"island": 3}),
+        change(["background", 0, 2], 10**400),
         change(["background", 0, 3], None),
         change(["reference", "categories", "", "island"], [0.5, 0.5]),
         change(["reference", "categories", ""], ...),

@@ -96,12 +96,16 @@ def test_invalid_values_have_none(fields: dict[str, Any], value: Any, error: typ
         NUMBER | {"maximum": 0},
         NUMBER | {"default": 10},
         NUMBER | {"default": "a"},
+        NUMBER | {"default": 10**400},
+        NUMBER | {"kind": "integer", "default": -(10**400)},
         NUMBER | {"default": 1, "allow_missing": True},
         NUMBER | {"kind": "text"},
         TEXT | {"minimum": 0, "maximum": 1},
         TEXT | {"categories": ()},
         TEXT | {"categories": ("a", "a")},
         TEXT | {"categories": ("a", 1)},
+        CATEGORY | {"categories": (5, 2**63)},
+        CATEGORY | {"categories": (-(2**63) - 1, 5)},
         TEXT | {"categories": (0, False)},
         TEXT | {"categories": (0.5, 1.5)},
         TEXT | {"categories": ("a", None)},
@@ -117,6 +121,11 @@ def test_inconsistent_features_are_invalid(fields: dict[str, Any]) -> None:
         make(**fields)
 
 
+def test_a_larger_default_than_json_writers_take_is_a_float() -> None:
+    default = make(name="f", minimum=None, maximum=None, default=10**20).default
+    assert (type(default), default) == (float, 1e20)
+
+
 def test_codes_lead_back_to_values() -> None:
     features = [
         make(**TEXT | {"allow_missing": True}),
@@ -129,6 +138,13 @@ def test_codes_lead_back_to_values() -> None:
     codes = to_codes(features, rows)
 
     assert [tuple(map(Feature.from_code, features, row)) for row in codes.tolist()] == rows
+
+
+@pytest.mark.parametrize(("code", "kind"), [(2.0**62, int), (2.0**63, float), (-(2.0**63), float), (1e30, float)])
+def test_integers_that_json_writers_do_not_take_are_floats(code: float, kind: type) -> None:
+    value = make(name="f", kind="integer", minimum=None, maximum=None).from_code(code)
+
+    assert (type(value), value) == (kind, code)
 
 
 def test_several_values_have_no_way_back() -> None:

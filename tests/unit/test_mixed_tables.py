@@ -255,9 +255,7 @@ def test_rare_categories_count_as_other(tmp_path: Path) -> None:
     assert "2 values in 54 rows and all unknown ones count as other" in notes[0]
     path = write(tmp_path, make("a", "b"))
     notes = read_x(path, schema=schema(tmp_path, "other = true"))[2]
-    assert notes[0].endswith(
-        "0 values in 0 rows and all unknown ones count as other, of which the network learns nothing"
-    )
+    assert notes[0].endswith("; unknown ones count as other, which no row has, so the network learns nothing of it")
 
 
 @pytest.mark.parametrize(("cells", "kind"), [([1, 2.5, ""], "number"), (["a", "NA", "b"], "category")])
@@ -324,14 +322,27 @@ def test_a_constant_column_is_left_out_unless_it_has_gaps(tmp_path: Path) -> Non
     assert read_x(write(tmp_path, make(5, "")))[0].allow_missing
 
 
-def test_a_text_of_the_label_in_other_words_is_noted(tmp_path: Path) -> None:
-    text = make(1).replace(",a\n", ",no\n").replace(",b\n", ",yes\n")
-    rows = [line + ("dead" if line.endswith("no") else "alive") for line in text.splitlines()[1:]]
-    rows = [row.replace("no", "no,", 1) if "no" in row else row.replace("yes", "yes,", 1) for row in rows]
-    _, notes = read_noted(write(tmp_path, "x,y,kind,state\n" + "\n".join(rows)))
-    assert any(
-        note.startswith("column 'state' tells the label") and note.endswith("add --drop state") for note in notes
-    )
+@pytest.mark.parametrize("states", [("0", "1"), ("3", "7.5"), ("alive", "dead"), ("true", "false")])
+@pytest.mark.parametrize("gaps", [0, 5])
+def test_a_column_that_tells_the_label_is_noted(tmp_path: Path, states: tuple[str, str], gaps: int) -> None:
+    """Of any kind, also if values are missing; but not one of which each row has another value."""
+    labels = ["ab"[i * 7 // 3 % 2] for i in range(COUNT)]
+    cells = ["" if i < gaps else states[label == "b"] for i, label in enumerate(labels)]
+    rows = [f"{cell},{i},{label}\n" for i, (cell, label) in enumerate(zip(cells, labels, strict=True))]
+    _, notes = read_noted(write(tmp_path, "state,y,kind\n" + "".join(rows)), keep=["y"])
+    (note,) = [note for note in notes if "tells the label" in note]
+    assert note.startswith("column 'state' tells the label")
+    assert note.endswith("add --drop state")
+
+
+def test_a_column_without_a_value_in_the_used_rows_is_noted(tmp_path: Path) -> None:
+    """Whether no row has one, or only rows that are left out."""
+    path = write(tmp_path, make(""))
+    assert "left out: column 'x' has no value in any used row" in read_noted(path, keep=["x"])[1]
+    rows = [f"{i if i < 4 else ''},{i % 7},{'rare' if i < 4 else 'ab'[i % 2]}\n" for i in range(COUNT)]
+    path = write(tmp_path, "x,y,kind\n" + "".join(rows))
+    notes = read_noted(path, keep=["x"], drop_rare_labels=True)[1]
+    assert "left out: column 'x' has no value in any used row" in notes
 
 
 def test_texts_that_differ_in_case_are_noted(tmp_path: Path) -> None:
@@ -390,7 +401,7 @@ def test_tables_of_tutorials_are_the_same_in_csv_and_parquet(tmp_path: Path, nam
     assert typed.labels == text.labels
     np.testing.assert_array_equal(typed.individuals.rows, text.individuals.rows)
     check_groups(text, 5, None)
-    check_size(text)
+    check_size(text, 6)
     _check_values(text, source)
 
 
@@ -462,10 +473,18 @@ def test_dates_in_parquet_are_a_fault(tmp_path: Path) -> None:
 
 def test_more_categories_than_a_manifest_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = read(write(tmp_path, make("a", "b", "c")))
-    check_size(table)
+    check_size(table, 6)
     monkeypatch.setattr(dataset, "MAX_SHARES", 5)
     with pytest.raises(DataError, match="2 labels and 3 categories"):
-        check_size(table)
+        check_size(table, 6)
+
+
+def test_vectors_that_a_manifest_cannot_hold_are_refused(tmp_path: Path) -> None:
+    """Before hours of training, and with the remedy."""
+    table = read(write(tmp_path, make(*(f"k{i}" for i in range(600)), count=2400)))
+    check_size(table, 800)
+    with pytest.raises(DataError, match=r"600 categories, and the first hidden layer has 999 units.*: lower --hidden"):
+        check_size(table, 999)
 
 
 words = st.text(st.characters(categories=["L", "N"]) | st.sampled_from(" -_.,;\"'"), min_size=1, max_size=8)

@@ -173,6 +173,14 @@ def test_the_message_about_texts_that_look_alike() -> None:
     assert "They look alike, but consist of different characters." in faults[0].message
 
 
+def test_a_text_with_many_accents_is_refused_at_once() -> None:
+    """It begins as a category does; to bring its accents in Unicode's order would take hours."""
+    known = "Married-civ-spouse-absent"
+    text = known.ljust(100, "x") + "\u0301" * 700_000 + "\u0316" * 700_000
+
+    assert message(text, known).endswith(f'did you mean "{known}"?')
+
+
 def test_messages_are_short() -> None:
     """However long categories and values are."""
     assert len(message("y" * 10**6, *(f"{'x' * 10_000}{number}" for number in range(20)))) < 3_000
@@ -198,14 +206,18 @@ def test_arrays_of_numbers_have_missing_values() -> None:
     ]
 
 
-def test_bounds_of_float32_count_in_its_precision() -> None:
-    """As in a model of numbers: the float32 that is nearest to a maximum is not beyond it."""
-    feature = Feature(name="a", minimum=0, maximum=0.1, allow_missing=True)
+@pytest.mark.parametrize("allow_missing", [False, True])
+def test_bounds_of_float32_count_in_its_precision(allow_missing: bool) -> None:
+    """In a model of numbers and in others: the float32 that is nearest to a maximum is not beyond it."""
+    feature = Feature(name="a", minimum=0, maximum=0.1, allow_missing=allow_missing)
     validator = make_validator([feature], max_rows=10, max_errors=10)
     nearest = np.array([[0.1]], np.float32)
     assert validator.validate_array(nearest, "x") == nearest
     with pytest.raises(UnacceptableError):
         validator.validate_array(nearest.astype(np.float64), "x")
+    with pytest.raises(UnacceptableError) as refused:
+        validator.validate_array(np.array([[0.1], [5], [0.1]], np.float32), "x")
+    assert [fault.field for fault in refused.value.faults] == ["x[1][0]"]
 
 
 def test_models_of_plain_numbers_have_the_plain_validator() -> None:

@@ -192,7 +192,7 @@ KINDS = [
 ]
 texts = st.sampled_from(["a", "b", "", " c", "c", "A", "NA", "ü", "u\u0308"]) | st.text(max_size=3)
 small = st.integers(-2, 4)
-doubles = st.sampled_from([1.0, 2.0, 0.5, 300.25, 2.0000001, -0.0, 1e300, 2.0**53, 0.1 + 0.2]) | st.floats(
+doubles = st.sampled_from([1.0, 2.0, 0.5, 300.25, 2.0000000001, -0.0, 1e300, 2.0**53, 0.1 + 0.2]) | st.floats(
     allow_nan=False, allow_infinity=False
 )
 text_columns = [
@@ -320,6 +320,7 @@ CELLS = {
     "no integer": (ROUND, "one", "one"),
     "no integer at all": (ROUND, "NaN", None),
     "a hashed integer": (category(hashing=Hashing(bins=97, type="integer")), "9007199254740993", 2**53 + 1),
+    "a hashed integer that is a truth value": (category(hashing=Hashing(bins=97, type="integer")), "true", True),
     "a truth value": (category((False, True)), "TRUE", True),
     "another truth value": (category((False, True)), " False", False),
     "a truth value as a number": (category((False, True)), "1", "1"),
@@ -331,11 +332,12 @@ CELLS = {
     "a missing integer": (Feature(name="it", kind="integer", minimum=0, maximum=9), "NaN", None),
     "a whole number": (Feature(name="it", kind="integer", minimum=0, maximum=9), "3.0", 3),
     "no whole number": (Feature(name="it", kind="integer", minimum=0, maximum=9), "3.5", 3.5),
+    "almost a whole number": (Feature(name="it", kind="integer", minimum=0, maximum=9), "3.0000000001", 3.0000000001),
 }
 
 
 @pytest.mark.parametrize(("feature", "cell", "value"), CELLS.values(), ids=CELLS)
-@pytest.mark.parametrize("other", ["a", "1", "", "x y"])
+@pytest.mark.parametrize("other", ["a", "1", "1.0", "", "x y"])
 def test_how_a_cell_is_read(feature: Feature, cell: str, value: Any, other: str) -> None:
     """In a table of text; the other cells of its column do not matter."""
     batch = pa.record_batch([pa.array([other, cell, cell])], names=["it"])
@@ -398,14 +400,15 @@ def test_a_column_that_cannot_have_the_categories_is_refused(
     assert message.endswith(f"convert the column to {target}, or choose another one with --map {feature}=COLUMN")
 
 
-def test_text_that_is_not_utf_8_ends_the_job(mixed: Model) -> None:
+@pytest.mark.parametrize("na_values", [(), ("?",)])
+def test_text_that_is_not_utf_8_ends_the_job(mixed: Model, na_values: tuple[str, ...]) -> None:
     """Arrow does not look whether a Parquet file's strings are; a file of text has been checked before."""
     table = to_table(raw_rows(1)).to_batches()[0]
     buffers = pa.array([b"\xff\xfe"]).buffers()
     column = pa.Array.from_buffers(pa.string(), 1, buffers)
     batch = table.set_column(table.schema.get_field_index("island"), "island", column)
     with pytest.raises(TableError, match="column island has text that is not UTF-8"):
-        Scorer(mixed, batch.schema, ColumnOptions()).score(batch)
+        Scorer(mixed, batch.schema, ColumnOptions(na_values=na_values)).score(batch)
 
 
 def test_unknown_words_are_counted_by_column(
@@ -516,3 +519,61 @@ def test_gaps_are_those_of_training() -> None:
     for text in GAP_TEXTS:
         ((codes, _),) = extract((feature,), pa.record_batch([pa.array([f" {text}"])], names=["it"]), all_text=True)
         assert np.isnan(np.frombuffer(codes or b"", np.float32)).all(), text
+
+
+GAP: tuple[bytes, list[Any]] = (np.array([np.nan], np.float32).tobytes(), [])
+AGE = Feature(name="it", kind="number", minimum=0, maximum=99, allow_missing=True)
+
+
+@pytest.mark.parametrize(
+    ("feature", "cells"),
+    [
+        (category(("a", "b"), allow_missing=True), pa.array([" ? ", "UNKNOWN", "unknown", "-999"])),
+        (category(("a", "unknown"), allow_missing=True), pa.array(["unknown"])),
+        (category(("a",), allow_missing=True), pa.array(["?"]).dictionary_encode()),
+        (category(("a",), allow_missing=True), pa.array(["?"], pa.large_string())),
+        (category(("a",), allow_missing=True), pa.array(["?"], pa.string_view())),
+        (category((1, 2), allow_missing=True), pa.array([-999, -999])),
+        (category((1, 2), allow_missing=True), pa.array([-999.0]).dictionary_encode()),
+        (AGE, pa.array([-999], pa.int16())),
+        (AGE, pa.array([-999], pa.float32())),
+        (AGE, pa.array([Decimal("-999.00")])),
+    ],
+)
+def test_other_values_can_stand_for_missing_ones(feature: Feature, cells: pa.Array) -> None:
+    """In columns of every type, a text in any of its spellings, and a number however it is written."""
+    batch = pa.record_batch([cells], names=["it"])
+    assert extract((feature,), batch, na_values=["?", "unknown", "-999"]) == [GAP] * len(cells)
+    assert extract((feature,), batch) != [GAP] * len(cells)
+
+
+@pytest.mark.parametrize("feature", [AGE, category((1, 2), allow_missing=True)])
+def test_numbers_in_text_can_stand_for_missing_values(feature: Feature) -> None:
+    batch = pa.record_batch([pa.array(["?", " -999", "-999.0", "-999,00"])], names=["it"])
+    options: dict[str, Any] = {"all_text": True, "na_values": ["?", "-999"]}
+    assert extract((feature,), batch, **options)[:3] == [GAP] * 3
+    assert extract((feature,), batch, number_format=NumberFormat(","), **options)[3] == GAP
+
+
+def test_a_required_value_is_missing_where_a_marker_stands() -> None:
+    """Of a plain number too; all other text stays what it was."""
+    feature = Feature(name="it", minimum=0, maximum=9)
+    batch = pa.record_batch([pa.array(["?", "1", "!"])], names=["it"])
+    (_, faults), (row, _), (_, others) = extract((feature,), batch, all_text=True, na_values=["?"])
+    assert [code for code, _ in faults] == ["missing"]
+    assert np.frombuffer(row or b"", np.float32) == [1]
+    assert [code for code, _ in others] == ["type"]
+
+
+def test_the_command_line_names_missing_values(settings: Settings, tmp_path: Path) -> None:
+    """As training does: the rows are answered, and their cells are copied as they are."""
+    rows = [
+        tuple("?" if name == "sex" else value for name, value in zip(NAMES, row, strict=True)) for row in raw_rows(5)
+    ]
+    path = write(to_table(rows), tmp_path / "t.csv")
+    command = [str(path), str(tmp_path / "out.csv"), "--quiet"]
+    assert main(command) == 0
+    assert len(read(tmp_path / "out.rejects.csv")) == 5
+    assert main([*command, "--na-values", "?"]) == 0
+    assert [row["sex"] for row in read(tmp_path / "out.csv")] == ["?"] * 5
+    assert settings.model_name == "mixed"

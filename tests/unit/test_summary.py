@@ -14,7 +14,7 @@ from models.verdict import judge
 from service.settings import SHIPPED_STORE
 
 
-def summarize(labels: list[str], *, has_stress: bool = False) -> str:
+def summarize(labels: list[str], *, has_stress: bool = False, **options: Any) -> str:
     """The summary of a bundle with these labels in a terminal of 80 columns."""
     scores: dict[str, Any] = {
         "accuracy": 0.9,
@@ -28,7 +28,7 @@ def summarize(labels: list[str], *, has_stress: bool = False) -> str:
     shipped = Bundle.read(SHIPPED_STORE / "animals" / "1")
     manifest = shipped.manifest.model_copy(update={"labels": tuple(labels), "metrics": metrics})
     console = Console(file=io.StringIO(), width=80)
-    print_summary(Bundle(Path("store/mine/1"), manifest), TrainingOptions(name="mine"), console)
+    print_summary(Bundle(Path("store/mine/1"), manifest), TrainingOptions(name="mine", **options), console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -51,6 +51,18 @@ def test_the_summary_is_readable_for_any_number_of_labels(count: int, prefix: st
 def test_only_the_animals_have_a_stress_test() -> None:
     assert "stress" not in summarize(["a", "b"])
     assert "8 % stress" in summarize(["a", "b"], has_stress=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "noun"),
+    [
+        ({}, "groups"),
+        ({"table": Path("my.csv")}, "rows"),
+        ({"table": Path("my.csv"), "group": "patient"}, "groups"),
+    ],
+)
+def test_rows_are_groups_only_if_these_are_named(options: dict[str, Any], noun: str) -> None:
+    assert f"each fold scored on held-out {noun}\n" in summarize(["a", "b"], **options)
 
 
 def scores(log_loss: float, error: float = 0.02) -> dict[str, float]:

@@ -209,10 +209,10 @@ def test_a_spread_that_single_precision_can_hold_is_read(tmp_path: Path, offset:
 def test_more_ranges_than_a_manifest_can_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before training, not after it."""
     table = read(write(tmp_path, GOOD))
-    check_size(table)
+    check_size(table, 6)
     monkeypatch.setattr(dataset, "MAX_RANGES", 5)
     with pytest.raises(DataError, match="2 labels and 3 features"):
-        check_size(table)
+        check_size(table, 6)
 
 
 def test_too_few_groups_for_the_folds_are_refused(tmp_path: Path) -> None:

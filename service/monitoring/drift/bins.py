@@ -71,8 +71,10 @@ class Bins:
         cells = np.empty((len(rows), len(self._starts)), np.int64)
         features = len(self.features)
         cells[:, :features] = (rows > self._edges).sum(axis=0, dtype=np.uint8)
-        for index, of_codes in self._cells_of_codes.items():
-            cells[:, index] = of_codes[np.nan_to_num(rows[:, index]).astype(np.intp)]
+        if self._cells_of_codes:
+            codes = np.nan_to_num(rows[:, [*self._cells_of_codes]]).astype(np.intp)
+            for column, (index, of_codes) in enumerate(self._cells_of_codes.items()):
+                cells[:, index] = of_codes[codes[:, column]]
         for index, cell in self._missing_cells.items():
             cells[np.isnan(rows[:, index]), index] = cell
         if outputs is None:

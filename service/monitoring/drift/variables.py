@@ -6,7 +6,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from models.feature import Feature
-from models.manifest import ALL_ROWS, Manifest, Reference
+from models.manifest import Manifest
+from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head, Target
 from service.arrays import Doubles
 from service.inference.heads import HeadColumns
