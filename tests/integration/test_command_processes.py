@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 from support import mixed_bundles
-from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port, serving, workers
+from support.gunicorn_server import ROOT, Server, await_ready, await_workers, environment, free_port, serving
 from support.handmade_bundles import Network, publish
 from support.known_animals import GREAT_DANE, KNOWN, NAMES, named
 from support.menagerie_command import refusal, run_command
@@ -398,7 +398,7 @@ def test_serve_takes_its_options_from_any_folder(hostile_folder: Path) -> None:
         assert health["model"] == {"name": "handmade", "version": "3"}
         assert requests.get(f"{server.url}/v2/models/handmade", timeout=30).ok
         assert requests.post(f"{server.url}/predict", json={"features": [0.5, -1, 2]}, timeout=30).ok
-        assert len(workers(server)) == 3
+        await_workers(server, lambda pids: len(pids) == 3)
 
 
 def test_serve_without_a_model_ends_with_1(tmp_path: Path) -> None:
