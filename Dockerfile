@@ -34,8 +34,8 @@ ENTRYPOINT ["python", "-m", "models.train"]
 FROM packages AS service
 RUN find /opt/venv -type d -name tests -prune -exec rm -r {} +
 COPY models/__init__.py models/bundle.py models/encoding.py models/feature.py models/golden.py models/hashing.py \
-     models/manifest.py models/names.py models/number_format.py models/reference_statistics.py models/signature.py \
-     models/weights.py models/
+     models/installation.py models/manifest.py models/names.py models/number_format.py \
+     models/reference_statistics.py models/signature.py models/weights.py models/
 COPY service service
 RUN chmod -R u=rwX,go=rX . && python -m compileall -q .
 

@@ -12,9 +12,10 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from models import bundle
-from models.adoption.options import AdoptionOptions, parse_options
+from models.adoption.options import PROGRAM, AdoptionOptions, parse_options
 from models.bundle import Bundle, BundleError
 from models.errors import DataError
+from models.installation import install_command
 from models.manifest import Manifest
 from models.progress import log, show_progress
 
@@ -22,9 +23,9 @@ Note = Callable[[str], None]
 _STEPS = 6
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Adopt as the command line says and return the exit code."""
-    options = parse_options(arguments)
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Adopt as the command line of ``program`` says and return the exit code."""
+    options = parse_options(arguments, program)
     model_dir = options.store / options.name
     new_folders = [folder for folder in (model_dir, *model_dir.parents) if not folder.exists()]
     try:
@@ -141,7 +142,7 @@ def fill_draft(options: AdoptionOptions, folder: Path) -> int:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         message = f"the model cannot be described ({first['msg']}): choose other names with --columns or --labels"
     except ModuleNotFoundError as error:
-        message = f"adoption requires the package {error.name}: run `pip install -r requirements/train.txt`"
+        message = f"adoption requires the package {error.name}: run `{install_command('train')}`"
     except MemoryError:
         message = "memory ran out: use a smaller sample, or close other programs"
     except OSError as error:

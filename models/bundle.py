@@ -137,6 +137,30 @@ def read_current_version(model_dir: Path) -> int | None:
     return int(text)
 
 
+def write_current_version(model_dir: Path, version: int) -> None:
+    """Let the file ``CURRENT`` select a version; a reader sees the old content or the new one.
+
+    Raises:
+        BundleError: the file cannot be written.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{CURRENT}-", dir=model_dir)
+        path = Path(name)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 (a descriptor has no path)
+                file.write(f"{version}\n")
+            path.chmod(0o644)  # mkstemp makes it private, but the service may run as another user
+            _fsync(path)
+            path.rename(model_dir / CURRENT)
+            _fsync(model_dir)
+        finally:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise BundleError(
+            f"cannot write {model_dir / CURRENT} ({error.strerror}): choose a store that you may write to"
+        ) from None
+
+
 @contextmanager
 def draft(model_dir: Path) -> Iterator[Path]:
     """Yield an empty folder in ``model_dir`` to fill and `publish`; remove it at the end if it was not published.

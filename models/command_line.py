@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-SHIPPED_STORE = Path(__file__).resolve().parent / "store"
 SHIPPED_NAME = "animals"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from models.command_line import (
     SHIPPED_NAME,
-    SHIPPED_STORE,
     Parser,
     ReadingOptions,
     add_reading_options,
@@ -16,7 +15,9 @@ from models.command_line import (
     name_from_path,
     parse_name,
 )
+from models.installation import default_store
 
+PROGRAM = "python -m models.train"
 MAX_HIDDEN_LAYERS = 5
 
 
@@ -39,7 +40,7 @@ class TableOptions(ReadingOptions):
 class TrainingOptions(TableOptions):
     """Everything that decides a training run, with the defaults of the command line."""
 
-    store: Path = SHIPPED_STORE
+    store: Path = field(default_factory=default_store)
     name: str = ""
     seed: int = 0
     rows: int = 24_000  # individuals in an epoch
@@ -51,9 +52,9 @@ class TrainingOptions(TableOptions):
     report: bool = True
 
 
-def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
-    """Parse and validate the command line; exit with code 2 and one sentence if it is invalid."""
-    parser = _build_parser()
+def parse_options(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> TrainingOptions:
+    """Parse and validate the command line of ``program``; exit with code 2 and one sentence if it is invalid."""
+    parser = build_parser(program)
     given = vars(parser.parse_args(arguments))
     options = TrainingOptions(**given)
     if options.table is not None:
@@ -76,9 +77,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> TrainingOptions:
     return options
 
 
-def _build_parser() -> Parser:
+def build_parser(program: str = PROGRAM) -> Parser:
+    """The parser of the command line, without the checks of options that exclude each other."""
     parser = Parser(
-        prog="python -m models.train",
+        prog=program,
         description="Train a network that classifies individuals by measurements; publish it as the next version.",
         epilog="Without --data, trains on cats, dogs, llamas and lizards sampled from the facts in models/traits.csv.",
         allow_abbrev=False,
@@ -86,7 +88,11 @@ def _build_parser() -> Parser:
     )
     out = parser.add_argument_group("output, in OUT/NAME/VERSION")
     out.add_argument(
-        "--out", dest="store", type=Path, metavar="OUT", help="model store (default: models/store of this project)"
+        "--out",
+        dest="store",
+        type=Path,
+        metavar="OUT",
+        help="model store (default: models/store of the clone, or of the current folder)",
     )
     out.add_argument("--name", type=parse_name, help="model name (default: animals, or the file name of --data)")
     how = parser.add_argument_group("training")

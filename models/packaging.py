@@ -17,6 +17,7 @@ from models.dataset import Dataset, Floats, Sample
 from models.evaluate import CrossValidation, concatenate, score, summarize
 from models.golden import find_golden_mismatch
 from models.golden_inputs import select_golden_inputs
+from models.installation import install_command
 from models.manifest import GoldenRow, Manifest, Training
 from models.options import TrainingOptions
 from models.raw_values import to_raw
@@ -87,7 +88,7 @@ def verify_exports(folder: Path, manifest: Manifest) -> None:
         if mismatch := find_golden_mismatch(manifest, by_layer):
             raise BundleError(
                 f"{engine} does not reproduce the trained network in layer {mismatch.layer}, so nothing was written: "
-                "install the versions in requirements/train.txt and train again"
+                f"run `{install_command('train')}` and train again"
             )
 
 
@@ -100,8 +101,8 @@ def _run_keras(folder: Path, manifest: Manifest) -> dict[str, Floats]:
     columns = preprocessing.compute_columns(model, tensors)
     if not np.array_equal(columns, manifest.encode(manifest.golden_rows)):
         raise BundleError(
-            "Keras' preprocessing does not give what the encoders give, so nothing was written: install the versions "
-            "in requirements/train.txt and train again"
+            "Keras' preprocessing does not give what the encoders give, so nothing was written: "
+            f"run `{install_command('train')}` and train again"
         )
     outputs = network.compute_layers(model.get_layer(NETWORK), columns)
     return outputs | {manifest.layers[-1].name: np.asarray(model(tensors, training=False))}

@@ -1,5 +1,6 @@
 """The summary that a training run prints: metrics, and how to read the report and serve the model."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.bundle import Bundle
-from models.command_line import SHIPPED_NAME, SHIPPED_STORE
+from models.command_line import SHIPPED_NAME
 from models.evaluate import NETWORK
+from models.installation import SHIPPED_STORE, is_installed
 from models.options import TrainingOptions
 
 MAX_LABELS = 10  # with more labels, only the lowest recall is shown, and few of them are named
@@ -54,6 +56,9 @@ def list_labels(labels: Sequence[str]) -> str:
 def serve_command(folder: Path, name: str) -> str:
     """The command line that serves a bundle."""
     store = folder.parent.parent.resolve()
+    if is_installed():
+        store_option = "" if store == SHIPPED_STORE else f" --store {shlex.quote(str(store))}"
+        return f"menagerie serve{store_option}{'' if name == SHIPPED_NAME else f' --name {name}'}"
     store_setting = "" if store == SHIPPED_STORE else f"MENAGERIE_MODEL_STORE={store} "
     name_setting = "" if name == SHIPPED_NAME else f"MENAGERIE_MODEL_NAME={name} "
     return f"{store_setting}{name_setting}make run"

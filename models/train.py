@@ -11,18 +11,19 @@ import numpy as np
 from models import bundle
 from models.bundle import Bundle, BundleError
 from models.errors import DataError
-from models.options import TrainingOptions, parse_options
+from models.installation import install_command
+from models.options import PROGRAM, TrainingOptions, parse_options
 from models.progress import log, show_progress
 
 if TYPE_CHECKING:
     from models.dataset import Dataset
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says and return the exit code."""
+def main(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Train as the command line of ``program`` says and return the exit code."""
+    options = parse_options(arguments, program)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, _stop)
-    options = parse_options(arguments)
     model_dir = options.store / options.name
     new_folders = [folder for folder in (model_dir, *model_dir.parents) if not folder.exists()]
     try:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (BundleError, DataError) as error:
         log(error)
     except ModuleNotFoundError as error:
-        log(f"training requires the package {error.name}: run `pip install -r requirements/train.txt`")
+        log(f"training requires the package {error.name}: run `{install_command('train')}`")
     except OSError as error:
         log(f"cannot write {error.filename or model_dir} ({error.strerror}): free disk space, or choose another --out")
     else:

@@ -6,15 +6,17 @@ The options are gunicorn's.
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from service.server import cloud_environment, environment
 
 _CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
 
 
-def main() -> None:
-    """Become gunicorn, or log one line and exit with 1."""
+def main(options: Sequence[str]) -> NoReturn:
+    """Become gunicorn with further ``options``, or log one line and exit with 1."""
     environment.drop_empty(os.environ)
     fault = cloud_environment.apply(os.environ)
     os.environ.setdefault("PORT", "8000")
@@ -26,8 +28,8 @@ def main() -> None:
     script = Path(sys.executable).with_name(
         "gunicorn"
     )  # -m would not survive SIGUSR2: gunicorn's http shadows Python's
-    command = [str(script)] if script.exists() else [sys.executable, "-m", "gunicorn"]
-    os.execv(command[0], [*command, "--config", str(_CONFIGURATION), *sys.argv[1:]])  # noqa: S606 (this environment's)
+    command = [str(script)] if script.exists() else [sys.executable, "-P", "-m", "gunicorn"]
+    os.execv(command[0], [*command, "--config", str(_CONFIGURATION), *options])  # noqa: S606 (this environment's)
 
 
 def _log(fault: str) -> None:
@@ -41,4 +43,4 @@ def _log(fault: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -5,7 +5,17 @@ Every name here is a gunicorn setting or hook; an operator's own go into GUNICOR
 
 import gc
 import os
+import sys
 
+
+def _search_current_folder_last():
+    """Keep a models.py where the service was started from standing in for ours: gunicorn puts that folder first."""
+    here, root = os.getcwd(), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH109, PTH120 (pathlib is slow)
+    if here != root and root in sys.path:
+        sys.path[:] = [*(path for path in sys.path if path != here), here]
+
+
+_search_current_folder_last()
 gc.disable()  # before the imports, until all is loaded: it stays, so walking it again and again would find nothing
 
 from service.monitoring.shared_counters import shared_counters

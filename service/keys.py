@@ -4,6 +4,12 @@ import sys
 
 from service.app.api_keys import make
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Print a new key and its hash."""
     key, known = make()
     sys.stdout.write(f"key:  {key}\nhash: {known}\n")
+
+
+if __name__ == "__main__":
+    main()

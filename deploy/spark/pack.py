@@ -16,7 +16,7 @@ from service.settings import SHIPPED_STORE, Settings
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LOCK = ROOT / "requirements" / "score.txt"
-CODE = ("models/__init__.py", "models/bundle.py", "models/manifest.py", "models/number_format.py", "service")
+CODE = ("models", "service")
 
 
 def pack(folder: Path) -> Path:
@@ -27,12 +27,9 @@ def pack(folder: Path) -> Path:
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         subprocess.run([*command, "--require-hashes", "--target", content, "--requirement", LOCK], check=True)
         shutil.copy(LOCK, installed_lock)
-    for name in ("models", "service"):
-        shutil.rmtree(content / name, ignore_errors=True)
     for name in CODE:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        (content / name).parent.mkdir(exist_ok=True)
-        copy(ROOT / name, content / name)
+        shutil.rmtree(content / name, ignore_errors=True)
+        shutil.copytree(ROOT / name, content / name, ignore=shutil.ignore_patterns(SHIPPED_STORE.name))
     settings = Settings.load()
     bundle = Bundle.read(find_bundle(settings))
     store = content / SHIPPED_STORE.relative_to(ROOT)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 from models.command_line import (
-    SHIPPED_STORE,
     Parser,
     ReadingOptions,
     add_reading_options,
@@ -16,7 +15,10 @@ from models.command_line import (
     name_from_path,
     parse_name,
 )
+from models.installation import default_store
 from models.names import normalize_name
+
+PROGRAM = "python -m models.adopt"
 
 
 @dataclass
@@ -32,13 +34,13 @@ class AdoptionOptions(ReadingOptions):
     from_logits: bool = False
     custom: list[str] = field(default_factory=list)  # each module:name
     engine: Literal["litert", "keras"] = "litert"
-    store: Path = SHIPPED_STORE
+    store: Path = field(default_factory=default_store)
     name: str = ""
 
 
-def parse_options(arguments: Sequence[str] | None = None) -> AdoptionOptions:
-    """Parse and validate the command line; exit with code 2 and one sentence if it is invalid."""
-    parser = _build_parser()
+def parse_options(arguments: Sequence[str] | None = None, program: str = PROGRAM) -> AdoptionOptions:
+    """Parse and validate the command line of ``program``; exit with code 2 and one sentence if it is invalid."""
+    parser = build_parser(program)
     options = AdoptionOptions(**vars(parser.parse_args(arguments)))
     if options.table is None:
         defaults = ReadingOptions()
@@ -61,9 +63,10 @@ def join_names(names: Sequence[str]) -> str:
     return ",".join(f'"{name}"' if set(name) & set(',"') else name for name in names)
 
 
-def _build_parser() -> Parser:
+def build_parser(program: str = PROGRAM) -> Parser:
+    """The parser of the command line, without the checks of options that exclude each other."""
     parser = Parser(
-        prog="python -m models.adopt",
+        prog=program,
         description="Adopt a Keras model of yours; publish it as the next version of a model.",
         epilog="See docs/adopting.md.",
         allow_abbrev=False,
@@ -72,7 +75,11 @@ def _build_parser() -> Parser:
     parser.add_argument("model", type=Path, metavar="FILE", help=".keras, .h5, or the folder of a SavedModel")
     out = parser.add_argument_group("output, in OUT/NAME/VERSION")
     out.add_argument(
-        "--out", dest="store", type=Path, metavar="OUT", help="model store (default: models/store of this project)"
+        "--out",
+        dest="store",
+        type=Path,
+        metavar="OUT",
+        help="model store (default: models/store of the clone, or of the current folder)",
     )
     out.add_argument("--name", type=parse_name, help="model name (default: the file name)")
     out.add_argument(

@@ -9,6 +9,7 @@ from typing import Any
 from ai_edge_litert.interpreter import Interpreter
 
 from models.bundle import MODEL_KERAS, MODEL_LITERT, NETWORK, SAVED_MODEL, Bundle, BundleError
+from models.installation import install_command
 from service.arrays import Array
 from service.http.errors import StartupError
 from service.inference.encoding import EncodedEngine
@@ -113,7 +114,7 @@ class KerasEngine:
             import tensorflow as tf
         except ImportError:
             raise StartupError(
-                "MENAGERIE_ENGINE=keras needs TensorFlow: `pip install -r requirements/train.txt`, or use litert"
+                f"MENAGERIE_ENGINE=keras needs TensorFlow: run `{install_command('keras')}`, or use litert"
             ) from None
         with tempfile.TemporaryDirectory() as folder:
             if f"{SAVED_MODEL}/saved_model.pb" in bundle.manifest.files:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from time import perf_counter_ns, time_ns
 from typing import Any
 
+from models.installation import install_command
 from service.http.context import RequestContext, TraceContext
 from service.http.messages import Request
 from service.monitoring import otel_environment, trace_context
@@ -36,7 +37,7 @@ def is_enabled(environment: Mapping[str, str] = os.environ) -> bool:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.sdk.trace.export  # noqa: F401 (once, before there are workers)
     except ImportError:
-        _log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are sent: install requirements/otel.txt")
+        _log.warning("OTEL_EXPORTER_OTLP_ENDPOINT is set, but no spans are sent: run `%s`", install_command("otel"))
         return False
     return True
 

@@ -4,25 +4,28 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from models.bundle import BundleError
+from models.installation import install_command
 from models.number_format import NumberFormat
 from service.http.errors import StartupError
 from service.score.errors import TableError
 from service.score.formats import FileFormat
 from service.score.options import ColumnOptions, ScoreOptions, add_column_arguments
 
+PROGRAM = "python -m service.score"
 _DEFAULT_PART_ROWS = 1_000_000
 _EXIT_INTERRUPTED = 130
 
 
-def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
-    """The options on the command line; if they are invalid, prints why and exits with status 2."""
+def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    """The parser of the command line of ``program``."""
     parser = argparse.ArgumentParser(
-        prog="python -m service.score",
+        prog=program,
         description="Score a table with the model that the service would serve (see MENAGERIE_MODEL_STORE).",
         epilog="File formats: .csv, .csv.gz, .parquet, .arrow and .arrows. Rejected rows go to "
         "OUTPUT.rejects with their errors. A folder is written in parts: to resume a stopped run, repeat the command.",
@@ -56,6 +59,12 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
         "--threads", type=_positive, default=cores, help="number of threads (default: one per available core)"
     )
     parser.add_argument("--quiet", action="store_true", help="print neither progress nor summary")
+    return parser
+
+
+def parse_arguments(argv: Sequence[str] | None = None, program: str = PROGRAM) -> ScoreOptions:
+    """The options on the command line of ``program``; if they are invalid, prints why and exits with status 2."""
+    parser = build_parser(program)
     arguments = parser.parse_args(argv)
     decimal = arguments.decimal or ("," if arguments.thousands == "." else ".")
     if decimal == arguments.thousands:
@@ -77,9 +86,18 @@ def parse_arguments(argv: list[str] | None = None) -> ScoreOptions:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the job that the command line describes and return the exit status."""
-    options = parse_arguments(argv)
+def run(argv: Sequence[str] | None = None, program: str = PROGRAM) -> None:
+    """Run `main` as all that this process does, and end it if the job fails."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    # Arrow's default allocator keeps memory that other threads freed: docs/tables.md, "Memory".
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
+    if code := main(argv, program):
+        os._exit(code)  # do not wait for a thread that is blocked on a silent standard input
+
+
+def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run the job that the command line of ``program`` describes and return the exit status."""
+    options = parse_arguments(argv, program)
     try:
         from service.score.job import run_job  # imports pyarrow, which the service itself does not need
 
@@ -87,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
     except (BundleError, StartupError, TableError) as error:
         _print_to_stderr(error)
     except ModuleNotFoundError as error:
-        _print_to_stderr(f"scoring a table requires {error.name}: `pip install -r requirements/score.txt`")
+        _print_to_stderr(f"scoring a table requires {error.name}: run `{install_command('score')}`")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's flush of standard output at exit succeeds
         _print_to_stderr("standard output was closed before all predictions were written")
@@ -128,8 +146,4 @@ def _interrupt(_signal: int, _frame: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _interrupt)
-    # Arrow's default allocator keeps memory that other threads freed: docs/tables.md, "Memory".
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "jemalloc")
-    if code := main():
-        os._exit(code)  # do not wait for a thread that is blocked on a silent standard input
+    run()

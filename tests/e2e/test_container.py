@@ -216,8 +216,8 @@ def test_image_contains_the_service_only(service: Container) -> None:
     find = "import importlib.util, shutil"
     find += f"; print(*filter(shutil.which, {tools}), *filter(importlib.util.find_spec, {modules}))"
     assert exec_run(service, "python", "-c", find) == (0, "\n")
-    contract = ["bundle.py", "encoding.py", "feature.py", "golden.py", "hashing.py", "manifest.py", "names.py"]
-    contract += ["number_format.py", "reference_statistics.py", "signature.py", "weights.py"]
+    contract = ["bundle.py", "encoding.py", "feature.py", "golden.py", "hashing.py", "installation.py", "manifest.py"]
+    contract += ["names.py", "number_format.py", "reference_statistics.py", "signature.py", "weights.py"]
     assert exec_run(service, "ls", "/app")[1].split() == ["models", "service"]
     listed = sorted(exec_run(service, "ls", "/app/models")[1].split())
     assert listed == sorted(["__init__.py", "__pycache__", *contract, "store"])

@@ -13,7 +13,7 @@ from support.gunicorn_server import ROOT
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 FILE = re.compile(r"(\w+/)*\w+(\.\w+)+")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = "benchmarks|deploy|docs|models|service|supply|tests"
+FOLDERS = "benchmarks|deploy|docs|menagerie|models|service|supply|tests"
 EXAMPLES = {"service/protocols/table.py"}  # of docs/extending.md
 STATIC = ROOT / "service" / "web" / "static"
 
@@ -33,8 +33,8 @@ def tree_files() -> Iterator[str]:
 
 
 def python_files() -> set[str]:
-    """The Python files of both halves; an ``__init__.py`` says only that a folder is a package."""
-    files = [path for half in ("models", "service") for path in (ROOT / half).rglob("*.py")]
+    """The Python files of both halves and of the command; an ``__init__.py`` says only that a folder is a package."""
+    files = [path for half in ("menagerie", "models", "service") for path in (ROOT / half).rglob("*.py")]
     return {str(PurePosixPath(path.relative_to(ROOT))) for path in files if path.name != "__init__.py"}
 
 

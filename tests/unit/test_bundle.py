@@ -294,3 +294,23 @@ def test_a_layer_of_another_shape_is_a_mismatch(manifest: Manifest, shape: tuple
     """No shape is broadcast."""
     outputs = golden_outputs(manifest) | {"probabilities": np.zeros(shape)}
     assert find_golden_mismatch(manifest, outputs) == (0, "probabilities")
+
+
+def test_current_version_is_replaced_as_a_whole(store: Path) -> None:
+    """Other users can read the file, and nothing else is left."""
+    model_dir = store / "animals"
+    assert bundle.read_current_version(model_dir) is None
+    for version in (1, 12):
+        bundle.write_current_version(model_dir, version)
+        assert bundle.read_current_version(model_dir) == version
+        assert (model_dir / bundle.CURRENT).stat().st_mode & 0o777 == 0o644
+    assert {path.name for path in model_dir.iterdir()} == {"1", bundle.CURRENT}
+
+
+def test_current_version_that_cannot_be_written_is_a_sentence(store: Path) -> None:
+    """A folder in its place, or no folder at all: the old state stays."""
+    (store / "animals" / bundle.CURRENT).mkdir()
+    for model_dir in (store / "animals", store / "llamas"):
+        with pytest.raises(BundleError, match=r"cannot write .*CURRENT .*: choose a store that you may write to"):
+            bundle.write_current_version(model_dir, 1)
+    assert {path.name for path in (store / "animals").iterdir()} == {"1", bundle.CURRENT}

@@ -9,6 +9,8 @@ import pytest
 from support import markdown_commands
 from support.gunicorn_server import ROOT
 
+from menagerie.bundle import bundle
+from menagerie.command import cli
 from service.app.routes import ROUTES
 from service.http import errors
 from service.http.errors import RequestError
@@ -133,6 +135,14 @@ def test_index_lists_every_page() -> None:
     }
 
 
+def test_every_subcommand_is_documented() -> None:
+    """docs/command.md has each command of `menagerie`, and those of `menagerie bundle`."""
+    rows = table_rows(section((DOCS / "command.md").read_text(), "Commands").split("| command |")[1])
+    documented = {name for row in rows if row[0] for name in re.findall(r"`([a-z ]+)`", row[0])}
+    assert {*cli.commands} - {"bundle"} <= documented
+    assert {name.removeprefix("bundle ") for name in documented} >= {*bundle.commands}
+
+
 def test_readme_is_short() -> None:
     """A newcomer reads it whole."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
@@ -142,7 +152,7 @@ def test_readme_is_short() -> None:
 def test_pages_name_only_settings_that_exist(page: Path) -> None:
     """No page mentions a variable that the service would refuse."""
     known = {PREFIX + name.upper() for name in Settings.model_fields} | TEST_SETTINGS
-    assert set(re.findall(rf"{PREFIX}[A-Z_]*[A-Z]", page.read_text())) <= known
+    assert set(re.findall(rf"(?<!_){PREFIX}[A-Z_]*[A-Z]", page.read_text())) <= known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
@@ -169,8 +179,10 @@ def test_contributors_find_every_make_target() -> None:
 
 
 def test_version_is_the_same_everywhere() -> None:
-    """pyproject.toml, the image's label and the service agree."""
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+    """pyproject.toml reads the service's version, and the image's label agrees."""
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert pyproject["project"]["dynamic"] == ["version"]
+    assert pyproject["tool"]["hatch"]["version"]["path"] == "service/version.py"
     assert f'image.version="{VERSION}"' in (ROOT / "Dockerfile").read_text()
 
 
