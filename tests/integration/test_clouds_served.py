@@ -20,6 +20,7 @@ from support import mixed_bundles
 from support.bad_cloud_bodies import BAD_BODIES, CSV, JSON, LINES, ROW
 from support.gunicorn_server import GUNICORN, ROOT, Server, await_message, environment, free_port, serving
 from support.known_animals import KNOWN, LLAMA, MAINE_COON, NAMES, named
+from support.prometheus_server import await_true
 
 from service.app import api_keys
 from service.settings import SHIPPED_STORE
@@ -186,13 +187,16 @@ def test_keys_and_metrics_hold_for_the_platform() -> None:
                 f"{server.url}/invocations", body, headers=keys | {"Content-Type": media_type}, timeout=10
             )
             assert response.status_code == 200, response.text
-        metrics = requests.get(f"{server.url}/metrics", headers=keys, timeout=10).text
-    counted = [line for line in metrics.splitlines() if "_total{" in line and 'protocol="sagemaker"' in line]
-    by_status = {
-        line.partition('status="')[2][:3]: float(line.split()[-1]) for line in counted if "/invocations" in line
-    }
-    assert by_status == {"200": 2, "401": 1}
-    assert 'menagerie_predictions_total{label="llama"' in metrics or 'label="llama"' in metrics
+
+        def count() -> dict[str, float]:
+            metrics = requests.get(f"{server.url}/metrics", headers=keys, timeout=10).text
+            counted = [line for line in metrics.splitlines() if "_total{" in line and 'protocol="sagemaker"' in line]
+            return {
+                line.partition('status="')[2][:3]: float(line.split()[-1]) for line in counted if "/invocations" in line
+            }
+
+        await_true(lambda: count() == {"200": 2, "401": 1})  # a worker counts up to 100 ms after the response
+        assert 'label="llama"' in requests.get(f"{server.url}/metrics", headers=keys, timeout=10).text
 
 
 def test_limits_hold_for_the_platform() -> None:
