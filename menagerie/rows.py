@@ -7,15 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+from pydantic import ValidationError
 
 from menagerie.errors import CommandError
-from models.names import GAP_TEXTS, normalize_name
+from models.feature import Feature
+from models.names import normalize_name
+from service.inference.text_values import Reader, make_reader, to_truth_value
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
-_TRUTH_VALUES = {"true": True, "false": False}
+_NO_BOUNDS = {"minimum": None, "maximum": None}
 
-Schema = Mapping[str, Mapping[str, Any]]
+Schema = Mapping[str, Feature]
 
 
 class Line(NamedTuple):
@@ -32,8 +35,8 @@ def read_schema(description: Any) -> Schema:
         CommandError: there are none, so the response is another service's.
     """
     try:
-        return {feature["name"]: feature for feature in description["features"]}
-    except (KeyError, TypeError):
+        return {each["name"]: _read_feature(each) for each in description["features"]}
+    except (KeyError, TypeError, ValidationError):
         raise CommandError("the response to GET /model lists no features: is that this service's URL?") from None
 
 
@@ -55,7 +58,7 @@ def parse_row(words: Sequence[str], schema: Schema) -> Any:
             raise CommandError(f"{word!r} is neither FEATURE=VALUE nor a row in JSON: see --help")
         if name in row:
             raise CommandError(f"{name} is given twice: leave out one of them")
-        row[name] = parse_value(text, schema.get(name, {}))
+        row[name] = parse_value(text, schema.get(name))
     return row
 
 
@@ -66,6 +69,7 @@ def read_csv(lines: Iterable[str], schema: Schema) -> Iterator[Line]:
         CommandError: a line has more or fewer values than the header, or is no CSV.
     """
     reader = csv.reader(lines, strict=True)
+    readers = {name: make_reader(feature) for name, feature in schema.items()}
     try:
         names = [normalize_name(name) for name in next(reader, [])]
         if repeated := next((name for name in schema if names.count(name) > 1), None):
@@ -74,33 +78,32 @@ def read_csv(lines: Iterable[str], schema: Schema) -> Iterator[Line]:
             if len(values) != len(names):
                 raise CommandError(f"line {reader.line_num} has {len(values)} values, the header has {len(names)}")
             given = {name: text for name, text in zip(names, values, strict=True) if name in schema}
-            row = {name: _parse_cell(text, schema[name]) for name, text in given.items()}
+            row = {name: _read_cell(text, readers[name]) for name, text in given.items()}
             yield Line(reader.line_num, row)
     except (csv.Error, UnicodeDecodeError) as error:
         raise CommandError(f"the table is no CSV in UTF-8 ({error})") from None
 
 
-def parse_value(text: str, feature: Mapping[str, Any]) -> Any:
+def parse_value(text: str, feature: Feature | None) -> Any:
     """A value as its feature wants it: None for an empty text; what is no valid value stays text, to be refused."""
-    categories = feature.get("categories", ())
-    if text in categories:
+    if feature and text in feature.categories:
         return text
     if not text:
         return None
-    if feature.get("kind") != "category":
+    if not feature or not feature.is_category or feature.category_type is int:
         return _parse_number(text)
-    example = categories[0] if categories else 0 if feature["hashing"].get("type") == "integer" else ""
-    if isinstance(example, bool):
-        return _TRUTH_VALUES.get(text.lower(), text)
-    return _parse_number(text) if isinstance(example, int) else text
+    return to_truth_value(text) if feature.category_type is bool else text
 
 
-def _parse_cell(text: str, feature: Mapping[str, Any]) -> Any:
-    """A value of a table, in which words such as NA stand for a missing one unless they are categories."""
-    if text in feature.get("categories", ()):
-        return text
-    text = normalize_name(text)
-    return parse_value("" if text in GAP_TEXTS and text not in feature.get("categories", ()) else text, feature)
+def _read_feature(described: Mapping[str, Any]) -> Feature:
+    """A feature of ``GET /model``, which says more than a manifest does."""
+    return Feature(**_NO_BOUNDS | {name: described[name] for name in Feature.model_fields.keys() & described.keys()})
+
+
+def _read_cell(text: str, read: Reader) -> Any:
+    """A value of a table; a number that JSON does not have stays text, to be refused."""
+    value = read(text)
+    return text if isinstance(value, float) and math.isinf(value) else value
 
 
 def _parse_number(text: str) -> float | str:

@@ -16,16 +16,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from models.feature import Feature, UnknownCategoryError
-from models.names import GAP_TEXTS, normalize_name
+from models.names import GAP_TEXTS
 from models.number_format import NumberFormat
 from service.arrays import Array
+from service.inference.text_values import make_text_reader, to_truth_value, to_whole_number
 from service.score.cell_faults import Codes, FaultCode, InvalidValues
 from service.score.errors import TableError
 from service.score.number_columns import find_numbers
 
-_MAX_DIGITS = 40  # of an integer in text; Python refuses to parse very long ones
 _MAX_CACHED = 1 << 16  # hashes of texts, which take 5 us or more each
-_TRUTH_VALUES = {"true": True, "false": False}
 _TYPES: dict[type, tuple[str, str, Callable[[pa.DataType], bool]]] = {
     str: (
         "texts",
@@ -61,7 +60,7 @@ class CategoryColumn:
         self._name = name
         self._all_text = all_text
         self._number_format = number_format
-        self._vocabulary = frozenset(feature.categories)
+        self._read_text = make_text_reader(feature)
         self._to_code = lru_cache(_MAX_CACHED, typed=True)(feature.to_code) if feature.hashing else feature.to_code
         if not all_text:
             self._require_type(dtype)
@@ -94,17 +93,10 @@ class CategoryColumn:
                     f"column {self._name} has text that is not UTF-8 ({error.reason}): convert it"
                 ) from None
         if category_type is str:
-            return [self._read_text(cell) for cell in values.to_pylist()]
+            return [*map(self._read_text, values.to_pylist())]
         text = pc.utf8_trim_whitespace(values)
         numbers = find_numbers(text, self._number_format) if category_type is int else pa.nulls(len(text), pa.string())
         return [_read_cell(*each) for each in zip(text.to_pylist(), numbers.to_pylist(), strict=True)]
-
-    def _read_text(self, cell: str) -> str | None:
-        """A category before all else, so that a vocabulary may have spaces or the text "NA"."""
-        name = normalize_name(cell)
-        if cell in self._vocabulary or name in self._vocabulary:
-            return cell if cell in self._vocabulary else name
-        return None if name in GAP_TEXTS else name
 
     def _require_type(self, dtype: pa.DataType) -> None:
         value_type = dtype.value_type if pa.types.is_dictionary(dtype) else dtype
@@ -129,11 +121,7 @@ def _read_cell(text: str, number: str | None) -> Any:
     """A number or a truth value in a cell without spaces around it; the text itself if it is neither."""
     if text in GAP_TEXTS:
         return None
-    if number is None:
-        return _TRUTH_VALUES.get(text.lower(), text)
-    if number.lstrip("+-").isdecimal() and len(number) <= _MAX_DIGITS:
-        return int(number)
-    return float(number)
+    return to_truth_value(text) if number is None else to_whole_number(number)
 
 
 def _to_plain(value: Any) -> Any:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from models.feature import Feature
 from models.names import GAP_TEXTS
 from models.number_format import NumberFormat
+from service.inference.text_values import MISSING_NUMBERS
 from service.score.cell_faults import Codes, FaultCode, InvalidValues
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"  # what Arrow's cast accepts
-_MISSING_TEXTS = pa.array(["", "NA", "N/A", "NULL", "null"])  # of a number that every row must have
+_MISSING_NUMBERS = pa.array(sorted(MISSING_NUMBERS))
 _GAP_TEXTS = pa.array(sorted(GAP_TEXTS))
 
 
@@ -37,7 +38,7 @@ class NumberColumn:
             column = column.dictionary_decode()
         type_codes: Codes | None = None
         if self._all_text:
-            missing_texts = _MISSING_TEXTS if feature.is_plain else _GAP_TEXTS
+            missing_texts = _MISSING_NUMBERS if feature.is_plain else _GAP_TEXTS
             column, type_codes = _parse_text(column, self._number_format, missing_texts)
         elif (type_code := _type_code(column.type)) is not None:
             type_codes = np.where(_is_null(column), FaultCode.MISSING, type_code)

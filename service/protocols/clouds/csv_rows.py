@@ -1,28 +1,23 @@
 """CSV requests: a row on each line, read as `python -m service.score` reads a table, but without Arrow."""
 
 import csv
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
-from models.feature import Feature
-from models.names import GAP_TEXTS, normalize_name
+from models.names import normalize_name
 from service.arrays import Array
 from service.http.errors import Fault, NotCsvError, UnacceptableError
 from service.http.messages import Request
 from service.inference.model import Model, PerModel
 from service.inference.suggestions import Suggestions
+from service.inference.text_values import make_reader
 from service.inference.validation import Validator
 
 _FORM = "rows"  # where faults are: the first row, below a header if there is one, is rows[0]
 _HEADER = re.compile(r";\s*header\s*=\s*\"?(present|absent)\b", re.IGNORECASE)  # RFC 4180, section 3
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
-_MISSING_TEXTS = frozenset({"", "NA", "N/A", "NULL", "null"})  # of a number that every row must have
-_NUMBERS = b'0123456789+-.eE," \t\r\n'  # of these, Python reads no other number than `_NUMBER` does
-_TRUTH_VALUES = {"true": True, "false": False}
-_MAX_DIGITS = 40  # of an integer; Python refuses to parse very long ones
+_NUMBERS = b'0123456789+-.eE," \t\r\n'  # of these, Python reads no other numbers than `text_values` does
 
 
 def read_csv(request: Request, model: Model, validator: Validator) -> Array:
@@ -59,7 +54,7 @@ class CsvColumns:
         self._known = {normalize_name(name): name for name in self._names} | {name: name for name in self._names}
         self._required = frozenset(feature.name for feature in model.features if feature.is_required)
         self._find_nearest = Suggestions(self._names).find_nearest
-        self._readers = {feature.name: _make_reader(feature) for feature in model.features}
+        self._readers = {feature.name: make_reader(feature) for feature in model.features}
         self._has_gaps = len(self._required) < len(self._names)
         self.are_plain = all(feature.is_plain for feature in model.features)
 
@@ -146,51 +141,3 @@ def _read_numbers(lines: Sequence[Sequence[str]]) -> list[list[float]] | None:
         return [[*map(float, line)] for line in lines]
     except ValueError:
         return None
-
-
-def _make_reader(feature: Feature) -> Callable[[str], Any]:
-    """What gives the raw value of a cell, None for a missing one; text that is no valid value stays text."""
-    if feature.is_category and feature.category_type is str:
-        return _text_reader(frozenset(feature.categories))
-    if feature.is_category:
-        return _read_whole_number if feature.category_type is int else _read_truth_value
-    return _number_reader(_MISSING_TEXTS if feature.is_plain else GAP_TEXTS)
-
-
-def _number_reader(missing_texts: frozenset[str]) -> Callable[[str], Any]:
-    def read(cell: str) -> Any:
-        text = cell.strip()
-        if text in missing_texts:
-            return None
-        return _to_float(text) if _NUMBER.fullmatch(text) else text
-
-    return read
-
-
-def _text_reader(vocabulary: frozenset[Any]) -> Callable[[str], Any]:
-    def read(cell: str) -> Any:
-        """A category before all else, so that a vocabulary may have spaces or the text "NA"."""
-        name = normalize_name(cell)
-        if cell in vocabulary or name in vocabulary:
-            return cell if cell in vocabulary else name
-        return None if name in GAP_TEXTS else name
-
-    return read
-
-
-def _read_truth_value(cell: str) -> Any:
-    text = cell.strip()
-    return None if text in GAP_TEXTS else _TRUTH_VALUES.get(text.lower(), text)
-
-
-def _read_whole_number(cell: str) -> Any:
-    text = cell.strip()
-    if text in GAP_TEXTS or not _NUMBER.fullmatch(text):
-        return _read_truth_value(cell)
-    return int(text) if text.lstrip("+-").isdecimal() and len(text) <= _MAX_DIGITS else _to_float(text)
-
-
-def _to_float(text: str) -> float:
-    """A number; infinite for NaN, which validation would take for a missing value."""
-    number = float(text)
-    return math.inf if math.isnan(number) else number
