@@ -1,6 +1,5 @@
 """The options of several subcommands, and the settings that follow from them."""
 
-import json
 import os
 import re
 import sys
@@ -65,7 +64,9 @@ def choose_model(store: Path | None, name: str | None, model_dir: Path | None) -
     if model_dir:
         chosen["model_dir"] = model_dir.absolute()
         if not name and not os.environ.get("MENAGERIE_MODEL_NAME"):
-            name = _find_name(model_dir)
+            from service.server.model_folders import read_name
+
+            name = read_name(model_dir)
     return chosen | ({"model_name": name} if name else {})
 
 
@@ -99,13 +100,3 @@ def read_key(given: str | None) -> str | None:
     if not re.fullmatch(r"[!-~]+", key.strip()):
         raise click.UsageError("the API key must be one word of ASCII characters, and a file must have nothing else")
     return key.strip()
-
-
-def _find_name(model_dir: Path) -> str | None:
-    """The name in a manifest; None if there is none to read, which whoever loads the model reports."""
-    for manifest in (model_dir / "manifest.json", *sorted(model_dir.glob("*/manifest.json"))):
-        try:
-            return str(json.loads(manifest.read_bytes())["name"])
-        except (OSError, ValueError, LookupError, TypeError):
-            continue
-    return None

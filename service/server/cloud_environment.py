@@ -6,11 +6,11 @@ are recognised by variables that only their model servers get. Sources: as in `s
 Only the standard library is imported: every start waits for this module.
 """
 
-import json
-import os
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
+
+from service.server.model_folders import find_models
 
 _SAGEMAKER_MODEL = "/opt/ml/model"
 _DEFAULT_PORT = "8080"  # of SageMaker, and of Vertex AI unless the model says otherwise
@@ -20,8 +20,6 @@ _VERTEX_ROUTES = {
     "AIP_HEALTH_ROUTE": "MENAGERIE_VERTEX_HEALTH_ROUTE",
     "AIP_PREDICT_ROUTE": "MENAGERIE_VERTEX_PREDICT_ROUTE",
 }
-_MANIFEST = "manifest.json"
-_DEPTH = 3  # of <folder>/<store>/<name>/<version>
 _Environment = MutableMapping[str, str]
 
 
@@ -103,7 +101,7 @@ def _set_model(environment: _Environment, folder: Path, source: str) -> None:
     if _has_model(environment):
         return
     name = environment.get("MENAGERIE_MODEL_NAME")
-    models = {_model_name(home): home for home in _find_homes(folder, _DEPTH)}
+    models = find_models(folder)
     if name and len(models) > 1:
         models = {each: home for each, home in models.items() if each == name}
     if not models:
@@ -116,33 +114,3 @@ def _set_model(environment: _Environment, folder: Path, source: str) -> None:
     ((found, home),) = models.items()
     environment["MENAGERIE_MODEL_DIR"] = str(home)
     environment.setdefault("MENAGERIE_MODEL_NAME", found)
-
-
-def _find_homes(folder: Path, depth: int) -> Iterator[Path]:
-    """The folders of models: each is a bundle, or has bundles in folders named by their version."""
-    folders = _subfolders(folder)
-    if (folder / _MANIFEST).is_file() or any(each.name.isdigit() and (each / _MANIFEST).is_file() for each in folders):
-        yield folder
-    elif depth > 1:
-        for each in folders:
-            yield from _find_homes(each, depth - 1)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return []
-
-
-def _model_name(home: Path) -> str:
-    """The name in a manifest of the model; the folder's own if it cannot be read, which loading reports."""
-    manifests = [home / _MANIFEST, *sorted(home.glob(f"[0-9]*/{_MANIFEST}"))]
-    for manifest in manifests:
-        try:
-            name = json.loads(manifest.read_bytes())["name"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if isinstance(name, str) and name:
-            return name
-    return home.name
