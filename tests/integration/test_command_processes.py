@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +17,14 @@ from typing import Any
 import pytest
 import requests
 from support import mixed_bundles
-from support.gunicorn_server import ROOT, Server, await_ready, await_workers, environment, free_port, serving
+from support.gunicorn_server import (
+    ROOT,
+    Server,
+    await_workers,
+    free_port,
+    serving,
+    serving_by,
+)
 from support.handmade_bundles import Network, publish
 from support.known_animals import GREAT_DANE, KNOWN, NAMES, named
 from support.menagerie_command import refusal, run_command
@@ -371,22 +377,9 @@ def started(folder: Path, *arguments: str | Path) -> Iterator[Server]:
     port = free_port()
     program = "import sys; sys.path.remove(''); from menagerie.command import cli; cli(prog_name='menagerie')"
     command = [sys.executable, "-c", program, "serve", "--port", str(port), *map(str, arguments)]
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment(PYTHONPATH=str(ROOT), MENAGERIE_DRAIN_SECONDS="0"),
-        stderr=subprocess.PIPE,
-        pipesize=2**20,
-        text=True,
-    ) as process:
-        server = Server(f"http://127.0.0.1:{port}", port, process)
-        try:
-            await_ready(server)
-            yield server
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
-    assert process.returncode == 0
+    with serving_by(command, port, {"PYTHONPATH": str(ROOT)}, cwd=folder) as server:
+        yield server
+    assert server.process.returncode == 0
 
 
 @pytest.mark.usefixtures("versions")

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import requests
-from support.gunicorn_server import ROOT, Server, await_ready, environment, free_port
+from support.gunicorn_server import ROOT, Server, environment, free_port, serving_by
 from support.known_animals import GREAT_DANE, KNOWN, NAMES, named
 from support.menagerie_command import run_command
 
@@ -63,21 +63,9 @@ def served(program: tuple[str], tmp_path_factory: pytest.TempPathFactory) -> Ite
     for name in ("models", "service", "menagerie", "gunicorn", "flask", "numpy"):
         (folder / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the current folder')\n")
     port = free_port()
-    with subprocess.Popen(
-        [*program, "serve", "--host", "127.0.0.1", "--port", str(port)],
-        cwd=folder,
-        env=environment(MENAGERIE_DRAIN_SECONDS="0"),
-        stderr=subprocess.PIPE,
-        pipesize=2**20,
-        text=True,
-    ) as process:
-        server = Server(f"http://127.0.0.1:{port}", port, process)
-        try:
-            await_ready(server)
-            yield server
-        finally:
-            process.terminate()
-            process.communicate(timeout=60)
+    command = [*program, "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with serving_by(command, port, {}, cwd=folder) as server:
+        yield server
 
 
 def files_of(folder: Path) -> set[str]:

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,17 +56,26 @@ def serving(*arguments: str, **settings: str) -> Iterator[Server]:
 
     It drains for no time, unless ``settings`` say otherwise.
     """
-    settings = {"MENAGERIE_DRAIN_SECONDS": "0"} | settings
     port = int(settings.pop("PORT", 0)) or free_port()
+    scheme = "https" if "--certfile" in arguments else "http"
+    command = [*GUNICORN, "--bind", f"127.0.0.1:{port}", *arguments]
+    with serving_by(command, port, settings, scheme=scheme) as server:
+        yield server
+
+
+@contextmanager
+def serving_by(
+    command: Sequence[str], port: int, settings: Mapping[str, str], *, cwd: Path = ROOT, scheme: str = "http"
+) -> Iterator[Server]:
+    """As `serving`, by another command, which listens on ``port``."""
     with subprocess.Popen(
-        [*GUNICORN, "--bind", f"127.0.0.1:{port}", *arguments],
-        cwd=ROOT,
-        env=environment(**settings),
+        command,
+        cwd=cwd,
+        env=environment(**({"MENAGERIE_DRAIN_SECONDS": "0"} | dict(settings))),
         stderr=subprocess.PIPE,
         pipesize=2**20,  # it is read at the end, and lines that do not fit are dropped
         text=True,
     ) as process:
-        scheme = "https" if "--certfile" in arguments else "http"
         server = Server(f"{scheme}://127.0.0.1:{port}", port, process)
         try:
             await_ready(server)
