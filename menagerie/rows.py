@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from menagerie.errors import CommandError
 from models.feature import Feature
 from models.names import normalize_name
-from service.inference.text_values import Reader, make_reader, to_truth_value
+from service.inference.csv_cells import Reader, make_reader, to_truth_value
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")

@@ -7,7 +7,7 @@ import numpy as np
 from models.dataset import Doubles, Floats, Sample
 from models.encoder_fitting import count_entries
 from models.feature import MISSING, Feature
-from models.reference import find_typical_index
+from models.reference_fitting import find_typical_index
 
 CORNERS = 5
 MAX_SPREAD_ROWS = 16

@@ -21,7 +21,7 @@ from models.installation import install_command
 from models.manifest import GoldenRow, Manifest, Training
 from models.options import TrainingOptions
 from models.raw_values import to_raw
-from models.reference import describe_features, select_background
+from models.reference_fitting import describe_features, select_background
 from models.reference_statistics import Reference
 from models.signature import Head, Input, Layer
 from models.training_result import TrainingResult

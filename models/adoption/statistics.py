@@ -11,7 +11,13 @@ from models.adoption.raw_columns import RawColumn
 from models.dataset import Doubles, Floats, Integers
 from models.feature import Feature, RawValue
 from models.manifest import GoldenRow
-from models.reference import BACKGROUND_ROWS, compute_quantiles, describe_features, find_typical, select_background
+from models.reference_fitting import (
+    BACKGROUND_ROWS,
+    compute_quantiles,
+    describe_features,
+    find_typical,
+    select_background,
+)
 from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head
 from models.tables.dataset import MAX_RANGES

@@ -19,7 +19,7 @@ from models.feature import Feature, UnknownCategoryError
 from models.names import GAP_TEXTS
 from models.number_format import NumberFormat
 from service.arrays import Array
-from service.inference.text_values import make_text_reader, to_truth_value, to_whole_number
+from service.inference.csv_cells import make_text_reader, to_truth_value, to_whole_number
 from service.score.cell_faults import Codes, FaultCode, InvalidValues
 from service.score.errors import TableError
 from service.score.number_columns import find_numbers

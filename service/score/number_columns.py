@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.feature import Feature
 from models.names import GAP_TEXTS
 from models.number_format import NumberFormat
-from service.inference.text_values import MISSING_NUMBERS
+from service.inference.csv_cells import MISSING_NUMBERS
 from service.score.cell_faults import Codes, FaultCode, InvalidValues
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^(?i:[+-]?(nan|inf|infinity))$"  # what Arrow's cast accepts

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import mixed_datasets
 
-from models import reference
+from models import reference_fitting
 from models.dataset import Floats, Sample
 from models.embeddings import fill_absent, find_slices, one_hot, sum_by_entry
 from models.encoder_fitting import MAX_ONE_HOT, Encoding
@@ -15,7 +15,7 @@ from models.encoding import NO_COLUMN, NumberEncoder, OneHotEncoder, TableEncode
 from models.feature import Feature
 from models.golden_inputs import select_golden_inputs
 from models.raw_values import find_unknown, to_raw
-from models.reference import compute_category_shares, compute_missing_shares, compute_number_ranges
+from models.reference_fitting import compute_category_shares, compute_missing_shares, compute_number_ranges
 from models.replicas import DenseLayer, Replicas, move_into_tables
 
 NAN = np.nan
@@ -207,16 +207,16 @@ def test_statistics_of_a_reference() -> None:
 
 def test_ranges_of_many_labels_do_not_read_all_rows_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """With hundreds of labels, that took half a minute for 200,000 rows."""
-    original, read = reference.list_numbers, list[int]()
+    original, read = reference_fitting.list_numbers, list[int]()
 
     def list_numbers(features: Sequence[Feature], rows: Floats) -> Iterator[tuple[str, Floats]]:
         read.append(len(rows))
         return original(features, rows)
 
-    monkeypatch.setattr(reference, "list_numbers", list_numbers)
+    monkeypatch.setattr(reference_fitting, "list_numbers", list_numbers)
     rows = np.arange(100, dtype=np.float32)[:, np.newaxis]
     groups = {str(label): rows[:, 0] % 50 == label for label in range(50)}
-    described = reference.describe_features([number(maximum=99)], rows, groups)
+    described = reference_fitting.describe_features([number(maximum=99)], rows, groups)
     assert described["ranges"]["7"] == {"x": (7, 57)}
     assert sum(read) <= 3 * len(rows)
 

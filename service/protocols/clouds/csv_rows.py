@@ -10,14 +10,14 @@ from models.names import normalize_name
 from service.arrays import Array
 from service.http.errors import Fault, NotCsvError, UnacceptableError
 from service.http.messages import Request
+from service.inference.csv_cells import make_reader
 from service.inference.model import Model, PerModel
 from service.inference.suggestions import Suggestions
-from service.inference.text_values import make_reader
 from service.inference.validation import Validator
 
 _FORM = "rows"  # where faults are: the first row, below a header if there is one, is rows[0]
 _HEADER = re.compile(r";\s*header\s*=\s*\"?(present|absent)\b", re.IGNORECASE)  # RFC 4180, section 3
-_NUMBERS = b'0123456789+-.eE," \t\r\n'  # of these, Python reads no other numbers than `text_values` does
+_NUMBERS = b'0123456789+-.eE," \t\r\n'  # of these, Python reads no other numbers than `csv_cells` does
 
 
 def read_csv(request: Request, model: Model, validator: Validator) -> Array:
