@@ -7,7 +7,7 @@ from models import bundle
 from models.bundle import BundleError
 from service.inference import sandbox
 from service.inference.model import Model
-from service.inference.registry import model_source, serving_candidates
+from service.inference.registry import find_shadow, model_source, serving_candidates
 from service.settings import Settings
 
 
@@ -18,7 +18,7 @@ def find_bundle(settings: Settings) -> Path:
         BundleError: there is none, or it fails the check; the service would go on with an older version.
     """
     home = model_source(settings).folder
-    candidates = serving_candidates(home, settings.model_version)
+    candidates = serving_candidates(home, settings.model_version, find_shadow(home)[0])
     if not candidates:
         raise BundleError(bundle.missing_model_message(home))
     folder = next(iter(candidates.values()))
