@@ -5,6 +5,7 @@ few rows are not reported.
 """
 
 from collections.abc import Sequence
+from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,20 @@ def _describe(feature: Feature, variable: Variable, first: int, last: int) -> st
         return {MISSING: "is missing", OTHER: "is not a known category"}.get(kind, "is one of the rarer categories")
     if variable.kind == "category":
         return f"is {variable.labels[first]}"
-    return _describe_interval(variable.edges, first, last, f" {feature.unit}".rstrip())
+    unit = f" {feature.unit}".rstrip()
+    if feature.kind == "integer":
+        return _describe_integers(*_ends(variable, first, last), unit)
+    return _describe_interval(variable.edges, first, last, unit)
+
+
+def _describe_integers(above: float | None, upto: float | None, unit: str) -> str:
+    """Bins of whole numbers in words."""
+    if above is None:
+        return "has any value" if upto is None else f"is at most {floor(upto)}{unit}"
+    if upto is None:
+        return f"is at least {floor(above) + 1}{unit}"
+    low, high = floor(above) + 1, floor(upto)
+    return f"is {high}{unit}" if low == high else f"is between {low} and {high}{unit}"
 
 
 def _describe_interval(edges: Doubles, first: int, last: int, unit: str) -> str:

@@ -38,21 +38,21 @@ def _describe_changes(report: Report) -> str:
     output = min(report["outputs"], key=lambda each: each["agree"]["rows"])
     changed, most = rows - output["agree"]["rows"], output["changes"][0]
     sentence = _describe_most_frequent(most, changed)
-    if where := most["mostly"]:
+    if where := most["mostly"] or (output["mostly"] if most["rows"] == changed else None):
         part = "all" if where["changed"] == most["rows"] else f"{where['changed']:,}"
         among, count = _rows_that_may_change(output, most, rows)
-        sentence += f", {part} of them where {where['says']} ({where['rows'] / count:.0%} of {among})"
+        sentence += f", {part} of them where {where['says']} ({_percent(where['rows'] / count)} of {among})"
     elif where := output["mostly"]:
         sentence += (
             f"; {where['changed']:,} of {changed:,} changes are where {where['says']} "
-            f"({where['rows'] / rows:.0%} of all rows)"
+            f"({_percent(where['rows'] / rows)} of all rows)"
         )
     return f"{output['name']} changes most often: {sentence}" if len(report["outputs"]) > 1 else sentence
 
 
 def _rows_that_may_change(output: _Output, change: Change, rows: int) -> tuple[str, int]:
     """The rows among which a change is looked for, in words, and how many they are."""
-    if output["kind"] == "classification" and "from" in change:
+    if output["kind"] == "classification" and "from" in change and change["mostly"]:
         return f"all rows with {change['from']}", output["labels"][change["from"]]["serving"]
     return "all rows", rows
 
@@ -73,7 +73,9 @@ def _within(report: Report) -> str:
     targets = [t for each in report["outputs"] if each["kind"] == "regression" for t in each["targets"].values()]
     if not targets:
         return ""
-    return " to within 1% of the spread" if any(target["spread"] for target in targets) else " to within 1% of the value"
+    return (
+        " to within 1% of the spread" if any(target["spread"] for target in targets) else " to within 1% of the value"
+    )
 
 
 def _describe_most_frequent(change: Change, changed: int) -> str:
@@ -82,6 +84,10 @@ def _describe_most_frequent(change: Change, changed: int) -> str:
     if change["rows"] == changed:
         return describe_share(change, f"all {changed:,} changes")
     return describe_share(change, f"{change['rows']:,} of {changed:,} changes")
+
+
+def _percent(share: float) -> str:
+    return "under 1%" if share < 0.01 else f"{share:.0%}"  # noqa: PLR2004
 
 
 def _share(agree: RowShare) -> str:
