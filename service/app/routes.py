@@ -114,7 +114,7 @@ def build_service(
     for event in catalog.startup_events:
         model_metrics.count_event(event)
     worker_metrics = WorkerMetrics(counters)
-    drift = Drift(settings, counters.lock_file, catalog.default)
+    drift = Drift(settings, counters.regions, catalog.default)
     access_log = AccessLog(settings.log_rate, settings.log_failure_rate)
     tracing = Spans() if spans.is_enabled() else None
     observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe]

@@ -15,6 +15,7 @@ from service.inference.registry import Registry
 from service.monitoring.drift.document import document
 from service.monitoring.drift.verdict import Verdict, judge, judge_without_sample
 from service.monitoring.drift.window import Windows
+from service.monitoring.shared_regions import SharedRegions
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,17 +27,17 @@ _declare = Declare(Protocol.SERVICE)
 class Drift:
     """Compares the most recent rows of each model version with its training rows.
 
-    It keeps only which bins the rows fall in. The windows lie in a ``file`` that all workers inherit.
+    It keeps only which bins the rows fall in. The windows lie in memory that all workers share.
     """
 
-    def __init__(self, settings: Settings, file: int, registry: Registry) -> None:
+    def __init__(self, settings: Settings, regions: SharedRegions, registry: Registry) -> None:
         self._settings = settings
         self._registry = registry
         self._bins = PerModel(lambda model: Bins(model.manifest, int(model.fingerprint[:16], 16) or 1))
         self._window_rows = settings.drift_rows
         self._binned: deque[tuple[int, Counts]] = deque()  # not in the windows yet: another worker held the lock
         cells = count_cells(registry.current.model.manifest)
-        self._windows = Windows(file, settings.drift_rows, settings.keep_versions + 1, cells)
+        self._windows = Windows(regions, "drift", settings.drift_rows, settings.keep_versions + 1, cells)
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count the rows of completed inferences, and values that were rejected as out of bounds."""
@@ -81,7 +82,7 @@ class Drift:
 
     def _add_to_windows(self) -> None:
         """Add the binned rows to the windows; if another worker holds the lock, leave them for the next call."""
-        with self._windows.lock() as is_locked:
+        with self._windows.lock.attempt() as is_locked:
             while is_locked and self._binned:
                 self._windows.add(*self._binned.popleft())
 
