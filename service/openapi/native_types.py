@@ -34,6 +34,8 @@ class Health(TypedDict):
     model: Identity
     versions: list[int]
     refused: dict[str, str]
+    shadow: int | None
+    shadow_fault: str
 
 
 @closed

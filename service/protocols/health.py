@@ -20,6 +20,7 @@ NO_REFERENCE = (
     "the model was adopted without a sample of its rows, so bounds and training ranges are not known: "
     "there are no warnings, and drift is not detected"
 )
+_HIDDEN = "send an API key to see the reason"
 
 
 class Readiness:
@@ -76,9 +77,9 @@ class Health:
     def health(self, request: Request) -> Response:
         """Liveness and readiness, with versions and uptime."""
         registry, is_draining = self._catalog.default, self._readiness.is_draining
-        refused = registry.refused
+        refused, shadow_fault = registry.refused, registry.shadow_fault
         if not self._is_authorized(request):
-            refused = dict.fromkeys(refused, "send an API key to see the reason")
+            refused, shadow_fault = dict.fromkeys(refused, _HIDDEN), shadow_fault and _HIDDEN
         document = {
             "live": True,
             "ready": not is_draining,
@@ -87,6 +88,8 @@ class Health:
             "model": registry.current.model.identity,
             "versions": registry.versions,
             "refused": refused,
+            "shadow": registry.shadow.model.version if registry.shadow else None,
+            "shadow_fault": shadow_fault,
         }
         return json_response(document, 503 if is_draining else 200)
 
