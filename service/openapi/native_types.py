@@ -34,8 +34,8 @@ class Health(TypedDict):
     model: Identity
     versions: list[int]
     refused: dict[str, str]
-    shadow: int | None
-    shadow_fault: str
+    shadow: NotRequired[int | None]
+    shadow_fault: NotRequired[str]
 
 
 @closed

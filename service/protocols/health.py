@@ -80,7 +80,7 @@ class Health:
         refused, shadow_fault = registry.refused, registry.shadow_fault
         if not self._is_authorized(request):
             refused, shadow_fault = dict.fromkeys(refused, _HIDDEN), shadow_fault and _HIDDEN
-        document = {
+        document: dict[str, Any] = {
             "live": True,
             "ready": not is_draining,
             "version": VERSION,
@@ -88,9 +88,10 @@ class Health:
             "model": registry.current.model.identity,
             "versions": registry.versions,
             "refused": refused,
-            "shadow": registry.shadow.model.version if registry.shadow else None,
-            "shadow_fault": shadow_fault,
         }
+        if registry.shadow or shadow_fault:
+            number = registry.shadow.model.version if registry.shadow else None
+            document |= {"shadow": number, "shadow_fault": shadow_fault}
         return json_response(document, 503 if is_draining else 200)
 
     @_declare("GET", "/model[s/{model}]", "ModelDescription")
