@@ -6,16 +6,17 @@ memory, in whatever order they meet a model, and also those that are forked late
 """
 
 import fcntl
+import logging
 import mmap
 import os
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ _KEY_BYTES = 16
 _ENTRY = np.dtype([("key", "u8", (_KEY_BYTES // 8,)), ("offset", "i8"), ("end", "i8")])
 _DIRECTORY = np.dtype([("count", "i8"), ("entries", _ENTRY, (MAX_REGIONS,))])
 _RETRY_SECONDS = 0.001
+_T = TypeVar("_T")
+_log = logging.getLogger("menagerie")
 
 
 class RegionsFullError(Exception):
@@ -159,6 +162,15 @@ class SharedRegions:
             memory = mmap.mmap(self._file, MAX_REGION_BYTES, offset=segment * MAX_REGION_BYTES)
             self._segments[segment] = np.frombuffer(memory, np.uint8)
         return self._segments[segment][start : start + size]
+
+
+def unless_full(make: Callable[[], _T]) -> _T | None:
+    """What is made in a region, or None if there is no room for it: a model is rather not counted than not served."""
+    try:
+        return make()
+    except RegionsFullError as error:
+        _log.error("not counted: %s", error)
+        return None
 
 
 def anonymous_file() -> int:

@@ -22,10 +22,10 @@ class DroppedRows(TypedDict):
 
 @closed
 class FailedRows(TypedDict):
-    """Rows without a prediction: the network overflowed or failed, or the shadow knows categories that were "other"."""
+    """Rows without a prediction: the shadow's network overflowed or failed, or the shadow does not take the values."""
 
     network: Rows
-    category: Rows
+    input: Rows
 
 
 @closed

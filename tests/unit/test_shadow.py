@@ -1,8 +1,9 @@
-"""A shadow: which rows it computes, that their counts are those of a comparison, and that it costs nothing without one."""
+"""A shadow: which rows it computes, and that their counts are those of a comparison of the same rows."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from support.handmade_bundles import Network, publish
 from support.shadow_networks import OVERFLOW_ABOVE, build_overflowing
 
 from models.bundle import CURRENT, SHADOW
+from models.encoding import OneHotEncoder
 from models.feature import Feature
-from models.signature import Input
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
 from service.arrays import Array, Prediction
@@ -28,6 +29,7 @@ from service.monitoring.shared_counters import SharedCounters
 from service.settings import Settings
 
 SHAPE = (3, 4, 2)
+NEW_COLONY = "a new colony"
 
 
 def open_model(store: Path, name: str, version: int) -> Model:
@@ -89,7 +91,7 @@ def test_report_is_that_of_a_comparison_of_the_same_rows(store: Path) -> None:
     assert {name: report[name] for name in expected} == expected
     assert (report["rows"], report["share"]) == (2_600, 1)
     assert report["dropped"] == {"overload": 0, "queue": 0, "exit": 0}
-    assert report["failed"] == {"network": 0, "category": 0}
+    assert report["failed"] == {"network": 0, "input": 0}
     assert get(service, "/models/handmade/shadow") == report
 
 
@@ -165,10 +167,8 @@ def test_each_model_has_its_own_shadow(store: Path) -> None:
     for seed in (5, 6):
         publish(store / "more", Network.random((3, 2, 3), seed=seed))
     (store / "more" / "handmade").rename(store / "other")
-    for number in ("1", "2"):
-        manifest = store / "other" / number / "manifest.json"
-        manifest.write_text(manifest.read_text().replace('"name":"handmade"', '"name":"other"'))
-        assert '"name":"other"' in manifest.read_text()
+    for manifest in (store / "other").rglob("manifest.json"):
+        manifest.write_text(manifest.read_text().replace('"name": "handmade"', '"name": "other"'))
     service = start_service(store, models="handmade,other")
     rows = random_rows(30)
     post(service, {"instances": rows}, "/models/other/predict")
@@ -221,7 +221,7 @@ def test_rows_that_overflow_in_the_shadow_are_counted(store: Path) -> None:
     document = {"instances": [*rows[:7], [3, 0, 0], *rows[7:], [2.99, 1, 1]]}
     assert post(service, document) == post(before, document)
     report = get(service)
-    assert (report["rows"], report["failed"]) == (20, {"network": 2, "category": 0})
+    assert (report["rows"], report["failed"]) == (20, {"network": 2, "input": 0})
     expected = compared(open_model(store, "handmade", 2), open_model(store, "handmade", 3), np.array(rows, np.float32))
     assert report["outputs"] == expected["outputs"]
 
@@ -234,70 +234,62 @@ def test_shadow_that_fails_is_logged_once(store: Path, caplog: pytest.LogCapture
     shadow.model._engine = object()  # type: ignore[assignment] # noqa: SLF001
     for count in (3, 4):
         post(service, {"instances": random_rows(count)})
-    assert (get(service)["rows"], get(service)["failed"]) == (0, {"network": 7, "category": 0})
+    assert (get(service)["rows"], get(service)["failed"]) == (0, {"network": 7, "input": 0})
     assert caplog.text.count("version 2 of handmade failed as a shadow") == 1
 
 
 def test_shadow_for_which_there_is_no_memory_is_reported(store: Path, caplog: pytest.LogCaptureFixture) -> None:
     service = start_service(store)
-    service.shadow.pairs._counters.regions.get = _raise_full  # type: ignore[method-assign] # noqa: SLF001
+    service.shadow.pairs._counters.regions.get = _raise_full  # type: ignore[method-assign, assignment] # noqa: SLF001
     for _ in range(3):
         post(service, {"features": [1, 2, 0]})
     assert get(service)["reason"] == "version 2 cannot be compared: no room"
     assert caplog.text.count("version 2 of handmade cannot be compared") == 1
 
 
-def _raise_full(name: str, size: int) -> Any:
+def _raise_full(*_: Any) -> Any:
     raise MemoryError("no room")
 
 
-def publish_mixed(store: Path, **changes: dict[str, Any]) -> None:
-    """Publish a model of which some features have other fields."""
-    features = [Feature(**{**each.model_dump(), **changes.get(each.name, {})}) for each in mixed_bundles.FEATURES]
-    mixed_bundles.publish(store, features=features)
-
-
 @pytest.mark.parametrize(
-    ("changes", "unknown"),
+    ("name", "fields", "columns", "unknown"),
     [
-        ({"island": {"categories": mixed_bundles.ISLANDS[::-1]}}, ""),
-        ({"sex": {"allow_missing": False, "default": "male"}, "ring": {"categories": (5, 2, 1)}}, ""),
-        ({"colony": {"categories": ("a new colony", "north", "south", 'ümläut "quoted"')}}, "a new colony"),
+        ("island", {"categories": mixed_bundles.ISLANDS[::-1]}, (0, 1, 2), ""),
+        ("sex", {"allow_missing": False, "default": "male"}, (0, 1), ""),
+        ("colony", {"categories": (NEW_COLONY, "north", "south", 'ümläut "quoted"')}, (0, 1, 2, 3, 0), NEW_COLONY),
     ],
 )
 def test_shadow_computes_the_values_that_clients_sent(
-    tmp_path: Path, changes: dict[str, dict[str, Any]], unknown: str
+    tmp_path: Path, name: str, fields: dict[str, Any], columns: tuple[int, ...], unknown: str
 ) -> None:
     """Versions may encode a category differently: what the shadow computes is what it answers to the same request."""
-    publish_mixed(tmp_path)
-    encoders = mixed_bundles.ENCODERS
-    if "sex" in changes or unknown:  # the encoder has as many columns as there are codes
-        encoders = tuple(_widened(each) for each in encoders)
-    features = [Feature(**{**each.model_dump(), **changes.get(each.name, {})}) for each in mixed_bundles.FEATURES]
+    mixed_bundles.publish(tmp_path)
+    features = [
+        Feature(**(each.model_dump() | (fields if each.name == name else {}))) for each in mixed_bundles.FEATURES
+    ]
+    encoders = [
+        OneHotEncoder(feature=name, width=max(columns) + 1, columns=columns) if each.feature == name else each
+        for each in mixed_bundles.ENCODERS
+    ]
     mixed_bundles.publish(tmp_path, features=features, encoders=encoders)
     (tmp_path / "mixed" / SHADOW).write_text("2")
     service = start_service(tmp_path, model_name="mixed")
     rows = [list(row) for row in mixed_bundles.raw_rows(120, seed=5)]
     post(service, {"instances": rows})
+    report = get(service)
     path = "/v1/models/mixed/versions/{}:predict"
     answers = [post(service, {"instances": rows}, path.format(n))["predictions"] for n in (1, 2)]
     labels = [np.argmax(each, axis=1) for each in answers]
     is_known = np.array([not unknown or unknown not in row for row in rows])
-    report = get(service)
-    assert report["failed"] == {"network": 0, "category": int((~is_known).sum())}
+    assert report["failed"] == {"network": 0, "input": int((~is_known).sum())}
     assert report["rows"] == int(is_known.sum())
     assert report["agree"]["rows"] == int((labels[0] == labels[1])[is_known].sum())
 
 
-def _widened(encoder: Any) -> Any:
-    return encoder
-
-
 def test_outputs_of_every_kind_are_compared(tmp_path: Path) -> None:
-    """Classification, several labels and regression, each with its own part of the report and of the metrics."""
-    inputs = (Input(name="position", width=2), Input(name="speed", width=1))
-    for seed in (1, 2):
-        headed_bundles.publish(tmp_path, headed_bundles.SEVERAL, inputs=inputs, seed=seed)
+    """Each output has its own part of the report; a row agrees if all of its outputs do."""
+    for hidden in ((4,), (5,)):
+        headed_bundles.publish(tmp_path, headed_bundles.SEVERAL, hidden=hidden)
     (tmp_path / "headed" / SHADOW).write_text("2")
     service = start_service(tmp_path, model_name="headed")
     rows = np.random.default_rng(1).uniform(-1, 1, (300, 3)).astype(np.float32)
@@ -305,7 +297,7 @@ def test_outputs_of_every_kind_are_compared(tmp_path: Path) -> None:
     report = get(service)
     expected = compared(open_model(tmp_path, "headed", 1), open_model(tmp_path, "headed", 2), rows)
     assert {name: report[name] for name in expected} == expected
-    assert {output["kind"] for output in report["outputs"]} == {"classification", "multi_label", "regression"}
+    assert {output["kind"] for output in report["outputs"]} == {"multi_label", "regression"}
     metrics = read_metrics(service)
     changed = metrics["menagerie_shadow_rows_total"]["change"]
     assert changed == report["rows"] - report["agree"]["rows"]
@@ -442,8 +434,8 @@ def predictions(sizes: list[int], start: int = 0) -> list[Prediction]:
     """Predictions of so many rows each, whose values are numbered."""
     ends = np.cumsum([start, *sizes]).tolist()
     return [
-        Prediction(np.arange(low, high, dtype=np.float32)[:, None], -np.arange(low, high, dtype=np.float32)[:, None], (), (), {})
-        for low, high in zip(ends, ends[1:], strict=False)
+        Prediction(rows, -rows, (), (), {})
+        for rows in (np.arange(low, high, dtype=np.float32)[:, None] for low, high in pairwise(ends))
     ]
 
 

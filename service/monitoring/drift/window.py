@@ -22,6 +22,11 @@ class Window(NamedTuple):
     counts: Counts
 
 
+def empty_window(cells: int) -> Window:
+    """The window of a version without rows."""
+    return Window(0, None, np.zeros(cells, np.int64))
+
+
 class Windows:
     """Windows of the last ``rows`` rows, each of ``cells`` cells, for a number of ``versions`` of the model ``name``.
 
@@ -38,7 +43,7 @@ class Windows:
         self._pane_rows = -(-rows // PANES)
         pane = np.dtype([("rows", "i8"), ("since", "f8"), ("counts", "i8", (cells,))])
         window = np.dtype([("key", "u8"), ("newest", "i8"), ("written", "f8"), ("panes", pane, (PANES,))])
-        region = regions.get(name, versions * window.itemsize)
+        region = regions.get(f"drift/{name}", versions * window.itemsize)
         self.lock = region.lock
         windows = region.memory.view(window)
         self._keys, self._newest, self._written = windows["key"], windows["newest"], windows["written"]

@@ -10,14 +10,14 @@ import numpy as np
 
 from service.comparison.comparison import Comparison
 from service.comparison.document import Report
+from service.comparison.translation import RowTranslation
 from service.inference.catalog import Catalog
-from service.inference.code_translation import CodeTranslation
 from service.inference.model import Model
 from service.monitoring.shadow.row_queue import Rows
 from service.monitoring.shared_counters import Cells, SharedCounters
 
 DROPPED = ("overload", "queue", "exit")  # the worker was busy; the shadow is too slow; the worker exited
-FAILED = ("network", "category")  # the shadow gave no number; it may encode a category in several ways
+FAILED = ("network", "input")  # the shadow gave no number; it does not take the row
 _KEY, _SINCE, *_UNCOMPARED = range(2 + len(DROPPED) + len(FAILED))
 _COMPARED = _UNCOMPARED[-1] + 1  # where the cells of the comparison begin
 
@@ -50,7 +50,7 @@ class Pair:
         self.serving, self.shadow = serving, shadow
         self._counters = counters
         self._comparison = Comparison(serving, shadow)
-        self._translation = CodeTranslation(serving.features, shadow.features)
+        self._translation = RowTranslation(serving.features, shadow.features)
         self._block = counters.model_block(f"shadow/{serving.name}", _COMPARED + self._comparison.size)
         key = sha256(f"{serving.fingerprint} {shadow.fingerprint}".encode()).digest()
         self._key = int.from_bytes(key[:7]) + 1
@@ -58,11 +58,10 @@ class Pair:
 
     def compare(self, rows: Rows) -> None:
         """Compute what the shadow gives for some rows, and count how it differs."""
-        inputs = rows.rows
-        if self._translation.is_needed:
-            inputs, is_known = self._translation.translate(inputs)
-            self.count_uncompared("category", int(np.count_nonzero(~is_known)))
-            inputs, rows = inputs[is_known], rows.only(is_known)
+        inputs, is_taken = self._translation.translate(rows.rows)
+        if refused := len(inputs) - int(np.count_nonzero(is_taken)):
+            self.count_uncompared("input", refused)
+            inputs, rows = inputs[is_taken], rows.only(is_taken)
         if not len(inputs):
             return
         try:
