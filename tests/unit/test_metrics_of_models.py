@@ -109,7 +109,7 @@ def test_a_family_is_there_once(client: FlaskClient) -> None:
         predict(client, name, rows)
     for accept, parse in (("text/plain", prometheus_text), ("application/openmetrics-text", open_metrics)):
         text = client.get("/metrics", headers={"Accept": accept}).text
-        names = [family.name for family in parse(text)]  # type: ignore[operator]
+        names = [family.name for family in parse(text)]
         assert len(names) == len(set(names))
         headers = [line for line in text.splitlines() if line.startswith("# TYPE ")]
         assert len(headers) == len(set(headers))
