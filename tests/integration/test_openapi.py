@@ -86,7 +86,7 @@ def test_every_request_example_works(document: dict[str, Any], client: FlaskClie
     responses = [
         (path, name, client.post(path, json=body).status_code) for path, name, body in request_examples(document)
     ]
-    assert {path.split("/")[1] for path, *_ in responses} == {"predict", "explain", "v1", "v2"}
+    assert {path.split("/")[1] for path, *_ in responses} == {"predict", "explain", "models", "v1", "v2"}
     assert [row for row in responses if row[2] != 200] == []
 
 
