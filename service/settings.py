@@ -230,6 +230,7 @@ class Settings(BaseModel):
     @field_validator("models")
     @classmethod
     def _require_names(cls, models: str) -> str:
+        models = models.strip()
         for name in _split_names(models) if models not in {"", ALL_MODELS} else ():
             if name == ALL_MODELS or not is_path_name(name):
                 raise ValueError(f"{name!r} is not the name of a model: set it to names with commas between, or to *")
