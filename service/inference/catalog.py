@@ -195,7 +195,12 @@ class Catalog:
         )
 
     def _poll(self, listener: Callable[[Event], None]) -> None:
-        """Look at one model after the other, spread over the time between two looks at the same one."""
+        """Look at one model after the other, spread over the time between two looks at the same one.
+
+        The first time all at once: what a worker has got from the master is as old as that.
+        """
+        for event in self.refresh():
+            listener(event)
         while True:
             known = self.registries
             for registry in known:
