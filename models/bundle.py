@@ -100,10 +100,10 @@ def list_models(store: Path) -> list[str]:
 def list_versions(model_dir: Path) -> list[int]:
     """List a model's versions in ascending order: the folders that are named by a positive integer."""
     try:
-        entries = [entry.name for entry in model_dir.iterdir() if entry.is_dir()]
+        with os.scandir(model_dir) as entries:
+            return sorted(int(entry.name) for entry in entries if _is_version(entry.name) and _is_folder(entry))
     except OSError:
         return []
-    return sorted(int(entry) for entry in entries if _is_version(entry))
 
 
 def find_version_folders(model_dir: Path) -> dict[int, Path]:
@@ -229,6 +229,13 @@ def publish(folder: Path, manifest: Manifest) -> Path:
     except OSError as error:
         target = model_dir / str(version)
         raise BundleError(f"cannot write {target} ({error.strerror}): free disk space, or change --out") from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say
+        return False
 
 
 def _is_version(text: str) -> bool:
