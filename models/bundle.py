@@ -261,7 +261,7 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
     relative = PurePosixPath(name)
     path = folder / relative
     try:
-        if ".." in relative.parts or path.resolve() != folder.resolve() / relative:
+        if not _is_inside(folder, relative):
             raise BundleError(f"{path} is a link or outside the bundle: copy it again, or train the model again")
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -271,6 +271,13 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
         raise BundleError(
             f"cannot read {path} ({error.strerror or error}): copy the bundle again, or train the model again"
         ) from None
+
+
+def _is_inside(folder: Path, relative: PurePosixPath) -> bool:
+    """Whether a path below a folder leads to where it says: over no link, and not up again."""
+    if relative.is_absolute() or ".." in relative.parts:
+        return False
+    return not any((folder / part).is_symlink() for part in (relative, *relative.parents[:-1]))
 
 
 def _file_entry(content: bytes) -> FileEntry:

@@ -9,12 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from models import bundle
 from models.bundle import BundleError
 from service.http.errors import NoModelError
 from service.http.messages import Request
 from service.inference import sandbox
+from service.inference.fingerprint import read_fingerprint
 from service.inference.model import Model
 from service.inference.registry import Event, Registry, Source, Version, model_source
 from service.inference.sandbox import SandboxCheck
@@ -42,6 +44,7 @@ class Catalog:
         self.by_path: dict[str, Registry] = {}
         self.default_name = next(iter(settings.model_names), settings.model_name)
         self._find_models()
+        self._check_together()
         if len(self.registries) == 1:
             self.startup_events = self.registries[0].refresh()
         else:
@@ -111,6 +114,21 @@ class Catalog:
         """Look at the whole store once, as `watch` does again and again."""
         self._find_models()
         return [event for registry in self.registries for event in self._refresh(registry)]
+
+    def _check_together(self) -> None:
+        """Check what is to be loaded in one process, if a process for each is what was asked for."""
+        folders = [folder for registry in self.registries for folder in registry.find_wanted()]
+        if self._check is not sandbox.check_in_fork or len(folders) == 1:
+            return
+        before = {folder: read_fingerprint(folder) for folder in folders}
+        sound = sandbox.find_sound_in_fork(folders, self._settings.engine)
+
+        def check_others(folder: Path, engine_name: str) -> None:
+            if folder not in sound or read_fingerprint(folder) != before[folder]:
+                sandbox.check_in_fork(folder, engine_name)
+
+        for registry in self.registries:
+            registry.check = check_others
 
     def _get(self, name: str) -> Registry:
         registry = self.by_path.get(name)

@@ -134,6 +134,16 @@ class Registry:
             )
         return version
 
+    def find_wanted(self) -> list[Path]:
+        """The folders of the versions that `refresh` loads first, if they are sound; none if the store has a fault."""
+        try:
+            folders = bundle.find_version_folders(self._home)
+            candidates = _choose_candidates(folders, self._home, self._source.pinned)
+        except BundleError:  # which `refresh` reports
+            return []
+        wanted = dict.fromkeys([*[*candidates.values()][:1], *reversed(folders.values())])
+        return [*wanted][: self._settings.keep_versions]
+
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
 

@@ -9,16 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from support import mutated_networks, runaway_networks
 from support.bad_input import GOOD
 from support.gunicorn_server import GUNICORN, ROOT, environment, free_port, parse_log, serving
+from support.model_stores import copy_bundle
 from support.mutated_networks import REFUSED, SHIPPED, UNCHANGED, write_bundle
 
-from models.bundle import MANIFEST, MODEL_LITERT, BundleError
+from models.bundle import MANIFEST, MODEL_LITERT, Bundle, BundleError
 from service.inference import sandbox
+from service.inference.catalog import Catalog
+from service.settings import Settings
 
 CRASHING = sorted((ROOT / "tests" / "fuzz" / "corpus" / "network").iterdir())
 SandboxCheck = Callable[[Path, str, float], None]
@@ -72,6 +76,101 @@ def test_crash_is_reported_with_its_signal(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sandbox, "require_sound", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
     with pytest.raises(BundleError, match=r"crashes the process that loads it \(SIGSEGV\)"):
         sandbox.check_in_fork(write_bundle(tmp_path, b""), "litert", 30)
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processes that were forked."""
+    pids: list[int] = []
+    fork = os.fork
+
+    def counted() -> int:
+        pid = fork()
+        pids.append(pid)
+        return pid
+
+    monkeypatch.setattr(os, "fork", counted)
+    return pids
+
+
+@pytest.fixture
+def faulty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of models: some are sound, the others are named by what happens to the process that checks them."""
+    for name in ("a", "crashes", "b", "c", "exits", "is-refused"):
+        copy_bundle(SHIPPED, tmp_path, name)
+    write_bundle(tmp_path, runaway_networks.build_endless())
+    (tmp_path / "animals").rename(tmp_path / "hangs")
+    check = sandbox.require_sound
+
+    def require_sound(bundle: Bundle, engine_name: str) -> None:
+        match bundle.manifest.name:
+            case "crashes":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "exits":
+                os._exit(0)
+            case "is-refused":
+                raise BundleError("no good")
+        check(bundle, engine_name)
+
+    monkeypatch.setattr(sandbox, "require_sound", require_sound)
+    return tmp_path
+
+
+def test_many_bundles_are_checked_in_one_process(tmp_path: Path, forks: list[int]) -> None:
+    """At the start of the service; none is left."""
+    folders = [copy_bundle(SHIPPED, tmp_path, f"m{number}") for number in range(5)]
+    before = child_pids()
+    assert sandbox.find_sound_in_fork(folders, "litert", 30) == set(folders)
+    assert len(forks) == 1
+    assert child_pids() == before
+
+
+def test_bundle_that_ends_their_process_is_the_only_one_that_does_not_pass(
+    faulty_store: Path, forks: list[int]
+) -> None:
+    """Those behind it are checked in another process."""
+    folders = [faulty_store / name / "1" for name in ("a", "crashes", "b", "hangs", "exits", "c", "is-refused")]
+    before = child_pids()
+    assert {path.parent.name for path in sandbox.find_sound_in_fork(folders, "litert", 2)} == {"a", "b", "c"}
+    assert len(forks) == 4
+    assert child_pids() == before
+
+
+def test_catalog_reports_each_bundle_that_does_not_pass(
+    faulty_store: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two versions of each model are loaded; only what did not pass with the others is checked alone."""
+    for name in ("a", "b", "c"):
+        copy_bundle(SHIPPED, faulty_store, name, 2)
+    monkeypatch.setattr(sandbox.check_in_fork, "__defaults__", (2,))
+    monkeypatch.setattr(sandbox.find_sound_in_fork, "__defaults__", (2,))
+    (faulty_store / "exits").rename(faulty_store / "z")  # in the folder of another name
+    catalog = Catalog(Settings(model_store=faulty_store, models="*"), sandbox.check_in_fork)
+    assert [(model.name, model.version) for model in catalog.models] == [
+        (name, version) for name in ("a", "b", "c") for version in (1, 2)
+    ]
+    assert "SIGSEGV" in catalog.fault("crashes")
+    assert "does not load within 2 s" in catalog.fault("hangs")
+    assert catalog.fault("is-refused") == "no good"
+    assert "exits/1 instead of z/1" in catalog.fault("z")
+    assert len(forks) == 4 + 4
+
+
+def test_bundle_changed_after_the_common_check_is_checked_again(
+    tmp_path: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is loaded is what has passed."""
+    folders = [copy_bundle(SHIPPED, tmp_path, name) for name in ("a", "b")]
+    find_sound = sandbox.find_sound_in_fork
+
+    def find_sound_and_change(*arguments: Any) -> set[Path]:
+        sound = find_sound(*arguments)
+        os.utime(folders[0] / MODEL_LITERT)
+        return sound
+
+    monkeypatch.setattr(sandbox, "find_sound_in_fork", find_sound_and_change)
+    assert len(Catalog(Settings(model_store=tmp_path, models="*"), sandbox.check_in_fork).models) == 2
+    assert len(forks) == 2
 
 
 @pytest.mark.parametrize("seconds", [0, 2])
