@@ -4,7 +4,7 @@ A hash proves that a file is the one that was published, not that it was ever go
 golden rows and run on other rows in a subprocess with bounded time and memory; what ends that process does not end the
 service. `check_in_subprocess` starts a new Python, for a bundle that appears while threads run. `check_in_fork` is for
 the start of the service, when there are no threads: it costs the time to load a network, not that to start Python.
-`find_sound_in_fork` is for many bundles at the start: a process for each would take longer than their checks.
+`check_together_in_fork` is for many bundles at the start: a process for each would take longer than their checks.
 """
 
 import faulthandler
@@ -26,6 +26,7 @@ from models.bundle import WEIGHTS, Bundle, BundleError
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine_protocol import Engine
+from service.inference.fingerprint import read_fingerprint
 from service.inference.golden import require_golden_outputs
 from service.inference.weight_check import find_weight_mismatch, random_rows
 
@@ -75,20 +76,26 @@ def check_in_fork(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS)
         _require_success(folder, exit_code, output.read())
 
 
-def find_sound_in_fork(folders: Sequence[Path], engine_name: str, seconds: float = _MAX_SECONDS) -> set[Path]:
-    """The bundles that pass `check_in_fork`, where that forks; one process checks all of them.
+def check_together_in_fork(folders: Sequence[Path], engine_name: str, seconds: float = _MAX_SECONDS) -> SandboxCheck:
+    """`check_in_fork`, done at once for bundles: those that pass, in one process, are not checked again unless changed.
 
-    It ends at the first that does not pass, whatever the reason; another process goes on behind that one. Whatever is
-    not among them is to be checked alone, which gives the reason.
+    That process ends at the first bundle that does not pass, whatever the reason, and another one goes on behind it.
+    What did not pass is checked alone later, which gives the reason.
     """
-    sound: set[Path] = set()
     if engine_name != "litert" or sys.platform == "darwin":
-        return sound
+        return check_in_fork
+    states = {folder: read_fingerprint(folder) for folder in folders}
+    sound: set[Path] = set()
     while folders:
         count = _count_sound(folders, engine_name, seconds)
         sound.update(folders[:count])
         folders = folders[count + 1 :]
-    return sound
+
+    def check(folder: Path, engine_name: str) -> None:
+        if folder not in sound or read_fingerprint(folder) != states[folder]:
+            check_in_fork(folder, engine_name, seconds)
+
+    return check
 
 
 def no_check(folder: Path, engine_name: str) -> None:

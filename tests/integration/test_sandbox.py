@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -25,6 +26,7 @@ from service.inference.catalog import Catalog
 from service.settings import Settings
 
 CRASHING = sorted((ROOT / "tests" / "fuzz" / "corpus" / "network").iterdir())
+FAULTS = {"crashes": "SIGSEGV", "hangs": "does not load within 2 s", "is-refused": "no good"}
 SandboxCheck = Callable[[Path, str, float], None]
 
 
@@ -120,56 +122,54 @@ def test_many_bundles_are_checked_in_one_process(tmp_path: Path, forks: list[int
     """At the start of the service; none is left."""
     folders = [copy_bundle(SHIPPED, tmp_path, f"m{number}") for number in range(5)]
     before = child_pids()
-    assert sandbox.find_sound_in_fork(folders, "litert", 30) == set(folders)
-    assert len(forks) == 1
+    check = sandbox.check_together_in_fork(folders, "litert", 30)
     assert child_pids() == before
+    for folder in folders:
+        check(folder, "litert")
+    assert len(forks) == 1
 
 
 def test_bundle_that_ends_their_process_is_the_only_one_that_does_not_pass(
     faulty_store: Path, forks: list[int]
 ) -> None:
-    """Those behind it are checked in another process."""
-    folders = [faulty_store / name / "1" for name in ("a", "crashes", "b", "hangs", "exits", "c", "is-refused")]
+    """Those behind it are checked in another process; it is checked alone, for the reason."""
+    folders = {name: faulty_store / name / "1" for name in ("a", "crashes", "b", "hangs", "exits", "c", "is-refused")}
     before = child_pids()
-    assert {path.parent.name for path in sandbox.find_sound_in_fork(folders, "litert", 2)} == {"a", "b", "c"}
+    check = sandbox.check_together_in_fork([*folders.values()], "litert", 2)
     assert len(forks) == 4
     assert child_pids() == before
+    for name in ("a", "b", "c"):
+        check(folders[name], "litert")
+    assert len(forks) == 4
+    for name, reason in FAULTS.items():
+        with pytest.raises(BundleError, match=reason):
+            check(folders[name], "litert")
+    assert len(forks) == 4 + len(FAULTS)
 
 
-def test_catalog_reports_each_bundle_that_does_not_pass(
-    faulty_store: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two versions of each model are loaded; only what did not pass with the others is checked alone."""
+def test_catalog_loads_what_passes(faulty_store: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two versions of each sound model are loaded, and nothing else; what did not pass is reported."""
     for name in ("a", "b", "c"):
         copy_bundle(SHIPPED, faulty_store, name, 2)
-    monkeypatch.setattr(sandbox.check_in_fork, "__defaults__", (2,))
-    monkeypatch.setattr(sandbox.find_sound_in_fork, "__defaults__", (2,))
-    (faulty_store / "exits").rename(faulty_store / "z")  # in the folder of another name
+    shutil.rmtree(faulty_store / "exits")
+    monkeypatch.setattr(sandbox.check_together_in_fork, "__defaults__", (2,))
     catalog = Catalog(Settings(model_store=faulty_store, models="*"), sandbox.check_in_fork)
     assert [(model.name, model.version) for model in catalog.models] == [
         (name, version) for name in ("a", "b", "c") for version in (1, 2)
     ]
-    assert "SIGSEGV" in catalog.fault("crashes")
-    assert "does not load within 2 s" in catalog.fault("hangs")
-    assert catalog.fault("is-refused") == "no good"
-    assert "exits/1 instead of z/1" in catalog.fault("z")
-    assert len(forks) == 4 + 4
+    for name, reason in FAULTS.items():
+        assert re.search(reason, catalog.fault(catalog.by_path[name]))
+    assert len(forks) == 3 + 3
 
 
-def test_bundle_changed_after_the_common_check_is_checked_again(
-    tmp_path: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundle_changed_after_the_common_check_is_checked_again(tmp_path: Path, forks: list[int]) -> None:
     """What is loaded is what has passed."""
     folders = [copy_bundle(SHIPPED, tmp_path, name) for name in ("a", "b")]
-    find_sound = sandbox.find_sound_in_fork
-
-    def find_sound_and_change(*arguments: Any) -> set[Path]:
-        sound = find_sound(*arguments)
-        os.utime(folders[0] / MODEL_LITERT)
-        return sound
-
-    monkeypatch.setattr(sandbox, "find_sound_in_fork", find_sound_and_change)
-    assert len(Catalog(Settings(model_store=tmp_path, models="*"), sandbox.check_in_fork).models) == 2
+    check = sandbox.check_together_in_fork(folders, "litert", 30)
+    (folders[0] / MODEL_LITERT).write_bytes(b"")
+    check(folders[1], "litert")
+    with pytest.raises(BundleError, match="does not match"):
+        check(folders[0], "litert")
     assert len(forks) == 2
 
 
