@@ -45,6 +45,7 @@ class Catalog:
         self.by_path: dict[str, Registry] = {}
         self.default_name = settings.default_model
         self._find_models()
+        self._check_together()
         if not settings.models:
             self.startup_events = self.registries[0].refresh()
             return
@@ -124,6 +125,14 @@ class Catalog:
         events = [event for registry in self.registries for event in self._refresh(registry)]
         self._log_faults()
         return events
+
+    def _check_together(self) -> None:
+        """Check what is to be loaded in one process, if `check_in_fork` would take one for each."""
+        folders = [folder for registry in self.registries for folder in registry.find_wanted()]
+        if self._check is sandbox.check_in_fork and len(folders) > 1:
+            check = sandbox.check_together_in_fork(folders, self._settings.engine)
+            for registry in self.registries:
+                registry.check = check
 
     def _get(self, name: str) -> Registry:
         registry = self.by_path.get(name)
