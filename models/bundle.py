@@ -93,8 +93,24 @@ def list_models(store: Path) -> list[str]:
     Raises:
         OSError: the store cannot be read.
     """
-    folders = [entry for entry in store.iterdir() if not re.search(r"^\.|[:,]", entry.name)]
+    folders = [entry for entry in store.iterdir() if is_path_name(entry.name)]
     return sorted(folder.name for folder in folders if list_versions(folder))
+
+
+def is_path_name(name: str) -> bool:
+    """Whether a model's name can be part of a URL's path, of a list of names, and of JSON."""
+    return bool(name) and name.isprintable() and not re.search(r"^\.|[/:,]", name)
+
+
+def is_unreadable(folder: Path) -> bool:
+    """Whether something keeps a folder from being read, so that it may or may not have a model."""
+    try:
+        with os.scandir(folder):
+            return False
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 def list_versions(model_dir: Path) -> list[int]:

@@ -33,9 +33,10 @@ from service.protocols.clouds.sagemaker import SageMaker
 from service.protocols.clouds.vertex import Vertex
 from service.protocols.explain import Explain
 from service.protocols.explanations import Explanations
-from service.protocols.health import Health, Readiness
+from service.protocols.health import Health
 from service.protocols.native import Native
 from service.protocols.oip import Oip
+from service.protocols.readiness import Readiness
 from service.protocols.tfserving import TfServing
 from service.settings import Settings
 from service.web.page import Page
@@ -103,18 +104,19 @@ def build_service(
     api_keys = ApiKeys(settings.api_keys, settings.api_keys_file) if settings.requires_key else None
     cors = CorsPolicy(settings.cors_origins) if settings.cors_origins else None
     catalog = Catalog(settings, check)
-    readiness = Readiness()
+    readiness = Readiness(catalog, settings)
     platform_handlers, predict_path = _build_platform(settings, catalog, readiness)
     routes = _join_routes(platform_handlers)
 
     # What observes requests, and what it has counted.
     preflights = cors.preflight_handlers(routes) if cors else {}
     request_metrics = RequestMetrics(counters, [*routes, *preflights])
-    model_metrics = ModelMetrics(counters, catalog.default.current.model.manifest, catalog.default.find_model)
+    counted = next(each for each in (catalog.by_path.get(""), *catalog.registries) if each and each.serving)
+    model_metrics = ModelMetrics(counters, counted.current.model.manifest, counted.find_model)
     for event in catalog.startup_events:
         model_metrics.count_event(event)
     worker_metrics = WorkerMetrics(counters)
-    drift = Drift(settings, counters.lock_file, catalog.default)
+    drift = Drift(settings, counters.lock_file, counted)
     access_log = AccessLog(settings.log_rate, settings.log_failure_rate)
     tracing = Spans() if spans.is_enabled() else None
     observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe]
@@ -125,7 +127,7 @@ def build_service(
 
         yield from families.service_families(counters, settings.engine)
         yield from families.request_families(request_metrics)
-        yield from families.model_families(model_metrics, catalog.default.current.model.manifest)
+        yield from families.model_families(model_metrics, counted.current.model.manifest)
         yield from families.store_families(model_metrics)
         yield from families.worker_families(worker_metrics)
 

@@ -81,7 +81,7 @@ class Registry:
 
     @classmethod
     def open(cls, settings: Settings, check: SandboxCheck) -> "Registry":
-        """The versions of the model that ``MENAGERIE_MODEL_NAME`` names, loaded.
+        """The versions of the default model, loaded.
 
         Raises:
             BundleError: no version can be served; the message is about the preferred one.
@@ -98,8 +98,13 @@ class Registry:
             ModelUnavailableError: there is none.
         """
         if self.serving is None:
-            raise ModelUnavailableError(f"no version of {self.name} can be served: GET /models has the reason")
+            raise ModelUnavailableError(self.unavailable_message)
         return self.serving
+
+    @property
+    def unavailable_message(self) -> str:
+        """What a client is told if no version serves."""
+        return f"no version of {self.name} can be served: GET /models has the reason"
 
     @property
     def versions(self) -> list[int]:
@@ -119,7 +124,14 @@ class Registry:
     @property
     def refused(self) -> dict[str, str]:
         """Why versions in the store are not served, by number; without the path of the store, which is private."""
-        return {str(number): self._hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
+        return {str(number): self.hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
+
+    def hide_path(self, reason: str) -> str:
+        """A reason without the path of the store, for clients."""
+        for folder in (self._home, self._home.parent):
+            if folder.name:  # else it is the root
+                reason = reason.replace(f"{folder}/", "").replace(str(folder), folder.name)
+        return reason
 
     def select(self, number: str | None) -> Version:
         """The version of a number as paths have it, or the one that serves.
@@ -208,19 +220,17 @@ class Registry:
             return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
 
-    def _hide_path(self, reason: str) -> str:
-        return reason.replace(f"{self._home}/", "").replace(str(self._home), self._home.name)
-
 
 def model_source(settings: Settings, name: str = "") -> Source:
-    """Where a model lies; without a name, the one that ``MENAGERIE_MODEL_NAME`` names.
+    """Where a model lies; without a name, the default one.
 
     ``MENAGERIE_MODEL_DIR`` and ``MENAGERIE_MODEL_VERSION`` are about that model only.
     """
-    if name not in {"", settings.model_name}:
+    default = settings.default_model
+    if name not in {"", default}:
         return Source(name, settings.model_store / name)
-    folder = settings.model_dir or settings.model_store / settings.model_name
-    return Source(settings.model_name, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
+    folder = settings.model_dir or settings.model_store / default
+    return Source(default, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
 
 
 def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
