@@ -29,13 +29,13 @@ _MODEL_PATHS = {
     "explain": "/explain",
     "drift": "/drift",
     "openapi": "/openapi.json",
+    "docs": "/docs",
 }
 _SERVICE_PATHS = {
     "models": "/models",
     "health": "/health",
     "live": "/livez",
     "ready": "/readyz",
-    "docs": "/docs",
     "metrics": "/metrics",
 }
 _declare = Declare(Protocol.SERVICE)
@@ -80,8 +80,10 @@ class Page:
     def _list_paths(self, name: str) -> dict[str, Any]:
         paths = _MODEL_PATHS if "" in self._catalog.by_path else {}
         if name:
-            model = f"/models/{quote(name, safe='')}"
-            paths = {each: model + path for each, path in _MODEL_PATHS.items()} | {"model": model}
+            quoted = quote(name, safe="")
+            model = f"/models/{quoted}"
+            paths = {each: model + path for each, path in _MODEL_PATHS.items()}
+            paths |= {"model": model, "docs": f"/docs?model={quoted}"}
         return {
             "service": "menagerie",
             "version": VERSION,

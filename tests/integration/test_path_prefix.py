@@ -55,7 +55,7 @@ def test_unchanged_file_is_not_sent_again(base: str, path: str) -> None:
         ("GET", "/predict/", 404),
         ("GET", "/page", 404),
         ("GET", "/page/report/", 404),
-        ("GET", "/models", 404),
+        ("GET", "/models/", 404),
         ("GET", "/v2/models/animals/", 404),
         ("GET", "/v2/models/other", 404),
         ("GET", "/predict", 405),
