@@ -16,6 +16,7 @@ export class ShadowPanel {
   #title;
   #content;
   #timer;
+  #shown = ""; // a text that does not change is not read out again
 
   constructor(section, outputs) {
     this.#section = section;
@@ -44,6 +45,9 @@ export class ShadowPanel {
   }
 
   #show(report) {
+    const shown = JSON.stringify(report);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     const { shadow, verdict, outputs, rows, least_rows: leastRows } = report;
     this.#title.textContent = `What would version ${shadow} change?`;
     this.#content.replaceChildren(
@@ -61,11 +65,12 @@ export class ShadowPanel {
       ...Object.entries(output.targets ?? {}).map(([name, target]) =>
         figure(`Difference of ${name}`, describeTarget(target), renderDifferences(name, target)),
       ),
-      renderRanges(output, report),
+      output.agree.rows === report.rows ? null : renderRanges(output, report),
     ];
     const isAlone = report.outputs.length === 1;
     const title = h("h3", {}, `${output.name}: both versions agree on ${formatPercent(output.agree.share)} of the rows`);
-    return h("div", {}, isAlone ? null : title, h("div", { className: "shadow-figures" }, ...figures.filter(Boolean)));
+    const notes = output.omitted.map((text) => h("p", { className: "muted" }, `Not counted: ${text}.`));
+    return h("div", {}, isAlone ? null : title, h("div", { className: "shadow-figures" }, ...figures.filter(Boolean)), ...notes);
   }
 }
 
@@ -75,14 +80,14 @@ function withArrows(text) {
 
 function describeRows({ rows, serving, shadow, dropped }) {
   const rest = dropped ? ` ${formatCount(dropped, "row")} ${dropped === 1 ? "was" : "were"} not compared, because the service had too much to do.` : "";
-  return `${formatCount(rows, "row")} computed by version ${serving}, which serves, and by version ${shadow}, whose predictions no client gets.${rest}`;
+  return `${formatCount(rows, "row")} computed by version ${serving}, which serves, and by version ${shadow}, whose predictions no client gets. Requests from this page are not counted.${rest}`;
 }
 
-/** The changed labels as a flow, or as bars where a row has several or there are too many pairs of labels. */
+/** The changes as bars; where each row has one label, also which became which, as a flow. */
 function renderChanges({ changes, other_changes: others, kind }, head) {
-  if (!changes.length || kind === "regression") return null;
+  if (!changes.length) return null;
   const isFlow = "from" in changes[0];
-  const colorOf = (label) => head.columns[head.labels.indexOf(label)].index % 8;
+  const colorOf = (label) => (kind === "regression" ? undefined : head.columns[head.labels.indexOf(label)].index % 8);
   const bars = changes.slice(0, MAX_CHANGES).map(({ says, from, to, rows, mostly, label }) => ({
     name: isFlow ? `${from} → ${to}` : capitalize(says),
     share: rows / changes[0].rows,
@@ -90,9 +95,9 @@ function renderChanges({ changes, other_changes: others, kind }, head) {
     note: mostly ? `${describePart(mostly.changed, rows)} of them where ${mostly.says}` : null,
     color: colorOf(isFlow ? to : label),
   }));
-  const [title, shown] = isFlow ? ["Which label became which", MAX_BANDS] : ["Labels lost and gained", MAX_CHANGES];
+  const title = isFlow ? "Which label became which" : kind === "regression" ? "Higher and lower predictions" : "Labels lost and gained";
   const count = changes.length + others.changes;
-  const text = count > shown ? `The most frequent of ${formatCount(count, "different change")}.` : "";
+  const text = count > (isFlow ? MAX_BANDS : MAX_CHANGES) ? `The most frequent of ${formatCount(count, "different change")}.` : "";
   const element = figure(title, text, isFlow ? renderLabelFlow(changes, colorOf) : null, renderBars(bars));
   element.classList.add("changes");
   return element;
