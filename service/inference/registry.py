@@ -111,11 +111,6 @@ class Registry:
         """The loaded models, oldest first."""
         return [self._loaded[number].model for number in self.versions]
 
-    def find_model(self, number: int) -> Model | None:
-        """The model of a version if it is loaded."""
-        version = self._loaded.get(number)
-        return version.model if version else None
-
     @property
     def refused(self) -> dict[str, str]:
         """Why versions in the store are not served, by number; without the path of the store, which is private."""
