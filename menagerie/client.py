@@ -20,8 +20,9 @@ from service.inference.catalog import Catalog
 from service.inference.sandbox import check_in_fork
 from service.protocols.explain import Explain
 from service.protocols.explanations import Explanations
-from service.protocols.health import Health, Readiness
+from service.protocols.health import Health
 from service.protocols.native import Native
+from service.protocols.readiness import Readiness
 from service.settings import Settings
 
 _TIMEOUT = 60  # seconds
@@ -59,12 +60,13 @@ def remote_client(url: str, api_key: str | None) -> Client:
 
 
 def open_catalog(settings: Settings) -> Catalog:
-    """The version of the model that would serve, checked and loaded.
+    """The version of the default model that would serve, checked and loaded.
 
     Raises:
         BundleError, StartupError: as `Catalog`.
     """
-    return Catalog(settings.model_copy(update={"keep_versions": 1, "models": ""}), check_in_fork)
+    changes = {"keep_versions": 1, "models": "", "model_name": settings.default_model}
+    return Catalog(settings.model_copy(update=changes), check_in_fork)
 
 
 def local_client(settings: Settings) -> Client:
@@ -75,7 +77,11 @@ def local_client(settings: Settings) -> Client:
     """
     catalog = open_catalog(settings)
     explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)
-    parts = (Native(catalog), Explain(catalog, explanations), Health(catalog, Readiness(), lambda _: True))
+    parts = (
+        Native(catalog),
+        Explain(catalog, explanations),
+        Health(catalog, Readiness(catalog, settings), lambda _: True),
+    )
     handlers = {
         (route.method, route.path): (route, each) for part in parts for route, each in handlers_of(part).items()
     }

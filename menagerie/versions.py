@@ -30,7 +30,7 @@ class Versions:
         self._settings = settings
         self._home = model_source(settings).folder
         self._folders = find_version_folders(self._home)
-        self.name = settings.model_name
+        self.name = settings.default_model
         if not self._folders:
             raise BundleError(missing_model_message(self._home))
 

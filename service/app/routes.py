@@ -33,9 +33,10 @@ from service.protocols.clouds.sagemaker import SageMaker
 from service.protocols.clouds.vertex import Vertex
 from service.protocols.explain import Explain
 from service.protocols.explanations import Explanations
-from service.protocols.health import Health, Readiness
+from service.protocols.health import Health
 from service.protocols.native import Native
 from service.protocols.oip import Oip
+from service.protocols.readiness import Readiness
 from service.protocols.tfserving import TfServing
 from service.settings import Settings
 from service.web.page import Page
@@ -103,7 +104,7 @@ def build_service(
     api_keys = ApiKeys(settings.api_keys, settings.api_keys_file) if settings.requires_key else None
     cors = CorsPolicy(settings.cors_origins) if settings.cors_origins else None
     catalog = Catalog(settings, check)
-    readiness = Readiness()
+    readiness = Readiness(catalog, settings)
     platform_handlers, predict_path = _build_platform(settings, catalog, readiness)
     routes = _join_routes(platform_handlers)
 

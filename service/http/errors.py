@@ -17,13 +17,16 @@ RequestError                   an error response (RFC 9457 problem details, or w
 ├── UnacceptableError       422  JSON, but not an input of this model; one `Fault` for each thing wrong
 ├── InternalError           500  a fault of the service; reveals nothing about the inside
 ├── NotExplainableError     501
+├── ModelControlError       501  models are loaded and unloaded by files, not by requests
 └── NotReadyError           503
+    ├── ModelUnavailableError 503  no version of the model could be loaded
     └── OverloadedError     503  more than the service takes on at once
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from service.http.context import NO_COUNTS
@@ -67,6 +70,8 @@ class RequestError(Exception):
     def __init_subclass__(cls, *, problem: str, title: str, status: int | None = None) -> None:
         cls.problem, cls.title = problem, title
         cls.status = HTTPStatus(status) if status else cls.status
+
+    members: Mapping[str, Any] = MappingProxyType({})  # further ones of its problem details
 
     def __init__(self, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -148,9 +153,13 @@ class InternalError(RequestError, status=500, problem="internal", title="Interna
 class NotExplainableError(RequestError, status=501, problem="not-explainable", title="Explanation not available"): ...
 
 
+class ModelControlError(RequestError, status=501, problem="model-control", title="Models are files"): ...
+
+
 class NotReadyError(RequestError, status=503, problem="not-ready", title="Service not ready"):
-    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, *, retry_after: int = 1, members: Mapping[str, Any] | None = None) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+        self.members = members or {}
 
 
 class ModelUnavailableError(NotReadyError, problem="model-unavailable", title="Model unavailable"): ...
@@ -206,6 +215,7 @@ def _problem(error: RequestError, request_id: str) -> dict[str, Any]:
         "status": error.status.value,
         "detail": error.detail,
         "request_id": request_id,
+        **error.members,
     }
     if isinstance(error, UnacceptableError):
         document["errors"] = [

@@ -8,13 +8,13 @@ stays.
 import gc
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from models import bundle
 from models.bundle import BundleError
 from service.http.errors import ModelUnavailableError, NoModelError, StartupError
+from service.inference.fingerprint import Fingerprint, read_fingerprint
 from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
@@ -23,7 +23,6 @@ from service.inference.validation import Validator
 from service.settings import Settings
 
 _log = logging.getLogger("menagerie")
-_Fingerprint = Sequence[tuple[str, int, int]]
 
 
 class Version(NamedTuple):
@@ -31,7 +30,7 @@ class Version(NamedTuple):
 
     model: Model
     validator: Validator
-    files: _Fingerprint
+    files: Fingerprint
 
 
 class Event(NamedTuple):
@@ -74,14 +73,14 @@ class Registry:
         self._home = source.folder
         self._folders: dict[int, Path] = {}
         self._loaded: dict[int, Version] = {}
-        self._refused: dict[int, tuple[_Fingerprint, str]] = {}
+        self._refused: dict[int, tuple[Fingerprint, str]] = {}
         self.serving: Version | None = None
         self.by_number: dict[str, Version] = {}
         self.last_poll = 0.0  # Unix time of the last successful look at the store
 
     @classmethod
     def open(cls, settings: Settings, check: SandboxCheck) -> "Registry":
-        """The versions of the model that ``MENAGERIE_MODEL_NAME`` names, loaded.
+        """The versions of the default model, loaded.
 
         Raises:
             BundleError: no version can be served; the message is about the preferred one.
@@ -98,8 +97,13 @@ class Registry:
             ModelUnavailableError: there is none.
         """
         if self.serving is None:
-            raise ModelUnavailableError(f"no version of {self.name} can be served: GET /models has the reason")
+            raise ModelUnavailableError(self.unavailable_message)
         return self.serving
+
+    @property
+    def unavailable_message(self) -> str:
+        """What a client is told if no version serves."""
+        return f"no version of {self.name} can be served: GET /models has the reason"
 
     @property
     def versions(self) -> list[int]:
@@ -114,7 +118,14 @@ class Registry:
     @property
     def refused(self) -> dict[str, str]:
         """Why versions in the store are not served, by number; without the path of the store, which is private."""
-        return {str(number): self._hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
+        return {str(number): self.hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
+
+    def hide_path(self, reason: str) -> str:
+        """A reason without the path of the store, for clients."""
+        for folder in (self._home, self._home.parent):
+            if folder.name:  # else it is the root
+                reason = reason.replace(f"{folder}/", "").replace(str(folder), folder.name)
+        return reason
 
     def select(self, number: str | None) -> Version:
         """The version of a number as paths have it, or the one that serves.
@@ -130,14 +141,25 @@ class Registry:
             )
         return version
 
+    def find_wanted(self) -> list[Path]:
+        """The folders of the versions that `refresh` loads first, if they are sound; none if the store has a fault."""
+        try:
+            folders = bundle.find_version_folders(self._home)
+            candidates = _choose_candidates(folders, self._home, self._source.pinned)
+        except BundleError:  # which `refresh` reports
+            return []
+        wanted = dict.fromkeys([*[*candidates.values()][:1], *reversed(folders.values())])
+        return [*wanted][: self._settings.keep_versions]
+
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
 
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
-        candidates = serving_candidates(self._home, self._source.pinned)
-        self._folders = bundle.find_version_folders(self._home) | candidates
+        folders = bundle.find_version_folders(self._home)
+        candidates = _choose_candidates(folders, self._home, self._source.pinned)
+        self._folders = folders | candidates
         events: list[Event] = []
         before = self._refused
         self._refused = {number: refusal for number, refusal in self._refused.items() if number in self._folders}
@@ -159,7 +181,7 @@ class Registry:
         """A version as its files are now, or as it was loaded before if these are refused; None if there is neither."""
         loaded = self._loaded.get(number)
         folder = self._folders[number]
-        files = _fingerprint(folder)
+        files = read_fingerprint(folder)
         refused_files, _ = self._refused.get(number, (None, ""))
         if refused_files == files:
             return loaded
@@ -173,7 +195,7 @@ class Registry:
         self._refused.pop(number, None)
         return loaded
 
-    def _load(self, number: int, folder: Path, files: _Fingerprint) -> Version:
+    def _load(self, number: int, folder: Path, files: Fingerprint) -> Version:
         settings = self._settings
         self.check(folder, settings.engine)
         model = Model.open(folder, settings.engine, self.name if self._source.takes_any_name else "")
@@ -203,19 +225,17 @@ class Registry:
             return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
 
-    def _hide_path(self, reason: str) -> str:
-        return reason.replace(f"{self._home}/", "").replace(str(self._home), self._home.name)
-
 
 def model_source(settings: Settings, name: str = "") -> Source:
-    """Where a model lies; without a name, the one that ``MENAGERIE_MODEL_NAME`` names.
+    """Where a model lies; without a name, the default one.
 
     ``MENAGERIE_MODEL_DIR`` and ``MENAGERIE_MODEL_VERSION`` are about that model only.
     """
-    if name not in {"", settings.model_name}:
+    default = settings.default_model
+    if name not in {"", default}:
         return Source(name, settings.model_store / name)
-    folder = settings.model_dir or settings.model_store / settings.model_name
-    return Source(settings.model_name, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
+    folder = settings.model_dir or settings.model_store / default
+    return Source(default, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
 
 
 def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
@@ -224,7 +244,10 @@ def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
     Raises:
         BundleError: ``CURRENT`` does not hold the number of a version, or ``home`` is a bundle that can't be read.
     """
-    folders = bundle.find_version_folders(home)
+    return _choose_candidates(bundle.find_version_folders(home), home, pinned)
+
+
+def _choose_candidates(folders: dict[int, Path], home: Path, pinned: int | None) -> dict[int, Path]:
     if number := pinned or bundle.read_current_version(home):
         return {number: folders.get(number, home / str(number))}
     return dict(reversed(folders.items()))
@@ -238,12 +261,3 @@ def _require_identity(model: Model, name: str, number: int) -> None:
             f"{model.bundle.folder} has the bundle {manifest.name}/{manifest.version} instead of {name}/{number}: "
             "move it to the folder of its name and version"
         )
-
-
-def _fingerprint(folder: Path) -> _Fingerprint:
-    """Path, time and size of every file in a folder: equal if nothing has changed, empty if there is no folder."""
-    try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return [(str(path), status.st_mtime_ns, status.st_size) for path in files for status in (path.stat(),)]
-    except OSError:  # it is being removed
-        return []

@@ -32,7 +32,7 @@ def load_model(settings: Settings) -> Model:
     Raises:
         BundleError, StartupError: as `find_bundle` and `Model.open`.
     """
-    return Model.open(find_bundle(settings), settings.engine, settings.model_name)
+    return Model.open(find_bundle(settings), settings.engine, settings.default_model)
 
 
 def manifest_sha256(model: Model) -> str:
