@@ -19,8 +19,8 @@ from docker import DockerClient
 from docker.models.containers import Container
 from support.gunicorn_server import ROOT, environment, free_port
 from support.known_animals import KNOWN, LLAMA, named
-from support.prometheus_server import await_true
 from support.published_bundles import newest_version
+from support.waiting import await_true
 
 from models import bundle
 from service.settings import PREFIX, SHIPPED_STORE, Settings

@@ -23,7 +23,8 @@ from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving, workers
 from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
-from support.prometheus_server import Prometheus, await_true, running_prometheus
+from support.prometheus_server import Prometheus, running_prometheus
+from support.waiting import await_true
 
 from models import bundle
 from service.settings import SHIPPED_STORE
