@@ -36,6 +36,8 @@ class Health(TypedDict):
     versions: list[int]
     refused: dict[str, str]
     models: ReadyModels
+    shadow: int | None
+    shadow_fault: str | None
 
 
 @closed
@@ -43,7 +45,7 @@ class ListedModel(TypedDict):
     """A model: ``serving`` is the version that answers paths without one, ``versions`` are all that are loaded.
 
     ``refused`` has the reasons by version. ``fault`` says why no version serves, or why the model's folder could not be
-    read lately.
+    read lately, ``shadow_fault`` why there is no ``shadow`` although the file SHADOW names one.
     """
 
     name: str
@@ -53,6 +55,8 @@ class ListedModel(TypedDict):
     versions: list[int]
     refused: dict[str, str]
     fault: str | None
+    shadow: int | None
+    shadow_fault: str | None
     paths: dict[str, str]
 
 

@@ -22,6 +22,7 @@ NO_REFERENCE = (
     "the model was adopted without a sample of its rows, so bounds and training ranges are not known: "
     "there are no warnings, and drift is not detected"
 )
+_HIDDEN = "send an API key to see the reason"
 
 
 _HIDDEN = "send an API key to see the reason"
@@ -66,6 +67,7 @@ class Health:
             "versions": registry.versions if registry else [],
             "refused": self._list_refused(registry, request) if registry else {},
             "models": self._readiness.list_models(),
+            **(self._describe_shadow(registry, request) if registry else {"shadow": None, "shadow_fault": None}),
         }
         return json_response(document, 200 if is_ready else 503)
 
@@ -93,9 +95,19 @@ class Health:
             "serving": registry.serving.model.version if registry.serving else None,
             "versions": registry.versions,
             "refused": self._list_refused(registry, request),
-            "fault": (fault if self._is_authorized(request) else _HIDDEN) if fault else None,
+            "fault": self._reason(fault, request),
+            **self._describe_shadow(registry, request),
             "paths": _list_paths(registry.name),
         }
+
+    def _describe_shadow(self, registry: Registry, request: Request) -> dict[str, Any]:
+        """The version that is compared with the serving one, or why there is none although one is named."""
+        number = registry.shadow.model.version if registry.shadow else None
+        return {"shadow": number, "shadow_fault": self._reason(registry.shadow_fault, request)}
+
+    def _reason(self, fault: str, request: Request) -> str | None:
+        """A reason, if there is one and the client may know it."""
+        return (fault if self._is_authorized(request) else _HIDDEN) if fault else None
 
     def _list_refused(self, registry: Registry, request: Request) -> dict[str, str]:
         """Why versions are refused, by number, if the client may know."""
