@@ -116,10 +116,10 @@ def is_unreadable(folder: Path) -> bool:
 def list_versions(model_dir: Path) -> list[int]:
     """List a model's versions in ascending order: the folders that are named by a positive integer."""
     try:
-        entries = [entry.name for entry in model_dir.iterdir() if entry.is_dir()]
+        with os.scandir(model_dir) as entries:
+            return sorted(int(entry.name) for entry in entries if _is_version(entry.name) and _is_folder(entry))
     except OSError:
         return []
-    return sorted(int(entry) for entry in entries if _is_version(entry))
 
 
 def find_version_folders(model_dir: Path) -> dict[int, Path]:
@@ -247,6 +247,13 @@ def publish(folder: Path, manifest: Manifest) -> Path:
         raise BundleError(f"cannot write {target} ({error.strerror}): free disk space, or change --out") from None
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, say
+        return False
+
+
 def _is_version(text: str) -> bool:
     return text.isascii() and text.isdigit() and text[0] != "0"
 
@@ -270,7 +277,7 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
     relative = PurePosixPath(name)
     path = folder / relative
     try:
-        if ".." in relative.parts or path.resolve() != folder.resolve() / relative:
+        if not _is_inside(folder, relative):
             raise BundleError(f"{path} is a link or outside the bundle: copy it again, or train the model again")
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -280,6 +287,13 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
         raise BundleError(
             f"cannot read {path} ({error.strerror or error}): copy the bundle again, or train the model again"
         ) from None
+
+
+def _is_inside(folder: Path, relative: PurePosixPath) -> bool:
+    """Whether a path below a folder leads to where it says: over no link, and not up again."""
+    if relative.is_absolute() or ".." in relative.parts:
+        return False
+    return not any((folder / part).is_symlink() for part in (relative, *relative.parents[:-1]))
 
 
 def _file_entry(content: bytes) -> FileEntry:

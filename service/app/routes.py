@@ -111,12 +111,11 @@ def build_service(
     # What observes requests, and what it has counted.
     preflights = cors.preflight_handlers(routes) if cors else {}
     request_metrics = RequestMetrics(counters, [*routes, *preflights])
-    counted = next(each for each in (catalog.by_path.get(""), *catalog.registries) if each and each.serving)
-    model_metrics = ModelMetrics(counters, counted.current.model.manifest, counted.find_model)
+    model_metrics = ModelMetrics(counters)
     for event in catalog.startup_events:
         model_metrics.count_event(event)
     worker_metrics = WorkerMetrics(counters)
-    drift = Drift(settings, counters.lock_file, counted)
+    drift = Drift(settings, counters, catalog)
     access_log = AccessLog(settings.log_rate, settings.log_failure_rate)
     tracing = Spans() if spans.is_enabled() else None
     observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe]
@@ -127,13 +126,14 @@ def build_service(
 
         yield from families.service_families(counters, settings.engine)
         yield from families.request_families(request_metrics)
-        yield from families.model_families(model_metrics, counted.current.model.manifest)
-        yield from families.store_families(model_metrics)
+        registries = catalog.registries
+        yield from families.model_families(model_metrics, registries)
+        yield from families.store_families(model_metrics.states(registries))
         yield from families.worker_families(worker_metrics)
 
     def statistics(model: Model) -> Mapping[str, int]:
         observations.flush()
-        return model_metrics.totals(model.version)
+        return model_metrics.totals(model)
 
     # What handles requests.
     explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)

@@ -22,6 +22,7 @@ from service.settings import ALL_MODELS, Settings
 
 _log = logging.getLogger("menagerie")
 _LISTED_NAMES = 10
+_STORE = ""  # in place of a model's name
 
 
 class Catalog:
@@ -44,6 +45,7 @@ class Catalog:
         self.by_path: dict[str, Registry] = {}
         self.default_name = settings.default_model
         self._find_models()
+        self._check_together()
         if not settings.models:
             self.startup_events = self.registries[0].refresh()
             return
@@ -124,6 +126,14 @@ class Catalog:
         self._log_faults()
         return events
 
+    def _check_together(self) -> None:
+        """Check what is to be loaded in one process, if `check_in_fork` would take one for each."""
+        folders = [folder for registry in self.registries for folder in registry.find_wanted()]
+        if self._check is sandbox.check_in_fork and len(folders) > 1:
+            check = sandbox.check_together_in_fork(folders, self._settings.engine)
+            for registry in self.registries:
+                registry.check = check
+
     def _get(self, name: str) -> Registry:
         registry = self.by_path.get(name)
         if registry is None:
@@ -138,9 +148,9 @@ class Catalog:
         try:
             sources = {source.name: source for source in self._sources()}
         except OSError as error:  # the store cannot be read now: what is loaded goes on serving
-            self._faults[ALL_MODELS] = f"cannot read {self._settings.model_store} ({error.strerror}): correct the store"
+            self._faults[_STORE] = f"cannot read {self._settings.model_store} ({error.strerror}): correct the store"
             return
-        self._faults.pop(ALL_MODELS, None)
+        self._faults.pop(_STORE, None)
         found = {name: self.by_path.get(name) or self._registry(source) for name, source in sources.items()}
         if found.keys() == {registry.name for registry in self.registries}:
             return
@@ -180,7 +190,7 @@ class Catalog:
         """Log what is wrong now, once, not at every look."""
         for name, fault in self._faults.items():
             if self._logged.get(name) != fault:
-                _log.error("cannot poll the model store: %s", fault if name == ALL_MODELS else f"{name}: {fault}")
+                _log.error("cannot poll the model store: %s", f"{name}: {fault}" if name else fault)
         self._logged = dict(self._faults)
 
     def _start_fault(self) -> str:
@@ -194,7 +204,12 @@ class Catalog:
         )
 
     def _poll(self, listener: Callable[[Event], None]) -> None:
-        """Look at one model after the other, spread over the time between two looks at the same one."""
+        """Look at one model after the other, spread over the time between two looks at the same one.
+
+        The first time all at once: what a worker has got from the master is as old as that.
+        """
+        for event in self.refresh():
+            listener(event)
         while True:
             known = self.registries
             for registry in known:

@@ -8,13 +8,13 @@ stays.
 import gc
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from models import bundle
 from models.bundle import BundleError
 from service.http.errors import ModelUnavailableError, NoModelError, StartupError
+from service.inference.fingerprint import Fingerprint, read_fingerprint
 from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
@@ -23,7 +23,6 @@ from service.inference.validation import Validator
 from service.settings import Settings
 
 _log = logging.getLogger("menagerie")
-_Fingerprint = Sequence[tuple[str, int, int]]
 
 
 class Version(NamedTuple):
@@ -31,7 +30,7 @@ class Version(NamedTuple):
 
     model: Model
     validator: Validator
-    files: _Fingerprint
+    files: Fingerprint
 
 
 class Event(NamedTuple):
@@ -74,7 +73,7 @@ class Registry:
         self._home = source.folder
         self._folders: dict[int, Path] = {}
         self._loaded: dict[int, Version] = {}
-        self._refused: dict[int, tuple[_Fingerprint, str]] = {}
+        self._refused: dict[int, tuple[Fingerprint, str]] = {}
         self.serving: Version | None = None
         self.by_number: dict[str, Version] = {}
         self.last_poll = 0.0  # Unix time of the last successful look at the store
@@ -116,11 +115,6 @@ class Registry:
         """The loaded models, oldest first."""
         return [self._loaded[number].model for number in self.versions]
 
-    def find_model(self, number: int) -> Model | None:
-        """The model of a version if it is loaded."""
-        version = self._loaded.get(number)
-        return version.model if version else None
-
     @property
     def refused(self) -> dict[str, str]:
         """Why versions in the store are not served, by number; without the path of the store, which is private."""
@@ -147,14 +141,25 @@ class Registry:
             )
         return version
 
+    def find_wanted(self) -> list[Path]:
+        """The folders of the versions that `refresh` loads first, if they are sound; none if the store has a fault."""
+        try:
+            folders = bundle.find_version_folders(self._home)
+            candidates = _choose_candidates(folders, self._home, self._source.pinned)
+        except BundleError:  # which `refresh` reports
+            return []
+        wanted = dict.fromkeys([*[*candidates.values()][:1], *reversed(folders.values())])
+        return [*wanted][: self._settings.keep_versions]
+
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
 
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
-        candidates = serving_candidates(self._home, self._source.pinned)
-        self._folders = bundle.find_version_folders(self._home) | candidates
+        folders = bundle.find_version_folders(self._home)
+        candidates = _choose_candidates(folders, self._home, self._source.pinned)
+        self._folders = folders | candidates
         events: list[Event] = []
         before = self._refused
         self._refused = {number: refusal for number, refusal in self._refused.items() if number in self._folders}
@@ -176,7 +181,7 @@ class Registry:
         """A version as its files are now, or as it was loaded before if these are refused; None if there is neither."""
         loaded = self._loaded.get(number)
         folder = self._folders[number]
-        files = _fingerprint(folder)
+        files = read_fingerprint(folder)
         refused_files, _ = self._refused.get(number, (None, ""))
         if refused_files == files:
             return loaded
@@ -190,7 +195,7 @@ class Registry:
         self._refused.pop(number, None)
         return loaded
 
-    def _load(self, number: int, folder: Path, files: _Fingerprint) -> Version:
+    def _load(self, number: int, folder: Path, files: Fingerprint) -> Version:
         settings = self._settings
         self.check(folder, settings.engine)
         model = Model.open(folder, settings.engine, self.name if self._source.takes_any_name else "")
@@ -239,7 +244,10 @@ def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
     Raises:
         BundleError: ``CURRENT`` does not hold the number of a version, or ``home`` is a bundle that can't be read.
     """
-    folders = bundle.find_version_folders(home)
+    return _choose_candidates(bundle.find_version_folders(home), home, pinned)
+
+
+def _choose_candidates(folders: dict[int, Path], home: Path, pinned: int | None) -> dict[int, Path]:
     if number := pinned or bundle.read_current_version(home):
         return {number: folders.get(number, home / str(number))}
     return dict(reversed(folders.items()))
@@ -253,12 +261,3 @@ def _require_identity(model: Model, name: str, number: int) -> None:
             f"{model.bundle.folder} has the bundle {manifest.name}/{manifest.version} instead of {name}/{number}: "
             "move it to the folder of its name and version"
         )
-
-
-def _fingerprint(folder: Path) -> _Fingerprint:
-    """Path, time and size of every file in a folder: equal if nothing has changed, empty if there is no folder."""
-    try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return [(str(path), status.st_mtime_ns, status.st_size) for path in files for status in (path.stat(),)]
-    except OSError:  # it is being removed
-        return []

@@ -17,10 +17,11 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 
-from models.manifest import Manifest
-from service.inference.heads import assign_columns
+from service.inference.model import Model
+from service.inference.registry import Registry
 from service.monitoring.drift.verdict import Verdict
-from service.monitoring.model_metrics import Counts, ModelMetrics
+from service.monitoring.model_metrics import ModelMetrics, SchemaCounts
+from service.monitoring.model_states import ModelState
 from service.monitoring.output_counts import Histogram
 from service.monitoring.request_metrics import DURATION_BOUNDS, RequestMetrics
 from service.monitoring.shared_counters import SharedCounters
@@ -29,6 +30,7 @@ from service.version import VERSION
 
 _NANO, _MILLI, _MICRO = 1e-9, 1e-3, 1e-6
 _ROUTE_LABELS = ("protocol", "route", "method")
+_VERSION_LABELS = ("model", "version")
 
 
 def service_families(counters: SharedCounters, engine: str) -> Iterator[Metric]:
@@ -69,66 +71,62 @@ def request_families(metrics: RequestMetrics) -> Iterator[Metric]:
     yield rejections
 
 
-def model_families(metrics: ModelMetrics, manifest: Manifest) -> Iterator[Metric]:
-    """Rows, runs and predictions of each model version."""
-    rows = CounterMetricFamily("menagerie_rows", "Rows predicted.", labels=["version"])
+def model_families(metrics: ModelMetrics, registries: Sequence[Registry]) -> Iterator[Metric]:
+    """Rows, runs and predictions of each version of each model."""
+    rows = CounterMetricFamily("menagerie_rows", "Rows predicted.", labels=_VERSION_LABELS)
     runs = SummaryMetricFamily(
-        "menagerie_inference_duration_seconds", "Time in the network per run.", labels=["version"]
+        "menagerie_inference_duration_seconds", "Time in the network per run.", labels=_VERSION_LABELS
     )
     warnings = CounterMetricFamily(
         "menagerie_warnings",
         "Values outside the training range of the predicted label or among none of its categories, in all protocols, "
         "reported in the response or not.",
-        labels=["version", "feature"],
+        labels=[*_VERSION_LABELS, "feature"],
     )
-    created = GaugeMetricFamily(
-        "menagerie_model_created_timestamp_seconds", "End of a version's training as Unix time.", labels=["version"]
-    )
-    loaded = GaugeMetricFamily(
-        "menagerie_model_last_load_timestamp_seconds",
-        "Last time that a worker loaded a version, as Unix time.",
-        labels=["version"],
-    )
-    versions = metrics.versions()
-    for number, (fields, _, features) in versions.items():
-        version = str(number)
-        rows.add_metric([version], fields["rows"])
-        runs.add_metric([version], fields["runs"], fields["run_ns"] * _NANO)
-        for feature, count in zip(manifest.feature_names, features, strict=True):
-            warnings.add_metric([version, feature], count)
-        if fields["created_s"]:
-            created.add_metric([version], fields["created_s"])
-        loaded.add_metric([version], fields["loaded_ms"] * _MILLI)
-    yield from (rows, runs, *_output_families(versions, manifest))
-    if manifest.reference or any(feature.allow_other for feature in manifest.features):  # else none is known to be
+    counted = [each for registry in registries for each in metrics.counts(registry)]
+    for model, versions in counted:
+        knows_ranges = _knows_ranges(model)
+        for number, (fields, _, features) in versions.items():
+            labels = [model.name, str(number)]
+            rows.add_metric(labels, fields["rows"])
+            runs.add_metric(labels, fields["runs"], fields["run_ns"] * _NANO)
+            for feature, count in zip(model.manifest.feature_names if knows_ranges else (), features, strict=False):
+                warnings.add_metric([*labels, feature], count)
+    yield from (rows, runs, *_output_families(counted))
+    if any(_knows_ranges(model) for model, _ in counted):
         yield warnings
-    yield from (created, loaded)
 
 
-def _output_families(versions: Mapping[int, Counts], manifest: Manifest) -> Iterator[Metric]:
-    """What the outputs of each version predicted; a model has only the families that its kinds of outputs need."""
-    heads = assign_columns(manifest)
-    one = len(heads) == 1
-    predictions = CounterMetricFamily("menagerie_predictions", "Rows by predicted label.", labels=["version", "label"])
+def _knows_ranges(model: Model) -> bool:
+    """Whether any value of a row can be known to be unusual."""
+    return bool(model.manifest.reference) or any(feature.allow_other for feature in model.features)
+
+
+def _output_families(counted: Sequence[SchemaCounts]) -> Iterator[Metric]:
+    """What the outputs of each version predicted; the families that the kinds of outputs of any model need."""
+    predictions = CounterMetricFamily(
+        "menagerie_predictions", "Rows by predicted label.", labels=[*_VERSION_LABELS, "label"]
+    )
     confidences = HistogramMetricFamily(
         "menagerie_prediction_confidence_ratio",
         "Rows by the probability of the predicted label.",
-        labels=["version"] if one else ["version", "output"],
+        labels=[*_VERSION_LABELS, "output"],
     )
     values = HistogramMetricFamily(
-        "menagerie_prediction_value", "Rows by predicted value.", labels=["version", "target"]
+        "menagerie_prediction_value", "Rows by predicted value.", labels=[*_VERSION_LABELS, "target"]
     )
-    for number, counts in versions.items():
-        for head, (labels, confidence, histograms) in zip(heads, counts.outputs, strict=True):
-            names = manifest.column_names[head.columns]
-            for label, count in zip(names if labels else (), labels, strict=True):
-                predictions.add_metric([str(number), label], count)
-            if confidence:
-                own = [str(number)] if one else [str(number), head.head.name]
-                confidences.add_metric(own, _buckets(confidence), confidence.total)
-            for target, histogram in zip(names if histograms else (), histograms, strict=True):
-                values.add_metric([str(number), target], _buckets(histogram), None)
-    kinds = {each.head.kind for each in heads}
+    for model, versions in counted:
+        for number, counts in versions.items():
+            own = [model.name, str(number)]
+            for head, (labels, confidence, histograms) in zip(model.heads, counts.outputs, strict=True):
+                names = model.column_names[head.columns]
+                for label, count in zip(names if labels else (), labels, strict=True):
+                    predictions.add_metric([*own, label], count)
+                if confidence:
+                    confidences.add_metric([*own, head.head.name], _buckets(confidence), confidence.total)
+                for target, histogram in zip(names if histograms else (), histograms, strict=True):
+                    values.add_metric([*own, target], _buckets(histogram), None)
+    kinds = {each.head.kind for model, _ in counted for each in model.heads}
     if kinds - {"regression"}:
         yield predictions
     if "classification" in kinds:
@@ -137,21 +135,48 @@ def _output_families(versions: Mapping[int, Counts], manifest: Manifest) -> Iter
         yield values
 
 
-def store_families(metrics: ModelMetrics) -> Iterator[Metric]:
-    """How often versions in the store were loaded, refused, or taken over."""
-    events = metrics.events()
+def store_families(states: Mapping[str, ModelState]) -> Iterator[Metric]:
+    """When versions were trained and loaded, how often loaded, refused or taken over, and what each worker serves."""
+    created = GaugeMetricFamily(
+        "menagerie_model_created_timestamp_seconds",
+        "End of a version's training as Unix time.",
+        labels=_VERSION_LABELS,
+    )
+    loaded = GaugeMetricFamily(
+        "menagerie_model_last_load_timestamp_seconds",
+        "Last time that a worker loaded a version, as Unix time.",
+        labels=_VERSION_LABELS,
+    )
     loads = CounterMetricFamily(
-        "menagerie_model_loads", "Versions that a worker loaded or refused.", labels=["outcome"]
+        "menagerie_model_loads", "Versions that a worker loaded or refused.", labels=["model", "outcome"]
     )
     takeovers = CounterMetricFamily(
         "menagerie_model_takeovers",
         "Switches of a worker to a higher version, or back to a lower one.",
-        labels=["direction"],
+        labels=["model", "direction"],
     )
-    for family, names in ((loads, ("loaded", "refused")), (takeovers, ("forward", "back"))):
-        for name in names:
-            family.add_metric([name], events[name])
-        yield family
+    workers = GaugeMetricFamily(
+        "menagerie_workers", "Running workers by the version that they serve.", labels=_VERSION_LABELS
+    )
+    refused = GaugeMetricFamily(
+        "menagerie_model_refused_versions",
+        "Versions in the store that are currently refused.",
+        labels=["model", "worker"],
+    )
+    for model, state in states.items():
+        for version, load in sorted(state.loads().items()):
+            if load.trained_s:
+                created.add_metric([model, str(version)], load.trained_s)
+            loaded.add_metric([model, str(version)], load.loaded_ms * _MILLI)
+        events, by_slot = state.events(), state.workers()
+        for family, names in ((loads, ("loaded", "refused")), (takeovers, ("forward", "back"))):
+            for name in names:
+                family.add_metric([model, name], events[name])
+        for version, count in sorted(Counter(each.serves for each in by_slot.values() if each.serves).items()):
+            workers.add_metric([model, str(version)], count)
+        for slot, worker in by_slot.items():
+            refused.add_metric([model, str(slot)], worker.refused)
+    yield from (created, loaded, loads, takeovers, workers, refused)
 
 
 _WORKER_GAUGES = {  # by field of `WorkerMetrics`: name, help text, unit
@@ -162,7 +187,6 @@ _WORKER_GAUGES = {  # by field of `WorkerMetrics`: name, help text, unit
     "late_us": ("event_loop_lag_seconds", "Event loop lag at the last measurement.", _MICRO),
     "leaving": ("worker_leaving", "1 once this worker is being replaced or shut down.", 1),
     "draining": ("draining", "1 once the service is shutting down.", 1),
-    "refused": ("model_refused_versions", "Versions in the store that are currently refused.", 1),
     "looked_ms": ("store_last_look_timestamp_seconds", "Last successful poll of the model store as Unix time.", _MILLI),
     "resident_bytes": (
         "worker_resident_memory_bytes",
@@ -175,12 +199,6 @@ _WORKER_GAUGES = {  # by field of `WorkerMetrics`: name, help text, unit
 def worker_families(metrics: WorkerMetrics) -> Iterator[Metric]:
     """The gauges of the living workers."""
     living = metrics.living()
-    serving = GaugeMetricFamily(
-        "menagerie_workers", "Running workers by the version that they serve.", labels=["version"]
-    )
-    for version, count in sorted(Counter(values["serves"] for values in living.values()).items()):
-        serving.add_metric([str(version)], count)
-    yield serving
     for field, (name, documentation, unit) in _WORKER_GAUGES.items():
         gauge = GaugeMetricFamily(f"menagerie_{name}", documentation, labels=["worker"])
         for slot, values in living.items():
@@ -197,41 +215,48 @@ def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
     features = GaugeMetricFamily(
         "menagerie_drift_psi",
         "Population stability index of a feature's recent values compared with the training rows.",
-        labels=["version", "feature"],
+        labels=[*_VERSION_LABELS, "feature"],
     )
     labels = GaugeMetricFamily(
         "menagerie_drift_psi_labels",
         "Population stability index of the predicted labels compared with the training rows.",
-        labels=["version"],
+        labels=_VERSION_LABELS,
     )
     outputs = GaugeMetricFamily(
         "menagerie_drift_psi_outputs",
         "Population stability index of an output's predictions compared with the training rows.",
-        labels=["version", "output"],
+        labels=[*_VERSION_LABELS, "output"],
     )
     refused = GaugeMetricFamily(
         "menagerie_drift_refused_ratio",
         "Share of a feature's recent values that were refused as out of bounds or as unknown categories.",
-        labels=["version", "feature"],
+        labels=[*_VERSION_LABELS, "feature"],
     )
-    rows = GaugeMetricFamily("menagerie_drift_rows", "Recent rows in the drift window.", labels=["version"])
+    rows = GaugeMetricFamily("menagerie_drift_rows", "Recent rows in the drift window.", labels=_VERSION_LABELS)
     alarm = GaugeMetricFamily(
-        "menagerie_drift_alarm", "1 if a feature or the labels have shifted; GET /drift names them.", labels=["version"]
+        "menagerie_drift_alarm",
+        "1 if a feature or the labels have shifted; GET /drift names them.",
+        labels=_VERSION_LABELS,
     )
     for verdict in [each for each in verdicts if each.model.manifest.reference]:
-        version = str(verdict.model.version)
+        own = [verdict.model.name, str(verdict.model.version)]
         for feature, comparison in verdict.features.items():
             if verdict.has_enough_rows(comparison):
-                features.add_metric([version, feature], comparison.psi)
-                refused.add_metric([version, feature], comparison.recent_shares[-1])
+                features.add_metric([*own, feature], comparison.psi)
+                refused.add_metric([*own, feature], comparison.recent_shares[-1])
         for output, comparison in verdict.outputs.items():
             if verdict.has_enough_rows(comparison) and verdict.model.labels:
-                labels.add_metric([version], comparison.psi)
+                labels.add_metric(own, comparison.psi)
             elif verdict.has_enough_rows(comparison):
-                outputs.add_metric([version, output], comparison.psi)
-        rows.add_metric([version], verdict.window.rows)
-        alarm.add_metric([version], verdict.has_shifted)
-    yield from (features, labels if all(each.model.labels for each in verdicts) else outputs, refused, rows, alarm)
+                outputs.add_metric([*own, output], comparison.psi)
+        rows.add_metric(own, verdict.window.rows)
+        alarm.add_metric(own, verdict.has_shifted)
+    yield features
+    if any(verdict.model.labels for verdict in verdicts):
+        yield labels
+    if any(not verdict.model.labels for verdict in verdicts):
+        yield outputs
+    yield from (refused, rows, alarm)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

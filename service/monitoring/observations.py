@@ -3,10 +3,11 @@
 import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 
 from service.http.context import RequestContext
+from service.inference.model import Model
 
 Observer = Callable[[Sequence[RequestContext]], None]
 """Reads the contexts of completed requests, oldest first, if there are any; two calls never run at the same time."""
@@ -63,3 +64,12 @@ class Observations:
         while True:
             time.sleep(_INTERVAL)
             self.flush()
+
+
+def by_model(contexts: Sequence[RequestContext]) -> Mapping[Model, Sequence[RequestContext]]:
+    """The requests that a model handled, by that model: a version of it, as it was loaded then."""
+    groups: defaultdict[Model, list[RequestContext]] = defaultdict(list)
+    for context in contexts:
+        if context.model is not None:
+            groups[context.model].append(context)
+    return groups

@@ -1,17 +1,14 @@
 """Counters in memory that a master process shares with its workers, so that they survive a worker.
 
 Each process writes to a slot of its own: none waits for another, and nothing is lost or counted twice. A reader sums
-all slots. The slot of a worker that has exited goes to a later one, which adds to its counts. There is no file, and
-pages that nobody has written to take no memory.
+all slots. The slot of a worker that has exited goes to a later one, which adds to its counts. There is no file with a
+name, and pages that nobody has written to take no memory.
 """
 
 import math
 import mmap
-import os
-import tempfile
 import threading
 import time
-import weakref
 from functools import cache
 from zlib import crc32
 
@@ -19,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.http.errors import StartupError
+from service.monitoring.shared_regions import SharedRegions
 
 Cells = NDArray[np.int64]
 
@@ -34,7 +32,8 @@ class SharedCounters:
     """Created before the workers are; each of them allocates the same blocks in the same order.
 
     ``slots`` are the cells of all slots, [slots, cells]; this process writes to those of ``slot``. Threads share them:
-    hold the ``lock`` to add. ``lock_file`` is a file descriptor for locks that end with their holder.
+    hold the ``lock`` to add. What becomes known only while serving, such as a model, has a `model_block`, in one of the
+    ``regions``.
     """
 
     def __init__(self) -> None:
@@ -45,8 +44,7 @@ class SharedCounters:
         self.slots = array[_SLOTS * _ENTRY :].reshape(_SLOTS, _CELLS)
         self._allocated = {0}
         self.created = time.time()
-        self.lock_file = _anonymous_file()
-        weakref.finalize(self, os.close, self.lock_file)
+        self.regions = SharedRegions()
         self._end, self._layout = 0, 1
         self.slot = 0
 
@@ -58,9 +56,18 @@ class SharedCounters:
         """
         start, self._end = self._end, self._end + size
         if self._end > _CELLS:
-            raise StartupError(f"no room for {size} counters: the model has too many features, labels or targets")
+            raise StartupError(f"no room for {size} counters beside {start} others: a worker has {_CELLS}")
         self._layout = crc32(b"%d," % size, self._layout)
-        return Block(self, start, size)
+        return Block(self, self.slots[:, start : self._end])
+
+    def model_block(self, name: str, size: int) -> "ModelBlock":
+        """``size`` cells in every slot, under a name: the same ones in all processes that ask for both, at any time.
+
+        Raises:
+            RegionsFullError: there is no room for them; what they would count is not counted.
+        """
+        region = self.regions.get(name, _SLOTS * size * 8)
+        return ModelBlock(self, region.memory.view(np.int64).reshape(_SLOTS, size))
 
     def allocate_slot(self) -> int:
         """A slot for a worker that is about to start; called in the master."""
@@ -77,7 +84,7 @@ class SharedCounters:
         self._allocated.discard(slot)
 
     def use_slot(self, slot: int) -> None:
-        """Write to this slot from now on; counts of another layout (of another model) are dropped."""
+        """Write to this slot from now on; counts of another layout (of other routes) are dropped."""
         if self._directory[slot, _LAYOUT] not in (0, self._layout):
             self.slots[slot] = 0
         self._directory[slot, _LAYOUT] = self._layout
@@ -130,42 +137,55 @@ class SharedCounters:
 
     @property
     def used(self) -> list[int]:
-        """The slots with counts: those of workers, living or not, and the first."""
-        used = self._directory[:, _LAYOUT] == self._layout
-        used[0] = True
-        slots: list[int] = np.flatnonzero(used).tolist()
+        """The slots with counts of this layout: those of workers, living or not, and the first."""
+        return self._slots_of(self._directory[:, _LAYOUT] == self._layout)
+
+    @property
+    def ever_used(self) -> list[int]:
+        """The slots that workers of any layout have had, and the first."""
+        return self._slots_of(self._directory[:, _LAYOUT] != 0)
+
+    def _slots_of(self, is_used: NDArray[np.bool_]) -> list[int]:
+        is_used[0] = True
+        slots: list[int] = np.flatnonzero(is_used).tolist()
         return slots
 
 
 class Block:
-    """Cells at the same position in every slot."""
+    """Cells at the same position in every slot, [slots, size]."""
 
-    def __init__(self, counters: SharedCounters, start: int, size: int) -> None:
+    def __init__(self, counters: SharedCounters, cells: Cells) -> None:
         self._counters = counters
-        self._start = start
-        self._size = size
+        self._cells = cells
 
     @property
     def here(self) -> Cells:
         """The cells of this process, [size]."""
-        return self._counters.slots[self._counters.slot, self._start : self._start + self._size]
+        here: Cells = self._cells[self._counters.slot]
+        return here
 
     def of(self, slots: list[int]) -> Cells:
-        """The cells of some slots, [slots, size]."""
-        return self._counters.slots[slots, self._start : self._start + self._size]
+        """A copy of the cells of some slots, [slots, size]."""
+        return self._cells[slots]
+
+    @property
+    def used(self) -> list[int]:
+        """The slots that may have counts in this block."""
+        return self._counters.used
 
     def sums(self) -> Cells:
         """The sums over all processes, living or not, [size]."""
-        sums: Cells = self.of(self._counters.used).sum(axis=0)
+        sums: Cells = self.of(self.used).sum(axis=0)
         return sums
 
 
-def _anonymous_file() -> int:
-    """The descriptor of a file without a name, in memory where the system has such files."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("menagerie")
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
+class ModelBlock(Block):
+    """Cells whose meaning depends on their name only, whatever else the slots hold."""
+
+    @property
+    def used(self) -> list[int]:
+        """The slots that may have counts in this block."""
+        return self._counters.ever_used
 
 
 @cache

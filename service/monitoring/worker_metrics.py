@@ -8,9 +8,7 @@ from pathlib import Path
 from service.monitoring.shared_counters import SharedCounters
 
 FIELDS = (
-    "serves",
     "looked_ms",
-    "refused",
     "draining",
     "leaving",
     "in_flight",

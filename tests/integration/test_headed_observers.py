@@ -103,4 +103,4 @@ def test_a_model_without_a_sample_serves_without_drift(tmp_path: Path) -> None:
         metrics = requests.get(f"{server.url}/metrics", timeout=10).text
     assert "menagerie_drift_alarm{" not in metrics
     assert "menagerie_warnings_total" not in metrics
-    assert 'menagerie_rows_total{version="1"} 20.0' in metrics
+    assert 'menagerie_rows_total{model="headed",version="1"} 20.0' in metrics

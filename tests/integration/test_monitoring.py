@@ -36,12 +36,12 @@ def test_promtool_accepts_configuration_and_rules(arguments: str) -> None:
 
 
 def queries() -> Iterator[str]:
-    """Every query of the dashboard, for one job."""
+    """Every query of the dashboard, for one job and all models."""
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
     expressions = [target["expr"] for panel in panels for target in panel["targets"]]
     expressions += [annotation["expr"] for annotation in DASHBOARD["annotations"]["list"]]
     for expression in expressions:
-        yield expression.replace("$job", "menagerie").replace("$__rate_interval", "1m")
+        yield expression.replace("$job", "menagerie").replace("$model", ".*").replace("$__rate_interval", "1m")
 
 
 def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
@@ -68,6 +68,20 @@ def test_every_metric_in_use_exists() -> None:
     documented = set(re.findall(r"`(menagerie_\w+)`", OPERATIONS))
     for expression in expressions():
         assert metrics_in(expression) <= documented | set(RECORDED), expression
+
+
+def test_queries_about_versions_are_of_the_chosen_models() -> None:
+    """And keep models apart, unless they ask for the worst of them; so do the alerts."""
+    tables = re.findall(r"^\| `(menagerie_\w+)` \| \w+ \|(.*?)\|", OPERATIONS, re.MULTILINE)
+    of_models = {name for name, labels in tables if "`model`" in labels}
+    assert len(of_models) > 15
+    for query in queries():
+        if metrics_in(query) & of_models:
+            assert 'model=~".*"' in query
+    for expression in expressions():
+        names = re.findall(r"by \(([\w, ]+)\)", expression)
+        if metrics_in(expression) & of_models and any("version" in labels for labels in names):
+            assert all("model" in labels for labels in names), expression
 
 
 def test_panels_do_not_overlap() -> None:

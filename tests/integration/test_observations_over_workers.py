@@ -65,7 +65,7 @@ def counted(server: Server) -> Counter[tuple[str, int]]:
 
 def predicted_rows(server: Server) -> int:
     text = requests.get(f"{server.url}/metrics", timeout=30).text
-    return int(float(text.split('menagerie_rows_total{version="1"} ')[1].split("\n")[0]))
+    return int(float(text.split('menagerie_rows_total{model="animals",version="1"} ')[1].split("\n")[0]))
 
 
 def test_counts_are_exact_after_a_quiet_moment() -> None:

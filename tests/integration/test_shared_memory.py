@@ -7,6 +7,7 @@ import sys
 
 from service.monitoring.drift.window import Windows
 from service.monitoring.shared_counters import Block, SharedCounters
+from service.monitoring.shared_regions import SharedRegions
 
 HOLD_LOCK = (
     "import fcntl, sys; fcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
@@ -67,19 +68,20 @@ def test_a_fork_keeps_the_slot() -> None:
 
 def test_a_killed_process_releases_the_lock() -> None:
     """While another process holds the lock, no other waits for it; once that process has ended, the lock is free."""
-    counters = SharedCounters()
-    windows = Windows(counters.lock_file, 100, 1, 1)
+    regions = SharedRegions()
+    windows, others = (Windows(regions, name, 100, 1, 1) for name in ("held", "other"))
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(counters.lock_file)],
+        [sys.executable, "-c", HOLD_LOCK, str(regions.lock_file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        pass_fds=[counters.lock_file],
+        pass_fds=[regions.lock_file],
     ) as other:
         assert other.stdout
         assert other.stdout.readline() == b"held\n"
-        with windows.lock() as is_locked:
-            assert not is_locked
+        for each in (windows, others):
+            with each.lock.attempt() as is_locked:
+                assert not is_locked
         assert windows.read(1).rows == 0  # reading does not need the lock
         other.kill()
-    with windows.lock() as is_locked:
+    with windows.lock.attempt() as is_locked:
         assert is_locked

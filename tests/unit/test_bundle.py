@@ -182,10 +182,11 @@ def test_files_are_verified_again_when_they_are_used(folder: Path) -> None:
 
 
 def test_versions_are_positive_integers_in_numeric_order(store: Path) -> None:
-    """Ten follows nine; drafts, files and folders with other names are ignored."""
+    """Ten follows nine; drafts, files, a link to itself and folders with other names are ignored."""
     for name in ("2", "10", "9", "0", "01", "-1", "latest", ".draft-x", "²"):
         (store / "animals" / name).mkdir()
     (store / "animals" / "11").write_text("a file")
+    (store / "animals" / "12").symlink_to("12")
     assert bundle.list_versions(store / "animals") == [1, 2, 9, 10]
     assert newest_version(store / "animals").name == "10"
 

@@ -15,7 +15,7 @@ from service.app import create_app
 from service.arrays import Array
 from service.http.context import RequestContext
 from service.http.routing import routes_of
-from service.inference.registry import Registry
+from service.inference.catalog import Catalog
 from service.inference.sandbox import no_check
 from service.monitoring.drift.observer import Drift
 from service.monitoring.shared_counters import SharedCounters
@@ -201,18 +201,17 @@ def test_only_the_last_rows_of_a_large_batch_count(client: FlaskClient, batch_ro
 def test_rows_that_wait_for_the_lock_are_bounded() -> None:
     """While another worker holds the lock of the windows, the rows of one window wait, and no more."""
     settings, counters = Settings(drift_rows=500), SharedCounters()
-    registry = Registry(settings, no_check)
-    drift, model = Drift(settings, counters.lock_file, registry), registry.current.model
-    with drift._windows.lock() as is_locked:  # noqa: SLF001 (another worker cannot be made to take long)
+    catalog = Catalog(settings, no_check)
+    drift, model = Drift(settings, counters, catalog), catalog.default.current.model
+    own = drift._drifts.of(model)  # noqa: SLF001 (another worker cannot be made to take long)
+    assert own.windows
+    with own.windows.lock.attempt() as is_locked:
         assert is_locked
         for seed in range(10):
             context = RequestContext("POST", "/predict", next(iter(routes_of(Native))))
-            context.version, context.prediction = (
-                model.version,
-                model.predict(sampled_animals.unshifted(450, seed).rows),
-            )
+            context.model, context.prediction = model, model.predict(sampled_animals.unshifted(450, seed).rows)
             drift.observe([context])
-        assert 500 <= sum(len(cells) for _, cells in drift._binned) <= 2 * 500  # noqa: SLF001
+        assert 500 <= sum(map(len, own.binned)) <= 2 * 500
     assert drift.judge(model).window.rows == 500
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from service.monitoring.drift.window import Windows
-from service.monitoring.shared_counters import SharedCounters
+from service.monitoring.shared_regions import SharedRegions
 
 ROWS = 100
 
@@ -15,9 +15,8 @@ ROWS = 100
 @given(some.lists(some.integers(1, 250), max_size=40))
 def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
     """In batches of any size: all of them while they are few, then nine tenths of its size or more, and none older."""
-    counters = SharedCounters()
     ends = np.cumsum([0, *batches]).tolist()
-    windows = Windows(counters.lock_file, ROWS, 1, max(ends) + 1)
+    windows = Windows(SharedRegions(), "model", ROWS, 1, max(ends) + 1)
     for start, end in pairwise(ends):
         windows.add(1, np.arange(start, end)[:, np.newaxis])
         window = windows.read(1)
@@ -28,8 +27,7 @@ def test_a_window_holds_the_last_rows(batches: list[int]) -> None:
 
 def test_every_version_has_a_window_of_its_own() -> None:
     """One version too many replaces the one that was added to least recently."""
-    counters = SharedCounters()
-    windows = Windows(counters.lock_file, ROWS, 2, 3)
+    windows = Windows(SharedRegions(), "model", ROWS, 2, 3)
     for version in (1, 2, 1, 3):
         windows.add(version, np.full((10, 1), version - 1))
     assert [windows.read(version).counts.tolist() for version in (1, 2, 3)] == [[20, 0, 0], [0, 0, 0], [0, 0, 10]]

@@ -20,9 +20,9 @@ from service.app.routes import Service, build_service
 from service.arrays import Array, Prediction
 from service.http.context import RequestContext
 from service.inference.model import Model
-from service.monitoring.model_metrics import ModelMetrics
 from service.monitoring.output_counts import value_bounds
 from service.monitoring.shared_counters import SharedCounters
+from service.monitoring.version_counts import VersionCounts
 from service.settings import Settings
 
 ALL_HEADS = pytest.mark.parametrize("heads", [*HEADS.values(), MIXED], ids=[*HEADS, "mixed"])
@@ -46,12 +46,12 @@ def random_rows(count: int = 60) -> Array:
 
 
 def samples(client: FlaskClient) -> dict[str, dict[Labels, float]]:
-    """The values of every metric about predictions by labels, without the version's, which is 1."""
+    """The values of every metric about predictions by labels, without the model's and the version's, which is 1."""
     found: dict[str, dict[Labels, float]] = {}
     for family in prometheus_text(client.get("/metrics").text):
         for sample in family.samples:
             if "version" in sample.labels and not family.name.startswith(("menagerie_build", "menagerie_workers")):
-                assert sample.labels.pop("version") == "1"
+                assert (sample.labels.pop("model"), sample.labels.pop("version")) == ("headed", "1")
                 found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
     return found
 
@@ -103,7 +103,7 @@ def test_metrics_count_what_was_predicted(tmp_path: Path, heads: Sequence[Head],
 
 @ALL_HEADS
 def test_each_classification_has_its_confidence(tmp_path: Path, heads: Sequence[Head]) -> None:
-    """With the output's name if there are several outputs."""
+    """With the output's name, also if there is only one output: another model may have several."""
     service = serve(tmp_path, heads)
     client, model, rows = flask_app(service).test_client(), service.registry.current.model, random_rows()
     post(client, rows)
@@ -112,7 +112,7 @@ def test_each_classification_has_its_confidence(tmp_path: Path, heads: Sequence[
     classifications = [each for each in model.heads if each.head.kind == "classification"]
     assert len(totals) == len(classifications)
     for each in classifications:
-        key = () if len(heads) == 1 else (("output", each.head.name),)
+        key = (("output", each.head.name),)
         values, threshold = each.of(outputs), each.head.threshold
         confidences = values.max(axis=1)
         if threshold is not None:
@@ -152,7 +152,7 @@ def test_each_version_has_thresholds_of_its_own(tmp_path: Path) -> None:
         service.observations.flush()
         model = service.registry.current.model
         predictions[version] = (model.outputs(rows) > np.float32(threshold)).sum(axis=0).tolist()
-    counts = service.model_metrics.versions()
+    ((_, counts),) = service.model_metrics.counts(service.registry)
     assert {version: counts[version].outputs[0].labels for version in counts} == predictions
     assert predictions[1] != predictions[2]
 
@@ -169,11 +169,11 @@ def test_rows_count_the_same_alone_and_together(model: Model, data: st.DataObjec
     bounds = value_bounds(model, model.heads[0])[0]
     elements = st.floats(0, 1, width=32) | st.sampled_from([float(np.float32(each)) for each in (*bounds, 0.2, 0.6)])
     outputs = data.draw(arrays.arrays(np.float32, (4, 8), elements=elements))
-    alone, together = (ModelMetrics(SharedCounters(), model.manifest, lambda _: model) for _ in range(2))
+    alone, together = (VersionCounts(SharedCounters(), model) for _ in range(2))
     for rows in outputs[:, np.newaxis]:
-        alone.observe([context_of(rows)])
-    together.observe([context_of(outputs)])
-    one_by_one, at_once = (metrics.versions()[1].outputs for metrics in (alone, together))
+        alone.add(model, [context_of(model, rows)])
+    together.add(model, [context_of(model, outputs)])
+    one_by_one, at_once = (counts.by_version([model])[1].outputs for counts in (alone, together))
     assert [each.labels for each in one_by_one] == [each.labels for each in at_once]
     assert [each.values for each in one_by_one] == [each.values for each in at_once]
     (values,) = at_once[0].values
@@ -184,11 +184,14 @@ def test_rows_count_the_same_alone_and_together(model: Model, data: st.DataObjec
     assert labels == predicted_labels(model, outputs)
 
 
-def context_of(outputs: Array) -> RequestContext:
-    """A completed request of version 1 whose network gave these outputs."""
+def context_of(model: Model, outputs: Array) -> RequestContext:
+    """A completed request whose network gave these outputs."""
     context = RequestContext("POST", "/predict", None)
     count = len(outputs)
-    context.version, context.prediction = 1, Prediction(np.zeros((count, 3), np.float32), outputs, [0] * count, (), {})
+    context.model, context.prediction = (
+        model,
+        Prediction(np.zeros((count, 3), np.float32), outputs, [0] * count, (), {}),
+    )
     context.stages = {"validate": 0, "infer": 1}
     context.finish(200)
     return context

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
-from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus_text
@@ -16,6 +15,7 @@ from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
 
 from models.bundle import CURRENT
+from models.feature import Feature
 from service.app.asgi import AsgiApp
 from service.app.flask_app import flask_app
 from service.app.pipeline import Pipeline
@@ -24,10 +24,6 @@ from service.http.context import RequestContext
 from service.http.errors import RequestError, failing_handler
 from service.http.messages import Request
 from service.http.routing import Protocol, Route
-from service.inference.model import Model
-from service.inference.registry import Event
-from service.monitoring.metric_families import model_families
-from service.monitoring.model_metrics import ModelMetrics
 from service.monitoring.request_metrics import RequestMetrics
 from service.monitoring.shared_counters import SharedCounters
 from service.settings import Settings
@@ -170,18 +166,13 @@ def test_a_bucket_includes_its_upper_bound(nanoseconds: int, bucket: int) -> Non
     assert buckets == [int(index == bucket) for index in range(17)]
 
 
-def test_feature_names_are_escaped(model: Model) -> None:
+def test_feature_names_are_escaped(tmp_path: Path) -> None:
     """Quotes, backslashes, line ends and other scripts come back from the parser as they were."""
     nasty = 'a"b\\c\nd{e="f"} \u00b5'
-    features = [model.features[0].model_copy(update={"name": nasty}), *model.features[1:]]
-    metrics = ModelMetrics(SharedCounters(), model.manifest)
-    metrics.count_event(Event("loaded", model.version))
-
-    class Collector:
-        def collect(self) -> Iterable[Metric]:
-            return model_families(metrics, model.manifest.model_copy(update={"features": tuple(features)}))
-
-    families = by_name(prometheus_text(generate_latest(Collector()).decode()))
+    features = [Feature(name=name, minimum=-3, maximum=3) for name in (nasty, "f2", "f3")]
+    publish(tmp_path, Network.random((3, 4, 2)), features=features)
+    client = flask_app(build_service(Settings(model_store=tmp_path, model_name="handmade"))).test_client()
+    families = by_name(prometheus_text(client.get("/metrics").text))
     assert families["menagerie_warnings"].samples[0].labels["feature"] == nasty
 
 
@@ -210,4 +201,6 @@ def test_loads_and_takeovers_of_versions_are_counted(tmp_path: Path) -> None:
     for _ in range(3):
         refresh()
     assert counts() == [3, 1, 1, 1]
-    assert list(values(client, "menagerie_model_last_load_timestamp_seconds")) == [("1",), ("2",), ("3",)]
+    assert list(values(client, "menagerie_model_last_load_timestamp_seconds")) == [
+        ("handmade", number) for number in "123"
+    ]

@@ -112,8 +112,8 @@ def test_unknown_categories_count_as_refused(client: FlaskClient) -> None:
     assert island["says"] == "island is none of the known categories in 5% of the rows"
     assert drift["features"]["year"]["rows"] == 200
     metrics = client.get("/metrics").text
-    assert 'menagerie_drift_refused_ratio{feature="island",version="1"} 0.047' in metrics
-    assert 'menagerie_drift_psi{feature="sex",version="1"}' in metrics
+    assert 'menagerie_drift_refused_ratio{feature="island",model="mixed",version="1"} 0.047' in metrics
+    assert 'menagerie_drift_psi{feature="sex",model="mixed",version="1"}' in metrics
 
 
 def wide(count: int) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
 from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.monitoring.drift.bins import Bins, Counts, count_cells
 from service.monitoring.drift.document import document
 from service.monitoring.drift.verdict import Verdict, judge, judge_without_sample
-from service.monitoring.drift.window import Windows
+from service.monitoring.drift.window import Window, Windows, empty_window
+from service.monitoring.observations import by_model
+from service.monitoring.shared_counters import SharedCounters
+from service.monitoring.shared_regions import unless_full
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,67 +25,91 @@ if TYPE_CHECKING:
 _declare = Declare(Protocol.SERVICE)
 
 
+class _ModelDrift:
+    """The bins of a model version, its model's windows, and rows that are not in the windows yet."""
+
+    def __init__(self, settings: Settings, counters: SharedCounters, model: Model) -> None:
+        self._has_class = bool(model.labels)
+        self._window_rows = settings.drift_rows
+        self._cells = count_cells(model.manifest)
+        self.bins = Bins(model.manifest, int(model.fingerprint[:16], 16) or 1)
+        self.binned: deque[Counts] = deque()  # not in the windows yet: another worker held the lock
+        self.windows = unless_full(
+            lambda: Windows(counters.regions, model.name, settings.drift_rows, settings.keep_versions + 1, self._cells)
+        )
+
+    def bin(self, inferences: Sequence[RequestContext]) -> None:
+        """Bin the rows of completed inferences, and values that were rejected as out of bounds."""
+        if not self.windows:
+            return
+        if predictions := [each.prediction for each in inferences if each.prediction is not None]:
+            self.binned.append(self._bin_predicted(predictions))
+        if rejections := [each.out_of_bounds for each in inferences if each.out_of_bounds]:
+            self.binned.append(self.bins.bin_out_of_bounds(rejections))
+        self._drop_oldest()
+
+    def add_to_windows(self) -> bool:
+        """Add the binned rows to the windows; False if another worker holds the lock, and some are left."""
+        if self.windows and self.binned:
+            with self.windows.lock.attempt() as is_locked:
+                while is_locked and self.binned:
+                    self.windows.add(self.bins.key, self.binned.popleft())
+        return not self.binned
+
+    def read(self) -> Window:
+        """The window of the version."""
+        self.add_to_windows()
+        return self.windows.read(self.bins.key) if self.windows else empty_window(self._cells)
+
+    def _bin_predicted(self, predictions: Sequence[Prediction]) -> Counts:
+        """The cells of the last rows that a window can hold."""
+        last = slice(-self._window_rows, None)
+        rows = join_rows([each.rows for each in predictions])[last]
+        labels = join_indices([each.labels for each in predictions])[last]
+        outputs = None if self._has_class else join_rows([each.outputs for each in predictions])[last]
+        return self.bins.bin_predicted(rows, labels, outputs)
+
+    def _drop_oldest(self) -> None:
+        """Let no more rows wait for the lock than a window holds."""
+        sizes = [len(rows) for rows in self.binned]
+        while sum(sizes[1:]) >= self._window_rows:
+            sizes.pop(0)
+            self.binned.popleft()
+
+
 class Drift:
     """Compares the most recent rows of each model version with its training rows.
 
-    It keeps only which bins the rows fall in. The windows lie in a ``file`` that all workers inherit.
+    It keeps only which bins the rows fall in. The windows of each model lie in memory that all workers share.
     """
 
-    def __init__(self, settings: Settings, file: int, registry: Registry) -> None:
+    def __init__(self, settings: Settings, counters: SharedCounters, catalog: Catalog) -> None:
         self._settings = settings
-        self._registry = registry
-        self._bins = PerModel(lambda model: Bins(model.manifest, int(model.fingerprint[:16], 16) or 1))
-        self._window_rows = settings.drift_rows
-        self._binned: deque[tuple[int, Counts]] = deque()  # not in the windows yet: another worker held the lock
-        cells = count_cells(registry.current.model.manifest)
-        self._windows = Windows(file, settings.drift_rows, settings.keep_versions + 1, cells)
+        self._catalog = catalog
+        self._drifts = PerModel(lambda model: _ModelDrift(settings, counters, model))
+        self._unfinished: set[_ModelDrift] = set()
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count the rows of completed inferences, and values that were rejected as out of bounds."""
-        for model in {each.model for each in contexts if each.model and each.model.manifest.reference}:
-            inferences = [each for each in contexts if each.model is model and each.route and each.route.inference]
-            bins = self._bins.of(model)
-            if predictions := [each.prediction for each in inferences if each.prediction is not None]:
-                self._binned.append((bins.key, self._bin(model, bins, predictions)))
-            if rejections := [each.out_of_bounds for each in inferences if each.out_of_bounds]:
-                self._binned.append((bins.key, bins.bin_out_of_bounds(rejections)))
-        self._drop_oldest()
-        self._add_to_windows()
+        for model, own in by_model(contexts).items():
+            if model.manifest.reference:
+                drift = self._drifts.of(model)
+                drift.bin([each for each in own if each.route and each.route.inference])
+                self._unfinished.add(drift)
+        self._unfinished = {drift for drift in self._unfinished if not drift.add_to_windows()}
 
     def judge(self, model: Model) -> Verdict:
         """The verdict on the most recent rows of a version."""
         if not model.manifest.reference:
             return judge_without_sample(model, self._settings)
-        self._add_to_windows()
-        bins = self._bins.of(model)
-        return judge(model, bins, self._windows.read(bins.key), self._settings)
+        drift = self._drifts.of(model)
+        return judge(model, drift.bins, drift.read(), self._settings)
 
     def collect(self) -> Iterator["Metric"]:
-        """The drift metrics of every loaded version."""
+        """The drift metrics of every loaded version of every model."""
         from service.monitoring.metric_families import drift_families  # importing it takes 20 ms
 
-        yield from drift_families([self.judge(model) for model in self._registry.models])
-
-    def _bin(self, model: Model, bins: Bins, predictions: Sequence[Prediction]) -> Counts:
-        """The cells of the last rows that a window can hold."""
-        last = slice(-self._window_rows, None)
-        rows = join_rows([each.rows for each in predictions])[last]
-        labels = join_indices([each.labels for each in predictions])[last]
-        outputs = None if model.labels else join_rows([each.outputs for each in predictions])[last]
-        return bins.bin_predicted(rows, labels, outputs)
-
-    def _drop_oldest(self) -> None:
-        """Let no more rows wait for the lock than a window holds."""
-        sizes = [len(rows) for _, rows in self._binned]
-        while sum(sizes[1:]) >= self._window_rows:
-            sizes.pop(0)
-            self._binned.popleft()
-
-    def _add_to_windows(self) -> None:
-        """Add the binned rows to the windows; if another worker holds the lock, leave them for the next call."""
-        with self._windows.lock() as is_locked:
-            while is_locked and self._binned:
-                self._windows.add(*self._binned.popleft())
+        yield from drift_families([self.judge(model) for model in self._catalog.models])
 
 
 class DriftReport:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from service.inference.model import Model
 from service.monitoring.drift.bins import Bins
 from service.monitoring.drift.psi import stability_index
@@ -15,7 +13,7 @@ from service.monitoring.drift.sentences import (
     describe_values,
 )
 from service.monitoring.drift.variables import Variable
-from service.monitoring.drift.window import Window
+from service.monitoring.drift.window import Window, empty_window
 from service.settings import Settings
 
 _MIN_ROWS_DIVISOR = 5  # a fifth of a window is enough for a verdict
@@ -146,8 +144,7 @@ def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdi
 
 def judge_without_sample(model: Model, settings: Settings) -> Verdict:
     """The verdict on a model that has no training rows: unknown, whatever the recent rows are."""
-    nothing = Window(0, None, np.zeros(0, np.int64))
-    return Verdict(model, nothing, {}, {}, settings.drift_rows, _min_rows(settings))
+    return Verdict(model, empty_window(0), {}, {}, settings.drift_rows, _min_rows(settings))
 
 
 def _min_rows(settings: Settings) -> int:

@@ -1,22 +1,17 @@
 """The most recent rows of each version, counted in memory that all workers share."""
 
-import fcntl
-import mmap
-import os
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.monitoring.shared_regions import SharedRegions
+
 Counts = NDArray[np.int64]
 
 PANES = 10
 _READ_ATTEMPTS = 5
-_RETRY_SECONDS = 0.001
 
 
 class Window(NamedTuple):
@@ -27,42 +22,33 @@ class Window(NamedTuple):
     counts: Counts
 
 
+def empty_window(cells: int) -> Window:
+    """The window of a version without rows."""
+    return Window(0, None, np.zeros(cells, np.int64))
+
+
 class Windows:
-    """Windows of the last ``rows`` rows, each of ``cells`` cells, for a number of ``versions``; they lie in ``file``.
+    """Windows of the last ``rows`` rows, each of ``cells`` cells, for a number of ``versions`` of the model ``name``.
 
     A window has ten panes. Rows are added to the newest pane; once that is full, the oldest is emptied and becomes the
-    newest, so that a window holds at least nine tenths of ``rows``. No worker owns a pane: each adds its rows under a
-    lock that the kernel releases if the worker dies. A worker that is killed while it adds may leave some of its rows
-    counted in part.
+    newest, so that a window holds at least nine tenths of ``rows``. No worker owns a pane: each adds its rows under the
+    ``lock``, which the kernel releases if the worker dies. A worker that is killed while it adds may leave some of its
+    rows counted in part.
+
+    Raises:
+        RegionsFullError: there is no memory for them.
     """
 
-    def __init__(self, file: int, rows: int, versions: int, cells: int) -> None:
+    def __init__(self, regions: SharedRegions, name: str, rows: int, versions: int, cells: int) -> None:
         self._pane_rows = -(-rows // PANES)
         pane = np.dtype([("rows", "i8"), ("since", "f8"), ("counts", "i8", (cells,))])
         window = np.dtype([("key", "u8"), ("newest", "i8"), ("written", "f8"), ("panes", pane, (PANES,))])
-        self._file = file
-        os.ftruncate(file, versions * window.itemsize)
-        windows = np.frombuffer(mmap.mmap(file, versions * window.itemsize), window)
+        region = regions.get(f"drift/{name}", versions * window.itemsize)
+        self.lock = region.lock
+        windows = region.memory.view(window)
         self._keys, self._newest, self._written = windows["key"], windows["newest"], windows["written"]
         self._panes = panes = windows["panes"]
         self._rows, self._since, self._counts = panes["rows"], panes["since"], panes["counts"]
-        self._thread_lock = threading.Lock()  # the kernel's lock belongs to the process, so to all of its threads
-
-    @contextmanager
-    def lock(self, attempts: int = 1) -> Iterator[bool]:
-        """Try to lock the windows for one thread of all processes; whether it succeeded, within a few ms."""
-        if not self._thread_lock.acquire(timeout=(attempts - 1) * _RETRY_SECONDS):
-            yield False
-            return
-        try:
-            is_locked = self._lock_file(attempts)
-            try:
-                yield is_locked
-            finally:
-                if is_locked:
-                    fcntl.lockf(self._file, fcntl.LOCK_UN)
-        finally:
-            self._thread_lock.release()
 
     def add(self, key: int, rows: Counts) -> None:
         """Count rows, each given by its cells [rows, any], in the window of a version; hold the `lock` to call it."""
@@ -84,7 +70,7 @@ class Windows:
 
     def read(self, key: int) -> Window:
         """The current window of a version."""
-        with self.lock(_READ_ATTEMPTS):  # read even without it: at worst a batch that is being added is missing
+        with self.lock.attempt(_READ_ATTEMPTS):  # read even without it: at worst a batch that is being added is missing
             panes = self._panes[self._keys == np.uint64(key)]
         panes = panes[panes["rows"] > 0]
         since = float(panes["since"].min()) if len(panes) else None
@@ -101,14 +87,3 @@ class Windows:
         self._newest[index] = 0
         self._keys[index] = key
         return index
-
-    def _lock_file(self, attempts: int) -> bool:
-        for remaining in reversed(range(attempts)):
-            try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # another worker holds it
-                if remaining:
-                    time.sleep(_RETRY_SECONDS)
-            else:
-                return True
-        return False
