@@ -23,10 +23,13 @@ NO_REFERENCE = (
     "there are no warnings, and drift is not detected"
 )
 _HIDDEN = "send an API key to see the reason"
-
-
-_HIDDEN = "send an API key to see the reason"
-_MODEL_PATHS = {"predict": "predict", "explain": "explain", "drift": "drift", "openapi": "openapi.json"}  # in /models/…
+_MODEL_PATHS = {
+    "predict": "predict",
+    "explain": "explain",
+    "drift": "drift",
+    "shadow": "shadow",
+    "openapi": "openapi.json",
+}  # in /models/…
 
 _declare = Declare(Protocol.SERVICE)
 
