@@ -16,7 +16,7 @@ from service.http import errors
 from service.http.errors import RequestError
 from service.http.messages import Request
 from service.http.routing import JSON, handlers_of
-from service.inference.registry import Registry
+from service.inference.catalog import Catalog
 from service.inference.sandbox import check_in_fork
 from service.protocols.explain import Explain
 from service.protocols.explanations import Explanations
@@ -58,24 +58,24 @@ def remote_client(url: str, api_key: str | None) -> Client:
     return send
 
 
-def open_registry(settings: Settings) -> Registry:
+def open_catalog(settings: Settings) -> Catalog:
     """The version of the model that would serve, checked and loaded.
 
     Raises:
-        BundleError, StartupError: as `Registry`.
+        BundleError, StartupError: as `Catalog`.
     """
-    return Registry(settings.model_copy(update={"keep_versions": 1}), check_in_fork)
+    return Catalog(settings.model_copy(update={"keep_versions": 1, "models": ""}), check_in_fork)
 
 
 def local_client(settings: Settings) -> Client:
     """A client of the service's own handlers in this process, with the version of the model that would serve.
 
     Raises:
-        BundleError, StartupError: as `open_registry`.
+        BundleError, StartupError: as `open_catalog`.
     """
-    registry = open_registry(settings)
+    catalog = open_catalog(settings)
     explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)
-    parts = (Native(registry), Explain(registry, explanations), Health(registry, Readiness(), lambda _: True))
+    parts = (Native(catalog), Explain(catalog, explanations), Health(catalog, Readiness(), lambda _: True))
     handlers = {
         (route.method, route.path): (route, each) for part in parts for route, each in handlers_of(part).items()
     }

@@ -31,10 +31,10 @@ def _fetch(url: str, api_key: str | None) -> Any:
 
 
 def _build(settings: "Settings") -> Any:
-    from menagerie.client import open_registry
+    from menagerie.client import open_catalog
     from service.app.routes import ROUTES
     from service.openapi.document import build_document
     from service.openapi.model_types import ModelTypes
 
-    types = ModelTypes(open_registry(settings).current.model, settings.max_rows, settings.max_explained_rows)
+    types = ModelTypes(open_catalog(settings).default.current.model, settings.max_rows, settings.max_explained_rows)
     return build_document(types, ROUTES, requires_key=settings.requires_key)

@@ -12,7 +12,7 @@ from models.bundle import (
     read_current_version,
     write_current_version,
 )
-from service.inference.registry import Registry, model_folder, serving_candidates
+from service.inference.registry import Registry, model_source, serving_candidates
 from service.inference.sandbox import check_in_subprocess
 from service.inference.schema_change import require_same_schema
 from service.settings import Settings
@@ -28,7 +28,7 @@ class Versions:
             BundleError: there is none, or the folder cannot be read.
         """
         self._settings = settings
-        self._home = model_folder(settings)
+        self._home = model_source(settings).folder
         self._folders = find_version_folders(self._home)
         self.name = settings.model_name
         if not self._folders:
@@ -106,7 +106,7 @@ class Versions:
             BundleError: it fails one.
         """
         settings = self._settings.model_copy(update={"model_version": number, "keep_versions": 1})
-        return Registry(settings, check_in_subprocess)
+        return Registry.open(settings, check_in_subprocess)
 
     def _find_schema_change(self, registry: Registry) -> list[str]:
         """Why a running service would not change to a version; empty also if none could be running."""

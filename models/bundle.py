@@ -7,6 +7,7 @@ This module imports neither TensorFlow nor Flask, so that both halves can share 
 
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -84,6 +85,16 @@ class Bundle:
     def with_name(self, name: str) -> "Bundle":
         """Copy the bundle under another model name."""
         return Bundle(self.folder, self.manifest.model_copy(update={"name": name}))
+
+
+def list_models(store: Path) -> list[str]:
+    """List the models in a store by name: the folders that have a version, and whose name can be part of a URL's path.
+
+    Raises:
+        OSError: the store cannot be read.
+    """
+    folders = [entry for entry in store.iterdir() if not re.search(r"^\.|[:,]", entry.name)]
+    return sorted(folder.name for folder in folders if list_versions(folder))
 
 
 def list_versions(model_dir: Path) -> list[int]:

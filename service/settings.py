@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service.http.errors import StartupError
 
 PREFIX = "MENAGERIE_"
+ALL_MODELS = "*"
+MODELS = r"^(\*|[^/:,.][^/:,]*( *, *[^/:,.][^/:,]*)*)?$"  # names that can be part of a path
 _DAY = 86_400  # seconds; more is a mistake, and some clocks and sockets do not take it
 ROUTE = r"^(/[A-Za-z0-9._~:-]+)+$"  # a path that has one spelling only
 SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"
@@ -25,6 +27,18 @@ class Settings(BaseModel):
 
     model_store: Annotated[Path, Field(description="folder with the models, as `<name>/<version>/`")] = SHIPPED_STORE
     model_name: Annotated[str, Field(min_length=1, description="name of the model to serve")] = "animals"
+    models: Annotated[
+        str,
+        Field(
+            pattern=MODELS,
+            description="comma-separated names of the models to serve, or `*` for all in the store; if not set, only "
+            "`MENAGERIE_MODEL_NAME`, which is the default model in any case",
+        ),
+    ] = ""
+    ready: Annotated[
+        Literal["all", "any"],
+        Field(description="`/readyz` is 200 when `all` models that these settings name are loaded, or when `any` is"),
+    ] = "all"
     model_dir: Annotated[
         Path | None,
         Field(description="folder to serve instead of the store: one bundle, or several as `<version>/`"),
@@ -200,6 +214,14 @@ class Settings(BaseModel):
     def requires_key(self) -> bool:
         """Whether any API keys are set, so that requests need one."""
         return bool(self.api_keys or self.api_keys_file)
+
+    @property
+    def model_names(self) -> list[str]:
+        """The names of the models to serve, the default one first; it alone with ``*``, if it was set."""
+        names = [name.strip() for name in self.models.split(",") if name.strip() not in {"", ALL_MODELS}]
+        if self.model_name in names or "model_name" in self.model_fields_set or not self.models:
+            names.insert(0, self.model_name)
+        return list(dict.fromkeys(names))
 
     @classmethod
     def load(cls) -> "Settings":

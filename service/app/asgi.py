@@ -101,11 +101,12 @@ class AsgiApp:
 
     def report_worker(self, connections: int, loop_lag: float) -> None:
         """Report the gauges of this worker; ``loop_lag`` is how many seconds late its event loop is."""
-        registry = self.service.registry
+        catalog = self.service.catalog
+        default = catalog.by_path.get("")
         self.service.worker_metrics.report(
-            serves=registry.current.model.version,
-            looked_ms=int(registry.last_poll * 1e3),
-            refused=len(registry.refused),
+            serves=default.serving.model.version if default and default.serving else 0,
+            looked_ms=int(catalog.last_poll * 1e3),
+            refused=sum(len(registry.refused) for registry in catalog.registries),
             draining=self.service.readiness.is_draining,
             leaving=self.is_leaving,
             in_flight=self._in_flight,

@@ -11,6 +11,7 @@ from service.app.single_row import SingleRow
 from service.http.context import TraceContext
 from service.http.messages import Handler, Request
 from service.http.routing import Route, handlers_of, move_routes, protocol_finder, routes_of
+from service.inference.catalog import Catalog
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.inference.sandbox import SandboxCheck, no_check
@@ -58,7 +59,7 @@ class Service:
     single_row: SingleRow | None
     handlers: Mapping[Route, Handler]
     predict_path: str
-    registry: Registry
+    catalog: Catalog
     readiness: Readiness
     observations: Observations
     refusal_log: RefusalLog
@@ -67,9 +68,14 @@ class Service:
     worker_metrics: WorkerMetrics
     spans: Spans | None
 
+    @property
+    def registry(self) -> Registry:
+        """The versions of the default model."""
+        return self.catalog.default
+
     def start_threads(self) -> None:
         """Poll the store, and observe requests in bulk; call it once in each worker."""
-        self.registry.watch(self.model_metrics.count_event)
+        self.catalog.watch(self.model_metrics.count_event)
         self.observations.start()
 
     def observe_refusal(self, status: int, reason: str) -> None:
@@ -96,19 +102,19 @@ def build_service(
     counters = counters or SharedCounters()
     api_keys = ApiKeys(settings.api_keys, settings.api_keys_file) if settings.requires_key else None
     cors = CorsPolicy(settings.cors_origins) if settings.cors_origins else None
-    registry = Registry(settings, check)
+    catalog = Catalog(settings, check)
     readiness = Readiness()
-    platform_handlers, predict_path = _build_platform(settings, registry, readiness)
+    platform_handlers, predict_path = _build_platform(settings, catalog, readiness)
     routes = _join_routes(platform_handlers)
 
     # What observes requests, and what it has counted.
     preflights = cors.preflight_handlers(routes) if cors else {}
     request_metrics = RequestMetrics(counters, [*routes, *preflights])
-    model_metrics = ModelMetrics(counters, registry.current.model.manifest, registry.find_model)
-    for event in registry.startup_events:
+    model_metrics = ModelMetrics(counters, catalog.default.current.model.manifest, catalog.default.find_model)
+    for event in catalog.startup_events:
         model_metrics.count_event(event)
     worker_metrics = WorkerMetrics(counters)
-    drift = Drift(settings, counters.lock_file, registry)
+    drift = Drift(settings, counters.lock_file, catalog.default)
     access_log = AccessLog(settings.log_rate, settings.log_failure_rate)
     tracing = Spans() if spans.is_enabled() else None
     observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe]
@@ -119,7 +125,7 @@ def build_service(
 
         yield from families.service_families(counters, settings.engine)
         yield from families.request_families(request_metrics)
-        yield from families.model_families(model_metrics, registry.current.model.manifest)
+        yield from families.model_families(model_metrics, catalog.default.current.model.manifest)
         yield from families.store_families(model_metrics)
         yield from families.worker_families(worker_metrics)
 
@@ -130,18 +136,16 @@ def build_service(
     # What handles requests.
     explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)
     parts = [
-        Native(registry),
-        Explain(registry, explanations),
-        Oip(registry, readiness, statistics),
-        TfServing(registry, readiness, explanations, settings.max_explained_rows),
-        Health(
-            registry, readiness, (lambda request: api_keys.accepts(request.headers)) if api_keys else lambda _: True
-        ),
+        Native(catalog),
+        Explain(catalog, explanations),
+        Oip(catalog, readiness, statistics),
+        TfServing(catalog, readiness, explanations, settings.max_explained_rows),
+        Health(catalog, readiness, (lambda request: api_keys.accepts(request.headers)) if api_keys else lambda _: True),
         Metrics([collect, drift.collect], observations.flush),
-        DriftReport(drift, registry, observations.flush),
-        OpenApi(settings, registry, routes, requires_key=settings.requires_key),
+        DriftReport(drift, catalog, observations.flush),
+        OpenApi(settings, catalog, routes, requires_key=settings.requires_key),
         SwaggerUi(),
-        Page(registry),
+        Page(catalog),
     ]
     handlers: dict[Route, Handler] = dict(platform_handlers)
     for part in parts:
@@ -156,7 +160,7 @@ def build_service(
         server_timing=settings.server_timing,
     )
     single_row = SingleRow(
-        registry=registry,
+        catalog=catalog,
         api_keys=api_keys,
         codecs={route: route.row_codec for route in routes if route.row_codec},
         observe=observations.add,
@@ -168,7 +172,7 @@ def build_service(
         single_row=None if cors or tracing else single_row,  # they need to see each request
         handlers=handlers | preflights,
         predict_path=predict_path,
-        registry=registry,
+        catalog=catalog,
         readiness=readiness,
         observations=observations,
         refusal_log=RefusalLog(settings.log_failure_rate),
@@ -179,22 +183,20 @@ def build_service(
     )
 
 
-def _build_platform(
-    settings: Settings, registry: Registry, readiness: Readiness
-) -> tuple[Mapping[Route, Handler], str]:
+def _build_platform(settings: Settings, catalog: Catalog, readiness: Readiness) -> tuple[Mapping[Route, Handler], str]:
     """The handlers of the cloud platform's routes, and the path of its predictions; none and the service's own."""
     match settings.platform:
         case "sagemaker":
-            part = SageMaker(registry, readiness, settings.max_body_bytes, settings.threads)
+            part = SageMaker(catalog, readiness, settings.max_body_bytes, settings.threads)
             return handlers_of(part), sagemaker.PREDICT_PATH
         case "vertex":
             paths = {
                 vertex.HEALTH_PATH: settings.vertex_health_route,
                 vertex.PREDICT_PATH: settings.vertex_predict_route,
             }
-            return move_routes(handlers_of(Vertex(registry, readiness)), paths), settings.vertex_predict_route
+            return move_routes(handlers_of(Vertex(catalog, readiness)), paths), settings.vertex_predict_route
         case "azureml":
-            return handlers_of(AzureMl(registry)), azureml.PREDICT_PATH
+            return handlers_of(AzureMl(catalog)), azureml.PREDICT_PATH
         case "none":
             return {}, "/predict"
 

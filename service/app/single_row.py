@@ -12,8 +12,8 @@ from service.app.api_keys import ApiKeys
 from service.http.context import RequestContext, choose_request_id
 from service.http.messages import Match, Response
 from service.http.routing import Route
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.monitoring import server_timing, trace_context
 from service.protocols.row_codec import RowCodec
 
@@ -24,13 +24,13 @@ class SingleRow:
     def __init__(
         self,
         *,
-        registry: Registry,
+        catalog: Catalog,
         api_keys: ApiKeys | None,
         codecs: Mapping[Route, Callable[[Model], RowCodec]],
         observe: Callable[[RequestContext], None],
         server_timing: bool,
     ) -> None:
-        self._registry = registry
+        self._catalog = catalog
         self._api_keys = api_keys
         self._codecs: PerModel[dict[Route | None, RowCodec]] = PerModel(
             lambda model: {route: make(model) for route, make in codecs.items()}
@@ -41,9 +41,13 @@ class SingleRow:
     def respond(self, match: Match, headers: Mapping[str, str], body: bytes) -> tuple[Response, str] | None:
         """The response and its header fields; None if the pipeline is to handle the request."""
         context = RequestContext(match.method, match.path, match.route)
-        model, validator, _ = self._registry.current
+        parameters = match.parameters
+        registry = self._catalog.by_path.get(parameters["model"] if parameters else "")
+        if registry is None or registry.serving is None or len(parameters) > 1:  # a path with a version
+            return None
+        model, validator, _ = registry.serving
         codec = self._codecs.of(model).get(match.route)
-        if codec is None or (match.parameters and match.parameters != {"model": model.identity["name"]}):
+        if codec is None:
             return None
         if self._api_keys and not self._api_keys.accepts(headers):
             return None
@@ -65,7 +69,7 @@ class SingleRow:
             response = codec.write(form, prediction)
         except Exception:  # noqa: BLE001 (the pipeline will meet the same fault, and report it)
             return None
-        context.version, context.prediction, context.status = model.version, prediction, 200
+        context.model, context.prediction, context.status = model, prediction, 200
         context.finished = finished = perf_counter_ns()
         context.duration = finished - context.started
         context.stages = {

@@ -35,15 +35,15 @@ class RequestContext:
     ``stages`` has the end of each completed stage by name, in ns of ``perf_counter``; the first began at
     ``started``, the last ended at ``finished``, and ``duration`` is the time between. A stage that failed is missing:
     the next one includes its time. ``route`` is None if no route matched.
-    ``version`` is the model version that handled the request, ``error`` the problem code of an error response,
-    ``out_of_bounds`` how many values of each feature were rejected because they lie outside its bounds, or are none of
-    its categories.
+    ``model`` is the `service.inference.model.Model` that handled the request, ``error`` the problem code of an error
+    response, ``out_of_bounds`` how many values of each feature were rejected because they lie outside its bounds, or
+    are none of its categories.
     """
 
     # Until they become known; as attributes of the class they cost a request nothing.
     request_id = ""
     trace: TraceContext | None = None
-    version: int | None = None
+    model: Any = None
     prediction: Prediction | None = None
     error = ""
     out_of_bounds = NO_COUNTS

@@ -153,6 +153,9 @@ class NotReadyError(RequestError, status=503, problem="not-ready", title="Servic
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
 
 
+class ModelUnavailableError(NotReadyError, problem="model-unavailable", title="Model unavailable"): ...
+
+
 class OverloadedError(NotReadyError, problem="overloaded", title="Service overloaded"): ...
 
 

@@ -103,6 +103,8 @@ class Declare:
     def _describe(self, handler: Callable[..., Any], path: str) -> tuple[str, str, str]:
         """The name, summary and description of an operation; with a version in the path it is about that."""
         name = f"{self._prefix}{handler.__name__}"
+        if path.startswith("/models/"):  # the same of a model that the path names
+            name = f"models_{name}"
         summary, _, description = inspect.cleandoc(handler.__doc__ or "").partition("\n\n")
         if "{version}" in path:
             name = name.replace("model", "model_version", 1)

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.bundle import Bundle
 from service.arrays import Array, Indices, Prediction
-from service.http.errors import NoModelError, NotExplainableError
+from service.http.errors import NotExplainableError
 from service.inference import engine, layers
 from service.inference.engine_protocol import Engine
 from service.inference.golden import require_golden_outputs
@@ -34,6 +34,7 @@ class Model:
         self.heads = assign_columns(bundle.manifest)
         self.labels = bundle.manifest.class_labels
         self.column_names = bundle.manifest.column_names
+        self.name = bundle.manifest.name
         self.version = bundle.manifest.version
         self.identity = {"name": bundle.manifest.name, "version": str(bundle.manifest.version)}
         self.fingerprint = sha256(bundle.manifest.model_dump_json().encode()).hexdigest()
@@ -75,18 +76,6 @@ class Model:
                 f"the output of layer {layer} is not what its weights give for other rows: {self.bundle.remedy}"
             )
         return network
-
-    def require_path(self, parameters: Mapping[str, str]) -> None:
-        """Refuse a path whose ``model`` or ``version`` is not this model.
-
-        Raises:
-            NoModelError: the message names what is served.
-        """
-        name, version = self.identity["name"], self.identity["version"]
-        if parameters.get("model", name) != name:
-            raise NoModelError(f"model not found: this service serves {name}")
-        if parameters.get("version", version) != version:
-            raise NoModelError(f"version not found: this service serves version {version} of {name}")
 
     def predict(self, rows: Array, layers: Sequence[str] = ()) -> Prediction:
         """Run the network once on ``rows`` [rows, features]; also give the outputs of the other ``layers`` named.

@@ -1,22 +1,20 @@
-"""The loaded versions of the model, and which of them serves.
+"""The loaded versions of a model, and which of them serves.
 
-The store is polled. A version that appears is checked, loaded, and serves from the next request on, so that every
-response is of one version as a whole. A version that fails its check is refused and reported; the serving one stays.
+The store is polled (`catalog`). A version that appears is checked, loaded, and serves from the next request on, so that
+every response is of one version as a whole. A version that fails its check is refused and reported; the serving one
+stays.
 """
 
 import gc
 import logging
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from models import bundle
 from models.bundle import BundleError
-from service.http.errors import StartupError
-from service.http.messages import Request
-from service.inference import sandbox
+from service.http.errors import ModelUnavailableError, NoModelError, StartupError
 from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
@@ -37,35 +35,71 @@ class Version(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A version was ``loaded`` or ``refused``, or the registry went ``forward`` or ``back`` to it.
+    """A version of a model was ``loaded`` or ``refused``, or the registry went ``forward`` or ``back`` to it.
 
     ``trained`` is when a loaded version was trained, as its manifest says.
     """
 
-    name: str
+    model: str
+    kind: str
     version: int
     trained: str = ""
 
 
+class Source(NamedTuple):
+    """Where a model lies: the ``folder`` of its versions, or of its only one. ``pinned`` is the version to serve.
+
+    A model that ``takes_any_name`` has its bundles under whatever name they were made.
+    """
+
+    name: str
+    folder: Path
+    pinned: int | None = None
+    takes_any_name: bool = False
+
+
 class Registry:
-    """The versions of the model that the settings name."""
+    """The versions of one model.
 
-    def __init__(self, settings: Settings, check: SandboxCheck) -> None:
-        """Load the version to serve, and the newest others to keep; each must pass ``check`` first.
+    ``serving`` is the version that serves, None until one could be loaded; ``by_number`` has all that are loaded, as
+    paths write them.
+    """
 
-        Raises:
-            BundleError: no version can be served; the message is about the preferred one.
-            StartupError: the engine is not available.
-        """
+    def __init__(self, source: Source, settings: Settings, check: SandboxCheck) -> None:
+        """Nothing is loaded before `refresh`; each version must pass ``check`` first."""
+        self.name = source.name
+        self.check = check
+        self._source = source
         self._settings = settings
-        self._check = check
-        self._home = model_folder(settings)
+        self._home = source.folder
         self._folders: dict[int, Path] = {}
         self._loaded: dict[int, Version] = {}
         self._refused: dict[int, tuple[_Fingerprint, str]] = {}
+        self.serving: Version | None = None
+        self.by_number: dict[str, Version] = {}
         self.last_poll = 0.0  # Unix time of the last successful look at the store
-        self.current: Version
-        self.startup_events = self.refresh()
+
+    @classmethod
+    def open(cls, settings: Settings, check: SandboxCheck) -> "Registry":
+        """The versions of the model that ``MENAGERIE_MODEL_NAME`` names, loaded.
+
+        Raises:
+            BundleError: no version can be served; the message is about the preferred one.
+        """
+        registry = cls(model_source(settings), settings, check)
+        registry.refresh()
+        return registry
+
+    @property
+    def current(self) -> Version:
+        """The version that serves.
+
+        Raises:
+            ModelUnavailableError: there is none.
+        """
+        if self.serving is None:
+            raise ModelUnavailableError(f"no version of {self.name} can be served: GET /models has the reason")
+        return self.serving
 
     @property
     def versions(self) -> list[int]:
@@ -85,31 +119,21 @@ class Registry:
     @property
     def refused(self) -> dict[str, str]:
         """Why versions in the store are not served, by number; without the path of the store, which is private."""
-        home, name = str(self._home), self._home.name
-        return {
-            str(number): reason.replace(f"{home}/", "").replace(home, name)
-            for number, (_, reason) in sorted(self._refused.items())
-        }
+        return {str(number): self._hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
 
-    def select(self, request: Request) -> Version:
-        """The version that the request's path names, or else the one that serves.
+    def select(self, number: str | None) -> Version:
+        """The version of a number as paths have it, or the one that serves.
 
         Raises:
-            NoModelError: the path names another model, or a version that is not loaded.
+            NoModelError: that version is not loaded.
+            ModelUnavailableError: none is.
         """
-        parameters = request.parameters
-        number = parameters.get("version")
-        version = self._by_number.get(number, self.current) if number else self.current
-        request.context.version = version.model.version
-        if parameters:
-            version.model.require_path(parameters)
+        version = self.by_number.get(number) if number else self.serving
+        if version is None:
+            raise NoModelError(
+                f"version not found: this service serves version {self.current.model.version} of {self.name}"
+            )
         return version
-
-    def watch(self, listener: Callable[[Event], None]) -> None:
-        """Poll the store in a thread and tell ``listener`` what happens; call it once in each serving process."""
-        self._check = sandbox.check_in_subprocess  # a fork is not safe once there are threads
-        if self._settings.poll_seconds:
-            threading.Thread(target=self._poll, args=(listener,), name="registry", daemon=True).start()
 
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
@@ -117,7 +141,7 @@ class Registry:
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
-        candidates = serving_candidates(self._home, self._settings.model_version)
+        candidates = serving_candidates(self._home, self._source.pinned)
         self._folders = bundle.find_version_folders(self._home) | candidates
         events: list[Event] = []
         before = self._refused
@@ -131,8 +155,8 @@ class Registry:
                 raise BundleError(self._refused[next(iter(candidates))][1] if candidates else self._missing())
         for number, refusal in self._refused.items():
             if before.get(number) != refusal:
-                events.append(Event("refused", number))
-                _log.error("version %d is refused: %s", number, refusal[1])
+                events.append(Event(self.name, "refused", number))
+                _log.error("version %d of %s is refused: %s", number, self.name, refusal[1])
         self.last_poll = time.time()
         return events
 
@@ -150,17 +174,17 @@ class Registry:
             except (BundleError, StartupError) as error:
                 self._refused[number] = files, str(error)
                 return loaded
-            events.append(Event("loaded", number, loaded.model.manifest.training.created))
+            events.append(Event(self.name, "loaded", number, loaded.model.manifest.training.created))
         self._refused.pop(number, None)
         return loaded
 
     def _load(self, number: int, folder: Path, files: _Fingerprint) -> Version:
         settings = self._settings
-        self._check(folder, settings.engine)
-        model = Model.open(folder, settings.engine, settings.model_name if settings.model_dir else "")
-        _require_identity(model, settings.model_name, number)
-        if self._loaded:
-            require_same_schema(model, self.current.model)
+        self.check(folder, settings.engine)
+        model = Model.open(folder, settings.engine, self.name if self._source.takes_any_name else "")
+        _require_identity(model, self.name, number)
+        if self.serving:
+            require_same_schema(model, self.serving.model)
         validator = make_validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         return Version(model, validator, files)
 
@@ -171,34 +195,32 @@ class Registry:
             if len(loaded) < self._settings.keep_versions and other != number and (kept := self._get(other, events)):
                 loaded[other] = kept
         before, self._loaded = self._loaded, loaded
-        self._by_number = {str(number): version for number, version in loaded.items()}
-        if before and self.current is not version:
-            events.append(Event("forward" if number > self.current.model.version else "back", number))
-            _log.info("version %d now serves instead of %s", number, self.current.model.identity["version"])
-        self.current = version
+        self.by_number = {str(number): version for number, version in loaded.items()}
+        previous, self.serving = self.serving, version
+        if previous and previous is not version:
+            events.append(Event(self.name, "forward" if number > previous.model.version else "back", number))
+            _log.info("version %d of %s now serves instead of %d", number, self.name, previous.model.version)
         if before.keys() - loaded.keys():
             gc.collect()  # a dropped version is part of reference cycles, and the collector seldom runs
 
     def _missing(self) -> str:
-        if self._settings.model_dir:
+        if self._source.takes_any_name:
             return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
 
-    def _poll(self, listener: Callable[[Event], None]) -> None:
-        last_error = ""
-        while True:
-            time.sleep(self._settings.poll_seconds)
-            try:
-                for event in self.refresh():
-                    listener(event)
-            except Exception as error:  # noqa: BLE001 (whatever is in the store, the loaded version goes on serving)
-                if last_error != (last_error := str(error)):  # once, not at every poll
-                    _log.error("cannot poll the model store: %s", last_error)
+    def _hide_path(self, reason: str) -> str:
+        return reason.replace(f"{self._home}/", "").replace(str(self._home), self._home.name)
 
 
-def model_folder(settings: Settings) -> Path:
-    """The folder of the model's versions; it may itself be a bundle if ``model_dir`` names one."""
-    return settings.model_dir or settings.model_store / settings.model_name
+def model_source(settings: Settings, name: str = "") -> Source:
+    """Where a model lies; without a name, the one that ``MENAGERIE_MODEL_NAME`` names.
+
+    ``MENAGERIE_MODEL_DIR`` and ``MENAGERIE_MODEL_VERSION`` are about that model only.
+    """
+    if name not in {"", settings.model_name}:
+        return Source(name, settings.model_store / name)
+    folder = settings.model_dir or settings.model_store / settings.model_name
+    return Source(settings.model_name, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
 
 
 def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:

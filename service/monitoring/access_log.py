@@ -50,7 +50,8 @@ class AccessLog:
         path = {"route": context.route.path} if context.route else {"path": printable(context.path)}
         optional = {
             "rows": context.rows,
-            "version": context.version,
+            "model": context.model.name if context.model else None,
+            "version": context.model.version if context.model else None,
             "error": context.error,
             "left_out": self._left_out,
         }

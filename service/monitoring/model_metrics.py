@@ -57,15 +57,15 @@ class ModelMetrics:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count completed requests; those on inference routes also as successes and failures."""
-        for version in {each.version for each in contexts if each.version is not None}:
-            counts, has_runs = self._count([each for each in contexts if each.version == version])
-            self._add(version, counts, {_LAST: _now_ms()} if has_runs else {})
+        for model in {each.model for each in contexts if each.model}:
+            counts, has_runs = self._count([each for each in contexts if each.model is model])
+            self._add(model.version, counts, {_LAST: _now_ms()} if has_runs else {})
 
     def count_event(self, event: Event) -> None:
         """Count an event of a version in the store; note the time if the version was loaded."""
         with self._counters.lock:
-            self._events.here[EVENTS.index(event.name)] += 1
-        if event.name == "loaded":
+            self._events.here[EVENTS.index(event.kind)] += 1
+        if event.kind == "loaded":
             self._add(event.version, 0, {_CREATED: _unix_time(event.trained), _LOADED: _now_ms()})
 
     def events(self) -> dict[str, int]:
@@ -95,7 +95,7 @@ class ModelMetrics:
         if runs:
             counts[_RUNS] = len(runs)
             counts[_RUN_NS] = sum([stages["infer"] - stages["validate"] for _, stages in runs])
-            self._count_rows([prediction for prediction, _ in runs], counts, self._find_model(contexts[0].version or 0))
+            self._count_rows([prediction for prediction, _ in runs], counts, contexts[0].model)
         return counts, bool(runs)
 
     def _count_rows(self, predictions: Sequence[Prediction], counts: Cells, model: Model | None) -> None:

@@ -142,7 +142,8 @@ def _attributes(context: RequestContext) -> dict[str, Any]:
         "error.type": context.error if context.status >= _FIRST_SERVER_ERROR else "",
         "menagerie.request_id": context.request_id,
         "menagerie.error": context.error,
-        "menagerie.model.version": context.version,
+        "menagerie.model.name": context.model.name if context.model else "",
+        "menagerie.model.version": context.model.version if context.model else 0,
         "menagerie.rows": context.rows,
     }
     return {name: value for name, value in attributes.items() if value}

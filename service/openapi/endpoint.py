@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol, Route
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.settings import Settings
 
 _declare = Declare(Protocol.SERVICE)
@@ -14,17 +14,17 @@ _declare = Declare(Protocol.SERVICE)
 class OpenApi:
     """``routes`` are all that the service has; with ``requires_key``, those that are not public need an API key."""
 
-    def __init__(self, settings: Settings, registry: Registry, routes: Sequence[Route], *, requires_key: bool) -> None:
-        self._registry = registry
+    def __init__(self, settings: Settings, catalog: Catalog, routes: Sequence[Route], *, requires_key: bool) -> None:
+        self._catalog = catalog
         self._routes = routes
         self._settings = settings
         self._requires_key = requires_key
         self._documents = PerModel(self._build)
 
-    @_declare("GET", "/openapi.json", {JSON: ["object"]})
+    @_declare("GET", "[/models/{model}]/openapi.json", {JSON: ["object"]})
     def openapi(self, request: Request) -> Response:
         """The OpenAPI document."""
-        return Response(200, self._documents.of(self._registry.select(request).model))
+        return Response(200, self._documents.of(self._catalog.select(request).model))
 
     def _build(self, model: Model) -> bytes:
         # At the first request: 10 ms of imports and 100 ms of work are nothing that a start should wait for.

@@ -5,7 +5,7 @@ from service.http.errors import Fault, NotExplainableError, NotJsonError, Unacce
 from service.http.media_types import require_json
 from service.http.messages import Request, Response
 from service.http.routing import Declare, Protocol
-from service.inference.registry import Registry
+from service.inference.catalog import Catalog
 from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
 from service.protocols.inference import predict
@@ -18,20 +18,20 @@ _declare = Declare(Protocol.NATIVE)
 class Explain:
     """Explains the prediction of one row."""
 
-    def __init__(self, registry: Registry, explanations: Explanations) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog, explanations: Explanations) -> None:
+        self._catalog = catalog
         self._explanations = explanations
 
     @_declare(
         "POST",
-        "/explain",
+        "[/models/{model}]/explain",
         "Explanation",
         accepts="OneRow",
         errors=[NotJsonError, UnacceptableError, NotExplainableError],
     )
     def explain(self, request: Request) -> Response:
         """Explain how the network computes the prediction of one row."""
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         require_json(request)
         rows = _parse_one_row(validator, request)
         return Response(200, self._explanations.explain(model, predict(model, rows, request)))

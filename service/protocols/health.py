@@ -9,8 +9,8 @@ from models.manifest import Manifest
 from service.http.errors import NotReadyError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import PROBLEM, Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.version import VERSION
 
 # The manifest's fields that clients may see; golden and background rows and hashes are of no use to them.
@@ -55,8 +55,8 @@ _declare = Declare(Protocol.SERVICE)
 class Health:
     """``is_authorized`` tells whether a request may see why versions are refused."""
 
-    def __init__(self, registry: Registry, readiness: Readiness, is_authorized: Callable[[Request], bool]) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog, readiness: Readiness, is_authorized: Callable[[Request], bool]) -> None:
+        self._catalog = catalog
         self._readiness = readiness
         self._is_authorized = is_authorized
         self._descriptions = PerModel(_public_manifest)
@@ -75,7 +75,7 @@ class Health:
     @_declare("GET", "/health", "Health", more={503: "Health"}, public=True, on_event_loop=True)
     def health(self, request: Request) -> Response:
         """Liveness and readiness, with versions and uptime."""
-        registry, is_draining = self._registry, self._readiness.is_draining
+        registry, is_draining = self._catalog.default, self._readiness.is_draining
         refused = registry.refused
         if not self._is_authorized(request):
             refused = dict.fromkeys(refused, "send an API key to see the reason")
@@ -90,10 +90,10 @@ class Health:
         }
         return json_response(document, 503 if is_draining else 200)
 
-    @_declare("GET", "/model", "ModelDescription")
+    @_declare("GET", "/model[s/{model}]", "ModelDescription")
     def model(self, request: Request) -> Response:
         """Description of the model."""
-        return Response(200, self._descriptions.of(self._registry.select(request).model))
+        return Response(200, self._descriptions.of(self._catalog.select(request).model))
 
 
 def _public_manifest(model: Model) -> bytes:

@@ -9,8 +9,8 @@ from service.http.errors import NotJsonError, UnacceptableError
 from service.http.media_types import require_json
 from service.http.messages import Request, Response
 from service.http.routing import JSON, Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.protocols.inference import predict
 from service.protocols.native_documents import NativeDocuments
 from service.protocols.row_codec import GivenRow
@@ -40,13 +40,13 @@ class NativeRow:
 class Native:
     """Predicts one row (``features``) or several (``instances``), each by name or as a list."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         self._documents = PerModel(NativeDocuments)
 
     @_declare(
         "POST",
-        "/predict",
+        "[/models/{model}]/predict",
         "Prediction | Predictions",
         accepts="OneRow | ManyRows",
         errors=[NotJsonError, UnacceptableError],
@@ -56,7 +56,7 @@ class Native:
     )
     def predict(self, request: Request) -> Response:
         """Predict one row, or several rows."""
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         require_json(request)
         rows, is_single = validator.parse(request.read(), request.context)
         prediction = predict(model, rows, request)

@@ -10,6 +10,7 @@ from typing import Any
 from service.http.errors import BadTensorError, NotJsonError, UnacceptableError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import Model
 from service.inference.registry import Registry
 from service.protocols.health import Readiness
@@ -36,9 +37,9 @@ class Oip:
     """``statistics`` gives the counts and the times in ns of a model version, by name."""
 
     def __init__(
-        self, registry: Registry, readiness: Readiness, statistics: Callable[[Model], Mapping[str, int]]
+        self, catalog: Catalog, readiness: Readiness, statistics: Callable[[Model], Mapping[str, int]]
     ) -> None:
-        self._registry = registry
+        self._catalog = catalog
         self._readiness = readiness
         self._statistics = statistics
 
@@ -63,22 +64,15 @@ class Oip:
 
         The request's body is ignored.
         """
-        ready = [(str(version), "READY", "") for version in self._registry.versions]
-        refused = [(version, "UNAVAILABLE", reason) for version, reason in self._registry.refused.items()]
-        name = self._registry.current.model.identity["name"]
-        document = [
-            {"name": name, "version": version, "state": state, "reason": reason}
-            for version, state, reason in ready + refused
-        ]
-        return json_response(document)
+        return json_response([entry for registry in self._catalog.registries for entry in _index(registry)])
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]", "ModelMetadata")
     def model(self, request: Request) -> Response:
         """Input and output tensors of the model."""
-        model = self._registry.select(request).model
+        model = self._catalog.select(request).model
         document = {
             "name": model.identity["name"],
-            "versions": [str(version) for version in self._registry.versions],
+            "versions": [str(version) for version in self._catalog.registry_of(request).versions],
             "platform": _PLATFORM,
             "inputs": _inputs(model),
             "outputs": _outputs(model),
@@ -94,7 +88,7 @@ class Oip:
     )
     def model_ready(self, request: Request) -> Response:
         """Whether the model is ready."""
-        return self._readiness.respond({"name": self._registry.select(request).model.identity["name"]})
+        return self._readiness.respond({"name": self._catalog.select(request).model.identity["name"]})
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]/config", "ModelConfiguration")
     def model_config(self, request: Request) -> Response:
@@ -102,7 +96,7 @@ class Oip:
 
         For tools that read the configuration before they send requests. The batch size is the number of rows.
         """
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         document = {
             "name": model.identity["name"],
             "platform": _PLATFORM,
@@ -116,13 +110,13 @@ class Oip:
     @_declare("GET", "/v2/models/stats", "Statistics")
     def stats(self, _: Request) -> Response:
         """Inference statistics since the start."""
-        return json_response({"model_stats": [self._model_statistics(model) for model in self._registry.models]})
+        return json_response({"model_stats": [self._model_statistics(model) for model in self._catalog.models]})
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]/stats", "Statistics")
     def model_stats(self, request: Request) -> Response:
         """Inference statistics of the model since the start."""
-        model = self._registry.select(request).model
-        models = [model] if "version" in request.parameters else self._registry.models
+        model = self._catalog.select(request).model
+        models = [model] if "version" in request.parameters else self._catalog.registry_of(request).models
         return json_response({"model_stats": [self._model_statistics(each) for each in models]})
 
     @_declare(
@@ -144,7 +138,7 @@ class Oip:
         row, little-endian. With a length of 0 the whole body is rows of FP32. `binary_data` or `binary_data_output`
         requests binary outputs; the response's header then has the length of its JSON.
         """
-        version = self._registry.select(request)
+        version = self._catalog.select(request)
         return infer(version.model, version.validator, request)
 
     def _model_statistics(self, model: Model) -> dict[str, Any]:
@@ -168,6 +162,16 @@ class Oip:
             },
             "batch_stats": [],
         }
+
+
+def _index(registry: Registry) -> list[dict[str, str]]:
+    """The entries of a model's versions in the repository's index."""
+    ready = [(str(version), "READY", "") for version in registry.versions]
+    refused = [(version, "UNAVAILABLE", reason) for version, reason in registry.refused.items()]
+    return [
+        {"name": registry.name, "version": version, "state": state, "reason": reason}
+        for version, state, reason in ready + refused
+    ]
 
 
 def _inputs(model: Model) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ from service.http.errors import BadInstancesError, Fault, NotExplainableError, N
 from service.http.media_types import require_identity_coding
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import Model
-from service.inference.registry import Registry
 from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
 from service.protocols.health import Readiness
@@ -40,17 +40,17 @@ class TfServing:
     """
 
     def __init__(
-        self, registry: Registry, readiness: Readiness, explanations: Explanations, max_explained_rows: int
+        self, catalog: Catalog, readiness: Readiness, explanations: Explanations, max_explained_rows: int
     ) -> None:
         self._max_explained_rows = max_explained_rows
-        self._registry = registry
+        self._catalog = catalog
         self._readiness = readiness
         self._explanations = explanations
 
     @_declare("GET", "/v1/models", "ServingModels", on_event_loop=True)
     def list_models(self, _: Request) -> Response:
         """Names of the models, for clients of KServe's V1 protocol."""
-        return json_response({"models": [self._registry.current.model.identity["name"]]})
+        return json_response({"models": [registry.name for registry in self._catalog.registries]})
 
     @_declare(
         "GET",
@@ -65,9 +65,9 @@ class TfServing:
         `model_version_status` is for clients of TensorFlow Serving, `name` and `ready` are for clients of KServe's V1
         protocol. While the service shuts down, the state is `UNLOADING`, and the status code is 503.
         """
-        model = self._registry.select(request).model
+        model = self._catalog.select(request).model
         status = {"error_code": "OK", "error_message": ""}
-        models = [model] if "version" in request.parameters else self._registry.models
+        models = [model] if "version" in request.parameters else self._catalog.registry_of(request).models
         state = "UNLOADING" if self._readiness.is_draining else "AVAILABLE"
         versions = [{"version": each.identity["version"], "state": state, "status": status} for each in models]
         return self._readiness.respond({"model_version_status": versions, "name": model.identity["name"]})
@@ -75,7 +75,7 @@ class TfServing:
     @_declare("GET", "/v1/models/{model}[/versions/{version}]/metadata", "ServingMetadata")
     def model_metadata(self, request: Request) -> Response:
         """Input and output tensors of the model."""
-        model = self._registry.select(request).model
+        model = self._catalog.select(request).model
         signature = {
             "inputs": {name: _tensor(name, width, dtype) for name, width, dtype in _input_types(model)},
             "outputs": {each.head.name: _tensor(each.head.name, each.raw_width) for each in model.heads},
@@ -101,7 +101,7 @@ class TfServing:
     )
     def model_predict(self, request: Request) -> Response:
         """Predict with the model, from rows or columns: the outputs as the model itself gives them."""
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         form, rows = _read_rows(request, model, validator)
         return outputs_response(form, model, predict(model, rows, request, model.raw_layers))
 
@@ -117,7 +117,7 @@ class TfServing:
 
         This is KServe's addition to TensorFlow Serving's API. Each explanation is that of `/explain`.
         """
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         form, rows = _read_rows(request, model, validator)
         if len(rows) > self._max_explained_rows:
             message = f"{form} must have 1 to {self._max_explained_rows} rows to explain, not {len(rows)}"
@@ -142,7 +142,7 @@ class TfServing:
 
         Features in `context` apply to every example that does not have them.
         """
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         document, body = _parse(request)
         if not has_classes(model.manifest):
             raise refuse_method(model, "a single classification")
@@ -165,7 +165,7 @@ class TfServing:
 
         For a regression with one target. Features in `context` apply to every example that does not have them.
         """
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         document, body = _parse(request)
         if not has_one_value(model.manifest):
             raise refuse_method(model, "a regression with one target")

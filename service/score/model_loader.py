@@ -8,7 +8,7 @@ from models import bundle
 from models.bundle import BundleError
 from service.inference import sandbox
 from service.inference.model import Model
-from service.inference.registry import model_folder, serving_candidates
+from service.inference.registry import model_source, serving_candidates
 from service.inference.schema_change import describe_difference
 from service.settings import Settings
 
@@ -19,7 +19,7 @@ def find_bundle(settings: Settings) -> Path:
     Raises:
         BundleError: there is none, or it fails the check; the service would go on with an older version.
     """
-    home = model_folder(settings)
+    home = model_source(settings).folder
     candidates = serving_candidates(home, settings.model_version)
     if not candidates:
         raise BundleError(bundle.missing_model_message(home))
@@ -44,7 +44,7 @@ def load_versions(settings: Settings, versions: tuple[int, int]) -> tuple[Model,
         BundleError: one is missing or fails the check, or their schemas differ, so that the second could not serve.
         StartupError: as `Model.open`.
     """
-    home = model_folder(settings)
+    home = model_source(settings).folder
     folders = bundle.find_version_folders(home)
     if not folders:
         raise BundleError(bundle.missing_model_message(home))

@@ -10,8 +10,8 @@ from service.http.media_types import preferred
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol
 from service.http.static_file import MEDIA_TYPES, NO_SOURCES, StaticFile
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.version import VERSION
 
 FOLDER = Path(__file__).resolve().parent / "static"
@@ -45,8 +45,8 @@ _declare_file = partial(_declare, "GET", returns=_FILE, more={304: {}}, errors=[
 class Page:
     """The page is the same for every model; the report is that of the model that serves."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         names = [*page_files(), *(f"vendor/{name}" for name in page_files("vendor/"))]
         self._files = {name: StaticFile(name, (FOLDER / name).read_bytes) for name in names}
         self._reports = PerModel(_report)
@@ -69,16 +69,19 @@ class Page:
         """A third-party library of the web page."""
         return _respond(self._files, f"vendor/{request.parameters['file']}", request)
 
-    @_declare("GET", "/page/report", "Report")
+    @_declare("GET", "[/models/{model}]/page/report", "Report")
     def report(self, request: Request) -> Response:
         """Names of the files of the model's report."""
-        model = self._registry.select(request).model
+        model = self._catalog.select(request).model
         return json_response({"files": report_files(model.manifest)})
 
-    @_declare_file(path="/page/report/{file}", file_names=lambda manifest: report_files(manifest) or ["index.html"])
+    @_declare_file(
+        path="[/models/{model}]/page/report/{file}",
+        file_names=lambda manifest: report_files(manifest) or ["index.html"],
+    )
     def report_file(self, request: Request) -> Response:
         """A file of the model's report."""
-        files = self._reports.of(self._registry.select(request).model)
+        files = self._reports.of(self._catalog.select(request).model)
         return _respond(files, request.parameters["file"], request)
 
 

@@ -9,6 +9,7 @@ from service.http.context import RequestContext
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
 from service.inference.binning.bins import Bins, Counts, count_cells
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
 from service.inference.registry import Registry
 from service.monitoring.drift.document import document
@@ -39,11 +40,8 @@ class Drift:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Count the rows of completed inferences, and values that were rejected as out of bounds."""
-        versions = {each.version for each in contexts}
-        for model in [each for each in self._registry.models if each.version in versions and each.manifest.reference]:
-            inferences = [
-                each for each in contexts if each.version == model.version and each.route and each.route.inference
-            ]
+        for model in {each.model for each in contexts if each.model and each.model.manifest.reference}:
+            inferences = [each for each in contexts if each.model is model and each.route and each.route.inference]
             bins = self._bins.of(model)
             if predictions := [each.prediction for each in inferences if each.prediction is not None]:
                 self._binned.append((bins.key, self._bin(model, bins, predictions)))
@@ -91,14 +89,14 @@ class Drift:
 class DriftReport:
     """GET /drift; ``flush`` brings the counts up to date."""
 
-    def __init__(self, drift: Drift, registry: Registry, flush: Callable[[], object]) -> None:
+    def __init__(self, drift: Drift, catalog: Catalog, flush: Callable[[], object]) -> None:
         self._drift = drift
-        self._registry = registry
+        self._catalog = catalog
         self._flush = flush
 
-    @_declare("GET", "/drift", "Drift")
+    @_declare("GET", "[/models/{model}]/drift", "Drift")
     def drift(self, request: Request) -> Response:
         """Whether recent input looks like the training rows."""
-        model = self._registry.select(request).model
+        model = self._catalog.select(request).model
         self._flush()
         return json_response(document(self._drift.judge(model)))

@@ -8,8 +8,8 @@ already: ``/livez`` and ``/readyz``, or ``/``, as that server has it. docs/cloud
 from service.http.errors import BadInstancesError, NotJsonError, UnacceptableError
 from service.http.messages import Request, Response
 from service.http.routing import Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import PerModel
-from service.inference.registry import Registry
 from service.protocols.clouds.json_rows import INSTANCES, SPLIT, read_json
 from service.protocols.inference import predict
 from service.protocols.native_documents import NativeDocuments
@@ -22,8 +22,8 @@ _declare = Declare(Protocol.AZUREML, "azureml_")
 class AzureMl:
     """The scoring route."""
 
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
         self._documents = PerModel(NativeDocuments)
 
     @_declare(
@@ -37,7 +37,7 @@ class AzureMl:
     )
     def score(self, request: Request) -> Response:
         """Predict rows in `instances` or `data`, or a table in `input_data`."""
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         given = read_json(request, model, validator, (INSTANCES, "data", SPLIT))
         prediction = predict(model, given.values, request)
         documents = self._documents.of(model)

@@ -18,8 +18,8 @@ from service.http.errors import (
 from service.http.media_types import preferred, require_identity_coding
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, PROBLEM, Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.inference.registry import Registry
 from service.inference.validation import Validator
 from service.protocols.clouds.csv_predictions import write_csv
 from service.protocols.clouds.csv_rows import read_csv
@@ -48,8 +48,8 @@ class SageMaker:
     A batch transform is told to send ``max_concurrency`` bodies of ``max_body_bytes`` at once.
     """
 
-    def __init__(self, registry: Registry, readiness: Readiness, max_body_bytes: int, max_concurrency: int) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog, readiness: Readiness, max_body_bytes: int, max_concurrency: int) -> None:
+        self._catalog = catalog
         self._readiness = readiness
         self._max_body_bytes = max_body_bytes
         self._max_concurrency = max_concurrency
@@ -89,7 +89,7 @@ class SageMaker:
         Responses in these formats have a line for each row; in CSV, these are the label, its confidence and the
         probability of each label, or the value of each target, without a line of names.
         """
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         accepted = preferred(request.headers.get("accept", "") or JSON, JSON, _CSV, _JSON_LINES)
         if not accepted:
             raise NotAcceptableError(f"accept {JSON}, {_CSV} or {_JSON_LINES}")

@@ -6,8 +6,8 @@ Source: cloud.google.com/vertex-ai/docs/predictions/custom-container-requirement
 from service.http.errors import BadInstancesError, NotJsonError, UnacceptableError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import PROBLEM, Declare, Protocol
+from service.inference.catalog import Catalog
 from service.inference.model import PerModel
-from service.inference.registry import Registry
 from service.protocols.clouds.json_rows import read_json
 from service.protocols.health import Readiness
 from service.protocols.inference import predict
@@ -21,8 +21,8 @@ _declare = Declare(Protocol.VERTEX, "vertex_")
 class Vertex:
     """The two routes that Vertex AI calls."""
 
-    def __init__(self, registry: Registry, readiness: Readiness) -> None:
-        self._registry = registry
+    def __init__(self, catalog: Catalog, readiness: Readiness) -> None:
+        self._catalog = catalog
         self._readiness = readiness
         self._documents = PerModel(NativeDocuments)
 
@@ -46,7 +46,7 @@ class Vertex:
 
         One row in `features` gets the response of the native protocol.
         """
-        model, validator, _ = self._registry.select(request)
+        model, validator, _ = self._catalog.select(request)
         given = read_json(request, model, validator)
         prediction = predict(model, given.values, request)
         documents = self._documents.of(model)
