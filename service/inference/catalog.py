@@ -178,11 +178,13 @@ class Catalog:
 
     def _refresh(self, registry: Registry) -> list[Event]:
         """Look at a model's folder once."""
+        before = registry.refused
         try:
             events = registry.refresh()
         except Exception as error:  # noqa: BLE001 (whatever is in the store, what is loaded goes on serving)
             self._faults[registry.name] = str(error)
-            return []
+            refused = registry.refused.items() - before.items()
+            return [Event(registry.name, "refused", int(number)) for number, _ in refused]
         self._faults.pop(registry.name, None)
         return events
 
