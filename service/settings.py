@@ -193,6 +193,18 @@ class Settings(BaseModel):
         float,
         Field(gt=0, description="population stability index at which a feature or the labels count as shifted"),
     ] = 0.2
+    shadow_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the requests whose rows are compared with the shadow's predictions"),
+    ] = 1
+    shadow_rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="maximum number of rows per worker that wait for the shadow; more are not compared",
+        ),
+    ] = 10_000
     log_format: Annotated[
         Literal["auto", "json", "text"], Field(description="format of log lines; `auto`: text on a terminal, else JSON")
     ] = "auto"
