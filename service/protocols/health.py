@@ -29,7 +29,7 @@ _MODEL_PATHS = {
     "drift": "drift",
     "shadow": "shadow",
     "openapi": "openapi.json",
-}  # in /models/…
+}  # in /models/{model}/
 
 _declare = Declare(Protocol.SERVICE)
 
