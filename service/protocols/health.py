@@ -29,7 +29,7 @@ _MODEL_PATHS = {
     "drift": "drift",
     "shadow": "shadow",
     "openapi": "openapi.json",
-}  # in /models/…
+}  # in /models/{model}/
 
 _declare = Declare(Protocol.SERVICE)
 
@@ -122,7 +122,12 @@ def _list_paths(name: str) -> dict[str, str]:
     """Where to ask for a model."""
     name = quote(name, safe="")
     own = {part: f"/models/{name}/{path}" for part, path in _MODEL_PATHS.items()}
-    others = {"docs": f"/docs?model={name}", "oip": f"/v2/models/{name}", "tfserving": f"/v1/models/{name}"}
+    others = {
+        "page": f"/models/{name}/",
+        "docs": f"/docs?model={name}",
+        "oip": f"/v2/models/{name}",
+        "tfserving": f"/v1/models/{name}",
+    }
     return {"model": f"/models/{name}", **own, **others}
 
 
