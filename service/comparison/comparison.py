@@ -41,7 +41,7 @@ class _Part(NamedTuple):
 
     @property
     def has_change_ranges(self) -> bool:
-        return self.change_ranges != slice(self.change_ranges.start, self.change_ranges.start)
+        return bool(self.change_ranges.stop > self.change_ranges.start)
 
 
 class Comparison:

@@ -21,6 +21,7 @@ from service.inference.sandbox import SandboxCheck
 from service.settings import ALL_MODELS, Settings
 
 _log = logging.getLogger("menagerie")
+_LOOKS_AT_ONCE = 8  # models, in a millisecond; to wake up for each would double the time
 _LISTED_NAMES = 10
 _STORE = ""  # in place of a model's name
 
@@ -57,7 +58,8 @@ class Catalog:
     @property
     def registries(self) -> list[Registry]:
         """The registry of every model, by name; of those too that could not be loaded."""
-        return [self.by_path[name] for name in sorted(self.by_path) if name]
+        by_path = self.by_path  # another thread may replace it
+        return [by_path[name] for name in sorted(by_path) if name]
 
     @property
     def default(self) -> Registry:
@@ -206,7 +208,7 @@ class Catalog:
         )
 
     def _poll(self, listener: Callable[[Event], None]) -> None:
-        """Look at one model after the other, spread over the time between two looks at the same one.
+        """Look at a few models after the others, spread over the time between two looks at the same one.
 
         The first time all at once: what a worker has got from the master is as old as that.
         """
@@ -214,9 +216,11 @@ class Catalog:
             listener(event)
         while True:
             known = self.registries
-            for registry in known:
-                time.sleep(self._settings.poll_seconds / len(known))
-                self._look(registry, listener)
+            for start in range(0, len(known), _LOOKS_AT_ONCE):
+                few = known[start : start + _LOOKS_AT_ONCE]
+                time.sleep(self._settings.poll_seconds * len(few) / len(known))
+                for registry in few:
+                    self._look(registry, listener)
             if not known:
                 time.sleep(self._settings.poll_seconds)
             self._find_models()

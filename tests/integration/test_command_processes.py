@@ -28,6 +28,7 @@ from support.gunicorn_server import (
 from support.handmade_bundles import Network, publish
 from support.known_animals import GREAT_DANE, KNOWN, NAMES, named
 from support.menagerie_command import refusal, run_command
+from support.named_bundles import publish_named
 
 from models.bundle import CURRENT, MODEL_LITERT, SHADOW
 
@@ -97,6 +98,25 @@ def test_openapi_document_is_that_of_the_service(server: Server) -> None:
     expected = requests.get(f"{server.url}/openapi.json", timeout=30).json()
     assert json.loads(run_command("openapi").stdout) == expected
     assert json.loads(run_command("openapi", "--url", server.url).stdout) == expected
+
+
+def test_name_with_a_url_is_that_of_a_model_of_the_service(tmp_path: Path) -> None:
+    """Which `serve --models` serves; the other settings of the environment give way."""
+    for name, widths in {"cats": (3, 4, 2), "dogs": (2, 4, 3)}.items():
+        publish_named(tmp_path, name, widths)
+    port = free_port()
+    command = [sys.executable, "-m", "menagerie", "serve", "--models", "*", "--name", "cats", "--store", str(tmp_path)]
+    settings = {"MENAGERIE_MODELS": "nothing", "MENAGERIE_MODEL_DIR": "nowhere", "WEB_CONCURRENCY": "1"}
+    with serving_by([*command, "--host", "127.0.0.1", "--port", str(port)], port, settings) as server:
+        for name, row in {"cats": "[0, 1, 2]", "dogs": "[0, 1]"}.items():
+            target = ["--url", server.url, "--name", name]
+            for word in ("predict", "explain"):
+                completed = run_command(word, row, *target)
+                assert f'"name": "{name}"' in completed.stdout, completed.stderr
+            document = requests.get(f"{server.url}/models/{name}/openapi.json", timeout=30).json()
+            assert json.loads(run_command("openapi", *target).stdout) == document
+        unknown = refusal(run_command("predict", "[0]", "--url", server.url, "--name", "owls"))
+        assert "model not found: this service serves cats, dogs" in unknown
 
 
 def test_csv_gives_a_line_of_json_for_each_row(server: Server, tmp_path: Path) -> None:

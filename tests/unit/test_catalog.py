@@ -475,3 +475,11 @@ def test_an_error_names_a_few_of_many_models(tmp_path: Path) -> None:
     _, client = start(tmp_path)
     detail = client.get("/models/x").json["detail"]  # type: ignore[index]
     assert detail.endswith("serves m00, m01, m02, m03, m04, m05, m06, m07, m08, m09 and 2 more")
+
+
+def test_every_listed_path_is_there(store: Path) -> None:
+    """Of each model; a GET of a path for POST says so."""
+    _, client = start(store)
+    for model in client.get("/models").json["models"]:  # type: ignore[index]
+        statuses = {part: client.get(path).status_code for part, path in model["paths"].items()}
+        assert statuses == {part: 405 if part in {"predict", "explain"} else 200 for part in model["paths"]}

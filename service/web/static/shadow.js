@@ -2,7 +2,7 @@
 
 import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
-import { capitalize, formatCount, formatPercent } from "./format.js";
+import { capitalize, formatCount, formatPercent, formatTime } from "./format.js";
 import { MAX_BANDS, renderLabelFlow } from "./label_flow.js";
 import { renderBars, renderDifferences, renderMovement } from "./shadow_charts.js";
 
@@ -78,9 +78,17 @@ function withArrows(text) {
   return text.replaceAll(" -> ", " → ");
 }
 
-function describeRows({ rows, serving, shadow, dropped }) {
-  const rest = dropped ? ` ${formatCount(dropped, "row")} ${dropped === 1 ? "was" : "were"} not compared, because the service had too much to do.` : "";
-  return `${formatCount(rows, "row")} computed by version ${serving}, which serves, and by version ${shadow}, whose predictions no client gets. Requests from this page are not counted.${rest}`;
+/** What was compared, and what was not. */
+function describeRows({ rows, since, share, serving, shadow, dropped, failed }) {
+  const [droppedRows, failedRows] = [dropped, failed].map((counts) => Object.values(counts).reduce((sum, count) => sum + count, 0));
+  return [
+    `${formatCount(rows, "row")} compared${since ? ` since ${formatTime(since)}` : ""}: version ${shadow} computes what version ${serving} serves, and no client gets its predictions.`,
+    share < 1 ? `${formatPercent(share)} of the requests are compared, and none from this page.` : "Requests from this page are not compared.",
+    droppedRows ? `${formatCount(droppedRows, "row")} left out, because the service was busy.` : null,
+    failedRows ? `${formatCount(failedRows, "row")} that version ${shadow} could not compute.` : null,
+  ]
+    .filter(Boolean)
+    .join(" ");
 }
 
 /** The changes as bars; where each row has one label, also which became which, as a flow. */
