@@ -53,15 +53,16 @@ class Shadow:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Let the rows that a serving version predicted be compared, if it has a shadow."""
-        for model in self.pairs.serving():
+        serving = self.pairs.serving()
+        for model in serving:
             chosen = [each.prediction for each in contexts if each.model is model and self._is_chosen(each)]
             if predictions := [each for each in chosen if each is not None]:
                 self._queue.put(model, predictions, "overload" if self._is_overloaded else "queue")
-            if not self._has_threads:
-                self._compare_all()
-            elif not (self._thread and self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
-                self._thread.start()
+        if not self._has_threads:
+            self._compare_all()
+        elif serving and not (self._thread and self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+            self._thread.start()
 
     def _is_chosen(self, context: RequestContext) -> bool:
         is_inference = context.route is not None and context.route.inference and not context.error
@@ -80,6 +81,7 @@ class Shadow:
                 _log.exception("a comparison with a shadow failed")
             used = time.thread_time() - started
             time.sleep(max(used * (1 / MAX_CORE_SHARE - 1), 0 if is_busy else _INTERVAL))
+        self._queue.clear()  # else the model of the rows that wait would stay in memory
 
     def _compare_all(self) -> None:
         self.pairs.refresh()
