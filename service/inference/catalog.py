@@ -210,7 +210,7 @@ class Catalog:
     def _poll(self, listener: Callable[[Event], None]) -> None:
         """Look at a few models after the others, spread over the time between two looks at the same one.
 
-        The first time all at once: what a worker has got from the master is as old as that.
+        The first time at all of them at once: what a worker has got from the master is as old as that.
         """
         for event in self.refresh():
             listener(event)
