@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markdown import Markdown
 
-from benchmarks import charts, comparison, load_generators, peers, standalone
+from benchmarks import charts, comparison, load_generators, peers, several_models, standalone
 from benchmarks.benchmark_run import BenchmarkRun, prepare_run
 from benchmarks.comparison import Samples
 from benchmarks.results import FIGURES, Results, format_number
@@ -23,6 +23,7 @@ MEASUREMENTS: dict[str, tuple[str, Measure]] = {
     "requests": ("requests", standalone.measure_requests),
     "batches": ("batches", standalone.measure_batches),
     "idle": ("idle connections", standalone.measure_idle),
+    "models": ("several models", several_models.measure_models),
     "mixed": ("mixed load", standalone.measure_mixed),
 }
 OPEN = "open"  # one measurement for each rate

@@ -36,6 +36,7 @@ FIGURES = {
     "p999_ms": Figure("p99.9", "ms"),
     "max_ms": Figure("longest", "ms"),
     "start_s": Figure("start", "s"),
+    "start_cpu_s": Figure("CPU time of the start", "s"),
     "memory_mb": Figure("memory", "MB"),
     "cores": Figure("cores busy", shows_ratio=False),
     "held": Figure("still open", shows_ratio=False),

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
@@ -20,8 +21,9 @@ from service.inference.catalog import Catalog
 from service.inference.sandbox import check_in_fork
 from service.protocols.explain import Explain
 from service.protocols.explanations import Explanations
-from service.protocols.health import Health, Readiness
+from service.protocols.health import Health
 from service.protocols.native import Native
+from service.protocols.readiness import Readiness
 from service.settings import Settings
 
 _TIMEOUT = 60  # seconds
@@ -38,13 +40,16 @@ class Client(Protocol):
     def __call__(self, method: str, path: str, body: bytes | None = None, /) -> Reply: ...
 
 
-def remote_client(url: str, api_key: str | None) -> Client:
-    """A client of the service at a URL, which may have a path: the prefix under which a proxy serves it."""
+def remote_client(url: str, api_key: str | None, model: str = "") -> Client:
+    """A client of a model of the service at a URL, without a name of the default one.
+
+    The URL may have a path: the prefix under which a proxy serves it.
+    """
     headers = {"Content-Type": JSON, "Accept": JSON}
 
     def send(method: str, path: str, body: bytes | None = None, /) -> Reply:
         try:
-            request = HttpRequest(url.rstrip("/") + path, body, headers, method=method)  # noqa: S310 (`--url` checks it)
+            request = HttpRequest(url.rstrip("/") + _path_of(model, path), body, headers, method=method)  # noqa: S310 (`--url` checks it)
             if api_key:  # not for a host to which the service redirects
                 request.add_unredirected_header("X-API-Key", api_key)
             with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 (likewise)
@@ -58,13 +63,21 @@ def remote_client(url: str, api_key: str | None) -> Client:
     return send
 
 
+def _path_of(model: str, path: str) -> str:
+    """Where a model has what the default model has at ``path``."""
+    if not model:
+        return path
+    return f"/models/{quote(model, safe='')}" + ("" if path == "/model" else path)
+
+
 def open_catalog(settings: Settings) -> Catalog:
-    """The version of the model that would serve, checked and loaded.
+    """The version of the default model that would serve, checked and loaded.
 
     Raises:
         BundleError, StartupError: as `Catalog`.
     """
-    return Catalog(settings.model_copy(update={"keep_versions": 1, "models": ""}), check_in_fork)
+    changes = {"keep_versions": 1, "models": "", "model_name": settings.default_model}
+    return Catalog(settings.model_copy(update=changes), check_in_fork)
 
 
 def local_client(settings: Settings) -> Client:
@@ -75,7 +88,11 @@ def local_client(settings: Settings) -> Client:
     """
     catalog = open_catalog(settings)
     explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)
-    parts = (Native(catalog), Explain(catalog, explanations), Health(catalog, Readiness(), lambda _: True))
+    parts = (
+        Native(catalog),
+        Explain(catalog, explanations),
+        Health(catalog, Readiness(catalog, settings), lambda _: True),
+    )
     handlers = {
         (route.method, route.path): (route, each) for part in parts for route, each in handlers_of(part).items()
     }

@@ -5,13 +5,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from models.bundle import is_path_name
 from service.http.errors import StartupError
 
 PREFIX = "MENAGERIE_"
 ALL_MODELS = "*"
-MODELS = r"^(\*|[^/:,.][^/:,]*( *, *[^/:,.][^/:,]*)*)?$"  # names that can be part of a path
 _DAY = 86_400  # seconds; more is a mistake, and some clocks and sockets do not take it
 ROUTE = r"^(/[A-Za-z0-9._~:-]+)+$"  # a path that has one spelling only
 SHIPPED_STORE = Path(__file__).resolve().parent.parent / "models" / "store"
@@ -26,13 +26,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     model_store: Annotated[Path, Field(description="folder with the models, as `<name>/<version>/`")] = SHIPPED_STORE
-    model_name: Annotated[str, Field(min_length=1, description="name of the model to serve")] = "animals"
+    model_name: Annotated[
+        str, Field(min_length=1, description="name of the model to serve; of several, the default one")
+    ] = "animals"
     models: Annotated[
         str,
         Field(
-            pattern=MODELS,
             description="comma-separated names of the models to serve, or `*` for all in the store; if not set, only "
-            "`MENAGERIE_MODEL_NAME`, which is the default model in any case",
+            "`MENAGERIE_MODEL_NAME`",
         ),
     ] = ""
     ready: Annotated[
@@ -192,6 +193,18 @@ class Settings(BaseModel):
         float,
         Field(gt=0, description="population stability index at which a feature or the labels count as shifted"),
     ] = 0.2
+    shadow_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the requests whose rows are compared with the shadow's predictions"),
+    ] = 1
+    shadow_rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="maximum number of rows per worker that wait for the shadow; more are not compared",
+        ),
+    ] = 10_000
     log_format: Annotated[
         Literal["auto", "json", "text"], Field(description="format of log lines; `auto`: text on a terminal, else JSON")
     ] = "auto"
@@ -218,10 +231,24 @@ class Settings(BaseModel):
     @property
     def model_names(self) -> list[str]:
         """The names of the models to serve, the default one first; it alone with ``*``, if it was set."""
-        names = [name.strip() for name in self.models.split(",") if name.strip() not in {"", ALL_MODELS}]
+        names = [] if self.models in {"", ALL_MODELS} else _split_names(self.models)
         if self.model_name in names or "model_name" in self.model_fields_set or not self.models:
             names.insert(0, self.model_name)
         return list(dict.fromkeys(names))
+
+    @property
+    def default_model(self) -> str:
+        """The name of the model that answers paths without a name, if it is there."""
+        return next(iter(self.model_names), self.model_name)
+
+    @field_validator("models")
+    @classmethod
+    def _require_names(cls, models: str) -> str:
+        models = models.strip()
+        for name in _split_names(models) if models not in {"", ALL_MODELS} else ():
+            if name == ALL_MODELS or not is_path_name(name):
+                raise ValueError(f"{name!r} is not the name of a model: set it to names with commas between, or to *")
+        return models
 
     @classmethod
     def load(cls) -> "Settings":
@@ -239,7 +266,18 @@ class Settings(BaseModel):
                     f"{name} is not a setting: did you mean {near}? (docs/settings.md lists all settings)"
                 )
         try:
-            return cls.model_validate({fields[name.upper()]: value for name, value in given.items() if value})
+            settings = cls.model_validate({fields[name.upper()]: value for name, value in given.items() if value})
         except ValidationError as error:
             fault = error.errors()[0]
-            raise StartupError(f"{PREFIX}{str(fault['loc'][0]).upper()} is invalid: {fault['msg']}") from None
+            message = fault["msg"].removeprefix("Value error, ")
+            raise StartupError(f"{PREFIX}{str(fault['loc'][0]).upper()} is invalid: {message}") from None
+        if settings.models and settings.model_dir:
+            raise StartupError(
+                f"{PREFIX}MODELS and {PREFIX}MODEL_DIR exclude each other: unset one of them; "
+                f"models have names in {PREFIX}MODEL_STORE only"
+            )
+        return settings
+
+
+def _split_names(models: str) -> list[str]:
+    return [name.strip() for name in models.split(",")]

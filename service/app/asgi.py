@@ -99,6 +99,11 @@ class AsgiApp:
         """The response to a request that failed before its handler was called."""
         return self._pipeline.handle(_bodiless(method, path, match, headers), failing_handler(error))
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether this worker has the models that it needs."""
+        return self.service.readiness.is_ready
+
     def report_worker(self, connections: int, loop_lag: float) -> None:
         """Report the gauges of this worker; ``loop_lag`` is how many seconds late its event loop is."""
         catalog = self.service.catalog

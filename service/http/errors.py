@@ -7,6 +7,7 @@ RequestError                   an error response (RFC 9457 problem details, or w
 ├── BadTensorError          400  not an inference request of the Open Inference Protocol
 ├── BadInstancesError       400  not a request of TensorFlow Serving's REST API, or of a cloud platform
 ├── UnauthorizedError       401  no API key, or an unknown one
+├── ModelControlError       403  models are loaded and unloaded by files, not by requests
 ├── NotFoundError           404  no route matches the path
 │   └── NoModelError        404  the route matches, but no such model or version is served
 ├── MethodNotAllowedError   405
@@ -18,12 +19,14 @@ RequestError                   an error response (RFC 9457 problem details, or w
 ├── InternalError           500  a fault of the service; reveals nothing about the inside
 ├── NotExplainableError     501
 └── NotReadyError           503
+    ├── ModelUnavailableError 503  no version of the model could be loaded
     └── OverloadedError     503  more than the service takes on at once
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from service.http.context import NO_COUNTS
@@ -68,6 +71,8 @@ class RequestError(Exception):
         cls.problem, cls.title = problem, title
         cls.status = HTTPStatus(status) if status else cls.status
 
+    members: Mapping[str, Any] = MappingProxyType({})  # further ones of its problem details
+
     def __init__(self, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
@@ -92,6 +97,9 @@ class BadInstancesError(RequestError, problem="bad-instances", title="Invalid pr
 
 
 class UnauthorizedError(RequestError, status=401, problem="unauthorized", title="Missing or invalid API key"): ...
+
+
+class ModelControlError(RequestError, status=403, problem="model-control", title="Models are loaded from files"): ...
 
 
 class NotFoundError(RequestError, status=404, problem="not-found", title="Not found"): ...
@@ -149,8 +157,9 @@ class NotExplainableError(RequestError, status=501, problem="not-explainable", t
 
 
 class NotReadyError(RequestError, status=503, problem="not-ready", title="Service not ready"):
-    def __init__(self, detail: str, *, retry_after: int = 1) -> None:
+    def __init__(self, detail: str, *, retry_after: int = 1, members: Mapping[str, Any] | None = None) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
+        self.members = members or {}
 
 
 class ModelUnavailableError(NotReadyError, problem="model-unavailable", title="Model unavailable"): ...
@@ -206,6 +215,7 @@ def _problem(error: RequestError, request_id: str) -> dict[str, Any]:
         "status": error.status.value,
         "detail": error.detail,
         "request_id": request_id,
+        **error.members,
     }
     if isinstance(error, UnacceptableError):
         document["errors"] = [

@@ -39,7 +39,8 @@ class Route:
     ``{file}`` in a path may be, given the model's manifest. If the manifest does not satisfy ``applies_to``, the route
     only says what to use instead, and the OpenAPI document leaves it out. A ``public`` route needs no API key. A route
     ``on_event_loop`` is handled there, because it takes microseconds. An ``inference`` counts in the model's request
-    statistics, and its rows count for drift. ``row_codec`` makes a `RowCodec` for a model: the fast path uses it.
+    statistics, and its rows count for drift. A route ``of_default_model`` is about that model, because its path names
+    none. ``row_codec`` makes a `RowCodec` for a model: the fast path uses it.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Route:
     public: bool = False
     on_event_loop: bool = False
     inference: bool = False
+    of_default_model: bool = False
     row_codec: Callable[[Any], Any] | None = None
 
 
@@ -90,12 +92,13 @@ class Declare:
 
         def declare(handler: _Handler) -> _Handler:
             responses = {status: _content(content) for status, content in {200: returns, **more}.items()}
-            handler.routes = [  # type: ignore[attr-defined]
-                Route(
-                    method, each, *self._describe(handler, each), self._protocol, responses, _content(accepts), **fields
-                )
-                for each in _expand(path)
+            contents = self._protocol, responses, _content(accepts)
+            routes = [
+                Route(method, each, *self._describe(handler, each), *contents, **fields) for each in _expand(path)
             ]
+            if "{model}" in routes[-1].path and "{model}" not in routes[0].path:
+                routes[0] = replace(routes[0], of_default_model=True)
+            handler.routes = routes  # type: ignore[attr-defined]
             return handler
 
         return declare

@@ -8,7 +8,7 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from models import bundle
 from models.bundle import BundleError
@@ -21,6 +21,9 @@ from service.inference.sandbox import SandboxCheck
 from service.settings import ALL_MODELS, Settings
 
 _log = logging.getLogger("menagerie")
+_LOOKS_AT_ONCE = 8  # models, in a millisecond; to wake up for each would double the time
+_LISTED_NAMES = 10
+_STORE = ""  # in place of a model's name
 
 
 class Catalog:
@@ -39,22 +42,24 @@ class Catalog:
         self._settings = settings
         self._check = check
         self._faults: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self.by_path: dict[str, Registry] = {}
-        self.default_name = next(iter(settings.model_names), settings.model_name)
+        self.default_name = settings.default_model
         self._find_models()
-        if len(self.registries) == 1:
+        self._check_together()
+        if not settings.models:
             self.startup_events = self.registries[0].refresh()
-        else:
-            self.startup_events = [event for each in self.registries for event in self._refresh(each)]
+            return
+        self.startup_events = [event for registry in self.registries for event in self._refresh(registry)]
         if not self.models:
-            raise BundleError(
-                next(iter(self._faults.values()), bundle.missing_model_message(settings.model_store / "*"))
-            )
+            raise BundleError(self._start_fault())
+        self._log_faults()
 
     @property
     def registries(self) -> list[Registry]:
         """The registry of every model, by name; of those too that could not be loaded."""
-        return [self.by_path[name] for name in sorted(self.by_path) if name]
+        by_path = self.by_path  # another thread may replace it
+        return [by_path[name] for name in sorted(by_path) if name]
 
     @property
     def default(self) -> Registry:
@@ -64,6 +69,11 @@ class Catalog:
             NoModelError: there is no such model.
         """
         return self._get("")
+
+    @property
+    def unavailable(self) -> list[str]:
+        """The names of the models of which no version could be loaded."""
+        return [registry.name for registry in self.registries if registry.serving is None]
 
     @property
     def models(self) -> list[Model]:
@@ -95,9 +105,13 @@ class Catalog:
         request.context.model = version.model
         return version
 
-    def fault(self, name: str) -> str:
-        """Why a model's folder could not be read at the last look, or has nothing to serve; empty if neither."""
-        return self._faults.get(name, "")
+    def fault(self, registry: Registry) -> str:
+        """Why a model's folder could not be read at the last look, or has nothing to serve; empty if neither.
+
+        Without the path of the store, which is private.
+        """
+        pending = "" if registry.serving else "it is being loaded"
+        return registry.hide_path(self._faults.get(registry.name, pending))
 
     def watch(self, listener: Callable[[Event], None]) -> None:
         """Poll the store in a thread and tell ``listener`` what happens; call it once in each serving process."""
@@ -110,14 +124,24 @@ class Catalog:
     def refresh(self) -> list[Event]:
         """Look at the whole store once, as `watch` does again and again."""
         self._find_models()
-        return [event for registry in self.registries for event in self._refresh(registry)]
+        events = [event for registry in self.registries for event in self._refresh(registry)]
+        self._log_faults()
+        return events
+
+    def _check_together(self) -> None:
+        """Check what is to be loaded in one process, if `check_in_fork` would take one for each."""
+        folders = [folder for registry in self.registries for folder in registry.find_wanted()]
+        if self._check is sandbox.check_in_fork and len(folders) > 1:
+            check = sandbox.check_together_in_fork(folders, self._settings.engine)
+            for registry in self.registries:
+                registry.check = check
 
     def _get(self, name: str) -> Registry:
         registry = self.by_path.get(name)
         if registry is None:
-            served = ", ".join(each.name for each in self.registries)
+            served = list_names([each.name for each in self.registries]) or "no model at all"
             if not name:
-                raise NoModelError(f"there is no default model: name one of {served} in the path, /models/<name>/…")
+                raise NoModelError(f"no default model: name a model in the path; this service serves {served}")
             raise NoModelError(f"model not found: this service serves {served}")
         return registry
 
@@ -126,9 +150,9 @@ class Catalog:
         try:
             sources = {source.name: source for source in self._sources()}
         except OSError as error:  # the store cannot be read now: what is loaded goes on serving
-            self._report(ALL_MODELS, f"cannot read the model store ({error.strerror})")
+            self._faults[_STORE] = f"cannot read {self._settings.model_store} ({error.strerror}): correct the store"
             return
-        self._faults.pop(ALL_MODELS, None)
+        self._faults.pop(_STORE, None)
         found = {name: self.by_path.get(name) or self._registry(source) for name, source in sources.items()}
         if found.keys() == {registry.name for registry in self.registries}:
             return
@@ -153,34 +177,66 @@ class Catalog:
         names = settings.model_names
         if settings.models == ALL_MODELS:
             names += bundle.list_models(settings.model_store)
+            names += [name for name in self.by_path if name and bundle.is_unreadable(settings.model_store / name)]
         return [model_source(settings, name) for name in dict.fromkeys(names)]
 
     def _refresh(self, registry: Registry) -> list[Event]:
-        """Look at a model's folder once; what is wrong with it is logged once, not at every poll."""
+        """Look at a model's folder once."""
         before = registry.refused
         try:
             events = registry.refresh()
         except Exception as error:  # noqa: BLE001 (whatever is in the store, what is loaded goes on serving)
-            self._report(registry.name, str(error))
+            self._faults[registry.name] = str(error)
             refused = registry.refused.items() - before.items()
             return [Event(registry.name, "refused", int(number)) for number, _ in refused]
         self._faults.pop(registry.name, None)
         return events
 
-    def _report(self, name: str, fault: str) -> None:
-        """Keep what is wrong with a model, and log it once, not at every look."""
-        if self._faults.get(name) != fault:
-            _log.error("cannot load the model %s: %s", name, fault)
-        self._faults[name] = fault
+    def _log_faults(self) -> None:
+        """Log what is wrong now, once, not at every look."""
+        for name, fault in self._faults.items():
+            if self._logged.get(name) != fault:
+                _log.error("cannot poll the model store: %s", f"{name}: {fault}" if name else fault)
+        self._logged = dict(self._faults)
+
+    def _start_fault(self) -> str:
+        """One line for a service that has nothing to serve."""
+        faults = self._faults
+        if not faults:
+            return f"no model in {self._settings.model_store}: train one, or set MENAGERIE_MODEL_STORE to another store"
+        name = self.default_name if self.default_name in faults else next(iter(faults))
+        return (
+            faults[name] if len(faults) == 1 else f"none of {len(faults)} models can be loaded; {name}: {faults[name]}"
+        )
 
     def _poll(self, listener: Callable[[Event], None]) -> None:
-        """Look at one model after the other, spread over the time between two looks at the same one."""
+        """Look at a few models after the others, spread over the time between two looks at the same one.
+
+        The first time all at once: what a worker has got from the master is as old as that.
+        """
+        for event in self.refresh():
+            listener(event)
         while True:
-            registries = self.registries
-            for registry in registries:
-                time.sleep(self._settings.poll_seconds / len(registries))
-                for event in self._refresh(registry):
-                    listener(event)
-            if not registries:
+            known = self.registries
+            for start in range(0, len(known), _LOOKS_AT_ONCE):
+                few = known[start : start + _LOOKS_AT_ONCE]
+                time.sleep(self._settings.poll_seconds * len(few) / len(known))
+                for registry in few:
+                    self._look(registry, listener)
+            if not known:
                 time.sleep(self._settings.poll_seconds)
             self._find_models()
+            for registry in self.registries:
+                if registry not in known:
+                    self._look(registry, listener)
+            self._log_faults()
+
+    def _look(self, registry: Registry, listener: Callable[[Event], None]) -> None:
+        for event in self._refresh(registry):
+            listener(event)
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Names as a part of a sentence, of many only the first."""
+    rest = len(names) - _LISTED_NAMES
+    return ", ".join(names[:_LISTED_NAMES]) + (f" and {rest} more" if rest > 0 else "")

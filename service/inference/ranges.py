@@ -3,13 +3,13 @@
 Of a number that is the smallest and the largest value, of a category those that occur, and whether any are missing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isnan
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, TypeAdapter
+from pydantic_core import SchemaValidator, core_schema
 
 from models.feature import FLOAT32_MAX, Feature
 from models.manifest import Manifest
@@ -44,8 +44,7 @@ class Ranges:
         self._lower, self._upper = np.ascontiguousarray(bounds[:, :, 0]), np.ascontiguousarray(bounds[:, :, 1])
         self.lower, self.upper = self._lower.tolist(), self._upper.tolist()
         self._is_inside = [
-            _row_type(lower, upper).validator.isinstance_python
-            for lower, upper in zip(self.lower, self.upper, strict=True)
+            _row_validator(lower, upper).isinstance_python for lower, upper in zip(self.lower, self.upper, strict=True)
         ]
 
     def outside(self, rows: Array, labels: Indices) -> Indices:
@@ -163,7 +162,9 @@ class _OccurringCodes:
         return self._reference.missing[feature.name] == 0
 
 
-def _row_type(lower: Sequence[float], upper: Sequence[float]) -> TypeAdapter[Any]:
-    """The type of the rows within some ranges."""
-    values = [Annotated[float, Field(ge=low, le=high)] for low, high in zip(lower, upper, strict=True)]
-    return TypeAdapter(tuple[*values])  # type: ignore[valid-type]
+def _row_validator(lower: Sequence[float], upper: Sequence[float]) -> SchemaValidator:
+    """Validates the rows within some ranges."""
+    values: list[Mapping[str, Any]] = [
+        core_schema.float_schema(ge=low, le=high) for low, high in zip(lower, upper, strict=True)
+    ]
+    return SchemaValidator(core_schema.tuple_schema(values))

@@ -2,19 +2,19 @@
 
 The store is polled (`catalog`). A version that appears is checked, loaded, and serves from the next request on, so that
 every response is of one version as a whole. A version that fails its check is refused and reported; the serving one
-stays.
+stays. A version that the file ``SHADOW`` names is loaded too, to be compared with the serving one.
 """
 
 import gc
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from models import bundle
 from models.bundle import BundleError
 from service.http.errors import ModelUnavailableError, NoModelError, StartupError
+from service.inference.fingerprint import Fingerprint, read_fingerprint
 from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
@@ -23,7 +23,6 @@ from service.inference.validation import Validator
 from service.settings import Settings
 
 _log = logging.getLogger("menagerie")
-_Fingerprint = Sequence[tuple[str, int, int]]
 
 
 class Version(NamedTuple):
@@ -31,7 +30,7 @@ class Version(NamedTuple):
 
     model: Model
     validator: Validator
-    files: _Fingerprint
+    files: Fingerprint
 
 
 class Event(NamedTuple):
@@ -62,7 +61,8 @@ class Registry:
     """The versions of one model.
 
     ``serving`` is the version that serves, None until one could be loaded; ``by_number`` has all that are loaded, as
-    paths write them.
+    paths write them. ``shadow`` is the version that the file ``SHADOW`` names: it does not serve, but is compared with
+    the one that does. If there is the file but no shadow, ``shadow_fault`` is the reason.
     """
 
     def __init__(self, source: Source, settings: Settings, check: SandboxCheck) -> None:
@@ -74,14 +74,16 @@ class Registry:
         self._home = source.folder
         self._folders: dict[int, Path] = {}
         self._loaded: dict[int, Version] = {}
-        self._refused: dict[int, tuple[_Fingerprint, str]] = {}
+        self._refused: dict[int, tuple[Fingerprint, str]] = {}
         self.serving: Version | None = None
+        self.shadow: Version | None = None
+        self.shadow_fault = ""
         self.by_number: dict[str, Version] = {}
         self.last_poll = 0.0  # Unix time of the last successful look at the store
 
     @classmethod
     def open(cls, settings: Settings, check: SandboxCheck) -> "Registry":
-        """The versions of the model that ``MENAGERIE_MODEL_NAME`` names, loaded.
+        """The versions of the default model, loaded.
 
         Raises:
             BundleError: no version can be served; the message is about the preferred one.
@@ -98,8 +100,13 @@ class Registry:
             ModelUnavailableError: there is none.
         """
         if self.serving is None:
-            raise ModelUnavailableError(f"no version of {self.name} can be served: GET /models has the reason")
+            raise ModelUnavailableError(self.unavailable_message)
         return self.serving
+
+    @property
+    def unavailable_message(self) -> str:
+        """What a client is told if no version serves."""
+        return f"no version of {self.name} can be served: GET /models has the reason"
 
     @property
     def versions(self) -> list[int]:
@@ -114,7 +121,14 @@ class Registry:
     @property
     def refused(self) -> dict[str, str]:
         """Why versions in the store are not served, by number; without the path of the store, which is private."""
-        return {str(number): self._hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
+        return {str(number): self.hide_path(reason) for number, (_, reason) in sorted(self._refused.items())}
+
+    def hide_path(self, reason: str) -> str:
+        """A reason without the path of the store, for clients."""
+        for folder in (self._home, self._home.parent):
+            if folder.name:  # else it is the root
+                reason = reason.replace(f"{folder}/", "").replace(str(folder), folder.name)
+        return reason
 
     def select(self, number: str | None) -> Version:
         """The version of a number as paths have it, or the one that serves.
@@ -130,24 +144,39 @@ class Registry:
             )
         return version
 
+    def find_wanted(self) -> list[Path]:
+        """The folders of the versions that `refresh` loads first, if they are sound; none if the store has a fault."""
+        try:
+            folders = bundle.find_version_folders(self._home)
+            shadow, _ = find_shadow(self._home)
+            candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
+        except BundleError:  # which `refresh` reports
+            return []
+        others = [folder for number, folder in reversed(folders.items()) if number != shadow]
+        kept = [*dict.fromkeys([*[*candidates.values()][:1], *others])][: self._settings.keep_versions]
+        return [*kept, *(folder for number, folder in folders.items() if number == shadow and folder not in kept)]
+
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
 
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
-        candidates = serving_candidates(self._home, self._source.pinned)
-        self._folders = bundle.find_version_folders(self._home) | candidates
+        folders = bundle.find_version_folders(self._home)
+        shadow, fault = find_shadow(self._home)
+        candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
+        self._folders = folders | candidates
         events: list[Event] = []
         before = self._refused
         self._refused = {number: refusal for number, refusal in self._refused.items() if number in self._folders}
         for number in candidates:
             if version := self._get(number, events):
-                self._serve(number, version, events)
+                self._serve(number, version, shadow, events)
                 break
         else:
             if not self._loaded:
                 raise BundleError(self._refused[next(iter(candidates))][1] if candidates else self._missing())
+        self._set_shadow(*(self._get_shadow(shadow, events) if shadow else (None, fault)))
         for number, refusal in self._refused.items():
             if before.get(number) != refusal:
                 events.append(Event(self.name, "refused", number))
@@ -159,7 +188,7 @@ class Registry:
         """A version as its files are now, or as it was loaded before if these are refused; None if there is neither."""
         loaded = self._loaded.get(number)
         folder = self._folders[number]
-        files = _fingerprint(folder)
+        files = read_fingerprint(folder)
         refused_files, _ = self._refused.get(number, (None, ""))
         if refused_files == files:
             return loaded
@@ -173,7 +202,7 @@ class Registry:
         self._refused.pop(number, None)
         return loaded
 
-    def _load(self, number: int, folder: Path, files: _Fingerprint) -> Version:
+    def _load(self, number: int, folder: Path, files: Fingerprint) -> Version:
         settings = self._settings
         self.check(folder, settings.engine)
         model = Model.open(folder, settings.engine, self.name if self._source.takes_any_name else "")
@@ -183,12 +212,16 @@ class Registry:
         validator = make_validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         return Version(model, validator, files)
 
-    def _serve(self, number: int, version: Version, events: list[Event]) -> None:
-        """Let a version serve, and keep the newest others as far as the settings say."""
+    def _serve(self, number: int, version: Version, shadow: int | None, events: list[Event]) -> None:
+        """Let a version serve, and keep the newest others as far as the settings say, beside the ``shadow``."""
         loaded = {number: version}
-        for other in reversed(self._folders):
-            if len(loaded) < self._settings.keep_versions and other != number and (kept := self._get(other, events)):
+        for other in reversed([each for each in self._folders if each not in {number, shadow}]):
+            if len(loaded) < self._settings.keep_versions and (kept := self._get(other, events)):
                 loaded[other] = kept
+        if shadow in self._folders and shadow in self._loaded:
+            loaded.setdefault(shadow, self._loaded[shadow])
+        if number == shadow:
+            self.shadow = None  # before it serves: no version is compared with itself
         before, self._loaded = self._loaded, loaded
         self.by_number = {str(number): version for number, version in loaded.items()}
         previous, self.serving = self.serving, version
@@ -198,36 +231,76 @@ class Registry:
         if before.keys() - loaded.keys():
             gc.collect()  # a dropped version is part of reference cycles, and the collector seldom runs
 
+    def _get_shadow(self, number: int, events: list[Event]) -> tuple[Version | None, str]:
+        """The version that is to be compared with the serving one, or why there is none."""
+        serving = self.current.model
+        if number == serving.version:
+            return None, f"version {number} serves, so it is not compared: delete the file {bundle.SHADOW}"
+        if number not in self._folders:
+            return None, f"there is no version {number} yet"
+        version = self._get(number, events)
+        if version:
+            try:
+                require_same_schema(version.model, serving)
+            except BundleError as error:  # it was loaded when another version served
+                self._refused[number] = version.files, str(error)
+            else:
+                return version, ""
+        return None, f"version {number} is refused: {self.refused[str(number)]}"
+
+    def _set_shadow(self, version: Version | None, fault: str) -> None:
+        if version:
+            number = version.model.version
+            self._loaded = {**self._loaded, number: version}
+            self.by_number = {**self.by_number, str(number): version}
+            if version is not self.shadow:
+                _log.info("version %d of %s is compared with the serving one", number, self.name)
+        fault = self.hide_path(fault)
+        if fault and fault != self.shadow_fault:
+            _log.warning("%s has no shadow: %s", self.name, fault)
+        self.shadow, self.shadow_fault = version, fault
+
     def _missing(self) -> str:
-        if self._source.takes_any_name:
+        if self._source.takes_any_name and not self._folders:
             return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
 
-    def _hide_path(self, reason: str) -> str:
-        return reason.replace(f"{self._home}/", "").replace(str(self._home), self._home.name)
-
 
 def model_source(settings: Settings, name: str = "") -> Source:
-    """Where a model lies; without a name, the one that ``MENAGERIE_MODEL_NAME`` names.
+    """Where a model lies; without a name, the default one.
 
     ``MENAGERIE_MODEL_DIR`` and ``MENAGERIE_MODEL_VERSION`` are about that model only.
     """
-    if name not in {"", settings.model_name}:
+    default = settings.default_model
+    if name not in {"", default}:
         return Source(name, settings.model_store / name)
-    folder = settings.model_dir or settings.model_store / settings.model_name
-    return Source(settings.model_name, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
+    folder = settings.model_dir or settings.model_store / default
+    return Source(default, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
 
 
-def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
+def serving_candidates(home: Path, pinned: int | None, shadow: int | None) -> dict[int, Path]:
     """The folders of versions that may serve, best first: the pinned one, else that in ``CURRENT``, else newest first.
+
+    The ``shadow`` is not among the newest: it is to be compared before it serves.
 
     Raises:
         BundleError: ``CURRENT`` does not hold the number of a version, or ``home`` is a bundle that can't be read.
     """
-    folders = bundle.find_version_folders(home)
+    return _choose_candidates(bundle.find_version_folders(home), home, pinned, shadow)
+
+
+def _choose_candidates(folders: dict[int, Path], home: Path, pinned: int | None, shadow: int | None) -> dict[int, Path]:
     if number := pinned or bundle.read_current_version(home):
         return {number: folders.get(number, home / str(number))}
-    return dict(reversed(folders.items()))
+    return {number: folder for number, folder in reversed(folders.items()) if number != shadow}
+
+
+def find_shadow(home: Path) -> tuple[int | None, str]:
+    """The version that the file ``SHADOW`` names, if it does, and what is wrong with the file, if anything is."""
+    try:
+        return bundle.read_shadow_version(home), ""
+    except BundleError as error:
+        return None, str(error)
 
 
 def _require_identity(model: Model, name: str, number: int) -> None:
@@ -238,12 +311,3 @@ def _require_identity(model: Model, name: str, number: int) -> None:
             f"{model.bundle.folder} has the bundle {manifest.name}/{manifest.version} instead of {name}/{number}: "
             "move it to the folder of its name and version"
         )
-
-
-def _fingerprint(folder: Path) -> _Fingerprint:
-    """Path, time and size of every file in a folder: equal if nothing has changed, empty if there is no folder."""
-    try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        return [(str(path), status.st_mtime_ns, status.st_size) for path in files for status in (path.stat(),)]
-    except OSError:  # it is being removed
-        return []

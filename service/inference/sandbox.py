@@ -4,16 +4,19 @@ A hash proves that a file is the one that was published, not that it was ever go
 golden rows and run on other rows in a subprocess with bounded time and memory; what ends that process does not end the
 service. `check_in_subprocess` starts a new Python, for a bundle that appears while threads run. `check_in_fork` is for
 the start of the service, when there are no threads: it costs the time to load a network, not that to start Python.
+`check_together_in_fork` is for many bundles at the start: a process for each would take longer than their checks.
 """
 
 import faulthandler
 import os
 import resource
+import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from math import ceil
 from pathlib import Path
 from signal import SIGKILL, Signals
@@ -23,6 +26,7 @@ from models.bundle import WEIGHTS, Bundle, BundleError
 from service.http.errors import NotExplainableError, StartupError
 from service.inference import engine, layers
 from service.inference.engine_protocol import Engine
+from service.inference.fingerprint import read_fingerprint
 from service.inference.golden import require_golden_outputs
 from service.inference.weight_check import find_weight_mismatch, random_rows
 
@@ -66,16 +70,32 @@ def check_in_fork(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS)
     if sys.platform == "darwin":
         check_in_subprocess(folder, engine_name, seconds)
         return
-    reader, writer = os.pipe()
-    child = os.fork()
-    if not child:
-        os.dup2(writer, 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LiteRT's greeting is printed once, when the parent loads it
-        _check_and_exit(folder, engine_name, seconds)
-    os.close(writer)
+    child, reader = _fork(partial(_check_and_exit, folder, engine_name, seconds))
     with open(reader, "rb") as output:  # noqa: PTH123 (a descriptor has no path)
         exit_code = _wait(child, folder, seconds)
         _require_success(folder, exit_code, output.read())
+
+
+def check_together_in_fork(folders: Sequence[Path], engine_name: str, seconds: float = _MAX_SECONDS) -> SandboxCheck:
+    """`check_in_fork`, done at once for bundles: those that pass, in one process, are not checked again unless changed.
+
+    That process ends at the first bundle that does not pass, whatever the reason, and another one goes on behind it.
+    What did not pass is checked alone later, which gives the reason.
+    """
+    if engine_name != "litert" or sys.platform == "darwin":
+        return check_in_fork
+    states = {folder: read_fingerprint(folder) for folder in folders}
+    sound: set[Path] = set()
+    while folders:
+        count = _count_sound(folders, engine_name, seconds)
+        sound.update(folders[:count])
+        folders = folders[count + 1 :]
+
+    def check(folder: Path, engine_name: str) -> None:
+        if folder not in sound or read_fingerprint(folder) != states[folder]:
+            check_in_fork(folder, engine_name, seconds)
+
+    return check
 
 
 def no_check(folder: Path, engine_name: str) -> None:
@@ -147,6 +167,44 @@ def _check_and_exit(folder: Path, engine_name: str, seconds: float) -> NoReturn:
         reason, exit_code = f"{folder} cannot be loaded ({type(error).__name__}): train the model again", _EXIT_REFUSED
     os.write(1, " ".join(reason.split()).encode()[:2000])
     os._exit(exit_code)  # destructors of what was loaded would be one more chance to crash
+
+
+def _count_sound(folders: Sequence[Path], engine_name: str, seconds: float) -> int:
+    """How many bundles pass, each within some seconds, before one does not."""
+    child, reader = _fork(partial(_check_each_and_exit, folders, engine_name, seconds))
+    count = 0
+    try:
+        while count < len(folders) and select.select([reader], [], [], seconds)[0] and os.read(reader, 1):
+            count += 1
+    finally:
+        os.close(reader)
+        os.kill(child, SIGKILL)
+        os.waitpid(child, 0)
+    return count
+
+
+def _check_each_and_exit(folders: Sequence[Path], engine_name: str, seconds: float) -> NoReturn:
+    """Check one bundle after the other and print a byte for each that passes; end this process at one that does not."""
+    faulthandler.disable()
+    limit_resources(seconds)
+    try:
+        for folder in folders:
+            require_sound(Bundle.read(folder), engine_name)
+            os.write(1, b".")
+    finally:
+        os._exit(0)
+
+
+def _fork(work: Callable[[], NoReturn]) -> tuple[int, int]:
+    """A child process that does some work, and the descriptor that reads what it prints."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(writer, 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # LiteRT's greeting is printed once, when the parent loads it
+        work()
+    os.close(writer)
+    return child, reader
 
 
 def _address_space() -> int | None:

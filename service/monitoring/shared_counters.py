@@ -24,7 +24,8 @@ _SLOTS = 256  # the first is that of the master, or of a process without workers
 _CELLS = 1 << 16  # of 8 bytes, in each slot
 _LAYOUT, _ALIVE, _PLANNED_EXIT, _ACCEPTING, _REPORTED_MS = range(5)
 _STARTS, _PLANNED_EXITS, _UNPLANNED_EXITS = range(5, 8)  # in slot 0 only
-_ENTRY = 8  # cells of each slot in the directory, which precedes the slots
+_READY = 8
+_ENTRY = 9  # cells of each slot in the directory, which precedes the slots
 
 
 class SharedCounters:
@@ -72,14 +73,14 @@ class SharedCounters:
         """A slot for a worker that is about to start; called in the master."""
         slot = min(set(range(_SLOTS)) - self._allocated, default=_SLOTS - 1)
         self._allocated.add(slot)
-        self._directory[slot, [_ALIVE, _PLANNED_EXIT, _ACCEPTING]] = 0
+        self._directory[slot, [_ALIVE, _PLANNED_EXIT, _ACCEPTING, _READY]] = 0
         self._directory[0, _STARTS] += 1
         return slot
 
     def release_slot(self, slot: int) -> None:
         """The worker has ended; its counts stay. Called in the master."""
         self._directory[0, _PLANNED_EXITS if self._directory[slot, _PLANNED_EXIT] else _UNPLANNED_EXITS] += 1
-        self._directory[slot, [_ALIVE, _ACCEPTING]] = 0
+        self._directory[slot, [_ALIVE, _ACCEPTING, _READY]] = 0
         self._allocated.discard(slot)
 
     def use_slot(self, slot: int) -> None:
@@ -97,6 +98,10 @@ class SharedCounters:
         """Note whether this worker accepts connections."""
         self._directory[self.slot, _ACCEPTING] = is_accepting
 
+    def mark_ready(self, *, is_ready: bool) -> None:
+        """Note whether this worker has loaded the models that it needs."""
+        self._directory[self.slot, _READY] = is_ready
+
     def mark_planned_exit(self) -> None:
         """Note that this worker is about to exit on request."""
         self._directory[self.slot, _PLANNED_EXIT] = 1
@@ -109,11 +114,12 @@ class SharedCounters:
     def last_report(self, *, accepting: bool) -> float:
         """When a worker last marked itself alive, in seconds of ``time.monotonic``, which all processes share.
 
-        Minus infinity if none has. With ``accepting`` only workers count that accept connections now; without it, also
-        those that have ended.
+        Minus infinity if none has. With ``accepting`` only workers count that accept connections now and are ready;
+        without it, also those that have ended.
         """
-        reports = self._directory[1:, _REPORTED_MS]
-        last = int((reports * self._directory[1:, _ACCEPTING] if accepting else reports).max())
+        workers = self._directory[1:]
+        is_counted = workers[:, _ACCEPTING] & workers[:, _READY] if accepting else 1
+        last = int((workers[:, _REPORTED_MS] * is_counted).max())
         return last / 1000 if last else -math.inf
 
     @property

@@ -24,7 +24,15 @@ from service.http.errors import (
     status_in,
 )
 from service.http.routing import JSON, PROBLEM, Content, Protocol, Route
-from service.openapi import cloud_types, explain_types, model_types, native_types, oip_types, tfserving_types
+from service.openapi import (
+    cloud_types,
+    explain_types,
+    model_types,
+    native_types,
+    oip_types,
+    shadow_types,
+    tfserving_types,
+)
 from service.openapi.examples import request_examples
 from service.openapi.model_types import REFERENCE, ModelTypes
 from service.version import VERSION
@@ -32,15 +40,14 @@ from service.version import VERSION
 _DESCRIPTION = """
 Serves the model **{name}**, version {version}, over three protocols: its native protocol, the Open Inference Protocol
 under `/v2` and TensorFlow Serving's REST API under `/v1`. Input is strict: {values}, and a key must not occur twice.
+`GET /models` lists all models of the service, each of which has a document of its own.
 
 Errors are `application/problem+json` (RFC 9457); under `/v1` and `/v2` they are `{{"error": "…"}}`. Every `GET`
 endpoint also supports `HEAD`.
 """
 _NUMBERS = "a value must be a finite JSON number, not a\nstring or a boolean"
 _MIXED = "a value must have the JSON type\nof its feature, a category must be spelt exactly as listed"
-# Relative to the document's own URL (OpenAPI 3.1, section 4.8.5): a proxy may serve both under a path prefix. Without a
-# slash, a client that only joins this and a path does not write two.
-_SERVER = {"url": ".", "description": "the service that serves this document"}
+_SERVER = {"description": "the service that serves this document"}
 _TAGS = {
     Protocol.NATIVE: "Menagerie's native protocol",
     Protocol.OIP: "The Open Inference Protocol (KServe's V2)",
@@ -86,16 +93,21 @@ _PRIMITIVES = {  # names in a route's content that are no schemas of their own
 }
 
 
-def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: bool) -> dict[str, Any]:
+def build_document(
+    types: ModelTypes, routes: Iterable[Route], *, requires_key: bool, server: str = ".", is_default: bool = True
+) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the routes that apply to the model.
 
-    With ``requires_key``, those that are not public need an API key.
+    With ``requires_key``, those that are not public need an API key. ``server`` is the URL of the service relative to
+    the document's own (OpenAPI 3.1, section 4.8.5): a proxy may serve both under a path prefix. It ends without a
+    slash, so that a client that only joins it and a path does not write two. A model that ``is_default`` also has the
+    paths that name no model.
     """
     manifest, examples = types.manifest, request_examples(types)
     paths: dict[str, dict[str, Any]] = {}
     protocols = set()
     for route in routes:
-        if route.applies_to and not route.applies_to(manifest):
+        if (route.applies_to and not route.applies_to(manifest)) or (route.of_default_model and not is_default):
             continue
         needs_key = requires_key and not route.public
         operation = _operation(route, manifest, examples, needs_key=needs_key)
@@ -109,7 +121,7 @@ def build_document(types: ModelTypes, routes: Iterable[Route], *, requires_key: 
             "description": _description(manifest),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [_SERVER],
+        "servers": [_SERVER | {"url": server}],
         "tags": [{"name": protocol, "description": _TAGS[protocol]} for protocol in _TAGS if protocol in protocols],
         "paths": paths,
         "components": {
@@ -127,7 +139,8 @@ def _description(manifest: Manifest) -> str:
 
 
 def _schemas(types: ModelTypes, *, has_platform: bool) -> dict[str, Any]:
-    modules = (native_types, explain_types, tfserving_types, oip_types, *([cloud_types] if has_platform else []))
+    own = (native_types, explain_types, tfserving_types, oip_types, shadow_types)
+    modules = (*own, *([cloud_types] if has_platform else []))
     return model_types.json_schemas([each for module in modules for each in module.named_types(types)])
 
 

@@ -1,6 +1,7 @@
-"""GET /openapi.json: the OpenAPI document of the model that serves."""
+"""GET /openapi.json and /models/{model}/openapi.json: the OpenAPI document of a model."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol, Route
@@ -19,17 +20,22 @@ class OpenApi:
         self._routes = routes
         self._settings = settings
         self._requires_key = requires_key
-        self._documents = PerModel(self._build)
+        self._documents = {server: PerModel(partial(self._build, server)) for server in (".", "../..")}
 
     @_declare("GET", "[/models/{model}]/openapi.json", {JSON: ["object"]})
     def openapi(self, request: Request) -> Response:
-        """The OpenAPI document."""
-        return Response(200, self._documents.of(self._catalog.select(request).model))
+        """The OpenAPI document of the model."""
+        documents = self._documents["../.." if "model" in request.parameters else "."]
+        return Response(200, documents.of(self._catalog.select(request).model))
 
-    def _build(self, model: Model) -> bytes:
+    def _build(self, server: str, model: Model) -> bytes:
         # At the first request: 10 ms of imports and 100 ms of work are nothing that a start should wait for.
         from service.openapi.document import build_document
         from service.openapi.model_types import ModelTypes
 
         types = ModelTypes(model, self._settings.max_rows, self._settings.max_explained_rows)
-        return json_response(build_document(types, self._routes, requires_key=self._requires_key)).body
+        is_default = model.manifest.name == self._catalog.default_name
+        document = build_document(
+            types, self._routes, requires_key=self._requires_key, server=server, is_default=is_default
+        )
+        return json_response(document).body

@@ -1,10 +1,13 @@
-/** What /docs runs: Swagger UI for this service's own OpenAPI document; no other host is involved. */
+/** What /docs runs: Swagger UI for this service's own OpenAPI documents; no other host is involved. */
 
 import { requireAccess, urlOf } from "../page/api.js";
 import { withApiKey } from "../page/api_key.js";
 
+const model = new URLSearchParams(location.search).get("model"); // without it, the default model
+const DOCUMENT = model ? `models/${encodeURIComponent(model)}/openapi.json` : "openapi.json";
+
 window.ui = SwaggerUIBundle({
-  url: urlOf("openapi.json"),
+  url: urlOf(DOCUMENT),
   dom_id: "#swagger-ui",
   deepLinking: true,
   defaultModelsExpandDepth: 0,
@@ -16,7 +19,7 @@ window.ui = SwaggerUIBundle({
 /** The document needs a key as well, which a person cannot enter before Swagger UI has the document. */
 async function loadWithApiKey(request) {
   if (!request.loadSpec) return request;
-  await requireAccess("openapi.json").catch(() => {}); // Swagger UI shows what is wrong
+  await requireAccess(DOCUMENT).catch(() => {}); // Swagger UI shows what is wrong
   return { ...request, headers: withApiKey(request.headers) };
 }
 

@@ -11,7 +11,6 @@ from typing_extensions import TypeAliasType, TypedDict  # pydantic wants these b
 from models.feature import Feature, RawValue
 from models.manifest import Manifest
 from models.signature import Target
-from service.inference import validation
 from service.inference.heads import HeadColumns
 from service.inference.model import Model
 from service.protocols.oip_datatypes import input_types_of
@@ -141,7 +140,7 @@ def _value(feature: Feature, example: RawValue) -> Any:
 
 
 def _value_type(feature: Feature) -> Any:
-    value: Any = validation.number_type(feature)
+    value: Any = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=feature.lowest, le=feature.highest)]
     if feature.kind == "integer":
         value = Annotated[int, Field(ge=feature.lowest, le=feature.highest)]
     elif feature.is_category:

@@ -21,7 +21,8 @@ class Index(TypedDict):
 
 
 Alive = typed_dict("Alive", {"status": Literal["alive"]})
-Ready = typed_dict("Ready", {"status": Literal["ready"]})
+ReadyModels = typed_dict("ReadyModels", {"ready": list[str], "unavailable": list[str]}, "Names of models.")
+Ready = typed_dict("Ready", {"status": Literal["ready"], "models": ReadyModels})
 Identity = typed_dict("Identity", {"name": str, "version": str})
 
 
@@ -31,9 +32,35 @@ class Health(TypedDict):
     ready: bool
     version: str
     uptime_seconds: Annotated[float, Field(ge=0)]
-    model: Identity
+    model: Identity | None
     versions: list[int]
     refused: dict[str, str]
+    models: ReadyModels
+    shadow: int | None
+    shadow_fault: str | None
+
+
+@closed
+class ListedModel(TypedDict):
+    """A model: ``serving`` is the version that answers paths without one, ``versions`` are all that are loaded.
+
+    ``refused`` has the reasons by version. ``fault`` says why no version serves, or why the model's folder could not be
+    read lately, ``shadow_fault`` why there is no ``shadow`` although the file SHADOW names one.
+    """
+
+    name: str
+    default: bool
+    state: Literal["ready", "unavailable"]
+    serving: int | None
+    versions: list[int]
+    refused: dict[str, str]
+    fault: str | None
+    shadow: int | None
+    shadow_fault: str | None
+    paths: dict[str, str]
+
+
+ModelList = typed_dict("ModelList", {"models": list[ListedModel]})
 
 
 @closed
@@ -181,10 +208,18 @@ class InputProblem(Problem):
     errors: Annotated[list[Fault], Field(min_length=1)]
 
 
+@closed
+class NotReadyProblem(Problem):
+    """Problem details with the names of the models that are ready, and of those that are not."""
+
+    models: ReadyModels
+
+
 def named_types(types: ModelTypes) -> list[Any]:
     """All schemas of this module, for one model."""
     return [
-        *(Index, Alive, Ready, Health, drift(types.manifest), Report, Problem, InputProblem),
+        *(Index, Alive, Ready, Health, ModelList, drift(types.manifest), Report),
+        *(Problem, InputProblem, NotReadyProblem),
         typed_dict("OneRow", {"features": types.row, "instances": NotRequired[None]}),
         typed_dict("ManyRows", {"instances": types.many(types.row), "features": NotRequired[None]}),
         prediction(types),

@@ -47,7 +47,7 @@ class SwaggerUi:
 
     @_declare("GET", "/docs", {"text/html": ["string"]}, public=True)
     def docs(self, _: Request) -> Response:
-        """Swagger UI for the OpenAPI document."""
+        """Swagger UI for the OpenAPI document of the default model, or with `?model=` that of another one."""
         return Response(200, _PAGE.format(self._edition).encode(), "text/html; charset=utf-8", dict(_HEADERS))
 
     @_declare(

@@ -16,9 +16,9 @@ from service.protocols.tfserving_methods import has_classes, has_one_value
 _Signature = NotRequired[Literal["serving_default", ""] | None]
 
 
-ServingState = typed_dict("ServingState", {"error_code": Literal["OK"], "error_message": str})
+ServingState = typed_dict("ServingState", {"error_code": Literal["OK", "FAILED_PRECONDITION"], "error_message": str})
 ServingVersion = typed_dict(
-    "ServingVersion", {"version": str, "state": Literal["AVAILABLE", "UNLOADING"], "status": ServingState}
+    "ServingVersion", {"version": str, "state": Literal["AVAILABLE", "UNLOADING", "END"], "status": ServingState}
 )
 
 

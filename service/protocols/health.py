@@ -1,16 +1,18 @@
-"""Liveness, readiness and health of the service, and the description of the model that it serves."""
+"""Liveness, readiness and health of the service, its models, and the description of one."""
 
 import time
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from models.encoding import Encoder, NumberEncoder
 from models.manifest import Manifest
-from service.http.errors import NotReadyError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import PROBLEM, Declare, Protocol
 from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
+from service.inference.registry import Registry
+from service.protocols.readiness import Readiness
 from service.version import VERSION
 
 # The manifest's fields that clients may see; golden and background rows and hashes are of no use to them.
@@ -20,34 +22,14 @@ NO_REFERENCE = (
     "the model was adopted without a sample of its rows, so bounds and training ranges are not known: "
     "there are no warnings, and drift is not detected"
 )
-
-
-class Readiness:
-    """Whether the service is ready. It has a model as soon as it runs, so it is until it begins to shut down."""
-
-    def __init__(self) -> None:
-        self.is_draining = False
-        self.started = time.monotonic()
-
-    def require(self) -> None:
-        """Refuse a readiness probe.
-
-        Raises:
-            NotReadyError: the service is shutting down.
-        """
-        if self.is_draining:
-            raise NotReadyError("the service is shutting down")
-
-    def respond(self, document: dict[str, Any]) -> Response:
-        """The response to a readiness probe: ``document`` with ``ready``; 503 and ``error`` if not ready."""
-        try:
-            self.require()
-        except NotReadyError as error:
-            response = json_response({**document, "ready": False, "error": error.detail}, error.status.value)
-            response.headers.update(error.headers)
-            return response
-        return json_response({**document, "ready": True})
-
+_HIDDEN = "send an API key to see the reason"
+_MODEL_PATHS = {
+    "predict": "predict",
+    "explain": "explain",
+    "drift": "drift",
+    "shadow": "shadow",
+    "openapi": "openapi.json",
+}  # in /models/{model}/
 
 _declare = Declare(Protocol.SERVICE)
 
@@ -66,34 +48,87 @@ class Health:
         """Whether the process is running."""
         return json_response({"status": "alive"})
 
-    @_declare("GET", "/readyz", "Ready", more={503: {PROBLEM: ["Problem"]}}, public=True, on_event_loop=True)
+    @_declare("GET", "/readyz", "Ready", more={503: {PROBLEM: ["NotReadyProblem"]}}, public=True, on_event_loop=True)
     def ready(self, _: Request) -> Response:
-        """Whether the service accepts predictions."""
+        """Whether the service accepts predictions, and which models are ready."""
         self._readiness.require()
-        return json_response({"status": "ready"})
+        return json_response({"status": "ready", "models": self._readiness.list_models()})
 
     @_declare("GET", "/health", "Health", more={503: "Health"}, public=True, on_event_loop=True)
     def health(self, request: Request) -> Response:
-        """Liveness and readiness, with versions and uptime."""
-        registry, is_draining = self._catalog.default, self._readiness.is_draining
-        refused = registry.refused
-        if not self._is_authorized(request):
-            refused = dict.fromkeys(refused, "send an API key to see the reason")
+        """Liveness and readiness, with uptime, and the versions of the default model.
+
+        `model` is null if there is no default model, or if no version of it could be loaded.
+        """
+        registry, is_ready = self._catalog.by_path.get(""), self._readiness.is_ready
         document = {
             "live": True,
-            "ready": not is_draining,
+            "ready": is_ready,
             "version": VERSION,
             "uptime_seconds": round(time.monotonic() - self._readiness.started, 3),
-            "model": registry.current.model.identity,
-            "versions": registry.versions,
-            "refused": refused,
+            "model": registry.serving.model.identity if registry and registry.serving else None,
+            "versions": registry.versions if registry else [],
+            "refused": self._list_refused(registry, request) if registry else {},
+            "models": self._readiness.list_models(),
+            **(self._describe_shadow(registry, request) if registry else {"shadow": None, "shadow_fault": None}),
         }
-        return json_response(document, 503 if is_draining else 200)
+        return json_response(document, 200 if is_ready else 503)
+
+    @_declare("GET", "/models", "ModelList", public=True, on_event_loop=True)
+    def models(self, request: Request) -> Response:
+        """The models, with their versions and states.
+
+        `fault` says why a model has no version that serves, or why its folder could not be read lately; it and the
+        reasons in `refused` are shown to clients with an API key only, if API keys are set.
+        """
+        return json_response({"models": [self._describe(each, request) for each in self._catalog.registries]})
 
     @_declare("GET", "/model[s/{model}]", "ModelDescription")
     def model(self, request: Request) -> Response:
         """Description of the model."""
         return Response(200, self._descriptions.of(self._catalog.select(request).model))
+
+    def _describe(self, registry: Registry, request: Request) -> dict[str, Any]:
+        """The entry of a model in the list of all."""
+        fault = self._catalog.fault(registry)
+        return {
+            "name": registry.name,
+            "default": registry.name == self._catalog.default_name,
+            "state": "ready" if registry.serving else "unavailable",
+            "serving": registry.serving.model.version if registry.serving else None,
+            "versions": registry.versions,
+            "refused": self._list_refused(registry, request),
+            "fault": self._reason(fault, request),
+            **self._describe_shadow(registry, request),
+            "paths": _list_paths(registry.name),
+        }
+
+    def _describe_shadow(self, registry: Registry, request: Request) -> dict[str, Any]:
+        """The version that is compared with the serving one, or why there is none although one is named."""
+        number = registry.shadow.model.version if registry.shadow else None
+        return {"shadow": number, "shadow_fault": self._reason(registry.shadow_fault, request)}
+
+    def _reason(self, fault: str, request: Request) -> str | None:
+        """A reason, if there is one and the client may know it."""
+        return (fault if self._is_authorized(request) else _HIDDEN) if fault else None
+
+    def _list_refused(self, registry: Registry, request: Request) -> dict[str, str]:
+        """Why versions are refused, by number, if the client may know."""
+        refused = registry.refused
+        return refused if self._is_authorized(request) else dict.fromkeys(refused, _HIDDEN)
+
+
+def _list_paths(name: str) -> dict[str, str]:
+    """Where to ask for a model."""
+    name = quote(name, safe="")
+    own = {part: f"/models/{name}/{path}" for part, path in _MODEL_PATHS.items()}
+    others = {
+        "page": f"/models/{name}/",
+        "docs": f"/docs?model={name}",
+        "oip": f"/v2/models/{name}",
+        "tfserving": f"/v1/models/{name}",
+    }
+    return {"model": f"/models/{name}", **own, **others}
 
 
 def _public_manifest(model: Model) -> bytes:

@@ -7,17 +7,17 @@ extensions for statistics, for a model's configuration and for the model reposit
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from service.http.errors import BadTensorError, NotJsonError, UnacceptableError
+from service.http.errors import BadTensorError, ModelControlError, NotJsonError, UnacceptableError
 from service.http.messages import Request, Response, json_response
 from service.http.routing import JSON, Declare, Protocol
 from service.inference.catalog import Catalog
 from service.inference.model import Model
 from service.inference.registry import Registry
-from service.protocols.health import Readiness
 from service.protocols.oip_datatypes import InputType, input_types_of
 from service.protocols.oip_infer import BYTES, OipRow, infer
 from service.protocols.oip_outputs import outputs_of
 from service.protocols.oip_request import LENGTH_HEADER
+from service.protocols.readiness import Readiness
 from service.version import VERSION
 
 _EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository(index)", "statistics"]
@@ -64,7 +64,30 @@ class Oip:
 
         The request's body is ignored.
         """
-        return json_response([entry for registry in self._catalog.registries for entry in _index(registry)])
+        registries = self._catalog.registries
+        return json_response([entry for each in registries for entry in _index(each, self._catalog.fault(each))])
+
+    @_declare("POST", "/v2/repository/models/{model}/load", "object", errors=[ModelControlError], on_event_loop=True)
+    def load(self, _: Request) -> Response:
+        """How to load a model: requests change nothing, so the response is always an error.
+
+        The request's body is ignored.
+        """
+        raise ModelControlError(
+            "requests load no models: copy the version into the folder <store>/<model>/<version>/, where the service "
+            "finds it within MENAGERIE_POLL_SECONDS; the file <store>/<model>/CURRENT chooses the version that serves"
+        )
+
+    @_declare("POST", "/v2/repository/models/{model}/unload", "object", errors=[ModelControlError], on_event_loop=True)
+    def unload(self, _: Request) -> Response:
+        """How to unload a model: requests change nothing, so the response is always an error.
+
+        The request's body is ignored.
+        """
+        raise ModelControlError(
+            "requests unload no models: remove the folder <store>/<model>/, if MENAGERIE_MODELS is *; a model that the "
+            "settings name is served until they no longer do, and the service is restarted"
+        )
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]", "ModelMetadata")
     def model(self, request: Request) -> Response:
@@ -88,7 +111,7 @@ class Oip:
     )
     def model_ready(self, request: Request) -> Response:
         """Whether the model is ready."""
-        return self._readiness.respond({"name": self._catalog.select(request).model.identity["name"]})
+        return self._readiness.respond_for(request, {"name": request.parameters["model"]})
 
     @_declare("GET", "/v2/models/{model}[/versions/{version}]/config", "ModelConfiguration")
     def model_config(self, request: Request) -> Response:
@@ -164,13 +187,13 @@ class Oip:
         }
 
 
-def _index(registry: Registry) -> list[dict[str, str]]:
-    """The entries of a model's versions in the repository's index."""
+def _index(registry: Registry, fault: str) -> list[dict[str, str]]:
+    """The entries of a model's versions in the repository's index; of a model without any, one with its ``fault``."""
     ready = [(str(version), "READY", "") for version in registry.versions]
     refused = [(version, "UNAVAILABLE", reason) for version, reason in registry.refused.items()]
     return [
         {"name": registry.name, "version": version, "state": state, "reason": reason}
-        for version, state, reason in ready + refused
+        for version, state, reason in ready + refused or [("", "UNAVAILABLE", fault)]
     ]
 
 

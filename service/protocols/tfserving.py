@@ -18,9 +18,9 @@ from service.inference.catalog import Catalog
 from service.inference.model import Model
 from service.inference.validation import Validator
 from service.protocols.explanations import Explanations
-from service.protocols.health import Readiness
 from service.protocols.inference import predict
 from service.protocols.oip_datatypes import input_types_of
+from service.protocols.readiness import Readiness
 from service.protocols.tfserving_inputs import inputs_of, require_list
 from service.protocols.tfserving_methods import has_classes, has_one_value, refuse_method
 from service.protocols.tfserving_outputs import by_row, outputs_response
@@ -63,14 +63,17 @@ class TfServing:
         """Status of the model.
 
         `model_version_status` is for clients of TensorFlow Serving, `name` and `ready` are for clients of KServe's V1
-        protocol. While the service shuts down, the state is `UNLOADING`, and the status code is 503.
+        protocol. While the service shuts down, the state is `UNLOADING`, and the status code is 503. So it is if no
+        version of the model could be loaded; then the state of each is `END`.
         """
-        model = self._catalog.select(request).model
-        status = {"error_code": "OK", "error_message": ""}
-        models = [model] if "version" in request.parameters else self._catalog.registry_of(request).models
+        name, number = request.parameters["model"], request.parameters.get("version")
+        registry = self._catalog.registry_of(request)
         state = "UNLOADING" if self._readiness.is_draining else "AVAILABLE"
-        versions = [{"version": each.identity["version"], "state": state, "status": status} for each in models]
-        return self._readiness.respond({"model_version_status": versions, "name": model.identity["name"]})
+        versions = [_status(version, state) for version in registry.by_number if number in {None, version}]
+        if not registry.serving:
+            faults = registry.refused or {"0": self._catalog.fault(registry)}
+            versions = [_status(version, "END", fault) for version, fault in faults.items()]
+        return self._readiness.respond_for(request, {"model_version_status": versions, "name": name})
 
     @_declare("GET", "/v1/models/{model}[/versions/{version}]/metadata", "ServingMetadata")
     def model_metadata(self, request: Request) -> Response:
@@ -172,6 +175,12 @@ class TfServing:
         rows = _read_examples(request, document, body, model, validator)
         values = strict_json.shortest_decimals(predict(model, rows, request).outputs.ravel())
         return Response(200, b'{"results":%b}' % values)
+
+
+def _status(version: str, state: str, fault: str = "") -> dict[str, Any]:
+    """The state of a version, with the code of a fault as gRPC has it."""
+    code = "FAILED_PRECONDITION" if fault else "OK"
+    return {"version": version, "state": state, "status": {"error_code": code, "error_message": fault}}
 
 
 def _read_examples(

@@ -133,9 +133,10 @@ class WorkerLifecycle:
             self._acceptors.append(acceptor)
 
     async def _report(self) -> None:
-        """Report the worker's gauges every second."""
+        """Report every second whether the worker is ready, and its gauges."""
         due = self._loop.time()
         while True:
+            shared_counters().mark_ready(is_ready=self._worker.asgi.is_ready)
             self._worker.asgi.report_worker(len(Connection.all_open), self._loop.time() - due)
             due = self._loop.time() + _REPORT_SECONDS
             await asyncio.sleep(_REPORT_SECONDS)

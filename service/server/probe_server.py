@@ -45,7 +45,7 @@ class ServiceHealth:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a worker accepts connections and does not hang, and the service does not shut down."""
+        """Whether a worker accepts connections, has its models and does not hang; not while the service shuts down."""
         last_report = self._counters.last_report(accepting=True)
         return not self._is_shutdown[0] and time.monotonic() - last_report < _READY_SECONDS
 
@@ -74,7 +74,9 @@ class ServiceHealth:
             if self._is_shutdown[0]:
                 raise NotReadyError("the service is shutting down")
             if not self.is_ready:
-                raise NotReadyError("no worker accepts connections")
+                raise NotReadyError(
+                    "no worker accepts connections and has its models: GET /readyz on the service's port lists these"
+                )
             return json_response({"status": "ready"})
         if not self.is_alive:
             raise NotReadyError(f"no worker has responded for {_ALIVE_SECONDS:g} s")

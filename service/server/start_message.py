@@ -3,7 +3,9 @@
 import json
 import shlex
 from typing import Any
+from urllib.parse import quote
 
+from service.inference.catalog import list_names
 from service.server import gunicorn_compat
 from service.server.listeners import Address, address_name, listening_addresses
 from service.settings import Settings
@@ -13,7 +15,7 @@ _KEY_HEADER = " -H 'Authorization: Bearer <API key>'"
 
 
 def log_start_message(arbiter: Any) -> None:
-    """Log the service's URLs and a curl command with a golden row, which the model is known to answer."""
+    """Log the models, the service's URLs and a curl command with a golden row, which a model is known to answer."""
     settings = Settings.load()
     if not settings.requires_key:
         arbiter.log.info("no API keys are set: anyone who can reach this port can send requests (MENAGERIE_API_KEYS)")
@@ -26,12 +28,17 @@ def log_start_message(arbiter: Any) -> None:
     if not service:
         arbiter.log.info("serving at %s once the workers have loaded the model", urls)
         return
-    manifest = service.registry.current.model.manifest
+    serving = [version.model.manifest for each in service.catalog.registries if (version := each.serving)]
+    default = service.catalog.default_name
+    serving.sort(key=lambda each: each.name != default)
+    manifest = serving[0]
+    path = service.predict_path if manifest.name == default else f"/models/{quote(manifest.name, safe='')}/predict"
     values = (float(f"{value:.4g}") if isinstance(value, float) else value for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
-    curl = f"curl {_curl_target(scheme, addresses[0], service.predict_path)} -H 'Content-Type: application/json'"
+    curl = f"curl {_curl_target(scheme, addresses[0], path)} -H 'Content-Type: application/json'"
     curl += f"{_KEY_HEADER if settings.requires_key else ''} -d {shlex.quote(body)}"
-    arbiter.log.info("serving %s %d at %s; try:\n%s", manifest.name, manifest.version, urls, curl)
+    models = list_names([f"{each.name} {each.version}" for each in serving])
+    arbiter.log.info("serving %s at %s; try:\n%s", models, urls, curl)
 
 
 def _url(scheme: str, address: Address) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -10,17 +11,21 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import requests
 from docker import DockerClient
 from docker.models.containers import Container
+from support import markdown_commands
 from support.gunicorn_server import ROOT, environment, free_port
+from support.keras_models import make
 from support.known_animals import KNOWN, LLAMA, named
-from support.prometheus_server import await_true
 from support.published_bundles import newest_version
+from support.waiting import await_true
 
 from models import bundle
 from service.settings import PREFIX, SHIPPED_STORE, Settings
@@ -32,6 +37,12 @@ STORE = "/app/models/store"
 WORKERS = 3
 STOP_GRACE_SECONDS = 30  # as in docker-compose.yml
 
+# How to adopt a model into the store of `docker compose up` and to serve it beside the others.
+(DOCUMENTED,) = (
+    block
+    for block, _ in markdown_commands.command_blocks(ROOT / "docs" / "adopting.md")
+    if block.startswith("docker compose run --rm --entrypoint")
+)
 QUICK = ["--rows", "400", "--epochs", "2", "--candidates", "1", "--no-report"]
 
 # The image's health check with a shorter interval, and a proxy as Docker may set it for all containers.
@@ -61,7 +72,7 @@ class Project:
         self._command += ["--file", "docker-compose.yml", "--file", str(override)]
         monitoring = free_port()
         self.prometheus = f"http://127.0.0.1:{monitoring}"
-        self._environment = environment(
+        self.environment = environment(
             PORT=str(self.port),
             WEB_CONCURRENCY=str(WORKERS),
             PROMETHEUS_PORT=str(monitoring),
@@ -78,7 +89,7 @@ class Project:
         return subprocess.run(
             [*self._command, *arguments],
             cwd=ROOT,
-            env=self._environment,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=1200,  # a first build downloads TensorFlow
@@ -368,20 +379,49 @@ def test_stop_completes_requests_in_flight(project: Project, service: Container)
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("first", ["serve", "train"])
-def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Path, first: str) -> None:
-    """Training, without a network, adds a version to the store, which the service loads; either may start first."""
+def test_train_adds_a_version_that_is_served(engine: DockerClient, tmp_path: Path) -> None:
+    """Training, without a network, adds a version to the store of a running service, which loads it."""
     version = int(newest_version(SHIPPED_STORE / "animals").name)
     with fresh_project(engine, tmp_path) as project:
-        if first == "serve":
-            project.up()
+        project.up()
         project.compose("run", "--rm", "train", *QUICK)
-        if first == "train":
-            project.up()
         deadline = time.monotonic() + 60
         while project.predict(LLAMA)["model"]["version"] != str(version + 1):
             assert time.monotonic() < deadline
             time.sleep(0.5)
+
+
+@pytest.mark.tensorflow
+def test_trained_and_adopted_models_are_served_side_by_side(engine: DockerClient, tmp_path: Path) -> None:
+    """The commands of docs/adopting.md, before the service first starts: it serves all that the store then holds.
+
+    One model has eight features, the other ten; each is predicted, explained and watched for drift by its name.
+    """
+    churn = make("churn", tmp_path)
+    is_churned = churn.expected["churned"][:, 0] > np.median(churn.expected["churned"])
+    sample = replace(churn, labels={"churned": ["yes" if each else "no" for each in is_churned]})
+    sample.write_csv(tmp_path / "customers.csv")
+    tmp_path.chmod(0o755)  # for the container's user
+    trained = str(int(newest_version(SHIPPED_STORE / "animals").name) + 1)
+    rows = {"animals": [*LLAMA], "churn": churn.rows[0].tolist()}
+    with fresh_project(engine, tmp_path) as project:
+        project.compose("run", "--rm", "train", *QUICK)
+        (adopt, up) = DOCUMENTED.replace("\\\n", "").replace("$PWD", str(tmp_path)).splitlines()
+        project.compose(*shlex.split(adopt.removeprefix("docker compose ")))
+        setting, command = up.split(maxsplit=1)
+        assert command == "docker compose up"
+        project.environment |= dict([setting.replace("'", "").split("=")])
+        project.up()
+        models = requests.get(f"{project.url}/models", timeout=10).json()["models"]
+        assert [(each["name"], each["versions"]) for each in models] == [("animals", [1, int(trained)]), ("churn", [1])]
+        assert project.predict(LLAMA)["model"] == {"name": "animals", "version": trained}
+        for name, version in (("animals", trained), ("churn", "1")):
+            own, row = f"{project.url}/models/{name}", {"features": rows[name]}
+            prediction = requests.post(f"{own}/predict", json=row, timeout=10).json()
+            assert prediction["model"] == {"name": name, "version": version}
+            assert requests.post(f"{own}/explain", json=row, timeout=60).json()["attributions"]
+            assert requests.get(f"{own}/drift", timeout=10).ok
+        assert prediction["probabilities"]["yes"] == pytest.approx(float(churn.expected["churned"][0, 0]), abs=1e-5)
 
 
 def test_monitoring_profile_scrapes_the_service(project: Project, service: Container, tmp_path: Path) -> None:

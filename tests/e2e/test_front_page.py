@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving
 from support.handmade_bundles import Network, publish
 from support.nginx import PREFIXES, under_prefixes
+from support.waiting import await_equal
 from support.web_page import (
     ANY_LABEL,
     ANY_TEXT,
@@ -285,24 +285,30 @@ def test_the_curl_command_returns_the_same_label(page: Page, server: Server) -> 
     assert page.inner_text("#prediction .predicted-label") == answer["label"]
 
 
+@pytest.mark.parametrize(("address", "description"), [("", "model"), ("models/animals/", "models/animals")])
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_the_page_keeps_the_path_prefix_of_a_proxy(browser: Browser, proxy: str, prefix: str) -> None:
-    """Its requests, links, pictures and the command for a shell."""
+def test_the_page_keeps_the_path_prefix_of_a_proxy(
+    browser: Browser, proxy: str, prefix: str, address: str, description: str
+) -> None:
+    """Its requests, links, pictures and the command for a shell; as the page of the service, and as that of a model."""
     base = f"{proxy}{prefix}/"
+    own = f"{base}{address}"
     with browser.new_context() as context:
         page = context.new_page()
         urls: list[str] = []
         page.on("request", lambda request: urls.append(request.url))
-        page.goto(base.removesuffix("/"))  # nginx redirects to the path with a slash
-        expect(page).to_have_url(re.compile(re.escape(base) + "(#.*)?$"))
+        page.goto(own if address else base.removesuffix("/"))  # nginx redirects to the path with a slash
+        expect(page).to_have_url(re.compile(re.escape(own) + "(#.*)?$"))
         expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
         page.click("#drift summary")
         expect(page.locator(".drift-rows li")).to_have_count(9)
         expect(page.locator("#card img")).to_have_count(4)
         links = page.evaluate("[...document.links].map(link => link.href)")
-        assert {f"{base}model", f"{base}page/report/index.html"} <= set(links)
+        assert {f"{base}{description}", f"{own}page/report/index.html"} <= set(links)
         assert [url for url in links if url.startswith(proxy) and not url.startswith(base)] == []
         assert [url for url in urls[1:] if not url.startswith((base, "data:"))] == []
+        assert {f"{base}page/main.js", f"{base}models", f"{own}explain", f"{own}shadow"} <= set(urls)
+        assert f"{own}predict" in page.inner_text(".command code").replace("'\\''", "'")
         command = ["sh", "-c", f"{page.inner_text('.command code')} --silent --show-error --fail"]
         answer = subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
         assert json.loads(answer)["label"] == "dog"
@@ -358,7 +364,7 @@ def drifted_server() -> Iterator[Server]:
         requests.post(f"{server.url}/predict", json={"instances": sampled_animals.heavier(900, 5).tolist()}, timeout=10)
         out_of_bounds = {"instances": sampled_animals.in_fahrenheit(100, 5).tolist()}
         assert requests.post(f"{server.url}/predict", json=out_of_bounds, timeout=10).status_code == 422
-        requests.get(f"{server.url}/drift", timeout=10)
+        await_equal(lambda: requests.get(f"{server.url}/drift", timeout=10).json()["rows"], 1000)
         yield server
 
 
@@ -385,16 +391,16 @@ def test_the_drift_panel_compares_recent_rows_with_training_rows(
 
 
 def test_requests_of_the_page_do_not_count_for_drift(browser: Browser, drifted_server: Server) -> None:
-    """Sliders send animals that nobody has met."""
-    before = requests.get(f"{drifted_server.url}/drift", timeout=10).json()["rows"]
+    """Sliders send animals that nobody has met: to /explain, which `test_drift_over_workers` shows not to count."""
     with open_page(browser, drifted_server) as page:
+        posted: list[str] = []
+        page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
         slider = page.get_by_role("slider", name="Head length")
         slider.focus()
         for _ in range(20):
             page.keyboard.press("ArrowRight")
         expect(page.locator("#stage")).to_have_attribute("aria-busy", "false")
-    time.sleep(1.5)  # workers have published their counts by then
-    assert requests.get(f"{drifted_server.url}/drift", timeout=10).json()["rows"] == before
+    assert set(posted) == {f"{drifted_server.url}/explain"}
 
 
 def test_a_model_without_drift_is_not_asked_again(browser: Browser, server: Server) -> None:

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from support import mixed_bundles
 from support.gunicorn_server import serving
-from support.prometheus_server import await_true
+from support.waiting import await_true
 
 from models import bundle
 from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS, Bundle, BundleError

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +17,16 @@ import requests
 from support import mutated_networks, runaway_networks
 from support.bad_input import GOOD
 from support.gunicorn_server import GUNICORN, ROOT, environment, free_port, parse_log, serving
+from support.model_stores import copy_bundle
 from support.mutated_networks import REFUSED, SHIPPED, UNCHANGED, write_bundle
 
-from models.bundle import MANIFEST, MODEL_LITERT, BundleError
+from models.bundle import MANIFEST, MODEL_LITERT, Bundle, BundleError
 from service.inference import sandbox
+from service.inference.catalog import Catalog
+from service.settings import Settings
 
 CRASHING = sorted((ROOT / "tests" / "fuzz" / "corpus" / "network").iterdir())
+FAULTS = {"crashes": "SIGSEGV", "hangs": "does not load within 2 s", "is-refused": "no good"}
 SandboxCheck = Callable[[Path, str, float], None]
 
 
@@ -72,6 +78,99 @@ def test_crash_is_reported_with_its_signal(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sandbox, "require_sound", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))
     with pytest.raises(BundleError, match=r"crashes the process that loads it \(SIGSEGV\)"):
         sandbox.check_in_fork(write_bundle(tmp_path, b""), "litert", 30)
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processes that were forked."""
+    pids: list[int] = []
+    fork = os.fork
+
+    def counted() -> int:
+        pid = fork()
+        pids.append(pid)
+        return pid
+
+    monkeypatch.setattr(os, "fork", counted)
+    return pids
+
+
+@pytest.fixture
+def faulty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of models: some are sound, the others are named by what happens to the process that checks them."""
+    for name in ("a", "crashes", "b", "c", "exits", "is-refused"):
+        copy_bundle(SHIPPED, tmp_path, name)
+    write_bundle(tmp_path, runaway_networks.build_endless())
+    (tmp_path / "animals").rename(tmp_path / "hangs")
+    check = sandbox.require_sound
+
+    def require_sound(bundle: Bundle, engine_name: str) -> None:
+        match bundle.manifest.name:
+            case "crashes":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "exits":
+                os._exit(0)
+            case "is-refused":
+                raise BundleError("no good")
+        check(bundle, engine_name)
+
+    monkeypatch.setattr(sandbox, "require_sound", require_sound)
+    return tmp_path
+
+
+def test_many_bundles_are_checked_in_one_process(tmp_path: Path, forks: list[int]) -> None:
+    """At the start of the service; none is left."""
+    folders = [copy_bundle(SHIPPED, tmp_path, f"m{number}") for number in range(5)]
+    before = child_pids()
+    check = sandbox.check_together_in_fork(folders, "litert", 30)
+    assert child_pids() == before
+    for folder in folders:
+        check(folder, "litert")
+    assert len(forks) == 1
+
+
+def test_bundle_that_ends_their_process_is_the_only_one_that_does_not_pass(
+    faulty_store: Path, forks: list[int]
+) -> None:
+    """Those behind it are checked in another process; it is checked alone, for the reason."""
+    folders = {name: faulty_store / name / "1" for name in ("a", "crashes", "b", "hangs", "exits", "c", "is-refused")}
+    before = child_pids()
+    check = sandbox.check_together_in_fork([*folders.values()], "litert", 2)
+    assert len(forks) == 4
+    assert child_pids() == before
+    for name in ("a", "b", "c"):
+        check(folders[name], "litert")
+    assert len(forks) == 4
+    for name, reason in FAULTS.items():
+        with pytest.raises(BundleError, match=reason):
+            check(folders[name], "litert")
+    assert len(forks) == 4 + len(FAULTS)
+
+
+def test_catalog_loads_what_passes(faulty_store: Path, forks: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two versions of each sound model are loaded, and nothing else; what did not pass is reported."""
+    for name in ("a", "b", "c"):
+        copy_bundle(SHIPPED, faulty_store, name, 2)
+    shutil.rmtree(faulty_store / "exits")
+    monkeypatch.setattr(sandbox.check_together_in_fork, "__defaults__", (2,))
+    catalog = Catalog(Settings(model_store=faulty_store, models="*"), sandbox.check_in_fork)
+    assert [(model.name, model.version) for model in catalog.models] == [
+        (name, version) for name in ("a", "b", "c") for version in (1, 2)
+    ]
+    for name, reason in FAULTS.items():
+        assert re.search(reason, catalog.fault(catalog.by_path[name]))
+    assert len(forks) == 3 + 3
+
+
+def test_bundle_changed_after_the_common_check_is_checked_again(tmp_path: Path, forks: list[int]) -> None:
+    """What is loaded is what has passed."""
+    folders = [copy_bundle(SHIPPED, tmp_path, name) for name in ("a", "b")]
+    check = sandbox.check_together_in_fork(folders, "litert", 30)
+    (folders[0] / MODEL_LITERT).write_bytes(b"")
+    check(folders[1], "litert")
+    with pytest.raises(BundleError, match="does not match"):
+        check(folders[0], "litert")
+    assert len(forks) == 2
 
 
 @pytest.mark.parametrize("seconds", [0, 2])

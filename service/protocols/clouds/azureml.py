@@ -34,6 +34,7 @@ class AzureMl:
         errors=[NotJsonError, BadInstancesError, UnacceptableError],
         on_event_loop=True,
         inference=True,
+        of_default_model=True,
     )
     def score(self, request: Request) -> Response:
         """Predict rows in `instances` or `data`, or a table in `input_data`."""

@@ -25,9 +25,9 @@ from service.protocols.clouds.csv_predictions import write_csv
 from service.protocols.clouds.csv_rows import read_csv
 from service.protocols.clouds.json_lines import read_json_lines, write_json_lines
 from service.protocols.clouds.json_rows import GivenRows, read_json
-from service.protocols.health import Readiness
 from service.protocols.inference import predict
 from service.protocols.native_documents import NativeDocuments
+from service.protocols.readiness import Readiness
 
 PREDICT_PATH = "/invocations"
 _CSV, _JSON_LINES = "text/csv", "application/jsonlines"
@@ -56,7 +56,12 @@ class SageMaker:
         self._documents = PerModel(NativeDocuments)
 
     @_declare(
-        "GET", "/ping", {"text/plain": ["string"]}, more={503: {PROBLEM: ["Problem"]}}, public=True, on_event_loop=True
+        "GET",
+        "/ping",
+        {"text/plain": ["string"]},
+        more={503: {PROBLEM: ["NotReadyProblem"]}},
+        public=True,
+        on_event_loop=True,
     )
     def ping(self, _: Request) -> Response:
         """Whether the service accepts predictions: an empty body."""
@@ -81,6 +86,7 @@ class SageMaker:
         errors=[NotJsonError, NotCsvError, BadInstancesError, NotAcceptableError, UnacceptableError],
         on_event_loop=True,
         inference=True,
+        of_default_model=True,
     )
     def invocations(self, request: Request) -> Response:
         """Predict rows in JSON, CSV or JSON Lines; `Accept` chooses the format of the response.

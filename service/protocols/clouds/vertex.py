@@ -9,9 +9,9 @@ from service.http.routing import PROBLEM, Declare, Protocol
 from service.inference.catalog import Catalog
 from service.inference.model import PerModel
 from service.protocols.clouds.json_rows import read_json
-from service.protocols.health import Readiness
 from service.protocols.inference import predict
 from service.protocols.native_documents import NativeDocuments
+from service.protocols.readiness import Readiness
 
 HEALTH_PATH, PREDICT_PATH = "/health", "/predict"  # as declared; the settings name those to serve
 
@@ -26,11 +26,11 @@ class Vertex:
         self._readiness = readiness
         self._documents = PerModel(NativeDocuments)
 
-    @_declare("GET", HEALTH_PATH, "Ready", more={503: {PROBLEM: ["Problem"]}}, public=True, on_event_loop=True)
+    @_declare("GET", HEALTH_PATH, "Ready", more={503: {PROBLEM: ["NotReadyProblem"]}}, public=True, on_event_loop=True)
     def health(self, _: Request) -> Response:
         """Whether the service accepts predictions."""
         self._readiness.require()
-        return json_response({"status": "ready"})
+        return json_response({"status": "ready", "models": self._readiness.list_models()})
 
     @_declare(
         "POST",
@@ -40,6 +40,7 @@ class Vertex:
         errors=[NotJsonError, BadInstancesError, UnacceptableError],
         on_event_loop=True,
         inference=True,
+        of_default_model=True,
     )
     def predict(self, request: Request) -> Response:
         """Predict rows; `parameters` are ignored.
