@@ -22,8 +22,8 @@ from service.inference.model import Model
 from service.protocols.native_documents import NativeDocuments
 
 MODELS = 50
-MEGABYTES_PER_MODEL = 2  # in each worker; about 0.3 at the start, and 0.3 more once it has answered
-DIFFERENT = {"all": [f"m{number:02}" for number in range(MODELS)], "one": ["m00"]}
+MEGABYTES_PER_MODEL = 2  # in each worker
+NAMES = {"all": [f"m{number:02}" for number in range(MODELS)], "one": ["m00"]}
 
 
 class Served(NamedTuple):
@@ -50,7 +50,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp("many")
     shapes = publish_shapes(folder / "shapes")
     newer = {}
-    for number, name in enumerate(DIFFERENT["all"]):
+    for number, name in enumerate(NAMES["all"]):
         shape = shapes[number % len(shapes)].folder
         copy_bundle(shape, folder / "store", name)
         newer[name] = Bundle.read(copy_bundle(shape, folder / "store", name, version=2))
@@ -142,19 +142,19 @@ def test_metrics_have_every_model(served: Served) -> None:
 
 
 def test_a_further_model_takes_little(bundles: dict[str, Bundle], served: Served) -> None:
-    """Memory of a worker, once every model has answered; the times of the starts, which vary, are printed only."""
+    """Memory of a worker, once every model has run batches too; the times of the starts, which vary, are printed."""
     starts = {}
     for names in ("one", "all"):
         cpu, began = cpu_seconds(), time.monotonic()
-        with serving_models(bundles, ",".join(DIFFERENT[names])) as server:
+        with serving_models(bundles, ",".join(NAMES[names])) as server:
             seconds = time.monotonic() - began
             memory = worker_memory(server)
         starts[names] = (seconds, cpu_seconds() - cpu, memory)
         print(f"{names}: ready after {seconds:.2f} s, {starts[names][1]:.2f} s of CPU, a worker has {memory:.1f} MB")  # noqa: T201
     for name, bundle in served.bundles.items():
         row = bundle.manifest.golden[0].features
-        for _ in range(6):  # on connections of their own, so that both workers answer
-            post(requests.Session(), f"{served.server.url}/models/{name}/predict", {"features": row})
+        for document in ({"features": row}, {"instances": [row] * 100}) * 3:  # so that both workers answer
+            post(requests.Session(), f"{served.server.url}/models/{name}/predict", document)
     further = MODELS - 1
     megabytes = (worker_memory(served.server) - starts["one"][2]) / further
     seconds, cpu = ((many - one) / further for one, many in zip(starts["one"][:2], starts["all"][:2], strict=True))
