@@ -5,6 +5,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
@@ -39,13 +40,16 @@ class Client(Protocol):
     def __call__(self, method: str, path: str, body: bytes | None = None, /) -> Reply: ...
 
 
-def remote_client(url: str, api_key: str | None) -> Client:
-    """A client of the service at a URL, which may have a path: the prefix under which a proxy serves it."""
+def remote_client(url: str, api_key: str | None, model: str = "") -> Client:
+    """A client of a model of the service at a URL, without a name of the default one.
+
+    The URL may have a path: the prefix under which a proxy serves it.
+    """
     headers = {"Content-Type": JSON, "Accept": JSON}
 
     def send(method: str, path: str, body: bytes | None = None, /) -> Reply:
         try:
-            request = HttpRequest(url.rstrip("/") + path, body, headers, method=method)  # noqa: S310 (`--url` checks it)
+            request = HttpRequest(url.rstrip("/") + _path_of(model, path), body, headers, method=method)  # noqa: S310 (`--url` checks it)
             if api_key:  # not for a host to which the service redirects
                 request.add_unredirected_header("X-API-Key", api_key)
             with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 (likewise)
@@ -57,6 +61,13 @@ def remote_client(url: str, api_key: str | None) -> Client:
             raise CommandError(f"cannot reach {url} ({reason}): is that the URL of a running service?") from None
 
     return send
+
+
+def _path_of(model: str, path: str) -> str:
+    """Where a model has what the default model has at ``path``."""
+    if not model:
+        return path
+    return f"/models/{quote(model, safe='')}" + ("" if path == "/model" else path)
 
 
 def open_catalog(settings: Settings) -> Catalog:

@@ -21,13 +21,14 @@ def openapi(url: str | None, api_key: str | None, **model: Any) -> None:
     with reported_errors():
         from menagerie.client import print_json
 
-        print_json(_fetch(url, api_key) if url else _build(load_settings(changes)))
+        name = changes.get("model_name", "")
+        print_json(_fetch(url, api_key, name) if url else _build(load_settings(changes)))
 
 
-def _fetch(url: str, api_key: str | None) -> Any:
+def _fetch(url: str, api_key: str | None, name: str) -> Any:
     from menagerie.client import ask, remote_client
 
-    return ask(remote_client(url, read_key(api_key)), "GET", "/openapi.json")
+    return ask(remote_client(url, read_key(api_key), name), "GET", "/openapi.json")
 
 
 def _build(settings: "Settings") -> Any:

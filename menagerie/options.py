@@ -71,9 +71,9 @@ def choose_model(store: Path | None, name: str | None, model_dir: Path | None) -
 
 
 def check_target(url: str | None, api_key: str | None, changes: Mapping[str, Any]) -> None:
-    """Refuse options that choose both a running service and a model."""
-    if url and changes:
-        raise click.UsageError("--url excludes --store, --name and --model-dir: the service has chosen its model")
+    """Refuse options that choose both a running service and a folder; a name is that of one of the service's models."""
+    if url and changes.keys() - {"model_name"}:
+        raise click.UsageError("--url excludes --store and --model-dir: the service has its own models")
     if api_key and not url:
         raise click.UsageError("--api-key is only valid with --url")
 

@@ -26,7 +26,9 @@ def _connect(url: str | None, api_key: str | None, **model: Any) -> "Client":
 
     changes = choose_model(**model)
     check_target(url, api_key, changes)
-    return remote_client(url, read_key(api_key)) if url else local_client(load_settings(changes))
+    if url:
+        return remote_client(url, read_key(api_key), changes.get("model_name", ""))
+    return local_client(load_settings(changes))
 
 
 @click.command()

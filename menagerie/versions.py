@@ -7,12 +7,14 @@ from menagerie.errors import CommandError
 from models.bundle import (
     Bundle,
     BundleError,
+    delete_shadow_version,
     find_version_folders,
     missing_model_message,
     read_current_version,
     write_current_version,
+    write_shadow_version,
 )
-from service.inference.registry import Registry, model_source, serving_candidates
+from service.inference.registry import Registry, find_shadow, model_source, serving_candidates
 from service.inference.sandbox import check_in_subprocess
 from service.inference.schema_change import require_same_schema
 from service.settings import Settings
@@ -43,16 +45,22 @@ class Versions:
         """A line for the model and one for each version.
 
         Raises:
-            BundleError: ``CURRENT`` does not hold the number of a version.
+            BundleError: ``CURRENT`` does not hold the number of a version, or none may serve.
         """
-        serving, reason = self._find_serving()
+        shadow, fault = find_shadow(self._home)
+        serving, reason = self._find_serving(shadow)
+        notes = {shadow: "shadow", serving: f"serves ({reason})"}
         yield f"{self.name} in {self._home}"
         width = len(str(self.numbers[-1]))
         for number, folder in self._folders.items():
-            note = f", serves ({reason})" if number == serving else ""
+            note = f", {notes[number]}" if number in notes else ""
             yield f"{number:>{width + 2}}  {_describe(folder)}{note}"
         if serving not in self._folders:
             yield f"{serving:>{width + 2}}  missing ({reason})"
+        if shadow and shadow not in self._folders:
+            yield f"{shadow:>{width + 2}}  missing (shadow)"
+        if fault:
+            yield f"no shadow: {fault}"
 
     def find_fault(self, number: int) -> str | None:
         """Why the service would refuse a version; None if it would not."""
@@ -69,7 +77,7 @@ class Versions:
             BundleError: ``CURRENT`` does not hold the number of a version.
             CommandError: there is no older one.
         """
-        serving, _ = self._find_serving()
+        serving, _ = self._find_serving(self._shadow)
         older = [number for number in self._folders if number < serving]
         if not older:
             raise CommandError(f"there is no version before {serving}: `menagerie bundle list` shows all")
@@ -78,26 +86,73 @@ class Versions:
     def promote(self, number: int) -> list[str]:
         """Write a version that can be served into ``CURRENT``; return what keeps a service from following.
 
+        If the version was the shadow, it no longer is.
+
         Raises:
-            BundleError: the version cannot be served, or ``CURRENT`` cannot be written.
+            BundleError: the version cannot be served, or a file cannot be written.
             CommandError: there is no such version, or nothing to choose from.
         """
-        if self._folders.get(number) == self._home:
-            raise CommandError(f"{self._home} is one bundle, not a folder of versions: there is nothing to choose from")
+        self._require_choice()
         if number not in self._folders:
             raise CommandError(f"there is no version {number}: there are {', '.join(map(str, self.numbers))}")
         warnings = self._find_schema_change(self._load(number))
         if pinned := self._settings.model_version:
             warnings += [f"MENAGERIE_MODEL_VERSION is {pinned} here: a service with that setting ignores CURRENT"]
         write_current_version(self._home, number)
+        if self._shadow == number:  # only now, so that no other version serves in between
+            delete_shadow_version(self._home)
         return warnings
 
-    def _find_serving(self) -> tuple[int, str]:
-        """The version that a service would prefer, and why."""
-        if self._settings.model_version:
-            return self._settings.model_version, "MENAGERIE_MODEL_VERSION"
+    def set_shadow(self, number: int) -> str:
+        """Write a version into ``SHADOW``: one that can be served, or one that is yet to come. Return what follows.
+
+        Raises:
+            BundleError: the version cannot be served or compared with the serving one, or the file cannot be written.
+            CommandError: it would leave no version to serve, or there is nothing to choose from.
+        """
+        self._require_choice()
+        if self.numbers == [number]:
+            raise CommandError(f"version {number} is the only one: there is none to compare it with")
+        serving = self._find_serving(number)[0]
+        if serving == number:
+            raise CommandError(f"version {number} serves: promote another version first")
+        if number in self._folders:
+            self._require_comparable(number, serving)
+        write_shadow_version(self._home, number)
+        waiting = "" if number in self._folders else ", as soon as there is one"
+        return f"{self.name} {number} is compared with {serving}, which serves{waiting}"
+
+    def stop_shadow(self) -> str:
+        """Delete ``SHADOW``; return which version serves then.
+
+        Raises:
+            BundleError: the file cannot be deleted.
+        """
+        delete_shadow_version(self._home)
+        return f"{self.name} has no shadow; {self._find_serving(None)[0]} is the version to serve"
+
+    @property
+    def _shadow(self) -> int | None:
+        return find_shadow(self._home)[0]
+
+    def _require_choice(self) -> None:
+        """Raise a CommandError if there are no versions to choose from."""
+        if self._home in self._folders.values():
+            raise CommandError(f"{self._home} is one bundle, not a folder of versions: there is nothing to choose from")
+
+    def _find_serving(self, shadow: int | None) -> tuple[int, str]:
+        """The version that a service would prefer, and why.
+
+        Raises:
+            BundleError: ``CURRENT`` does not hold the number of a version, or none may serve.
+        """
+        pinned = self._settings.model_version
+        candidates = serving_candidates(self._home, pinned, shadow)
+        if not candidates:
+            raise BundleError(missing_model_message(self._home))
         is_chosen = read_current_version(self._home) is not None
-        return next(iter(serving_candidates(self._home, None))), "CURRENT" if is_chosen else "newest"
+        reason = "MENAGERIE_MODEL_VERSION" if pinned else "CURRENT" if is_chosen else "newest"
+        return next(iter(candidates)), reason
 
     def _load(self, number: int) -> Registry:
         """A registry that serves a version, which has passed every check of the service.
@@ -111,7 +166,7 @@ class Versions:
     def _find_schema_change(self, registry: Registry) -> list[str]:
         """Why a running service would not change to a version; empty also if none could be running."""
         try:
-            serving = self._load(self._find_serving()[0])
+            serving = self._load(self._find_serving(self._shadow)[0])
         except BundleError:
             return []
         try:
@@ -119,6 +174,10 @@ class Versions:
         except BundleError as error:
             return [str(error)]
         return []
+
+    def _require_comparable(self, number: int, serving: int) -> None:
+        """Raise a BundleError if a version cannot be compared with the serving one."""
+        require_same_schema(self._load(number).current.model, self._load(serving).current.model)
 
 
 def _describe(folder: Path) -> str:

@@ -22,6 +22,7 @@ from models.manifest import FileEntry, Manifest
 
 MANIFEST = "manifest.json"
 CURRENT = "CURRENT"  # an optional file beside the versions that holds the number of the one to serve
+SHADOW = "SHADOW"  # likewise, of the one to compare with it
 MODEL_KERAS = "model.keras"
 MODEL_LITERT = "model.tflite"
 SAVED_MODEL = (
@@ -29,6 +30,7 @@ SAVED_MODEL = (
 )
 WEIGHTS = "weights.json"
 NETWORK = "network"  # the layer of `MODEL_KERAS` behind the preprocessing of raw values, where a model has encoders
+_MAX_NUMBER_BYTES = 1_000  # of `CURRENT` and `SHADOW`
 _MAX_MANIFEST_BYTES = 16_000_000  # the shipped one has 40,000
 
 
@@ -139,7 +141,9 @@ def find_version_folders(model_dir: Path) -> dict[int, Path]:
 
 
 def missing_model_message(model_dir: Path) -> str:
-    """Return the error message for a model without a version."""
+    """Return the error message for a model without a version that may serve."""
+    if list_versions(model_dir):
+        return f"{model_dir / SHADOW} names the only version, so that none may serve: delete the file, or train another"
     return (
         f"no model in {model_dir}: train one with "
         f"`python -m models.train --out {model_dir.parent} --name {model_dir.name}`, "
@@ -153,15 +157,7 @@ def read_current_version(model_dir: Path) -> int | None:
     Raises:
         BundleError: the file holds anything but the number of a version.
     """
-    try:
-        text = (model_dir / CURRENT).read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, UnicodeDecodeError):
-        text = ""
-    if not (_is_version(text) and len(text) < 10):  # noqa: PLR2004 (a billion)
-        raise BundleError(f"{model_dir / CURRENT} must contain a version number only: correct it or delete it")
-    return int(text)
+    return _read_number(model_dir / CURRENT)
 
 
 def write_current_version(model_dir: Path, version: int) -> None:
@@ -170,22 +166,31 @@ def write_current_version(model_dir: Path, version: int) -> None:
     Raises:
         BundleError: the file cannot be written.
     """
+    _write_number(model_dir / CURRENT, version)
+
+
+def read_shadow_version(model_dir: Path) -> int | None:
+    """As `read_current_version`, for the file ``SHADOW``."""
+    return _read_number(model_dir / SHADOW)
+
+
+def write_shadow_version(model_dir: Path, version: int) -> None:
+    """As `write_current_version`, for the file ``SHADOW``; the version need not exist yet."""
+    _write_number(model_dir / SHADOW, version)
+
+
+def delete_shadow_version(model_dir: Path) -> None:
+    """Delete the file ``SHADOW`` if there is one.
+
+    Raises:
+        BundleError: it cannot be deleted.
+    """
+    path = model_dir / SHADOW
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{CURRENT}-", dir=model_dir)
-        path = Path(name)
-        try:
-            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 (a descriptor has no path)
-                file.write(f"{version}\n")
-            path.chmod(0o644)  # mkstemp makes it private, but the service may run as another user
-            _fsync(path)
-            path.rename(model_dir / CURRENT)
-            _fsync(model_dir)
-        finally:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        _fsync(model_dir)
     except OSError as error:
-        raise BundleError(
-            f"cannot write {model_dir / CURRENT} ({error.strerror}): choose a store that you may write to"
-        ) from None
+        raise BundleError(f"cannot delete {path} ({error.strerror}): choose a store that you may write to") from None
 
 
 @contextmanager
@@ -256,6 +261,38 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_version(text: str) -> bool:
     return text.isascii() and text.isdigit() and text[0] != "0"
+
+
+def _read_number(path: Path) -> int | None:
+    """The version in a file that holds nothing else; None if there is no such file. Of a pipe, nothing is read."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            text = file.read(_MAX_NUMBER_BYTES).decode().strip() if is_file else ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    if not (_is_version(text) and len(text) < 10):  # noqa: PLR2004 (a billion)
+        raise BundleError(f"{path} must contain a version number only: correct it or delete it")
+    return int(text)
+
+
+def _write_number(path: Path, version: int) -> None:
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 (a descriptor has no path)
+                file.write(f"{version}\n")
+            temporary.chmod(0o644)  # mkstemp makes it private, but the service may run as another user
+            _fsync(temporary)
+            temporary.rename(path)
+            _fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise BundleError(f"cannot write {path} ({error.strerror}): choose a store that you may write to") from None
 
 
 def _read_manifest(folder: Path) -> Manifest:

@@ -26,12 +26,14 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     model_store: Annotated[Path, Field(description="folder with the models, as `<name>/<version>/`")] = SHIPPED_STORE
-    model_name: Annotated[str, Field(min_length=1, description="name of the model to serve")] = "animals"
+    model_name: Annotated[
+        str, Field(min_length=1, description="name of the model to serve; of several, the default one")
+    ] = "animals"
     models: Annotated[
         str,
         Field(
             description="comma-separated names of the models to serve, or `*` for all in the store; if not set, only "
-            "`MENAGERIE_MODEL_NAME`, which is the default model in any case",
+            "`MENAGERIE_MODEL_NAME`",
         ),
     ] = ""
     ready: Annotated[
@@ -191,6 +193,18 @@ class Settings(BaseModel):
         float,
         Field(gt=0, description="population stability index at which a feature or the labels count as shifted"),
     ] = 0.2
+    shadow_share: Annotated[
+        float,
+        Field(ge=0, le=1, description="share of the requests whose rows are compared with the shadow's predictions"),
+    ] = 1
+    shadow_rows: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1_000_000,
+            description="maximum number of rows per worker that wait for the shadow; more are not compared",
+        ),
+    ] = 10_000
     log_format: Annotated[
         Literal["auto", "json", "text"], Field(description="format of log lines; `auto`: text on a terminal, else JSON")
     ] = "auto"
@@ -230,6 +244,7 @@ class Settings(BaseModel):
     @field_validator("models")
     @classmethod
     def _require_names(cls, models: str) -> str:
+        models = models.strip()
         for name in _split_names(models) if models not in {"", ALL_MODELS} else ():
             if name == ALL_MODELS or not is_path_name(name):
                 raise ValueError(f"{name!r} is not the name of a model: set it to names with commas between, or to *")

@@ -22,6 +22,8 @@ from service.monitoring.metrics import Metrics
 from service.monitoring.model_metrics import ModelMetrics
 from service.monitoring.observations import Observations
 from service.monitoring.request_metrics import RequestMetrics
+from service.monitoring.shadow.observer import Shadow
+from service.monitoring.shadow.report import ShadowReport
 from service.monitoring.shared_counters import SharedCounters
 from service.monitoring.spans import Spans
 from service.monitoring.worker_metrics import WorkerMetrics
@@ -44,7 +46,7 @@ from service.web.page import Page
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-PARTS = (Native, Explain, Oip, TfServing, Health, Metrics, DriftReport, OpenApi, SwaggerUi, Page)
+PARTS = (Native, Explain, Oip, TfServing, Health, Metrics, DriftReport, ShadowReport, OpenApi, SwaggerUi, Page)
 ROUTES: Sequence[Route] = [route for part in PARTS for route in routes_of(part)]
 
 
@@ -63,6 +65,7 @@ class Service:
     catalog: Catalog
     readiness: Readiness
     observations: Observations
+    shadow: Shadow
     refusal_log: RefusalLog
     request_metrics: RequestMetrics
     model_metrics: ModelMetrics
@@ -78,6 +81,7 @@ class Service:
         """Poll the store, and observe requests in bulk; call it once in each worker."""
         self.catalog.watch(self.model_metrics.count_event)
         self.observations.start()
+        self.shadow.start()
 
     def observe_refusal(self, status: int, reason: str) -> None:
         """Count and log an error response that gunicorn sends by itself."""
@@ -86,6 +90,7 @@ class Service:
     def close(self, seconds: float) -> None:
         """Observe the last requests, and send their spans within some seconds; call it before a worker exits."""
         self.observations.flush()
+        self.shadow.close()
         if self.spans:
             self.spans.close(seconds)
 
@@ -118,7 +123,8 @@ def build_service(
     drift = Drift(settings, counters, catalog)
     access_log = AccessLog(settings.log_rate, settings.log_failure_rate)
     tracing = Spans() if spans.is_enabled() else None
-    observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe]
+    shadow = Shadow(settings, catalog, counters)
+    observers = [access_log.observe, request_metrics.observe, model_metrics.observe, drift.observe, shadow.observe]
     observations = Observations([*observers, tracing.observe] if tracing else observers)
 
     def collect() -> Iterator["Metric"]:
@@ -137,14 +143,16 @@ def build_service(
 
     # What handles requests.
     explanations = Explanations(settings.shapley_evaluations, settings.max_explained_connections)
+    shadow_report = ShadowReport(shadow, catalog, observations.flush)
     parts = [
         Native(catalog),
         Explain(catalog, explanations),
         Oip(catalog, readiness, statistics),
         TfServing(catalog, readiness, explanations, settings.max_explained_rows),
         Health(catalog, readiness, (lambda request: api_keys.accepts(request.headers)) if api_keys else lambda _: True),
-        Metrics([collect, drift.collect], observations.flush),
+        Metrics([collect, drift.collect, shadow_report.collect], observations.flush),
         DriftReport(drift, catalog, observations.flush),
+        shadow_report,
         OpenApi(settings, catalog, routes, requires_key=settings.requires_key),
         SwaggerUi(),
         Page(catalog),
@@ -177,6 +185,7 @@ def build_service(
         catalog=catalog,
         readiness=readiness,
         observations=observations,
+        shadow=shadow,
         refusal_log=RefusalLog(settings.log_failure_rate),
         request_metrics=request_metrics,
         model_metrics=model_metrics,

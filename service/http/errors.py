@@ -7,6 +7,7 @@ RequestError                   an error response (RFC 9457 problem details, or w
 ├── BadTensorError          400  not an inference request of the Open Inference Protocol
 ├── BadInstancesError       400  not a request of TensorFlow Serving's REST API, or of a cloud platform
 ├── UnauthorizedError       401  no API key, or an unknown one
+├── ModelControlError       403  models are loaded and unloaded by files, not by requests
 ├── NotFoundError           404  no route matches the path
 │   └── NoModelError        404  the route matches, but no such model or version is served
 ├── MethodNotAllowedError   405
@@ -17,7 +18,6 @@ RequestError                   an error response (RFC 9457 problem details, or w
 ├── UnacceptableError       422  JSON, but not an input of this model; one `Fault` for each thing wrong
 ├── InternalError           500  a fault of the service; reveals nothing about the inside
 ├── NotExplainableError     501
-├── ModelControlError       501  models are loaded and unloaded by files, not by requests
 └── NotReadyError           503
     ├── ModelUnavailableError 503  no version of the model could be loaded
     └── OverloadedError     503  more than the service takes on at once
@@ -99,6 +99,9 @@ class BadInstancesError(RequestError, problem="bad-instances", title="Invalid pr
 class UnauthorizedError(RequestError, status=401, problem="unauthorized", title="Missing or invalid API key"): ...
 
 
+class ModelControlError(RequestError, status=403, problem="model-control", title="Models are loaded from files"): ...
+
+
 class NotFoundError(RequestError, status=404, problem="not-found", title="Not found"): ...
 
 
@@ -151,9 +154,6 @@ class InternalError(RequestError, status=500, problem="internal", title="Interna
 
 
 class NotExplainableError(RequestError, status=501, problem="not-explainable", title="Explanation not available"): ...
-
-
-class ModelControlError(RequestError, status=501, problem="model-control", title="Models are files"): ...
 
 
 class NotReadyError(RequestError, status=503, problem="not-ready", title="Service not ready"):

@@ -23,6 +23,7 @@ from service.settings import ALL_MODELS, Settings
 _log = logging.getLogger("menagerie")
 _LOOKS_AT_ONCE = 8  # models, in a millisecond; to wake up for each would double the time
 _LISTED_NAMES = 10
+_STORE = ""  # in place of a model's name
 
 
 class Catalog:
@@ -148,9 +149,9 @@ class Catalog:
         try:
             sources = {source.name: source for source in self._sources()}
         except OSError as error:  # the store cannot be read now: what is loaded goes on serving
-            self._faults[ALL_MODELS] = f"cannot read {self._settings.model_store} ({error.strerror}): correct the store"
+            self._faults[_STORE] = f"cannot read {self._settings.model_store} ({error.strerror}): correct the store"
             return
-        self._faults.pop(ALL_MODELS, None)
+        self._faults.pop(_STORE, None)
         found = {name: self.by_path.get(name) or self._registry(source) for name, source in sources.items()}
         if found.keys() == {registry.name for registry in self.registries}:
             return
@@ -178,11 +179,13 @@ class Catalog:
 
     def _refresh(self, registry: Registry) -> list[Event]:
         """Look at a model's folder once."""
+        before = registry.refused
         try:
             events = registry.refresh()
         except Exception as error:  # noqa: BLE001 (whatever is in the store, what is loaded goes on serving)
             self._faults[registry.name] = str(error)
-            return []
+            refused = registry.refused.items() - before.items()
+            return [Event(registry.name, "refused", int(number)) for number, _ in refused]
         self._faults.pop(registry.name, None)
         return events
 
@@ -190,7 +193,7 @@ class Catalog:
         """Log what is wrong now, once, not at every look."""
         for name, fault in self._faults.items():
             if self._logged.get(name) != fault:
-                _log.error("cannot poll the model store: %s", fault if name == ALL_MODELS else f"{name}: {fault}")
+                _log.error("cannot poll the model store: %s", f"{name}: {fault}" if name else fault)
         self._logged = dict(self._faults)
 
     def _start_fault(self) -> str:
@@ -204,7 +207,12 @@ class Catalog:
         )
 
     def _poll(self, listener: Callable[[Event], None]) -> None:
-        """Look at a few models after the others, spread over the time between two looks at the same one."""
+        """Look at a few models after the others, spread over the time between two looks at the same one.
+
+        The first time at all of them at once: what a worker has got from the master is as old as that.
+        """
+        for event in self.refresh():
+            listener(event)
         while True:
             known = self.registries
             for start in range(0, len(known), _LOOKS_AT_ONCE):

@@ -114,9 +114,13 @@ class Model:
         Raises:
             ArithmeticError: as `predict`.
         """
-        outputs = self._engine.run(rows, (self.output_layer,))[self.output_layer]
+        outputs = self.run(rows)
         _require_finite(outputs)
         return outputs
+
+    def run(self, rows: Array) -> Array:
+        """As `outputs`, but rows for which the network overflowed are among them."""
+        return self._engine.run(rows, (self.output_layer,))[self.output_layer]
 
     def raw_output(self, head: HeadColumns, prediction: Prediction) -> Array:
         """A head's output [rows, units] as the model itself gives it; the prediction must have the ``raw_layers``."""

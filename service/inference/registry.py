@@ -2,7 +2,7 @@
 
 The store is polled (`catalog`). A version that appears is checked, loaded, and serves from the next request on, so that
 every response is of one version as a whole. A version that fails its check is refused and reported; the serving one
-stays.
+stays. A version that the file ``SHADOW`` names is loaded too, to be compared with the serving one.
 """
 
 import gc
@@ -61,7 +61,8 @@ class Registry:
     """The versions of one model.
 
     ``serving`` is the version that serves, None until one could be loaded; ``by_number`` has all that are loaded, as
-    paths write them.
+    paths write them. ``shadow`` is the version that the file ``SHADOW`` names: it does not serve, but is compared with
+    the one that does. If there is the file but no shadow, ``shadow_fault`` is the reason.
     """
 
     def __init__(self, source: Source, settings: Settings, check: SandboxCheck) -> None:
@@ -75,6 +76,8 @@ class Registry:
         self._loaded: dict[int, Version] = {}
         self._refused: dict[int, tuple[Fingerprint, str]] = {}
         self.serving: Version | None = None
+        self.shadow: Version | None = None
+        self.shadow_fault = ""
         self.by_number: dict[str, Version] = {}
         self.last_poll = 0.0  # Unix time of the last successful look at the store
 
@@ -145,11 +148,13 @@ class Registry:
         """The folders of the versions that `refresh` loads first, if they are sound; none if the store has a fault."""
         try:
             folders = bundle.find_version_folders(self._home)
-            candidates = _choose_candidates(folders, self._home, self._source.pinned)
+            shadow, _ = find_shadow(self._home)
+            candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
         except BundleError:  # which `refresh` reports
             return []
-        wanted = dict.fromkeys([*[*candidates.values()][:1], *reversed(folders.values())])
-        return [*wanted][: self._settings.keep_versions]
+        others = [folder for number, folder in reversed(folders.items()) if number != shadow]
+        wanted = dict.fromkeys([*[*candidates.values()][:1], *others])
+        return [*wanted][: self._settings.keep_versions] + [folders[each] for each in folders if each == shadow]
 
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
@@ -157,19 +162,21 @@ class Registry:
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
+        shadow, fault = find_shadow(self._home)
         folders = bundle.find_version_folders(self._home)
-        candidates = _choose_candidates(folders, self._home, self._source.pinned)
+        candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
         self._folders = folders | candidates
         events: list[Event] = []
         before = self._refused
         self._refused = {number: refusal for number, refusal in self._refused.items() if number in self._folders}
         for number in candidates:
             if version := self._get(number, events):
-                self._serve(number, version, events)
+                self._serve(number, version, shadow, events)
                 break
         else:
             if not self._loaded:
                 raise BundleError(self._refused[next(iter(candidates))][1] if candidates else self._missing())
+        self._set_shadow(*(self._get_shadow(shadow, events) if shadow else (None, fault)))
         for number, refusal in self._refused.items():
             if before.get(number) != refusal:
                 events.append(Event(self.name, "refused", number))
@@ -205,12 +212,16 @@ class Registry:
         validator = make_validator(model.features, max_rows=settings.max_rows, max_errors=settings.max_errors)
         return Version(model, validator, files)
 
-    def _serve(self, number: int, version: Version, events: list[Event]) -> None:
-        """Let a version serve, and keep the newest others as far as the settings say."""
+    def _serve(self, number: int, version: Version, shadow: int | None, events: list[Event]) -> None:
+        """Let a version serve, and keep the newest others as far as the settings say, beside the ``shadow``."""
         loaded = {number: version}
-        for other in reversed(self._folders):
-            if len(loaded) < self._settings.keep_versions and other != number and (kept := self._get(other, events)):
+        for other in reversed([each for each in self._folders if each not in {number, shadow}]):
+            if len(loaded) < self._settings.keep_versions and (kept := self._get(other, events)):
                 loaded[other] = kept
+        if shadow in self._folders and shadow in self._loaded:
+            loaded.setdefault(shadow, self._loaded[shadow])
+        if number == shadow:
+            self.shadow = None  # before it serves: no version is compared with itself
         before, self._loaded = self._loaded, loaded
         self.by_number = {str(number): version for number, version in loaded.items()}
         previous, self.serving = self.serving, version
@@ -220,8 +231,37 @@ class Registry:
         if before.keys() - loaded.keys():
             gc.collect()  # a dropped version is part of reference cycles, and the collector seldom runs
 
+    def _get_shadow(self, number: int, events: list[Event]) -> tuple[Version | None, str]:
+        """The version that is to be compared with the serving one, or why there is none."""
+        serving = self.current.model
+        if number == serving.version:
+            return None, f"version {number} serves, so it is not compared: delete the file {bundle.SHADOW}"
+        if number not in self._folders:
+            return None, f"there is no version {number} yet"
+        version = self._get(number, events)
+        if version:
+            try:
+                require_same_schema(version.model, serving)
+            except BundleError as error:  # it was loaded when another version served
+                self._refused[number] = version.files, str(error)
+            else:
+                return version, ""
+        return None, f"version {number} is refused: {self.refused[str(number)]}"
+
+    def _set_shadow(self, version: Version | None, fault: str) -> None:
+        if version:
+            number = version.model.version
+            self._loaded = {**self._loaded, number: version}
+            self.by_number = {**self.by_number, str(number): version}
+            if version is not self.shadow:
+                _log.info("version %d of %s is compared with the serving one", number, self.name)
+        fault = self.hide_path(fault)
+        if fault and fault != self.shadow_fault:
+            _log.warning("%s has no shadow: %s", self.name, fault)
+        self.shadow, self.shadow_fault = version, fault
+
     def _missing(self) -> str:
-        if self._source.takes_any_name:
+        if self._source.takes_any_name and not self._folders:
             return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
 
@@ -238,19 +278,29 @@ def model_source(settings: Settings, name: str = "") -> Source:
     return Source(default, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
 
 
-def serving_candidates(home: Path, pinned: int | None) -> dict[int, Path]:
+def serving_candidates(home: Path, pinned: int | None, shadow: int | None) -> dict[int, Path]:
     """The folders of versions that may serve, best first: the pinned one, else that in ``CURRENT``, else newest first.
+
+    The ``shadow`` is not among the newest: it is to be compared before it serves.
 
     Raises:
         BundleError: ``CURRENT`` does not hold the number of a version, or ``home`` is a bundle that can't be read.
     """
-    return _choose_candidates(bundle.find_version_folders(home), home, pinned)
+    return _choose_candidates(bundle.find_version_folders(home), home, pinned, shadow)
 
 
-def _choose_candidates(folders: dict[int, Path], home: Path, pinned: int | None) -> dict[int, Path]:
+def _choose_candidates(folders: dict[int, Path], home: Path, pinned: int | None, shadow: int | None) -> dict[int, Path]:
     if number := pinned or bundle.read_current_version(home):
         return {number: folders.get(number, home / str(number))}
-    return dict(reversed(folders.items()))
+    return {number: folder for number, folder in reversed(folders.items()) if number != shadow}
+
+
+def find_shadow(home: Path) -> tuple[int | None, str]:
+    """The version that the file ``SHADOW`` names, if it does, and what is wrong with the file, if anything is."""
+    try:
+        return bundle.read_shadow_version(home), ""
+    except BundleError as error:
+        return None, str(error)
 
 
 def _require_identity(model: Model, name: str, number: int) -> None:

@@ -11,6 +11,12 @@ def require_same_schema(model: Model, serving: Model) -> None:
     Raises:
         BundleError: the message says which feature differs, if the names are the same.
     """
+    if difference := describe_difference(model, serving, "the serving version"):
+        raise BundleError(f"{difference}: restart to serve it")
+
+
+def describe_difference(model: Model, serving: Model, serving_name: str) -> str:
+    """In which way a version has another schema than the one that serves; empty if it does not."""
     new, old = (
         (
             [(feature.name, feature.unit) for feature in each.features],
@@ -23,11 +29,9 @@ def require_same_schema(model: Model, serving: Model) -> None:
     if new == old:
         changes = map(find_change, model.features, serving.features)
         reason = next((f" ({change})" for change in changes if change), "")
-    if new != old or reason:
-        raise BundleError(
-            f"{model.bundle.folder} has other features, labels or outputs than the serving version{reason}: "
-            "restart to serve it"
-        )
+        if not reason:
+            return ""
+    return f"{model.bundle.folder} has other features, labels or outputs than {serving_name}{reason}"
 
 
 def find_change(new: Feature, old: Feature) -> str:

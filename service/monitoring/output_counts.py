@@ -13,9 +13,9 @@ import numpy as np
 
 from models.signature import Head
 from service.arrays import Array, Indices
+from service.inference.binning.variables import MAX_CUTS, cut_positions
 from service.inference.heads import HeadColumns, predict_label_sets, predict_labels
 from service.inference.model import Model
-from service.monitoring.drift.variables import MAX_CUTS, cut_positions
 from service.monitoring.shared_counters import Cells
 
 Bounds = tuple[float, ...]

@@ -106,9 +106,6 @@ class SharedRegions:
         self._lock = FileLock(self.lock_file, 0)
         self._segments: dict[int, NDArray[np.uint8]] = {}
         self._regions: dict[bytes, Region] = {}  # one for all threads, as they must share its lock
-        os.ftruncate(self._file, MAX_REGION_BYTES)
-        directory = self._map(0, _DIRECTORY.itemsize).view(_DIRECTORY)
-        self._count, self._entries = directory["count"], directory["entries"][0]
 
     def get(self, name: str, size: int) -> Region:
         """The region of a name and a size in bytes: the same memory in every process.
@@ -118,42 +115,42 @@ class SharedRegions:
         """
         if size > MAX_REGION_BYTES:
             raise RegionsFullError(f"{name} needs {size} bytes of shared memory, and may have {MAX_REGION_BYTES}")
-        key = blake2b(f"{size} {name}".encode(), digest_size=_KEY_BYTES).digest()
+        key = blake2b(f"{size} {name}".encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
         if region := self._regions.get(key):
             return region
         with self._lock.wait():
             if key not in self._regions:
                 try:
-                    offset = self._find(key) or self._allocate(key, name, size)
+                    offset = self._find_or_allocate(key, name, size)
                     self._regions[key] = Region(self._map(offset, size), FileLock(self.lock_file, offset))
                 except OSError as error:  # a limit of the system
                     raise RegionsFullError(f"no shared memory for {name}: {error.strerror}") from None
         return self._regions[key]
 
-    def _find(self, key: bytes) -> int:
-        """The offset of a region, or 0 if there is none of this key."""
-        entries = self._entries[: self._count[0]]
-        found = np.flatnonzero((entries["key"] == np.frombuffer(key, np.uint64)).all(axis=1))
-        return int(entries["offset"][found[0]]) if len(found) else 0
-
-    def _allocate(self, key: bytes, name: str, size: int) -> int:
-        """The offset of a new region.
+    def _find_or_allocate(self, key: bytes, name: str, size: int) -> int:
+        """The offset of a region, which is new if the directory has none of this key.
 
         A process may be killed between any two lines: the count comes last, and makes the entry known. What was
         written or extended before that, the next process writes again.
         """
-        count = int(self._count[0])
+        self._extend_file(_DIRECTORY.itemsize)
+        directory = self._map(0, _DIRECTORY.itemsize).view(_DIRECTORY)
+        words, entries, count = np.frombuffer(key, np.uint64), directory["entries"][0], int(directory["count"][0])
+        found = np.flatnonzero((entries["key"][:count] == words).all(axis=1))
+        if len(found):
+            return int(entries["offset"][found[0]])
         if count == MAX_REGIONS:
             raise RegionsFullError(f"no shared memory for {name}: there are {count} regions; a restart frees them")
-        offset = int(self._entries["end"][count - 1]) if count else _DIRECTORY.itemsize
-        offset = _round_up(offset, mmap.PAGESIZE)  # so that what nobody uses takes no memory
-        if offset % MAX_REGION_BYTES + size > MAX_REGION_BYTES:
-            offset = _round_up(offset, MAX_REGION_BYTES)
-        if os.fstat(self._file).st_size < offset + size:
-            os.ftruncate(self._file, _round_up(offset + size, MAX_REGION_BYTES))
-        self._entries[count] = (np.frombuffer(key, np.uint64), offset, offset + size)
-        self._count[0] = count + 1
+        offset = _first_fit(int(entries["end"][count - 1]) if count else _DIRECTORY.itemsize, size)
+        self._extend_file(offset + size)
+        entries[count] = (words, offset, offset + size)
+        directory["count"] = count + 1
         return offset
+
+    def _extend_file(self, size: int) -> None:
+        """Let the file have at least so many bytes, in whole segments."""
+        if os.fstat(self._file).st_size < size:
+            os.ftruncate(self._file, _round_up(size, MAX_REGION_BYTES))
 
     def _map(self, offset: int, size: int) -> NDArray[np.uint8]:
         """Memory of the file, [size], which lies in one segment."""
@@ -179,6 +176,13 @@ def anonymous_file() -> int:
         return os.memfd_create("menagerie")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def _first_fit(end: int, size: int) -> int:
+    """Where a region begins after the ``end`` of the last one: on a page of its own, and within one segment."""
+    offset = _round_up(end, mmap.PAGESIZE)  # so that what nobody uses takes no memory
+    fits = offset % MAX_REGION_BYTES + size <= MAX_REGION_BYTES
+    return offset if fits else _round_up(offset, MAX_REGION_BYTES)
 
 
 def _round_up(number: int, step: int) -> int:

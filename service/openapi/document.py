@@ -24,7 +24,15 @@ from service.http.errors import (
     status_in,
 )
 from service.http.routing import JSON, PROBLEM, Content, Protocol, Route
-from service.openapi import cloud_types, explain_types, model_types, native_types, oip_types, tfserving_types
+from service.openapi import (
+    cloud_types,
+    explain_types,
+    model_types,
+    native_types,
+    oip_types,
+    shadow_types,
+    tfserving_types,
+)
 from service.openapi.examples import request_examples
 from service.openapi.model_types import REFERENCE, ModelTypes
 from service.version import VERSION
@@ -131,7 +139,8 @@ def _description(manifest: Manifest) -> str:
 
 
 def _schemas(types: ModelTypes, *, has_platform: bool) -> dict[str, Any]:
-    modules = (native_types, explain_types, tfserving_types, oip_types, *([cloud_types] if has_platform else []))
+    own = (native_types, explain_types, tfserving_types, oip_types, shadow_types)
+    modules = (*own, *([cloud_types] if has_platform else []))
     return model_types.json_schemas([each for module in modules for each in module.named_types(types)])
 
 

@@ -36,6 +36,8 @@ class Health(TypedDict):
     versions: list[int]
     refused: dict[str, str]
     models: ReadyModels
+    shadow: NotRequired[int | None]
+    shadow_fault: NotRequired[str]
 
 
 @closed
@@ -43,7 +45,8 @@ class ListedModel(TypedDict):
     """A model: ``serving`` is the version that answers paths without one, ``versions`` are all that are loaded.
 
     ``refused`` has the reasons by version. ``fault`` says why no version serves, or why the model's folder could not be
-    read lately.
+    read lately. ``shadow`` is the version that is compared with the serving one, null with a ``shadow_fault``; both are
+    absent if none should be.
     """
 
     name: str
@@ -53,6 +56,8 @@ class ListedModel(TypedDict):
     versions: list[int]
     refused: dict[str, str]
     fault: str | None
+    shadow: NotRequired[int | None]
+    shadow_fault: NotRequired[str]
     paths: dict[str, str]
 
 

@@ -22,10 +22,14 @@ NO_REFERENCE = (
     "the model was adopted without a sample of its rows, so bounds and training ranges are not known: "
     "there are no warnings, and drift is not detected"
 )
-
-
 _HIDDEN = "send an API key to see the reason"
-_MODEL_PATHS = {"predict": "predict", "explain": "explain", "drift": "drift", "openapi": "openapi.json"}  # in /models/…
+_MODEL_PATHS = {
+    "predict": "predict",
+    "explain": "explain",
+    "drift": "drift",
+    "shadow": "shadow",
+    "openapi": "openapi.json",
+}  # in /models/{model}/
 
 _declare = Declare(Protocol.SERVICE)
 
@@ -57,7 +61,7 @@ class Health:
         `model` is null if there is no default model, or if no version of it could be loaded.
         """
         registry, is_ready = self._catalog.by_path.get(""), self._readiness.is_ready
-        document = {
+        document: dict[str, Any] = {
             "live": True,
             "ready": is_ready,
             "version": VERSION,
@@ -67,6 +71,8 @@ class Health:
             "refused": self._list_refused(registry, request) if registry else {},
             "models": self._readiness.list_models(),
         }
+        if registry:
+            document |= self._describe_shadow(registry, request)
         return json_response(document, 200 if is_ready else 503)
 
     @_declare("GET", "/models", "ModelList", public=True, on_event_loop=True)
@@ -94,8 +100,17 @@ class Health:
             "versions": registry.versions,
             "refused": self._list_refused(registry, request),
             "fault": (fault if self._is_authorized(request) else _HIDDEN) if fault else None,
+            **self._describe_shadow(registry, request),
             "paths": _list_paths(registry.name),
         }
+
+    def _describe_shadow(self, registry: Registry, request: Request) -> dict[str, Any]:
+        """The version that is compared with the serving one, or why there is none; empty if none should be."""
+        shadow, fault = registry.shadow, registry.shadow_fault
+        if not (shadow or fault):
+            return {}
+        number = shadow.model.version if shadow else None
+        return {"shadow": number, "shadow_fault": fault if self._is_authorized(request) or not fault else _HIDDEN}
 
     def _list_refused(self, registry: Registry, request: Request) -> dict[str, str]:
         """Why versions are refused, by number, if the client may know."""
@@ -107,7 +122,12 @@ def _list_paths(name: str) -> dict[str, str]:
     """Where to ask for a model."""
     name = quote(name, safe="")
     own = {part: f"/models/{name}/{path}" for part, path in _MODEL_PATHS.items()}
-    others = {"docs": f"/docs?model={name}", "oip": f"/v2/models/{name}", "tfserving": f"/v1/models/{name}"}
+    others = {
+        "page": f"/models/{name}/",
+        "docs": f"/docs?model={name}",
+        "oip": f"/v2/models/{name}",
+        "tfserving": f"/v1/models/{name}",
+    }
     return {"model": f"/models/{name}", **own, **others}
 
 

@@ -1,4 +1,4 @@
-"""The command line of table scoring: `python -m service.score INPUT OUTPUT`."""
+"""The command line of table scoring: `python -m service.score INPUT OUTPUT`, or `--compare 6 7 INPUT`."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ from models.number_format import NumberFormat
 from service.http.errors import StartupError
 from service.score.errors import TableError
 from service.score.formats import FileFormat
-from service.score.options import ColumnOptions, ScoreOptions, add_column_arguments
+from service.score.options import ColumnOptions, CompareOptions, ScoreOptions, add_column_arguments
 
 PROGRAM = "python -m service.score"
 _DEFAULT_PART_ROWS = 1_000_000
@@ -32,7 +32,17 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("input", type=Path, metavar="INPUT", help="a file, a folder of files, or - for standard input")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="a file, a folder, or - for standard output")
+    parser.add_argument(
+        "output", type=Path, metavar="OUTPUT", nargs="?", help="a file, a folder, or - for standard output"
+    )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        type=_positive,
+        metavar=("SERVING", "NEW"),
+        help="compare two versions on the rows of INPUT instead, and print what would change; there is no OUTPUT",
+    )
+    parser.add_argument("--json", action="store_true", help="with --compare: print the report as JSON")
     formats = [file_format.value for file_format in FileFormat]
     parser.add_argument("--from", dest="from_", choices=formats, help="format of INPUT (default: by its suffix)")
     parser.add_argument("--to", choices=formats, help="format of OUTPUT (default: by its suffix, else that of INPUT)")
@@ -62,28 +72,63 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_arguments(argv: Sequence[str] | None = None, program: str = PROGRAM) -> ScoreOptions:
+def parse_arguments(argv: Sequence[str] | None = None, program: str = PROGRAM) -> ScoreOptions | CompareOptions:
     """The options on the command line of ``program``; if they are invalid, prints why and exits with status 2."""
     parser = build_parser(program)
     arguments = parser.parse_args(argv)
     decimal = arguments.decimal or ("," if arguments.thousands == "." else ".")
     if decimal == arguments.thousands:
         parser.error("--decimal and --thousands are the same sign: change one")
+    columns = replace(
+        ColumnOptions.from_arguments(arguments), number_format=NumberFormat(decimal, arguments.thousands or "")
+    )
+    input_format = FileFormat(arguments.from_) if arguments.from_ else None
+    if arguments.compare:
+        _require_comparison(parser, arguments)
+        return CompareOptions(
+            versions=tuple(arguments.compare),
+            input_path=arguments.input,
+            input_format=input_format,
+            columns=columns,
+            delimiter=arguments.delimiter,
+            threads=arguments.threads,
+            quiet=arguments.quiet,
+            as_json=arguments.json,
+        )
+    if not arguments.output:
+        parser.error("the following arguments are required: OUTPUT")
+    if arguments.json:
+        parser.error("--json needs --compare")
     return ScoreOptions(
         input_path=arguments.input,
         output_path=arguments.output,
-        input_format=FileFormat(arguments.from_) if arguments.from_ else None,
+        input_format=input_format,
         output_format=FileFormat(arguments.to) if arguments.to else None,
         rejects_path=arguments.rejects,
-        columns=replace(
-            ColumnOptions.from_arguments(arguments),
-            number_format=NumberFormat(decimal, arguments.thousands or ""),
-        ),
+        columns=columns,
         delimiter=arguments.delimiter,
         part_rows=arguments.part_rows,
         threads=arguments.threads,
         quiet=arguments.quiet,
     )
+
+
+def _require_comparison(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Refuse what a comparison, which writes no predictions, has no use for."""
+    serving, new = arguments.compare
+    if serving == new:
+        parser.error(f"--compare {serving} {new}: name two versions, the one that serves and the new one")
+    if arguments.output:
+        parser.error(f"--compare takes no OUTPUT, the report goes to standard output: leave out {arguments.output}")
+    for name, is_given in {
+        "--to": arguments.to,
+        "--rejects": arguments.rejects,
+        "--keep and --only-answers": arguments.keep is not None,
+        "--prefix": arguments.prefix,
+        "--part-rows": arguments.part_rows != _DEFAULT_PART_ROWS,
+    }.items():
+        if is_given:
+            parser.error(f"--compare writes no predictions: leave out {name}")
 
 
 def run(argv: Sequence[str] | None = None, program: str = PROGRAM) -> None:
@@ -98,29 +143,44 @@ def run(argv: Sequence[str] | None = None, program: str = PROGRAM) -> None:
 def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
     """Run the job that the command line of ``program`` describes and return the exit status."""
     options = parse_arguments(argv, program)
+    compares = isinstance(options, CompareOptions)
     try:
-        from service.score.job import run_job  # imports pyarrow, which the service itself does not need
-
-        summary = run_job(options)
+        summary = _run(options)
     except (BundleError, StartupError, TableError) as error:
         _print_to_stderr(error)
     except ModuleNotFoundError as error:
         _print_to_stderr(f"scoring a table requires {error.name}: run `{install_command('score')}`")
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that Python's flush of standard output at exit succeeds
-        _print_to_stderr("standard output was closed before all predictions were written")
-    except OSError as error:
         _print_to_stderr(
-            f"{error.filename or 'a file'}: {error.strerror or error}; the files written so far are complete"
+            f"standard output was closed before {'the report was' if compares else 'all predictions were'} written"
         )
+    except OSError as error:
+        consequence = "" if compares else "; the files written so far are complete"
+        _print_to_stderr(f"{error.filename or 'a file'}: {error.strerror or error}{consequence}")
     except KeyboardInterrupt:
-        _print_to_stderr("stopped: finished parts are kept; repeat the command to resume")
+        _print_to_stderr(
+            "stopped: there is no report"
+            if compares
+            else "stopped: finished parts are kept; repeat the command to resume"
+        )
         return _EXIT_INTERRUPTED
     else:
         if not options.quiet:
             _print_to_stderr(summary)
         return 0
     return 2
+
+
+def _run(options: ScoreOptions | CompareOptions) -> str:
+    """Run the job and return its summary. It needs pyarrow, which the service itself does not."""
+    if isinstance(options, CompareOptions):
+        from service.score.compare import compare_versions
+
+        return compare_versions(options)
+    from service.score.job import run_job
+
+    return run_job(options)
 
 
 def _positive(text: str) -> int:

@@ -9,6 +9,8 @@ from service.score.errors import TableError
 from service.score.formats import FileFormat, detect_format, require_format, split_suffix
 from service.score.options import STANDARD_STREAM
 
+_LISTED_SKIPPED = 5
+
 
 class InputFile(NamedTuple):
     """One table to score; ``name`` is its path inside the input folder without the suffix of its format."""
@@ -30,12 +32,32 @@ class InputFile(NamedTuple):
             if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
                 raise TableError(f"{self.path} changed while it was read: start again when it is complete")
 
+    def require_all_rows(self, rows: int, table_rows: int, consequence: str) -> None:
+        """Check at the end of the file that each of its rows is among those that were scored or rejected.
+
+        Raises:
+            TableError: the file has changed, or a row is missing; the message says what the ``consequence`` is.
+        """
+        self.require_unchanged()
+        if rows != table_rows:
+            raise TableError(
+                f"{self.path} has {table_rows:,} rows, but {rows:,} were scored or rejected: this is an error in "
+                f"this program, please report it; {consequence}"
+            )
+
 
 class InputFiles(NamedTuple):
     """The files that a job reads, and the other files of the input folder, which it does not."""
 
     tables: list[InputFile]
     skipped: list[Path]
+
+    def describe_skipped(self) -> list[str]:
+        """A line on the files that are not read, if there are any."""
+        if not self.skipped:
+            return []
+        names = [path.name for path in self.skipped[:_LISTED_SKIPPED]] + ["..."] * (len(self.skipped) > _LISTED_SKIPPED)
+        return [f"{len(self.skipped):,} other files in the input folder were not read: {', '.join(names)}"]
 
 
 def find_input_files(path: Path, chosen: FileFormat | None) -> InputFiles:

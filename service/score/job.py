@@ -1,18 +1,15 @@
 """A scoring job: every input file, with the model that the service would serve."""
 
 import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from models.number_format import NumberFormat
 from service.inference.model import Model
-from service.score.errors import TableError
 from service.score.formats import FileFormat, require_format
-from service.score.input_files import InputFile, find_input_files
+from service.score.input_files import InputFile, InputFiles, find_input_files
 from service.score.journal import Journal, RowCounts, open_journal, write_success_file
 from service.score.model_loader import load_model, manifest_sha256
 from service.score.options import STANDARD_STREAM, ScoreOptions
@@ -21,12 +18,9 @@ from service.score.parts import PartScorer
 from service.score.progress import Progress
 from service.score.readers import open_table
 from service.score.scorer import Scorer
-from service.score.table_reader import Chunk, TableReader
+from service.score.table_reader import TableReader
 from service.score.threads import start_threads
 from service.settings import Settings
-
-_SUMMARY_FAULTS = 10
-_SUMMARY_SKIPPED = 5
 
 
 class Job(NamedTuple):
@@ -57,25 +51,14 @@ class Job(NamedTuple):
                     partial(self._require_all_rows, file, table),
                 )
                 chunks = table.chunks(first_part * self.part_rows, scorer.input_columns)
-                for counts, is_last in part_scorer.score(self._track_progress(chunks, table, file.size), threads):
+                for counts, is_last in part_scorer.score(self.progress.track(chunks, table, file.size), threads):
                     self.journal.add_part(file.name, counts, is_last=is_last)
         self.progress.finish_file(file.size)
 
     def _require_all_rows(self, file: InputFile, table: TableReader, rows_in_last_part: int) -> None:
         """Check, before the last part is published, that every row of the file is in a part."""
-        file.require_unchanged()
-        rows, total = self.journal.file_rows[file.name] + rows_in_last_part, table.total_rows()
-        if rows != total:
-            raise TableError(
-                f"{file.path} has {total:,} rows, but {rows:,} were scored or rejected: this is an error in this "
-                "program, please report it; the last part was not written"
-            )
-
-    def _track_progress(self, chunks: Iterator[Chunk], table: TableReader, file_size: int) -> Iterator[Chunk]:
-        """Pass the chunks through and update the progress after each."""
-        for chunk in chunks:
-            yield chunk
-            self.progress.update(file_size, table.fraction_read(), len(chunk.rows) + len(chunk.malformed))
+        rows = self.journal.file_rows[file.name] + rows_in_last_part
+        file.require_all_rows(rows, table.total_rows(), "the last part was not written")
 
 
 def run_job(options: ScoreOptions) -> str:
@@ -86,7 +69,8 @@ def run_job(options: ScoreOptions) -> str:
         TableError: a table cannot be read, scored or written.
     """
     settings = Settings.load()
-    files, skipped = find_input_files(options.input_path, options.input_format)
+    inputs = find_input_files(options.input_path, options.input_format)
+    files = inputs.tables
     in_parts = is_folder_output(options.input_path, options.output_path)
     default_format = files[0].file_format if in_parts or options.output_path == STANDARD_STREAM else None
     output_format = require_format(options.output_path, options.output_format or default_format, "--to")
@@ -104,7 +88,7 @@ def run_job(options: ScoreOptions) -> str:
             job.score_file(file)
         if in_parts:
             write_success_file(options.output_path, journal.total)
-    return _summarize(journal.total, progress.rows, progress.close(), skipped)
+    return _summarize(journal.total, progress.rows, progress.close(), inputs)
 
 
 def _describe(
@@ -128,12 +112,8 @@ def _describe(
     }
 
 
-def _summarize(total: RowCounts, rows_now: int, seconds: float, skipped: list[Path]) -> str:
+def _summarize(total: RowCounts, rows_now: int, seconds: float, files: InputFiles) -> str:
     now = f"{rows_now:,} now, at" if rows_now != total.rows else "at"
     counts = f"{total.rows:,} rows: {total.answered:,} predicted, {total.rejected:,} rejected"
-    faults = [f"  {count:,} {fault}" for fault, count in total.faults.most_common(_SUMMARY_FAULTS)]
-    lines = [f"{counts} ({now} {rows_now / seconds:,.0f} rows/s)", *faults]
-    if skipped:
-        names = [path.name for path in skipped[:_SUMMARY_SKIPPED]] + ["..."] * (len(skipped) > _SUMMARY_SKIPPED)
-        lines.append(f"{len(skipped):,} other files in the input folder were not read: {', '.join(names)}")
+    lines = [f"{counts} ({now} {rows_now / seconds:,.0f} rows/s)", *total.describe_faults(), *files.describe_skipped()]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from service.score.errors import TableError
 
 JOURNAL_NAME = "_score.jsonl"  # readers of Parquet folders ignore names that begin with _
 SUCCESS_NAME = "_SUCCESS"  # the name that Hadoop and Spark use
+_LISTED_FAULTS = 10
 
 
 @dataclass
@@ -33,6 +34,10 @@ class RowCounts:
         self.answered += other.answered
         self.rejected += other.rejected
         self.faults += other.faults
+
+    def describe_faults(self) -> list[str]:
+        """A line for each of the most frequent faults."""
+        return [f"  {count:,} {fault}" for fault, count in self.faults.most_common(_LISTED_FAULTS)]
 
     def to_json(self) -> dict[str, Any]:
         return {"answered": self.answered, "rejected": self.rejected, "faults": dict(self.faults.most_common())}

@@ -35,7 +35,7 @@ class ColumnOptions:
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """One run of ``python -m service.score``; a format or a path that is None is derived from the others."""
+    """One run that predicts the rows of tables; a format or a path that is None is derived from the others."""
 
     input_path: Path
     output_path: Path
@@ -47,6 +47,23 @@ class ScoreOptions:
     part_rows: int
     threads: int
     quiet: bool
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """One run that compares two ``versions``, the one that serves and a new one, on the rows of tables.
+
+    The report is JSON if ``as_json``, else text.
+    """
+
+    versions: tuple[int, int]
+    input_path: Path
+    input_format: FileFormat | None
+    columns: ColumnOptions
+    delimiter: str
+    threads: int
+    quiet: bool
+    as_json: bool
 
 
 def add_column_arguments(parser: argparse.ArgumentParser) -> None:

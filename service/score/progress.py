@@ -2,6 +2,9 @@
 
 import sys
 import time
+from collections.abc import Iterator
+
+from service.score.table_reader import Chunk, TableReader
 
 _INTERVAL_SECONDS = 10.0
 _TERMINAL_INTERVAL_SECONDS = 0.5
@@ -18,6 +21,12 @@ class Progress:
         self._resumed_at: float | None = None
         self._finished_size = 0.0
         self.rows = 0
+
+    def track(self, chunks: Iterator[Chunk], table: TableReader, file_size: int) -> Iterator[Chunk]:
+        """Pass the chunks of the current file through, and report on each."""
+        for chunk in chunks:
+            yield chunk
+            self.update(file_size, table.fraction_read(), len(chunk.rows) + len(chunk.malformed))
 
     def update(self, file_size: int, fraction_read: float, rows: int) -> None:
         """Add ``rows`` rows of the current file, of whose ``file_size`` bytes that fraction has been read."""

@@ -64,7 +64,7 @@ class Scorer:
         """The predictions and the rejected rows of a batch that has the ``input_columns``."""
         rows, codes, invalid = self._columns.extract(batch)
         valid = np.logical_not(codes.any(axis=1))
-        outputs = _predict(self._model, rows if valid.all() else rows[valid])
+        outputs = predict_finite(self._model, rows if valid.all() else rows[valid])
         finite = np.isfinite(outputs).all(axis=1)
         if not finite.all():
             valid[valid], outputs = finite, outputs[finite]
@@ -127,7 +127,7 @@ def decode_schema(schema: pa.Schema) -> pa.Schema:
     return pa.schema([f.with_type(f.type.value_type) if pa.types.is_dictionary(f.type) else f for f in schema])
 
 
-def _predict(model: Model, rows: Array) -> Array:
+def predict_finite(model: Model, rows: Array) -> Array:
     """The network's output [rows, columns], NaN for each row that the network overflows on."""
     columns = len(model.column_names)
     if not len(rows):
@@ -138,7 +138,7 @@ def _predict(model: Model, rows: Array) -> Array:
         if len(rows) == 1:
             return np.full((1, columns), np.nan, np.float32)
         middle = len(rows) // 2
-        return np.concatenate([_predict(model, rows[:middle]), _predict(model, rows[middle:])])
+        return np.concatenate([predict_finite(model, rows[:middle]), predict_finite(model, rows[middle:])])
 
 
 def _filter(batch: pa.RecordBatch, flags: Flags) -> pa.RecordBatch:

@@ -1,8 +1,10 @@
-"""GET /: the page, its files, and the report of the model that it shows."""
+"""GET / and GET /models/{model}/: the page, its files, and the report of the model that it shows."""
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
 
 from models.manifest import Manifest
 from service.http.errors import NotFoundError
@@ -21,22 +23,20 @@ _REPORT_POLICY = f"{NO_SOURCES}; style-src 'unsafe-inline'; img-src data:"  # it
 _FILE = {
     media_type: ["string"] for media_type in ("text/css", "text/html", "text/javascript", "text/plain", "image/svg+xml")
 } | {JSON: ["object"]}
-_INDEX = {
-    "service": "menagerie",
-    "version": VERSION,
-    "status": "alive",  # KServe's client of its V1 protocol looks for this at /
-    "paths": {
-        "predict": "/predict",
-        "model": "/model",
-        "health": "/health",
-        "live": "/livez",
-        "ready": "/readyz",
-        "explain": "/explain",
-        "drift": "/drift",
-        "docs": "/docs",
-        "openapi": "/openapi.json",
-        "metrics": "/metrics",
-    },
+_MODEL_PATHS = {
+    "predict": "/predict",
+    "model": "/model",
+    "explain": "/explain",
+    "drift": "/drift",
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+}
+_SERVICE_PATHS = {
+    "models": "/models",
+    "health": "/health",
+    "live": "/livez",
+    "ready": "/readyz",
+    "metrics": "/metrics",
 }
 _declare = Declare(Protocol.SERVICE)
 _declare_file = partial(_declare, "GET", returns=_FILE, more={304: {}}, errors=[NotFoundError])
@@ -49,15 +49,47 @@ class Page:
         self._catalog = catalog
         names = [*page_files(), *(f"vendor/{name}" for name in page_files("vendor/"))]
         self._files = {name: StaticFile(name, (FOLDER / name).read_bytes) for name in names}
+        self._model_page = StaticFile("index.html", self._read_model_page)
         self._reports = PerModel(_report)
 
-    @_declare("GET", "/", {JSON: ["Index"], "text/html": ["string"]}, more={304: {}}, public=True)
+    @_declare("GET", "[/models/{model}]/", {JSON: ["Index"], "text/html": ["string"]}, more={304: {}}, public=True)
     def index(self, request: Request) -> Response:
-        """The web page for browsers, a list of paths for other clients."""
-        is_browser = preferred(request.headers.get("accept", ""), JSON, "text/html") == "text/html"
-        response = self._files["index.html"].respond(request) if is_browser else json_response(_INDEX)
+        """The web page of the model for browsers, a list of paths for other clients.
+
+        Without a default model, browsers get a page with all models.
+        """
+        name = request.parameters.get("model", "")
+        if name:
+            self._catalog.registry_of(request)
+        if preferred(request.headers.get("accept", ""), JSON, "text/html") == "text/html":
+            response = self._page_of(name).respond(request)
+        else:
+            response = json_response(self._list_paths(name))
         response.headers["Vary"] = "Accept, Accept-Encoding"
         return response
+
+    def _page_of(self, name: str) -> StaticFile:
+        if name:
+            return self._model_page
+        return self._files["index.html" if "" in self._catalog.by_path else "models.html"]
+
+    def _read_model_page(self) -> bytes:
+        """The page for two folders further down, with the same files."""
+        return self._files["index.html"].content.replace(b'"page/', b'"../../page/')
+
+    def _list_paths(self, name: str) -> dict[str, Any]:
+        paths = _MODEL_PATHS if "" in self._catalog.by_path else {}
+        if name:
+            quoted = quote(name, safe="")
+            model = f"/models/{quoted}"
+            paths = {each: model + path for each, path in _MODEL_PATHS.items()}
+            paths |= {"model": model, "docs": f"/docs?model={quoted}"}
+        return {
+            "service": "menagerie",
+            "version": VERSION,
+            "status": "alive",  # KServe's client of its V1 protocol looks for this at /
+            "paths": paths | _SERVICE_PATHS,
+        }
 
     @_declare_file(path="/page/{file}", file_names=lambda _: page_files(), public=True)
     def page_file(self, request: Request) -> Response:

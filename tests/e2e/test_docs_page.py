@@ -3,11 +3,13 @@
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from support.gunicorn_server import Server, serving
-from support.nginx import PREFIXES
+from support.named_bundles import publish_named
+from support.nginx import PREFIXES, under_prefixes
 
 from service.app import api_keys
 
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 
 @contextmanager
-def open_docs(browser: Browser, base: str, *, credentials: str = "") -> Iterator[Page]:
+def open_docs(browser: Browser, base: str, *, credentials: str = "", query: str = "") -> Iterator[Page]:
     """/docs in a browser; fails on console messages, errors and requests to anything but ``base``."""
     problems: list[str] = []
     with browser.new_context() as context:
@@ -30,7 +32,7 @@ def open_docs(browser: Browser, base: str, *, credentials: str = "") -> Iterator
                 else problems.append(request.url)
             ),
         )
-        page.goto(f"{base}docs".replace("//", f"//{credentials}", 1))
+        page.goto(f"{base}docs{query}".replace("//", f"//{credentials}", 1))
         yield page
     assert problems == []
 
@@ -116,3 +118,16 @@ def test_operations_and_schemas_unfold(page: Page, server: Server) -> None:
     expect(schemas.nth(9)).to_contain_text(names[9])  # of more than 100, Swagger UI renders only those in view
     assert page.locator(".errors-wrapper").count() == 0
     assert page.locator(".authorize").count() == 0, "the service has no API keys"
+
+
+def test_query_chooses_the_model(browser: Browser, tmp_path: Path) -> None:
+    """Its operations send to its own paths, also behind a path prefix; others are those of the whole service."""
+    for name in ("cats", "dogs"):
+        publish_named(tmp_path / "store", name)
+    settings = {"MENAGERIE_MODEL_STORE": str(tmp_path / "store"), "MENAGERIE_MODELS": "cats,dogs"}
+    with serving(**settings) as server, under_prefixes(tmp_path, {PREFIXES[0]: server.port}) as proxy:
+        for base in (f"{server.url}/", f"{proxy}{PREFIXES[0]}/"):
+            with open_docs(browser, base, query="?model=dogs") as page:
+                assert '"name": "dogs"' in try_out(page, "native-models_predict").inner_text()
+                assert '"status": "ready"' in try_out(page, "service-ready").inner_text()
+                expect(page.locator("#operations-native-predict")).to_have_count(0)

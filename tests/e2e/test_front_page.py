@@ -285,24 +285,30 @@ def test_the_curl_command_returns_the_same_label(page: Page, server: Server) -> 
     assert page.inner_text("#prediction .predicted-label") == answer["label"]
 
 
+@pytest.mark.parametrize(("address", "description"), [("", "model"), ("models/animals/", "models/animals")])
 @pytest.mark.parametrize("prefix", PREFIXES)
-def test_the_page_keeps_the_path_prefix_of_a_proxy(browser: Browser, proxy: str, prefix: str) -> None:
-    """Its requests, links, pictures and the command for a shell."""
+def test_the_page_keeps_the_path_prefix_of_a_proxy(
+    browser: Browser, proxy: str, prefix: str, address: str, description: str
+) -> None:
+    """Its requests, links, pictures and the command for a shell; as the page of the service, and as that of a model."""
     base = f"{proxy}{prefix}/"
+    own = f"{base}{address}"
     with browser.new_context() as context:
         page = context.new_page()
         urls: list[str] = []
         page.on("request", lambda request: urls.append(request.url))
-        page.goto(base.removesuffix("/"))  # nginx redirects to the path with a slash
-        expect(page).to_have_url(re.compile(re.escape(base) + "(#.*)?$"))
+        page.goto(own if address else base.removesuffix("/"))  # nginx redirects to the path with a slash
+        expect(page).to_have_url(re.compile(re.escape(own) + "(#.*)?$"))
         expect(page.locator("#prediction .predicted-label")).to_have_text("dog")
         page.click("#drift summary")
         expect(page.locator(".drift-rows li")).to_have_count(9)
         expect(page.locator("#card img")).to_have_count(4)
         links = page.evaluate("[...document.links].map(link => link.href)")
-        assert {f"{base}model", f"{base}page/report/index.html"} <= set(links)
+        assert {f"{base}{description}", f"{own}page/report/index.html"} <= set(links)
         assert [url for url in links if url.startswith(proxy) and not url.startswith(base)] == []
         assert [url for url in urls[1:] if not url.startswith((base, "data:"))] == []
+        assert {f"{base}page/main.js", f"{base}models", f"{own}explain", f"{own}shadow"} <= set(urls)
+        assert f"{own}predict" in page.inner_text(".command code").replace("'\\''", "'")
         command = ["sh", "-c", f"{page.inner_text('.command code')} --silent --show-error --fail"]
         answer = subprocess.run(command, check=True, capture_output=True, timeout=30).stdout
         assert json.loads(answer)["label"] == "dog"

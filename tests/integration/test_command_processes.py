@@ -28,8 +28,9 @@ from support.gunicorn_server import (
 from support.handmade_bundles import Network, publish
 from support.known_animals import GREAT_DANE, KNOWN, NAMES, named
 from support.menagerie_command import refusal, run_command
+from support.named_bundles import publish_named
 
-from models.bundle import CURRENT, MODEL_LITERT
+from models.bundle import CURRENT, MODEL_LITERT, SHADOW
 
 DANE = [f"{name}={value}" for name, value in named(GREAT_DANE).items()]
 HEAVY = ("ai_edge_litert", "flask", "gunicorn", "numpy", "orjson", "pyarrow", "pydantic", "rich", "tensorflow")
@@ -97,6 +98,25 @@ def test_openapi_document_is_that_of_the_service(server: Server) -> None:
     expected = requests.get(f"{server.url}/openapi.json", timeout=30).json()
     assert json.loads(run_command("openapi").stdout) == expected
     assert json.loads(run_command("openapi", "--url", server.url).stdout) == expected
+
+
+def test_name_with_a_url_is_that_of_a_model_of_the_service(tmp_path: Path) -> None:
+    """Which `serve --models` serves; the other settings of the environment give way."""
+    for name, widths in {"cats": (3, 4, 2), "dogs": (2, 4, 3)}.items():
+        publish_named(tmp_path, name, widths)
+    port = free_port()
+    command = [sys.executable, "-m", "menagerie", "serve", "--models", "*", "--name", "cats", "--store", str(tmp_path)]
+    settings = {"MENAGERIE_MODELS": "nothing", "MENAGERIE_MODEL_DIR": "nowhere", "WEB_CONCURRENCY": "1"}
+    with serving_by([*command, "--host", "127.0.0.1", "--port", str(port)], port, settings) as server:
+        for name, row in {"cats": "[0, 1, 2]", "dogs": "[0, 1]"}.items():
+            target = ["--url", server.url, "--name", name]
+            for word in ("predict", "explain"):
+                completed = run_command(word, row, *target)
+                assert f'"name": "{name}"' in completed.stdout, completed.stderr
+            document = requests.get(f"{server.url}/models/{name}/openapi.json", timeout=30).json()
+            assert json.loads(run_command("openapi", *target).stdout) == document
+        unknown = refusal(run_command("predict", "[0]", "--url", server.url, "--name", "owls"))
+        assert "model not found: this service serves cats, dogs" in unknown
 
 
 def test_csv_gives_a_line_of_json_for_each_row(server: Server, tmp_path: Path) -> None:
@@ -301,6 +321,48 @@ def test_running_service_follows_promotion_and_rollback(versions: Path) -> None:
         await_version("2")
         assert bundle(versions, "promote", "1").returncode == 0
         await_version("1")
+
+
+def test_shadow_is_named_and_stopped(versions: Path) -> None:
+    """The version must be one that can be compared, or one that is yet to come; promoting it ends the comparison."""
+    shadow = versions / "handmade" / SHADOW
+    named = bundle(versions, "shadow", "3")
+    assert (named.returncode, named.stdout) == (0, "handmade 3 is compared with 2, which serves\n")
+    assert shadow.read_text() == "3\n"
+    lines = bundle(versions, "list").stdout.splitlines()
+    assert [line.rpartition(", ")[2] for line in lines[2:]] == ["serves (newest)", "shadow"]
+    assert bundle(versions, "shadow", "--stop").stdout == "handmade has no shadow; 3 is the version to serve\n"
+    assert not shadow.exists()
+    assert bundle(versions, "shadow", "--stop").returncode == 0
+    future = bundle(versions, "shadow", "4").stdout
+    assert future == "handmade 4 is compared with 3, which serves, as soon as there is one\n"
+    assert bundle(versions, "list").stdout.splitlines()[-1].strip() == "4  missing (shadow)"
+    assert bundle(versions, "promote", "2").returncode == 0
+    assert shadow.read_text() == "4\n"
+    assert bundle(versions, "shadow", "3").returncode == 0
+    assert bundle(versions, "promote", "3").stdout == "handmade 3 is the version to serve\n"
+    assert not shadow.exists()
+
+
+def test_version_that_cannot_be_compared_is_no_shadow(versions: Path) -> None:
+    """A damaged one, one with other features, and the one that serves."""
+    (versions / "handmade" / "1" / MODEL_LITERT).write_bytes(b"nonsense")
+    assert "does not match manifest.json" in refusal(bundle(versions, "shadow", "1"))
+    publish(versions, Network.random((4, 4, 2)))
+    assert "other features" in refusal(bundle(versions, "shadow", "4"))
+    assert "version 2 serves" in refusal(bundle(versions, "shadow", "2", pinned="2"))
+    for arguments in ([], ["2", "--stop"]):
+        assert "either the number of a version or --stop" in refusal(bundle(versions, "shadow", *arguments))
+    one = run_command("bundle", "shadow", "3", "--model-dir", versions / "handmade" / "3")
+    assert "is one bundle" in refusal(one)
+    for number in (1, 2, 4):
+        shutil.rmtree(versions / "handmade" / str(number))
+    assert "version 3 is the only one" in refusal(bundle(versions, "shadow", "3"))
+    assert not (versions / "handmade" / SHADOW).exists()
+    (versions / "handmade" / SHADOW).write_text("three")
+    assert "no shadow: " in bundle(versions, "list").stdout
+    (versions / "handmade" / SHADOW).write_text("3")
+    assert "names the only version" in refusal(bundle(versions, "list"))
 
 
 def test_version_that_cannot_be_served_is_not_promoted(versions: Path) -> None:

@@ -128,9 +128,10 @@ def test_the_port_answers_probes_only(service: Service, request_line: str, statu
 
 
 def test_both_ports_say_the_same(service: Service) -> None:
-    """Body for body, on IPv4 and IPv6."""
+    """Body for body, except which models there are, on IPv4 and IPv6."""
     for path in ("/livez", "/readyz"):
         expected = requests.get(service.server.url + path, timeout=10).json()
+        expected.pop("models", None)
         hosts = ["127.0.0.1", "[::1]"] if socket.has_dualstack_ipv6() else ["127.0.0.1"]
         for host in hosts:
             assert requests.get(f"http://{host}:{service.health_port}{path}", timeout=10).json() == expected

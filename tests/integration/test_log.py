@@ -69,6 +69,7 @@ def test_a_request_is_one_json_document() -> None:
         "route": "/predict",
         "status": 200,
         "rows": 1,
+        "model": "animals",
         "version": 1,
     }
     assert (unknown["route"], unknown["status"], unknown["error"]) == ("/v2/models/{model}/infer", 404, "no-model")

@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from support import headed_bundles, mixed_bundles
 from support.http_responses import Send
 
 from models.manifest import Manifest
+from service.app.flask_app import create_app
 from service.app.routes import ROUTES, build_service
 from service.inference.engine import load
 from service.inference.model import Model
@@ -86,7 +89,7 @@ def test_every_request_example_works(document: dict[str, Any], client: FlaskClie
     responses = [
         (path, name, client.post(path, json=body).status_code) for path, name, body in request_examples(document)
     ]
-    assert {path.split("/")[1] for path, *_ in responses} == {"predict", "explain", "v1", "v2"}
+    assert {path.split("/")[1] for path, *_ in responses} == {"predict", "explain", "models", "v1", "v2"}
     assert [row for row in responses if row[2] != 200] == []
 
 
@@ -139,3 +142,60 @@ def test_errors_have_the_media_type_and_statuses_of_the_protocol(
     assert {each for status in statuses for each in responses[status]["content"]} == {media_type}
     assert all({"X-Request-ID", "Cache-Control"} <= response["headers"].keys() for response in responses.values())
     assert "Allow" in responses["405"]["headers"]
+
+
+@pytest.fixture
+def two_models(tmp_path: Path) -> FlaskClient:
+    """A service whose default model is ``headed``, with ``mixed`` beside it, on a cloud platform."""
+    headed_bundles.publish(tmp_path, headed_bundles.MIXED)
+    mixed_bundles.publish(tmp_path)
+    return create_app(Settings(model_store=tmp_path, models="headed,mixed", platform="sagemaker")).test_client()
+
+
+@pytest.mark.parametrize("name", ["headed", "mixed"])
+def test_each_model_has_a_document_of_its_own(two_models: FlaskClient, name: str) -> None:
+    """It is valid, and all its request examples work."""
+    document = two_models.get(f"/models/{name}/openapi.json").json
+    assert document
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+    test_operation_ids_are_unique(document)
+    assert document["components"]["parameters"]["model"]["schema"]["enum"] == [name]
+    assert f"**{name}**" in document["info"]["description"]
+    examples = [(path, body) for path, _, body in request_examples(document) if body is not None]
+    assert {f"/models/{name}/predict", f"/v1/models/{name}:predict", f"/v2/models/{name}/infer"} <= {
+        path for path, _ in examples
+    }
+    statuses = {path: two_models.post(path, json=body).status_code for path, body in examples}
+    assert {path: status for path, status in statuses.items() if status != 200} == {}
+
+
+def test_document_of_another_model_has_no_path_without_a_name(two_models: FlaskClient) -> None:
+    """Except those that are about no model, or about all."""
+    default, other = (two_models.get(f"/models/{name}/openapi.json").json for name in ("headed", "mixed"))
+    assert default
+    assert other
+    left_out = {"/predict", "/explain", "/model", "/drift", "/openapi.json", "/invocations"}
+    assert left_out < default["paths"].keys() - other["paths"].keys()
+    assert {"/models", "/models/{model}", "/livez", "/metrics", "/v1/models", "/ping"} < other["paths"].keys()
+    assert default["components"]["schemas"]["Features"] != other["components"]["schemas"]["Features"]
+
+
+@pytest.mark.parametrize("folder", ["", "/team/models"])
+def test_server_of_a_model_is_two_folders_further_up(two_models: FlaskClient, folder: str) -> None:
+    (server,) = two_models.get("/models/mixed/openapi.json").json["servers"]  # type: ignore[index]
+    base = f"http://localhost{folder}"
+    assert urljoin(f"{base}/models/mixed/openapi.json", server["url"]).rstrip("/") == base
+    assert urljoin(f"{base}/models/mixed/openapi.json", f"{server['url']}/v2/models") == f"{base}/v2/models"
+
+
+def test_document_without_a_name_is_that_of_the_default_model(two_models: FlaskClient, tmp_path: Path) -> None:
+    """Without a default model there is none."""
+    default, named = (two_models.get(path).json for path in ("/openapi.json", "/models/headed/openapi.json"))
+    assert default
+    assert named
+    assert default | {"servers": named["servers"]} == named
+    client = create_app(Settings(model_store=tmp_path, models="*")).test_client()
+    refused = client.get("/openapi.json")
+    assert refused.status_code == 404
+    assert "no default model: name a model in the path; this service serves headed, mixed" in refused.text
+    assert "/predict" not in client.get("/models/headed/openapi.json").json["paths"]  # type: ignore[index]

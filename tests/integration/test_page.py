@@ -1,24 +1,48 @@
-"""GET /: the page, its files and their headers."""
+"""GET / and GET /models/{model}/: the page, its files and their headers."""
 
 import gzip
 import json
 import re
+import shutil
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask
+from flask.testing import FlaskClient
+from support import mixed_bundles
 from support.http_responses import Send
 from support.published_bundles import newest_version
 
 from models.bundle import MANIFEST
 from service.app import create_app
-from service.settings import Settings
+from service.settings import SHIPPED_STORE, Settings
 from service.web import page
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"}
 FILES = sorted(path for path in page.FOLDER.rglob("*") if path.is_file())
 PAGE_PATHS = [f"/page/{path.name}" for path in FILES if path.parent == page.FOLDER]
+ODD_NAME = "birds_2.x-y"
 MAX_PAGE_BYTES = 150_000  # of all that a browser loads on opening, compressed
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    """A client of a service with the shipped model, the default, and two further ones."""
+    store = tmp_path_factory.mktemp("several")
+    shutil.copytree(SHIPPED_STORE, store, dirs_exist_ok=True)
+    for name in ("penguins", ODD_NAME):
+        mixed_bundles.publish(store, name=name)
+    return create_app(Settings(model_store=store, models="*")).test_client()
+
+
+@pytest.fixture(scope="module")
+def without_default(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+    """A client of a service with models of which none is the default."""
+    store = tmp_path_factory.mktemp("without_default")
+    for name in ("penguins", "seals"):
+        mixed_bundles.publish(store, name=name)
+    return create_app(Settings(model_store=store, models="*")).test_client()
 
 
 @pytest.mark.parametrize(
@@ -71,6 +95,72 @@ def test_other_clients_get_the_paths(send: Send, accept: str | None) -> None:
     assert json.loads(response.body)["paths"]["predict"] == "/predict"
     assert response.headers["Vary"] == "Accept, Accept-Encoding"
     assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/models/animals/", "/models/penguins/", "/models/birds_2.x-y/"])
+def test_each_model_has_a_page_with_the_same_files(several: FlaskClient, path: str) -> None:
+    """A browser that has opened one page loads no file again for another."""
+    pages = {each: several.get(each, headers=BROWSER) for each in ("/", path)}
+    assert [response.status_code for response in pages.values()] == [200, 200]
+    files = {each: [urljoin(each, name) for name in _loaded_files(response.text)] for each, response in pages.items()}
+    assert files["/"] == files[path]
+    assert all(several.get(file).status_code == 200 for file in files[path])
+    default, own = (response.headers for response in pages.values())
+    assert default["Content-Security-Policy"] == own["Content-Security-Policy"]
+    assert default["ETag"] != own["ETag"]
+    assert several.get(path, headers=BROWSER | {"If-None-Match": own["ETag"]}).status_code == 304
+    assert several.get(path, headers=BROWSER | {"If-None-Match": default["ETag"]}).status_code == 200
+    assert own["Vary"] == "Accept, Accept-Encoding"
+
+
+@pytest.mark.parametrize("name", ["animals", "penguins", ODD_NAME])
+def test_other_clients_get_the_paths_of_the_model(several: FlaskClient, name: str) -> None:
+    """The same that the page of the model uses, and those of the service."""
+    paths = several.get(f"/models/{name}/").get_json()["paths"]
+    assert several.get(paths["model"]).get_json()["name"] == name
+    assert several.get(paths["drift"]).status_code == 200
+    assert several.get(paths["docs"]).status_code == several.get(paths["live"]).status_code == 200
+    feature = several.get(paths["model"]).get_json()["features"][0]["name"]
+    assert feature in several.get(paths["openapi"]).text
+    for path in (paths["predict"], paths["explain"]):
+        refused = several.post(path, json={"features": {feature: "x"}})
+        assert (refused.status_code, refused.get_json()["errors"][0]["field"]) == (422, f"features.{feature}")
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/seals/", "/models/seals/page/report", "/models//", "/models/penguins//", "/models/"]
+)
+def test_pages_of_no_model_are_not_found(several: FlaskClient, path: str) -> None:
+    """Whatever the client accepts."""
+    for headers in (BROWSER, None):
+        assert several.get(path, headers=headers).status_code == 404
+
+
+def test_description_of_a_model_is_json_for_browsers_too(several: FlaskClient) -> None:
+    """The page links to it."""
+    response = several.get("/models/penguins", headers=BROWSER)
+    assert (response.status_code, response.content_type) == (200, "application/json")
+
+
+def test_report_is_that_of_the_model(several: FlaskClient) -> None:
+    """Under the path of the page, as the page asks for it."""
+    assert "report.json" in several.get("/models/animals/page/report").get_json()["files"]
+    assert several.get("/models/animals/page/report/index.html").status_code == 200
+    assert several.get("/models/penguins/page/report").get_json() == {"files": []}
+    assert several.get("/models/penguins/page/report/index.html").status_code == 404
+
+
+def test_without_a_default_model_the_page_lists_all(without_default: FlaskClient) -> None:
+    """For browsers; other clients get the paths that exist."""
+    response = without_default.get("/", headers=BROWSER)
+    assert (response.status_code, response.content_type) == (200, "text/html; charset=utf-8")
+    assert response.headers["Vary"] == "Accept, Accept-Encoding"
+    assert all(without_default.get(urljoin("/", name)).status_code == 200 for name in _loaded_files(response.text))
+    assert without_default.get("/models/seals/", headers=BROWSER).status_code == 200
+    paths = without_default.get("/").get_json()["paths"]
+    assert {path: without_default.get(path).status_code for path in paths.values()} == dict.fromkeys(
+        paths.values(), 200
+    )
 
 
 def test_policy_allows_the_service_only(send: Send) -> None:
@@ -192,19 +282,22 @@ def test_changed_report_is_not_served(store: Path) -> None:
 
 def test_html_has_no_inline_script_or_style() -> None:
     """The policy would block them."""
-    document = (page.FOLDER / "index.html").read_text()
-    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", document)
+    for name in ("index.html", "models.html"):
+        document = (page.FOLDER / name).read_text()
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", document)
 
 
-def test_modules_exist_and_are_preloaded() -> None:
-    """The HTML names all of them, so that browsers fetch them in parallel."""
-    document = (page.FOLDER / "index.html").read_text()
-    named = set(re.findall(r'(?:href|src)="page/([^"]+)"', document))
-    assert all((page.FOLDER / name).is_file() for name in named)
-    imported = {
-        name for path in page.FOLDER.glob("*.js") for name in re.findall(r'from "\./([^"]+)"', path.read_text())
-    }
-    assert imported <= named
+@pytest.mark.parametrize(("name", "entry"), [("index.html", "main.js"), ("models.html", "models.js")])
+def test_modules_exist_and_are_preloaded(name: str, entry: str) -> None:
+    """The HTML names all of them, so that browsers fetch them in parallel, and no others."""
+    named = {file.removeprefix("page/") for file in _loaded_files((page.FOLDER / name).read_text())}
+    modules, waiting = set(), {entry}
+    while waiting:
+        module = waiting.pop()
+        modules.add(module)
+        imported = re.findall(r'from "\./([^"]+)"', (page.FOLDER / module).read_text())
+        waiting |= set(imported) - modules
+    assert named == modules | {"style.css", "icon.svg"}
 
 
 def test_files_contain_no_url_of_another_host() -> None:
@@ -240,3 +333,8 @@ def test_vendored_library_has_versions_and_licences() -> None:
     for part in ("d3-selection", "d3-scale", "d3-shape"):
         assert re.search(rf"^{part} \d+\.\d+\.\d+$", text, re.MULTILINE)
     assert text.count("Permission to use, copy, modify") >= 3
+
+
+def _loaded_files(document: str) -> list[str]:
+    """The files that a page loads, as it names them."""
+    return re.findall(r'(?:href|src)="([^"]*page/[^"]+)"', document)

@@ -1,7 +1,9 @@
 """The service behind nginx, which serves it under a path prefix and removes that from the path of each request."""
 
 import json
+import re
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -38,7 +40,7 @@ def test_every_listed_path_is_found(base: str) -> None:
         assert requests.post(base + path, GOOD, headers=JSON, timeout=30).status_code == 200, path
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/docs/swagger-ui.css"])
+@pytest.mark.parametrize("path", ["/", "/models/animals/", "/page/main.js", "/docs/swagger-ui.css"])
 def test_unchanged_file_is_not_sent_again(base: str, path: str) -> None:
     """Its entity tag is the same under every prefix."""
     first = requests.get(base + path, headers=BROWSER, timeout=30)
@@ -53,7 +55,7 @@ def test_unchanged_file_is_not_sent_again(base: str, path: str) -> None:
         ("GET", "/predict/", 404),
         ("GET", "/page", 404),
         ("GET", "/page/report/", 404),
-        ("GET", "/models", 404),
+        ("GET", "/models/", 404),
         ("GET", "/v2/models/animals/", 404),
         ("GET", "/v2/models/other", 404),
         ("GET", "/predict", 405),
@@ -76,6 +78,17 @@ def test_address_without_a_slash_leads_to_the_page(base: str) -> None:
     response = requests.get(base, headers=BROWSER, timeout=30)
     assert response.url == f"{base}/"
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+@pytest.mark.parametrize("path", ["/", "/models/animals/"])
+def test_files_of_a_page_are_those_under_the_prefix(base: str, path: str) -> None:
+    """The page of a model, two folders further down, has the same ones."""
+    names = re.findall(r'(?:href|src)="([^"]*page/[^"]+)"', requests.get(base + path, headers=BROWSER, timeout=30).text)
+    assert len(names) > 20
+    for name in names:
+        url = urljoin(base + path, name)
+        assert url.startswith(f"{base}/page/")
+        assert requests.head(url, timeout=30).status_code == 200
 
 
 def _without_id(response: requests.Response) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def test_a_request_is_a_child_of_the_clients_span(traced: Traced) -> None:
         "url.scheme": "http",
         "http.response.status_code": 200,
         "menagerie.request_id": traced.responses["sampled"].headers["X-Request-ID"],
+        "menagerie.model.name": "animals",
         "menagerie.model.version": 1,
         "menagerie.rows": 3,
     }

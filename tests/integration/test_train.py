@@ -27,8 +27,8 @@ from models import train as training
 from models.bundle import Bundle
 from models.train import main
 from service.inference import layers
+from service.inference.binning.bins import Bins, count_cells
 from service.inference.model import Model
-from service.monitoring.drift.bins import Bins, count_cells
 from service.monitoring.drift.psi import stability_index
 from service.settings import SHIPPED_STORE
 

@@ -74,5 +74,5 @@ def test_files_in_the_diagram_of_a_request_exist() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_only_files_that_exist(page: Path) -> None:
     """No page names a file by a path that it had once."""
-    files = set(re.findall(rf"\b((?:{FOLDERS})/[\w./-]*\w\.[a-z]+)\b", page.read_text()))
+    files = set(re.findall(rf"(?<![^.\w]/)\b((?:{FOLDERS})/[\w./-]*\w\.[a-z]+)\b", page.read_text()))
     assert {file for file in files if not (ROOT / file).exists()} <= EXAMPLES

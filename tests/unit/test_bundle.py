@@ -297,21 +297,66 @@ def test_a_layer_of_another_shape_is_a_mismatch(manifest: Manifest, shape: tuple
     assert find_golden_mismatch(manifest, outputs) == (0, "probabilities")
 
 
-def test_current_version_is_replaced_as_a_whole(store: Path) -> None:
+VERSION_FILES = pytest.mark.parametrize(
+    ("name", "read", "write"),
+    [
+        (bundle.CURRENT, bundle.read_current_version, bundle.write_current_version),
+        (bundle.SHADOW, bundle.read_shadow_version, bundle.write_shadow_version),
+    ],
+)
+_Read = Callable[[Path], int | None]
+_Write = Callable[[Path, int], None]
+
+
+@VERSION_FILES
+def test_version_in_a_file_is_replaced_as_a_whole(store: Path, name: str, read: _Read, write: _Write) -> None:
     """Other users can read the file, and nothing else is left."""
     model_dir = store / "animals"
-    assert bundle.read_current_version(model_dir) is None
+    assert read(model_dir) is None
+    assert read(model_dir / "1" / bundle.MANIFEST) is None
     for version in (1, 12):
-        bundle.write_current_version(model_dir, version)
-        assert bundle.read_current_version(model_dir) == version
-        assert (model_dir / bundle.CURRENT).stat().st_mode & 0o777 == 0o644
-    assert {path.name for path in model_dir.iterdir()} == {"1", bundle.CURRENT}
+        write(model_dir, version)
+        assert read(model_dir) == version
+        assert (model_dir / name).stat().st_mode & 0o777 == 0o644
+    assert {path.name for path in model_dir.iterdir()} == {"1", name}
 
 
-def test_current_version_that_cannot_be_written_is_a_sentence(store: Path) -> None:
-    """A folder in its place, or no folder at all: the old state stays."""
-    (store / "animals" / bundle.CURRENT).mkdir()
+@VERSION_FILES
+def test_version_that_cannot_be_written_is_a_sentence(store: Path, name: str, read: _Read, write: _Write) -> None:
+    """A folder in the file's place, or no folder at all: the old state stays."""
+    (store / "animals" / name).mkdir()
     for model_dir in (store / "animals", store / "llamas"):
-        with pytest.raises(BundleError, match=r"cannot write .*CURRENT .*: choose a store that you may write to"):
-            bundle.write_current_version(model_dir, 1)
-    assert {path.name for path in (store / "animals").iterdir()} == {"1", bundle.CURRENT}
+        with pytest.raises(BundleError, match=rf"cannot write .*{name} .*: choose a store that you may write to"):
+            write(model_dir, 1)
+    with pytest.raises(BundleError, match="must contain a version number only"):
+        read(store / "animals")
+    assert {path.name for path in (store / "animals").iterdir()} == {"1", name}
+
+
+@VERSION_FILES
+def test_version_file_with_other_content_is_refused(store: Path, name: str, read: _Read, write: _Write) -> None:
+    """Also a pipe that nobody writes to, for which no start must wait."""
+    path = store / "animals" / name
+    for content in (b"", b"two", b"-1", b"0", b"1 2", b"1" * 100, "²".encode(), b"\xff", b" " * 5_000 + b"1"):
+        path.write_bytes(content)
+        with pytest.raises(BundleError, match=f"{name} must contain a version number only"):
+            read(store / "animals")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BundleError, match=f"{name} must contain a version number only"):
+        read(store / "animals")
+    path.unlink()
+    write(store / "animals", 7)
+    assert read(store / "animals") == 7
+
+
+def test_shadow_version_is_deleted(store: Path) -> None:
+    """Whether there is one or not; a folder in its place is a sentence."""
+    model_dir = store / "animals"
+    bundle.write_shadow_version(model_dir, 2)
+    for _ in range(2):
+        bundle.delete_shadow_version(model_dir)
+        assert bundle.read_shadow_version(model_dir) is None
+    (model_dir / bundle.SHADOW).mkdir()
+    with pytest.raises(BundleError, match=r"cannot delete .*SHADOW .*: choose a store that you may write to"):
+        bundle.delete_shadow_version(model_dir)

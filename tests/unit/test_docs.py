@@ -31,7 +31,7 @@ TEST_SETTINGS = {"MENAGERIE_REQUIRE_ALL"}
 MAKE_TARGETS = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[0].split()
 # Errors that only the protocols of docs/protocols.md and docs/clouds.md have.
 ERRORS_OF_OTHER_PROTOCOLS = {
-    errors.NoModelError,
+    errors.ModelControlError,
     errors.BadTensorError,
     errors.BadInstancesError,
     errors.NotCsvError,

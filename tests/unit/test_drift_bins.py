@@ -14,9 +14,9 @@ from support import sampled_animals
 from models.manifest import Manifest
 from models.reference_statistics import Reference
 from service.arrays import Array
+from service.inference.binning.bins import Bins, count_cells
 from service.inference.model import Model
-from service.monitoring.drift.bins import Bins, count_cells
-from service.monitoring.drift.psi import chance_limit, stability_index
+from service.monitoring.drift.psi import chance_limit, shift_limit, stability_index
 
 WINDOWS = 5_000
 
@@ -144,7 +144,7 @@ def test_a_model_trained_on_few_rows_raises_no_false_alarm(model: Model, trainin
         variable = next(iter(bins.features.values()))
         for _ in range(10):
             rows = rng.normal(size=(200, 1)).astype(np.float32).repeat(len(model.features), axis=1)
-            alarms += first_feature_index(bins, rows) >= bins.limit(variable, 200, min_psi=0.2)
+            alarms += first_feature_index(bins, rows) >= shift_limit(bins, variable, 200, min_psi=0.2)
     assert alarms <= 1
 
 
@@ -170,7 +170,7 @@ def test_chance_alone_raises_no_alarm(bins: Bins, model: Model) -> None:
     cells = bins.bin_predicted(pool, model.outputs(pool).argmax(axis=1))
     variables = [*bins.features.values(), *bins.outputs.values()]
     for rows in (100, 200, 1_000):
-        limits = [bins.limit(variable, rows, 0.2) for variable in variables]
+        limits = [shift_limit(bins, variable, rows, 0.2) for variable in variables]
         alarms = 0
         for _ in range(WINDOWS):
             drawn = cells[rng.integers(len(cells), size=rows)]
@@ -185,7 +185,7 @@ def test_chance_alone_raises_no_alarm(bins: Bins, model: Model) -> None:
 def test_few_rows_need_a_greater_shift(bins: Bins) -> None:
     """The limit is the setting's for a whole window, and more where chance alone reaches that."""
     mass = bins.features["body_mass_kg"]
-    assert bins.limit(mass, 1_000, 0.2) == 0.2
-    assert bins.limit(mass, 100, 0.2) == chance_limit(mass.degrees_of_freedom, 100, 24_000, 9) > 0.4
+    assert shift_limit(bins, mass, 1_000, 0.2) == 0.2
+    assert shift_limit(bins, mass, 100, 0.2) == chance_limit(mass.degrees_of_freedom, 100, 24_000, 9) > 0.4
     # Chi-square of 9 degrees of freedom exceeds 33.6 in one of 9,000 cases; the safety factor is 1.5.
     assert chance_limit(9, 1_000, 10**9, 9) == pytest.approx(1.5 * 33.6 / 1_000, rel=0.01)

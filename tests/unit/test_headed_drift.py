@@ -19,9 +19,9 @@ from models.signature import Head
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
 from service.arrays import Array
+from service.inference.binning.bins import Bins, count_cells
 from service.inference.model import Model
-from service.monitoring.drift.bins import Bins, count_cells
-from service.monitoring.drift.psi import stability_index
+from service.monitoring.drift.psi import shift_limit, stability_index
 from service.openapi import native_types
 from service.settings import Settings
 
@@ -267,7 +267,7 @@ def test_chance_alone_raises_no_alarm(tmp_path: Path, heads: Sequence[Head]) -> 
     pool = random_rows(50_000)
     cells = bins.bin_predicted(pool, np.zeros(len(pool), np.intp), model.outputs(pool))
     variables = [*bins.features.values(), *bins.outputs.values()]
-    limits = [bins.limit(variable, WINDOW_ROWS, 0.2) for variable in variables]
+    limits = [shift_limit(bins, variable, WINDOW_ROWS, 0.2) for variable in variables]
     rng, alarms = np.random.default_rng(20_11), 0
     for _ in range(WINDOWS):
         drawn = cells[rng.integers(len(cells), size=WINDOW_ROWS)]

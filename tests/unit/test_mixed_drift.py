@@ -16,8 +16,8 @@ from models.encoding import NumberEncoder, OneHotEncoder
 from models.feature import Feature, to_codes
 from models.manifest import Manifest
 from service.app import create_app
-from service.monitoring.drift.bins import Bins, count_cells
-from service.monitoring.drift.variables import MAX_OWN_CELLS
+from service.inference.binning.bins import Bins, count_cells
+from service.inference.binning.variables import MAX_OWN_CELLS
 from service.openapi import native_types
 from service.settings import Settings
 

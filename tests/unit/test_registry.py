@@ -1,6 +1,7 @@
 """Model versions: which one serves as the store changes, and that each response comes from one version."""
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from support import headed_bundles, mixed_bundles
 from support.handmade_bundles import Network, publish
 
-from models.bundle import CURRENT, MANIFEST, MODEL_LITERT, BundleError
+from models.bundle import CURRENT, MANIFEST, MODEL_LITERT, SHADOW, BundleError
 from models.feature import Feature, Hashing
 from models.signature import Input
 from service.app.flask_app import flask_app
@@ -317,6 +318,151 @@ def test_current_selects_the_serving_version(model_dir: Path) -> None:
     (model_dir / CURRENT).unlink()
     service.registry.refresh()
     assert serving_version(service) == "3"
+
+
+@pytest.mark.parametrize(
+    ("shadow", "current", "pinned", "serving", "compared", "fault"),
+    [
+        ("3", "", None, "2", "3", ""),
+        ("3\n", "", None, "2", "3", ""),
+        ("2", "", None, "3", "2", ""),
+        ("1", "", None, "3", "1", ""),
+        ("3", "1", None, "1", "3", ""),
+        ("1", "2", None, "2", "1", ""),
+        ("3", "", 1, "1", "3", ""),
+        ("3", "1", 2, "2", "3", ""),
+        ("3", "3", None, "3", "", "version 3 serves"),
+        ("2", "3", 2, "2", "", "version 2 serves"),
+        ("4", "", None, "3", "", "there is no version 4 yet"),
+        ("4", "2", None, "2", "", "there is no version 4 yet"),
+        ("", "", None, "3", "", "SHADOW must contain a version number only"),
+        ("three", "2", None, "2", "", "SHADOW must contain a version number only"),
+        ("-1", "", 1, "1", "", "SHADOW must contain a version number only"),
+        (None, "", None, "3", "", ""),
+    ],
+)
+def test_shadow_is_loaded_and_never_serves(  # noqa: PLR0913, PLR0917 (a table)
+    model_dir: Path, shadow: str | None, current: str, pinned: int | None, serving: str, compared: str, fault: str
+) -> None:
+    """Whether it is named before the start or while the service runs; no fault of it stops either."""
+    running = start_service(model_dir, model_version=pinned, keep_versions=1)
+    if current:
+        (model_dir / CURRENT).write_text(current)
+    if shadow is not None:
+        (model_dir / SHADOW).write_text(shadow)
+    running.registry.refresh()
+    for service in (running, start_service(model_dir, model_version=pinned, keep_versions=1)):
+        registry = service.registry
+        assert serving_version(service) == serving
+        assert str(registry.shadow.model.version if registry.shadow else "") == compared
+        assert registry.shadow_fault.startswith(fault)
+        assert bool(registry.shadow_fault) == bool(fault)
+        assert set(registry.by_number) == {serving, compared} - {""}
+        assert registry.versions == sorted(map(int, registry.by_number))
+    (model_dir / SHADOW).unlink(missing_ok=True)
+    (model_dir / CURRENT).unlink(missing_ok=True)
+    running.registry.refresh()
+    assert (running.registry.shadow, running.registry.shadow_fault) == (None, "")
+    assert serving_version(running) == str(pinned or 3)
+
+
+def test_shadow_waits_for_its_version(model_dir: Path) -> None:
+    """It does not serve when it appears, is kept beside as many versions as without it, and is answered by its path."""
+    service = start_service(model_dir)
+    (model_dir / SHADOW).write_text("4")
+    service.registry.refresh()
+    publish(model_dir.parent, network(4))
+    service.registry.refresh()
+    assert (serving_version(service), service.registry.versions) == ("3", [2, 3, 4])
+    assert service.registry.current.model is not service.registry.shadow.model  # type: ignore[union-attr]
+    document = {"instances": [ROW["features"]]}
+    predicted = post_json(service, "/v1/models/handmade/versions/4:predict", document)["predictions"][0]
+    assert predicted == pytest.approx(network(4).outputs([ROW["features"]])["probabilities"][0], abs=1e-5)  # type: ignore[arg-type]
+    publish(model_dir.parent, network(5))
+    service.registry.refresh()
+    assert (serving_version(service), service.registry.versions) == ("5", [3, 4, 5])
+    shutil.rmtree(model_dir / "4")
+    service.registry.refresh()
+    assert (service.registry.shadow, service.registry.versions) == (None, [3, 5])
+
+
+@pytest.mark.parametrize("damage", [flip_one_bit, change_golden_row, remove_all_files, change_manifest(version=5)])
+def test_broken_shadow_is_refused(
+    model_dir: Path, damage: Callable[[Path, int], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged once and stops no start; once it is repaired, it is compared."""
+    caplog.set_level(logging.INFO, "menagerie")
+    intact = shutil.copytree(model_dir / "3", model_dir.parent / "kept")
+    damage(model_dir, 3)
+    (model_dir / SHADOW).write_text("3")
+    service = start_service(model_dir)
+    for _ in range(3):
+        service.registry.refresh()
+        assert (serving_version(service), service.registry.shadow) == ("2", None)
+        assert service.registry.shadow_fault == f"version 3 is refused: {service.registry.refused['3']}"
+        assert str(model_dir) not in service.registry.shadow_fault
+    assert caplog.text.count("handmade has no shadow: version 3 is refused") == 1
+    shutil.rmtree(model_dir / "3")
+    shutil.copytree(intact, model_dir / "3")
+    service.registry.refresh()
+    assert service.registry.shadow
+    assert (service.registry.shadow_fault, service.registry.refused) == ("", {})
+    flip_one_bit(model_dir, 3)
+    service.registry.refresh()
+    assert list(service.registry.refused) == ["3"]
+    assert service.registry.shadow.model.version == 3
+
+
+def test_shadow_has_the_schema_of_the_serving_version(model_dir: Path) -> None:
+    """Also at the start, where kept versions need not: their outputs are never compared."""
+    publish(model_dir.parent, network(4, labels=3))
+    (model_dir / SHADOW).write_text("4")
+    for service in (start_service(model_dir), start_service(model_dir, keep_versions=4)):
+        assert (serving_version(service), service.registry.shadow) == ("3", None)
+        assert "other features, labels or outputs than the serving version" in service.registry.shadow_fault
+        service.registry.refresh()
+        assert service.registry.versions[-1] == 3
+    loaded_before = start_service(model_dir, keep_versions=4, model_version=4)
+    (model_dir / SHADOW).write_text("3")
+    loaded_before.registry.refresh()
+    assert loaded_before.registry.shadow is None
+    assert list(loaded_before.registry.refused) == ["3"]
+
+
+def test_only_version_does_not_serve_as_shadow(tmp_path: Path) -> None:
+    """A running service goes on; at the start there is nothing to serve."""
+    publish(tmp_path, network(1))
+    publish(tmp_path, network(2))
+    model_dir = tmp_path / "handmade"
+    service = start_service(model_dir)
+    shutil.rmtree(model_dir / "1")
+    (model_dir / SHADOW).write_text("2")
+    service.registry.refresh()
+    assert "version 2 serves" in service.registry.shadow_fault
+    with pytest.raises(BundleError, match="SHADOW names the only version, so that none may serve"):
+        start_service(model_dir)
+    with pytest.raises(BundleError, match="SHADOW names the only version, so that none may serve"):
+        build_service(Settings(model_dir=model_dir, model_name="handmade"))
+
+
+def test_promoted_shadow_serves_as_it_is(model_dir: Path) -> None:
+    """It is not loaded again, whichever file changes first."""
+    (model_dir / SHADOW).write_text("3")
+    for steps in (("CURRENT", "SHADOW"), ("SHADOW", "CURRENT")):
+        service = start_service(model_dir)
+        shadow = service.registry.shadow
+        assert shadow
+        for step in steps:
+            if step == "SHADOW":
+                (model_dir / SHADOW).unlink()
+            else:
+                (model_dir / CURRENT).write_text("3")
+            events = service.registry.refresh()
+            assert "loaded" not in [event.kind for event in events]
+            assert service.registry.serving is shadow
+        assert (service.registry.shadow, service.registry.shadow_fault) == (None, "")
+        (model_dir / CURRENT).unlink()
+        (model_dir / SHADOW).write_text("3")
 
 
 def test_pinned_version_serves(model_dir: Path) -> None:

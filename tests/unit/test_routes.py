@@ -12,7 +12,7 @@ from service.app import api_keys, routes
 from service.app.cors import CorsPolicy
 from service.app.flask_app import create_app, flask_app
 from service.app.routes import ROUTES, build_service
-from service.http.errors import NotJsonError, has_problem_details
+from service.http.errors import ModelControlError, NotJsonError, has_problem_details
 from service.http.messages import Request, Response
 from service.http.routing import Declare, Protocol, Route, routes_of
 from service.inference.registry import Registry
@@ -21,7 +21,7 @@ from service.protocols.health import Health
 from service.settings import Settings
 
 KEY, HASH = api_keys.make()
-MODEL_ROUTES = [route for route in ROUTES if "{model}" in route.path]
+MODEL_ROUTES = [route for route in ROUTES if "{model}" in route.path and ModelControlError not in route.errors]
 
 
 def route_id(route: Route) -> str:

@@ -42,6 +42,15 @@ def test_environment_variables_set_fields(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         ("MENAGERIE_VERTEX_HEALTH_ROUTE", "/health/", "MENAGERIE_VERTEX_HEALTH_ROUTE is invalid"),
         ("MENAGERIE_SERVER_TIMING", "perhaps", "MENAGERIE_SERVER_TIMING is invalid"),
+        ("MENAGERIE_READY", "most", "MENAGERIE_READY is invalid: Input should be 'all' or 'any'"),
+        ("MENAGERIE_MODELS", "a,,b", "MENAGERIE_MODELS is invalid: '' is not the name of a model"),
+        ("MENAGERIE_MODELS", "a,", "'' is not the name of a model"),
+        ("MENAGERIE_MODELS", ",", "'' is not the name of a model"),
+        ("MENAGERIE_MODELS", "a,*", r"'\*' is not the name of a model: set it to names with commas between, or to \*"),
+        ("MENAGERIE_MODELS", "a/b", "'a/b' is not the name of a model"),
+        ("MENAGERIE_MODELS", "a,.b", "'.b' is not the name of a model"),
+        ("MENAGERIE_MODELS", "a:b", "'a:b' is not the name of a model"),
+        ("MENAGERIE_MODELS", "a\nb", r"'a\\nb' is not the name of a model"),
     ],
 )
 def test_invalid_setting_is_named_in_the_error(
@@ -52,6 +61,14 @@ def test_invalid_setting_is_named_in_the_error(
     with pytest.raises(StartupError, match=message) as refused:
         Settings.load()
     assert "\n" not in str(refused.value)
+
+
+def test_models_have_names_in_a_store_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One folder has one model."""
+    monkeypatch.setenv("MENAGERIE_MODELS", "*")
+    monkeypatch.setenv("MENAGERIE_MODEL_DIR", "x")
+    with pytest.raises(StartupError, match=r"^MENAGERIE_MODELS and MENAGERIE_MODEL_DIR exclude each other: unset one"):
+        Settings.load()
 
 
 def test_settings_are_frozen() -> None:

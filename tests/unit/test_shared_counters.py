@@ -93,7 +93,12 @@ def test_a_report_outlives_its_worker_and_its_accepting_does_not() -> None:
     assert counters.last_report(accepting=False) == pytest.approx(reported, abs=60)
     assert counters.last_report(accepting=True) == -math.inf
     counters.mark_accepting(is_accepting=True)
+    assert counters.last_report(accepting=True) == -math.inf  # its models are not loaded yet
+    counters.mark_ready(is_ready=True)
     assert counters.last_report(accepting=True) == counters.last_report(accepting=False)
+    counters.mark_ready(is_ready=False)
+    assert counters.last_report(accepting=True) == -math.inf
+    counters.mark_ready(is_ready=True)
     counters.release_slot(slot)
     assert counters.allocate_slot() == slot
     assert counters.last_report(accepting=True) == -math.inf

@@ -3,6 +3,7 @@
 import os
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -12,7 +13,7 @@ from hypothesis import strategies as some
 
 from service.monitoring import shared_regions
 from service.monitoring.shared_counters import SharedCounters
-from service.monitoring.shared_regions import MAX_REGION_BYTES, RegionsFullError, SharedRegions
+from service.monitoring.shared_regions import MAX_REGION_BYTES, RegionsFullError, SharedRegions, unless_full
 
 NAMES = some.text(max_size=5)
 SIZES = some.integers(1, 100_000) | some.sampled_from([4096, 4097, MAX_REGION_BYTES - 1, MAX_REGION_BYTES])
@@ -48,23 +49,32 @@ def test_a_region_too_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         regions.get("wide", MAX_REGION_BYTES + 1)
 
 
-@pytest.fixture
-def file_size_limit() -> Iterator[None]:
-    """No file may grow beyond what is there at first."""
+@contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """No file may grow beyond ``size`` bytes, as with `ulimit -f`."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (MAX_REGION_BYTES, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("file_size_limit")
 def test_a_limit_of_the_system_is_reported() -> None:
     """The memory that is there goes on being given."""
-    regions = SharedRegions()
-    regions.get("a", 8)
-    with pytest.raises(RegionsFullError, match="no shared memory for b: File too large"):
-        regions.get("b", MAX_REGION_BYTES)
-    assert regions.get("c", 8).memory.tolist() == [0] * 8
+    with file_size_limit(MAX_REGION_BYTES):
+        regions = SharedRegions()
+        regions.get("a", 8)
+        with pytest.raises(RegionsFullError, match="no shared memory for b: File too large"):
+            regions.get("b", MAX_REGION_BYTES)
+        assert regions.get("c", 8).memory.tolist() == [0] * 8
+
+
+def test_without_any_room_nothing_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """And whoever counts starts nevertheless."""
+    with file_size_limit(4096):
+        counters = SharedCounters()
+        assert unless_full(lambda: counters.model_block("a", 1)) is None
+    assert caplog.messages == ["not counted: no shared memory for a: File too large"]
+    counters.model_block("a", 1).here[:] = 1
 
 
 def test_regions_take_few_descriptors_and_little_memory() -> None:

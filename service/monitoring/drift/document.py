@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from service.inference.binning.variables import REFUSED
 from service.monitoring.drift.sentences import median_bin
-from service.monitoring.drift.variables import REFUSED
 from service.monitoring.drift.verdict import Comparison, Verdict
 
 

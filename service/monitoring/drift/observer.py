@@ -8,9 +8,9 @@ from service.arrays import Prediction, join_indices, join_rows
 from service.http.context import RequestContext
 from service.http.messages import Request, Response, json_response
 from service.http.routing import Declare, Protocol
+from service.inference.binning.bins import Bins, Counts, count_cells
 from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
-from service.monitoring.drift.bins import Bins, Counts, count_cells
 from service.monitoring.drift.document import document
 from service.monitoring.drift.verdict import Verdict, judge, judge_without_sample
 from service.monitoring.drift.window import Window, Windows, empty_window

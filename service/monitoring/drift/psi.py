@@ -7,17 +7,11 @@ from numpy import log
 from numpy.typing import NDArray
 
 from service.arrays import Doubles
+from service.inference.binning.bins import Bins
+from service.inference.binning.variables import PSEUDOCOUNT, Variable
 
-_PSEUDOCOUNT = 0.5  # rows added to each cell: the share of an empty one would be 0, which has no logarithm
 _FALSE_ALARM_RATE = 1 / 1000  # of windows in which nothing has shifted
 _SAFETY_FACTOR = 1.5  # sparse bins exceed the chi-square approximation more often than others
-
-
-def smoothed_shares(shares: Doubles, rows: int) -> Doubles:
-    """The shares of ``rows`` rows after half a row more in each cell, so that none is 0."""
-    counts = shares * rows + _PSEUDOCOUNT
-    smoothed: Doubles = counts / counts.sum()
-    return smoothed
 
 
 def stability_index(training_shares: Doubles, counts: NDArray[Any]) -> float:
@@ -26,7 +20,7 @@ def stability_index(training_shares: Doubles, counts: NDArray[Any]) -> float:
     Half a row for each cell, distributed like the training rows, is added to the counts: no cell is empty, equal shares
     have an index of exactly 0, and few rows are drawn towards no shift.
     """
-    prior = _PSEUDOCOUNT * len(training_shares)
+    prior = PSEUDOCOUNT * len(training_shares)
     recent_shares = (counts + prior * training_shares) / (counts.sum() + prior)
     return float(((recent_shares - training_shares) * log(recent_shares / training_shares)).sum())
 
@@ -43,3 +37,9 @@ def chance_limit(degrees_of_freedom: int, rows: int, training_rows: int, tests: 
     deviate = NormalDist().inv_cdf(1 - _FALSE_ALARM_RATE / tests)
     quantile = degrees_of_freedom * (1 - variance + deviate * variance**0.5) ** 3
     return float(_SAFETY_FACTOR * quantile * (1 / rows + 1 / training_rows))
+
+
+def shift_limit(bins: Bins, variable: Variable, rows: int, min_psi: float) -> float:
+    """The PSI at which a variable counts as shifted: ``min_psi``, or more where chance alone reaches that."""
+    tests = len(bins.features) + len(bins.outputs)
+    return max(min_psi, chance_limit(variable.degrees_of_freedom, rows, bins.training_rows, tests))

@@ -5,7 +5,7 @@ from itertools import accumulate
 from math import log
 
 from models.feature import Feature
-from service.monitoring.drift.variables import MISSING, OTHER, RARE, Variable
+from service.inference.binning.variables import MISSING, OTHER, RARE, Variable
 from service.significant_digits import format_distinct
 
 _MIN_OUT_OF_BOUNDS = 0.02  # share of a feature's values; from here on the sentence is about them

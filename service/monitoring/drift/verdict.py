@@ -3,16 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from service.inference.binning.bins import Bins
+from service.inference.binning.variables import Variable
 from service.inference.model import Model
-from service.monitoring.drift.bins import Bins
-from service.monitoring.drift.psi import stability_index
+from service.monitoring.drift.psi import shift_limit, stability_index
 from service.monitoring.drift.sentences import (
     describe_category_feature,
     describe_feature,
     describe_labels,
     describe_values,
 )
-from service.monitoring.drift.variables import Variable
 from service.monitoring.drift.window import Window, empty_window
 from service.settings import Settings
 
@@ -133,7 +133,7 @@ def judge(model: Model, bins: Bins, window: Window, settings: Settings) -> Verdi
         counts = window.counts[variable.cells]
         rows = int(counts.sum())
         psi = stability_index(variable.training_shares, counts)
-        limit = bins.limit(variable, rows, settings.drift_psi)
+        limit = shift_limit(bins, variable, rows, settings.drift_psi)
         has_shifted = rows >= min_rows and psi >= limit
         return Comparison(variable, (counts / max(rows, 1)).tolist(), rows, psi, limit, has_shifted)
 

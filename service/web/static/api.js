@@ -24,9 +24,9 @@ export function urlOf(path) {
   return new URL(path, location.href).href;
 }
 
-/** The JSON document at a path. */
-export async function fetchJson(path) {
-  return (await send(path, {})).json();
+/** The JSON document at a path; `options` are those of `fetch`. */
+export async function fetchJson(path, options = {}) {
+  return (await send(path, options)).json();
 }
 
 /** An SVG picture as a data URL: a request that the browser makes for an image would not carry the API key. */

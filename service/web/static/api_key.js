@@ -1,9 +1,10 @@
 /** The API key, for a service that requires one: kept in this tab's session storage, requested in a dialog. */
 
 import { h } from "./dom.js";
+import { ROOT } from "./service_paths.js";
 
 // Pages of one origin share the storage, and a proxy may have several services, each under a path of its own.
-const STORAGE_KEY = `menagerie-key ${new URL(".", location.href).pathname}`;
+const STORAGE_KEY = `menagerie-key ${new URL(ROOT, location.href).pathname}`;
 let pendingPrompt = null; // one dialog, however many requests wait for the key
 
 /** The headers of a request, with the API key if there is one. */

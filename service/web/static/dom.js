@@ -23,6 +23,13 @@ export function externalLink(href, ...children) {
   return h("a", { href, target: "_blank", rel: "noreferrer noopener" }, ...children);
 }
 
+/** Shows in the page's banner why a request failed, or nothing if `error` is null. */
+export function showError(error) {
+  const banner = document.getElementById("error");
+  banner.hidden = !error;
+  if (error) banner.textContent = error.isPermanent ? error.message : `${error.message} Retrying …`;
+}
+
 /**
  * Makes a button copy a text to the clipboard and show the result.
  * @param {HTMLButtonElement} button

@@ -3,7 +3,7 @@
 import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
 import { isCategory } from "./features.js";
-import { capitalize, featureTitle, formatCount, formatMeasurement, formatShortPercent, formatValue } from "./format.js";
+import { capitalize, featureTitle, formatCount, formatMeasurement, formatShortPercent, formatTime, formatValue } from "./format.js";
 
 const REFRESH_INTERVAL = 60_000; // ms, while the panel is open and the page visible
 const FURTHER = [["rare", "all rarer values"], ["other", "other values"], ["missing", "missing"]]; // beside bins or shares
@@ -42,8 +42,6 @@ export class DriftPanel {
   }
 
   #show(drift) {
-    const since =
-      drift.since && new Date(drift.since).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
     const features = this.#model.features
       .filter(({ name }) => drift.features?.[name])
       .map((feature) => featureRow(feature, drift.features[feature.name]));
@@ -58,7 +56,7 @@ export class DriftPanel {
       h(
         "p",
         { className: "muted" },
-        `${formatCount(drift.rows, "row")}${since ? ` since ${since}` : " so far"}; the window holds the ` +
+        `${formatCount(drift.rows, "row")}${drift.since ? ` since ${formatTime(drift.since)}` : " so far"}; the window holds the ` +
           `last ${drift.window_rows}. Requests from this page are not counted. Each number is a population stability ` +
           `index: 0 means no shift, ${limit.toFixed(2)} or more means a shift.`,
       ),

@@ -42,6 +42,11 @@ export function formatFixed(value, decimals = 2) {
   return (Number(text) === 0 ? text.replace("-", "") : text).replace("-", "−");
 }
 
+/** A date and time as 29 Nov 2026, 12:07. */
+export function formatTime(text) {
+  return new Date(text).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+}
+
 /** A signed number: +0.31, −0.20. */
 export function formatSigned(value, decimals = 2) {
   const text = formatFixed(value, decimals);

@@ -1,16 +1,19 @@
 /** The entry point: creates the parts of the page from the model's schema and connects them with state and service. */
 
 import { Explainer, fetchJson, retry } from "./api.js";
-import { h } from "./dom.js";
+import { h, showError } from "./dom.js";
 import { DriftPanel } from "./drift.js";
 import { isCategory, isEncoded, isOptional, typicalCategory, withAllFields } from "./features.js";
 import { formatCount, roundWithinBounds } from "./format.js";
 import { LocalPass } from "./local_pass.js";
 import { renderModelCard } from "./model_card.js";
+import { ModelMenu } from "./model_menu.js";
 import { NetworkView } from "./network_view.js";
 import { Outputs } from "./outputs.js";
 import { PredictionPanel, describeCause } from "./prediction.js";
 import { Presets } from "./presets.js";
+import { DESCRIPTION } from "./service_paths.js";
+import { ShadowPanel } from "./shadow.js";
 import { Share } from "./share.js";
 import { Sliders } from "./sliders.js";
 import { State } from "./state.js";
@@ -29,21 +32,17 @@ const CELLS_HINT =
 
 const byId = (id) => document.getElementById(id);
 
-function showError(error) {
-  const banner = byId("error");
-  banner.hidden = !error;
-  if (error) banner.textContent = error.isPermanent ? error.message : `${error.message} Retrying …`;
-}
-
 async function start() {
   byId("load-warning").remove();
-  const [given, report] = await retry(() => Promise.all([fetchJson("model"), fetchJson("page/report")]), showError);
+  new ModelMenu(byId("models"));
+  const [given, report] = await retry(() => Promise.all([fetchJson(DESCRIPTION), fetchJson("page/report")]), showError);
   const model = withAllFields(given);
   const has = (name) => report.files.includes(name);
   const presets = has("presets.json") ? await retry(() => fetchJson("page/report/presets.json"), showError) : null;
   const page = new Page(model, schemaOf(given), presets);
   page.start();
   new DriftPanel(byId("drift"), model, page.outputs);
+  new ShadowPanel(byId("shadow"), page.outputs);
   const evaluation = has("report.json") ? await retry(() => fetchJson("page/report/report.json"), showError) : null;
   if (evaluation) page.addReport(evaluation);
   renderModelCard(byId("card"), model, page.outputs, report.files, evaluation);
@@ -157,7 +156,7 @@ class Page {
   /** Loads the page anew if the version that serves now has other inputs or outputs; the URL keeps the measurements. */
   async #checkVersion(version) {
     if (version === this.#version) return;
-    const model = await fetchJson("model");
+    const model = await fetchJson(DESCRIPTION);
     if (schemaOf(model) !== this.schema) {
       this.state.save();
       location.reload();

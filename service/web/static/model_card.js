@@ -5,6 +5,7 @@ import { renderCharts, renderMetrics } from "./evaluation.js";
 import { categoryType, isCategory, isEncoded } from "./features.js";
 import { capitalize, featureTitle, formatCount, formatMeasurement, formatPercent, formatShortPercent, hasBounds } from "./format.js";
 import { describeValues } from "./row_parts.js";
+import { DESCRIPTION } from "./service_paths.js";
 
 const MAX_NAMES = 20; // of labels and targets in a sentence
 const ADOPTED = "not_taken_apart"; // a setting that only adoption records
@@ -28,10 +29,10 @@ export function renderModelCard(container, model, outputs, files, report) {
           {},
           h("a", { href: "page/report/index.html" }, "Evaluation report"),
           ", ",
-          h("a", { href: "model" }, "schema and all figures as JSON"),
+          h("a", { href: DESCRIPTION }, "schema and all figures as JSON"),
           ".",
         )
-      : h("p", {}, h("a", { href: "model" }, "Schema and all figures as JSON"), "."),
+      : h("p", {}, h("a", { href: DESCRIPTION }, "Schema and all figures as JSON"), "."),
   ];
   container.append(...parts.filter(Boolean));
 }

@@ -11,7 +11,6 @@ from models.reference_statistics import ALL_ROWS, Reference
 from models.signature import Head, Target
 from service.arrays import Doubles
 from service.inference.heads import HeadColumns
-from service.monitoring.drift.psi import smoothed_shares
 
 MAX_CUTS = 9  # at quantiles, however many a manifest has
 MAX_EDGES = MAX_CUTS + 1
@@ -21,6 +20,8 @@ MAX_OWN_CELLS = 12  # of a category: its most frequent values; all rarer ones of
 CELLS_PER_FEATURE = MAX_OWN_CELLS + 4
 RARE, OTHER, MISSING, REFUSED = "rare", "other", "missing", "refused"  # further cells of a feature
 NO, YES = "no", "yes"  # the cells of a label of a multi-label output, in this order
+
+PSEUDOCOUNT = 0.5  # rows added to each cell: the share of an empty one would be 0, which has no logarithm
 
 _CELLS_PER_COLUMN = {"classification": 1, "multi_label": len((NO, YES)), "regression": MAX_CUTS + 1}
 
@@ -48,6 +49,13 @@ class Variable(NamedTuple):
     def own_cells(self) -> int:
         """The number of its bins or labels."""
         return len(self.training_shares) - len(self.further)
+
+
+def smoothed_shares(shares: Doubles, rows: int) -> Doubles:
+    """The shares of ``rows`` rows after half a row more in each cell, so that none is 0."""
+    counts = shares * rows + PSEUDOCOUNT
+    smoothed: Doubles = counts / counts.sum()
+    return smoothed
 
 
 def count_output_cells(head: Head) -> int:

@@ -8,9 +8,7 @@ from numpy.typing import NDArray
 from models.feature import Feature
 from models.manifest import Manifest
 from service.arrays import Array, Indices
-from service.inference.heads import HeadColumns, assign_columns, predict_label_sets, predict_labels
-from service.monitoring.drift.psi import chance_limit
-from service.monitoring.drift.variables import (
+from service.inference.binning.variables import (
     CELLS_PER_FEATURE,
     MAX_EDGES,
     MISSING,
@@ -21,6 +19,7 @@ from service.monitoring.drift.variables import (
     output_variables,
     own_codes,
 )
+from service.inference.heads import HeadColumns, assign_columns, predict_label_sets, predict_labels
 
 Counts = NDArray[np.int64]
 
@@ -43,8 +42,8 @@ class Bins:
             self.outputs |= output_variables(head, manifest, start)
             start += count_output_cells(head.head)
         self.key = key
+        self.training_rows = manifest.training.rows
         self._column_names = manifest.column_names
-        self._training_rows = manifest.training.rows
         self._unknown_cell = count_cells(manifest) - 1
         self._refused_cells = [variable.cells.stop - 1 for variable in self.features.values()]
         self._starts = np.array([each.cells.start for each in (*self.features.values(), *self.outputs.values())])
@@ -68,20 +67,26 @@ class Bins:
         ``labels`` [rows] are those of a model that is a single classification; for others, ``outputs`` [rows, columns]
         are needed.
         """
-        cells = np.empty((len(rows), len(self._starts)), np.int64)
         features = len(self.features)
-        cells[:, :features] = (rows > self._edges).sum(axis=0, dtype=np.uint8)
+        cells = np.empty((len(rows), len(self._starts)), np.int64)
+        cells[:, :features] = self.bin_features(rows)
+        if outputs is None:
+            cells[:, -1] = labels
+        else:
+            cells[:, features:] = np.column_stack([self._bin_output(head, head.of(outputs)) for head in self._heads])
+        cells[:, features:] += self._starts[features:]
+        return cells
+
+    def bin_features(self, rows: Array) -> Counts:
+        """The cells of the features of ``rows``; both are [rows, features]."""
+        cells: Counts = (rows > self._edges).sum(axis=0, dtype=np.uint8).astype(np.int64)
         if self._cells_of_codes:
             codes = np.nan_to_num(rows[:, [*self._cells_of_codes]]).astype(np.intp)
             for column, (index, of_codes) in enumerate(self._cells_of_codes.items()):
                 cells[:, index] = of_codes[codes[:, column]]
         for index, cell in self._missing_cells.items():
             cells[np.isnan(rows[:, index]), index] = cell
-        if outputs is None:
-            cells[:, -1] = labels
-        else:
-            cells[:, features:] = np.column_stack([self._bin_output(head, head.of(outputs)) for head in self._heads])
-        cells += self._starts
+        cells += self._starts[: len(self.features)]
         return cells
 
     def _bin_output(self, head: HeadColumns, outputs: Array) -> NDArray[np.integer]:
@@ -103,10 +108,6 @@ class Bins:
         for index, name in enumerate(self.features):
             cells[: sum([counts.get(name, 0) for counts in rejections]), index] = self._refused_cells[index]
         return cells
-
-    def limit(self, variable: Variable, rows: int, min_psi: float) -> float:
-        """The PSI at which a variable counts as shifted: ``min_psi``, or more where chance alone reaches that."""
-        return max(min_psi, chance_limit(variable.degrees_of_freedom, rows, self._training_rows, len(self._starts)))
 
 
 def _cells_of_codes(feature: Feature, manifest: Manifest, variable: Variable) -> NDArray[np.integer]:
