@@ -155,13 +155,15 @@ class Catalog:
         found = {name: self.by_path.get(name) or self._registry(source) for name, source in sources.items()}
         if found.keys() == {registry.name for registry in self.registries}:
             return
-        for name in {registry.name for registry in self.registries} - found.keys():
+        dropped = {registry.name for registry in self.registries} - found.keys()
+        for name in dropped:
             _log.info("model %s is dropped: it is no longer in the store", name)
             self._faults.pop(name, None)
         if default := found.get(self.default_name):
             found[""] = default
         self.by_path = found
-        gc.collect()  # what is dropped is part of reference cycles, and the collector seldom runs
+        if dropped:
+            gc.collect()  # they are part of reference cycles, and the collector seldom runs
 
     def _registry(self, source: Source) -> Registry:
         return Registry(source, self._settings, self._check)
