@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import resource
 import time
 from collections.abc import Iterator
@@ -9,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import pytest
 import requests
 from support import handmade_bundles, headed_bundles, mixed_bundles
-from support.gunicorn_server import Server, serving, workers
+from support.gunicorn_server import Server, await_workers, serving, workers
 from support.handmade_bundles import Network
 from support.model_stores import copy_bundle
 
@@ -22,6 +22,7 @@ from service.inference.model import Model
 from service.protocols.native_documents import NativeDocuments
 
 MODELS = 50
+WORKERS = 2
 MEGABYTES_PER_MODEL = 2  # in each worker
 NAMES = {"all": [f"m{number:02}" for number in range(MODELS)], "one": ["m00"]}
 
@@ -60,7 +61,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 @contextmanager
 def serving_models(bundles: dict[str, Bundle], names: str) -> Iterator[Server]:
     store = next(iter(bundles.values())).folder.parent.parent
-    with serving(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODELS=names, WEB_CONCURRENCY="2") as server:
+    with serving(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODELS=names, WEB_CONCURRENCY=str(WORKERS)) as server:
         yield server
 
 
@@ -71,8 +72,11 @@ def served(bundles: dict[str, Bundle]) -> Iterator[Served]:
 
 
 def worker_memory(server: Server) -> float:
-    """Of the worker that has most, in 10^6 bytes: pages that several processes share count in part."""
-    return max(psutil.Process(pid).memory_full_info().pss for pid in workers(server)) / 1e6
+    """Of the worker that has most, in 10^6 bytes, without libraries: pages of several processes count in part."""
+    await_workers(server, lambda pids: len(pids) == WORKERS)
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in workers(server)]
+    sizes = [re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", each, re.MULTILINE) for each in rollups]
+    return max(sum(map(int, each)) for each in sizes) / 1e3
 
 
 def cpu_seconds() -> float:
