@@ -11,6 +11,7 @@ from service.comparison.document import (
     Report,
     RowShare,
 )
+from service.significant_digits import format_number
 
 MIN_VERDICT_ROWS = 100
 _MAX_DECIMALS = 6
@@ -64,9 +65,10 @@ def _describe_differences(report: Report) -> list[str]:
     if len(report["outputs"]) > 1 or output["kind"] != "regression" or len(output["targets"]) > 1:
         return []
     ((name, target),) = output["targets"].items()
-    mean, deviation, unit = target["mean"] or 0.0, target["root_mean_square"] or 0.0, f" {target['unit']}".rstrip()
-    direction = "higher" if mean > 0 else "lower"
-    return [f"{name} is {abs(mean):.3g}{unit} {direction} on average (root mean square {deviation:.3g}{unit})"]
+    unit = f" {target['unit']}".rstrip()
+    mean, deviation = (format_number(target[key] or 0.0, 3) for key in ("mean", "root_mean_square"))
+    direction = "lower" if mean.startswith("-") else "higher"
+    return [f"{name} is {mean.removeprefix('-')}{unit} {direction} on average (root mean square {deviation}{unit})"]
 
 
 def _within(report: Report) -> str:

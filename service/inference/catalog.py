@@ -156,13 +156,15 @@ class Catalog:
         found = {name: self.by_path.get(name) or self._registry(source) for name, source in sources.items()}
         if found.keys() == {registry.name for registry in self.registries}:
             return
-        for name in {registry.name for registry in self.registries} - found.keys():
+        dropped = {registry.name for registry in self.registries} - found.keys()
+        for name in dropped:
             _log.info("model %s is dropped: it is no longer in the store", name)
             self._faults.pop(name, None)
         if default := found.get(self.default_name):
             found[""] = default
         self.by_path = found
-        gc.collect()  # what is dropped is part of reference cycles, and the collector seldom runs
+        if dropped:
+            gc.collect()  # what is dropped is part of reference cycles, and the collector seldom runs
 
     def _registry(self, source: Source) -> Registry:
         return Registry(source, self._settings, self._check)
@@ -210,7 +212,7 @@ class Catalog:
     def _poll(self, listener: Callable[[Event], None]) -> None:
         """Look at a few models after the others, spread over the time between two looks at the same one.
 
-        The first time all at once: what a worker has got from the master is as old as that.
+        The first time at all of them at once: what a worker has got from the master is as old as that.
         """
         for event in self.refresh():
             listener(event)

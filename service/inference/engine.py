@@ -3,9 +3,11 @@
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from models.bundle import MODEL_KERAS, MODEL_LITERT, NETWORK, SAVED_MODEL, Bundle, BundleError
@@ -14,6 +16,8 @@ from service.arrays import Array
 from service.http.errors import StartupError
 from service.inference.encoding import EncodedEngine
 from service.inference.engine_protocol import Engine
+
+_MAX_ROWS = 1024  # that an interpreter has at a time: of a small network, 150 kB
 
 
 def load(name: str, bundle: Bundle) -> Engine:
@@ -38,7 +42,8 @@ class LiteRTEngine:
     An interpreter may be used by one thread at a time, so each thread has its own: two, 100 kB each for a small
     network, one for single rows and one for batches, because another number of rows means to allocate all tensors
     anew. LiteRT's default delegate, XNNPACK, gives a row the same bits in a batch of any size; LiteRT's own kernels do
-    not.
+    not. So many rows are run in parts: an interpreter never gives its tensors' memory back, and there is one for every
+    model and thread.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -80,13 +85,32 @@ class _Network:
 
     def run(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
         """The outputs of the layers for ``rows``, as `Engine.run` has them."""
+        if len(rows) > _MAX_ROWS:
+            return self._run_in_parts(rows, layers)
+        self._invoke(rows)
+        return {name: self._interpreter.get_tensor(self.outputs[name]) for name in layers}
+
+    def _run_in_parts(self, rows: Array, layers: Iterable[str]) -> dict[str, Array]:
+        """All parts are of one size, so the last one begins where it overlaps the one before."""
+        count = len(rows)
+        size = ceil(count / ceil(count / _MAX_ROWS))
+        views = {name: self._interpreter.tensor(self.outputs[name]) for name in layers}
+        outputs: dict[str, Array] = {}
+        for start in [*range(0, count - size, size), count - size]:
+            self._invoke(rows[start : start + size])
+            for name, view in views.items():
+                if name not in outputs:
+                    outputs[name] = np.empty((count, *view().shape[1:]), view().dtype)
+                outputs[name][start : start + size] = view()
+        return outputs
+
+    def _invoke(self, rows: Array) -> None:
         if self._rows != len(rows):
             self._interpreter.resize_tensor_input(self._input, rows.shape)
             self._interpreter.allocate_tensors()
             self._rows = len(rows)
         self._interpreter.set_tensor(self._input, rows)
         self._interpreter.invoke()
-        return {name: self._interpreter.get_tensor(self.outputs[name]) for name in layers}
 
     def run_row(self, rows: Array, layer: str) -> Array:
         """The output of one layer for one row, as `Engine.run_row` has it; there were never several rows.

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import resource
 import time
 from collections.abc import Iterator
@@ -9,11 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import pytest
 import requests
 from support import handmade_bundles, headed_bundles, mixed_bundles
-from support.gunicorn_server import Server, serving, workers
+from support.gunicorn_server import Server, await_workers, serving, workers
 from support.handmade_bundles import Network
 from support.model_stores import copy_bundle
 
@@ -22,8 +22,9 @@ from service.inference.model import Model
 from service.protocols.native_documents import NativeDocuments
 
 MODELS = 50
-MEGABYTES_PER_MODEL = 2  # in each worker; about 0.3 at the start, and 0.3 more once it has answered
-DIFFERENT = {"all": [f"m{number:02}" for number in range(MODELS)], "one": ["m00"]}
+WORKERS = 2
+MEGABYTES_PER_MODEL = 2  # in each worker
+NAMES = {"all": [f"m{number:02}" for number in range(MODELS)], "one": ["m00"]}
 
 
 class Served(NamedTuple):
@@ -50,7 +51,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     folder = tmp_path_factory.mktemp("many")
     shapes = publish_shapes(folder / "shapes")
     newer = {}
-    for number, name in enumerate(DIFFERENT["all"]):
+    for number, name in enumerate(NAMES["all"]):
         shape = shapes[number % len(shapes)].folder
         copy_bundle(shape, folder / "store", name)
         newer[name] = Bundle.read(copy_bundle(shape, folder / "store", name, version=2))
@@ -60,7 +61,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 @contextmanager
 def serving_models(bundles: dict[str, Bundle], names: str) -> Iterator[Server]:
     store = next(iter(bundles.values())).folder.parent.parent
-    with serving(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODELS=names, WEB_CONCURRENCY="2") as server:
+    with serving(MENAGERIE_MODEL_STORE=str(store), MENAGERIE_MODELS=names, WEB_CONCURRENCY=str(WORKERS)) as server:
         yield server
 
 
@@ -71,8 +72,11 @@ def served(bundles: dict[str, Bundle]) -> Iterator[Served]:
 
 
 def worker_memory(server: Server) -> float:
-    """Of the worker that has most, in 10^6 bytes: pages that several processes share count in part."""
-    return max(psutil.Process(pid).memory_full_info().pss for pid in workers(server)) / 1e6
+    """Of the worker that has most, in 10^6 bytes, without libraries: pages of several processes count in part."""
+    await_workers(server, lambda pids: len(pids) == WORKERS)
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in workers(server)]
+    sizes = [re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", each, re.MULTILINE) for each in rollups]
+    return max(sum(map(int, each)) for each in sizes) / 1e3
 
 
 def cpu_seconds() -> float:
@@ -142,19 +146,19 @@ def test_metrics_have_every_model(served: Served) -> None:
 
 
 def test_a_further_model_takes_little(bundles: dict[str, Bundle], served: Served) -> None:
-    """Memory of a worker, once every model has answered; the times of the starts, which vary, are printed only."""
+    """Memory of a worker, once every model has run batches too; the times of the starts, which vary, are printed."""
     starts = {}
     for names in ("one", "all"):
         cpu, began = cpu_seconds(), time.monotonic()
-        with serving_models(bundles, ",".join(DIFFERENT[names])) as server:
+        with serving_models(bundles, ",".join(NAMES[names])) as server:
             seconds = time.monotonic() - began
             memory = worker_memory(server)
         starts[names] = (seconds, cpu_seconds() - cpu, memory)
         print(f"{names}: ready after {seconds:.2f} s, {starts[names][1]:.2f} s of CPU, a worker has {memory:.1f} MB")  # noqa: T201
     for name, bundle in served.bundles.items():
         row = bundle.manifest.golden[0].features
-        for _ in range(6):  # on connections of their own, so that both workers answer
-            post(requests.Session(), f"{served.server.url}/models/{name}/predict", {"features": row})
+        for document in ({"features": row}, {"instances": [row] * 100}) * 3:  # so that both workers answer
+            post(requests.Session(), f"{served.server.url}/models/{name}/predict", document)
     further = MODELS - 1
     megabytes = (worker_memory(served.server) - starts["one"][2]) / further
     seconds, cpu = ((many - one) / further for one, many in zip(starts["one"][:2], starts["all"][:2], strict=True))

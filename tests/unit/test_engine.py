@@ -54,6 +54,15 @@ def test_outputs_do_not_depend_on_the_batch(litert: LiteRTEngine, random_rows: A
             np.testing.assert_array_equal(output, expected[name][start : start + size])
 
 
+@pytest.mark.parametrize("size", [1024, 1025, 2047, 2048, 2049, 5000])
+def test_many_rows_are_run_in_parts(litert: LiteRTEngine, random_rows: Array, size: int) -> None:
+    """With the outputs that fewer rows have, to the bit."""
+    outputs = litert.run(random_rows[:size], LAYERS)
+    for name in LAYERS:
+        fewer = [litert.run(random_rows[start : min(start + 600, size)], [name])[name] for start in range(0, size, 600)]
+        np.testing.assert_array_equal(outputs[name], np.concatenate(fewer))
+
+
 def test_threads_do_not_interfere(litert: LiteRTEngine, random_rows: Array) -> None:
     """Eight threads with batches of different sizes each get the outputs of their own rows."""
     expected = litert.run(random_rows, LAYERS[-1:])["probabilities"]
