@@ -1,8 +1,8 @@
 """What a shadow would have answered: computed for rows that were predicted, after their responses, and compared.
 
 The observer puts the rows of completed predictions into a bounded queue. A thread computes them in bulk, a piece at a
-time. It keeps no request waiting for long: a piece takes about as long as Python's switch interval, which is 0.5 ms in a
-worker, the thread rests after each, and it computes nothing while the worker is overloaded.
+time. It keeps no request waiting for long: a piece takes about as long as Python's switch interval, 0.5 ms in a worker,
+the thread rests after each, and it computes nothing while the worker is overloaded.
 """
 
 import logging
