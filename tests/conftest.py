@@ -25,6 +25,7 @@ from service.inference.validation import Validator
 from service.settings import SHIPPED_STORE, Settings
 
 if TYPE_CHECKING:
+    from support.adopted_lookups import Get
     from support.adoptions import AdoptedModels
 
 pytest_plugins = [
@@ -150,8 +151,21 @@ def adopted_models(tmp_path_factory: pytest.TempPathFactory) -> "AdoptedModels":
     """Users' models, adopted when they are first asked for; tests that take it have the marker ``tensorflow``."""
     from support.adoptions import AdoptedModels  # which imports pyarrow and SciPy
 
+    return AdoptedModels(_shared_folder(tmp_path_factory) / "adopted_models")
+
+
+@pytest.fixture(scope="session")
+def adopted_lookups(tmp_path_factory: pytest.TempPathFactory) -> "Get":
+    """The same for models that begin with lookups."""
+    from support import adopted_lookups  # which imports pyarrow and SciPy
+
+    return adopted_lookups.getter(_shared_folder(tmp_path_factory) / "adopted_lookups")
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of pytest-xdist have in common."""
     base = tmp_path_factory.getbasetemp()
-    return AdoptedModels((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "adopted_models")
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture

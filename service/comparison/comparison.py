@@ -41,7 +41,15 @@ class _Part(NamedTuple):
 
     @property
     def has_change_ranges(self) -> bool:
-        return self.change_ranges != slice(self.change_ranges.start, self.change_ranges.start)
+        return bool(self.change_ranges.stop > self.change_ranges.start)
+
+
+class Totals(NamedTuple):
+    """The number of rows, those on which the versions agree, and each output's own part of the report, by name."""
+
+    rows: int
+    agreeing: int
+    outputs: dict[str, dict[str, Any]]
 
 
 class Comparison:
@@ -97,6 +105,14 @@ class Comparison:
         )
         report["verdict"] = describe(report)
         return report
+
+    def totals(self, cells: Cells) -> Totals:
+        """What a report has without single changes and ranges, in a tenth of its time."""
+        rows = int(cells[_ROWS])
+        outputs = {
+            each.output.name: each.output.report(cells[each.own], cells[each.changes], rows) for each in self._parts
+        }
+        return Totals(rows, int(cells[_AGREEING]), outputs)
 
     def _lay_out(self, output: OutputComparison, columns: slice, change_cells: int) -> _Part:
         """The cells of an output, which follow the last ones; at most ``change_cells`` for the ranges of changes."""

@@ -23,7 +23,8 @@ def wilson_interval(count: int, rows: int) -> tuple[float, float]:
 
 
 def row_share(count: int, rows: int) -> RowShare:
-    """So many of all rows."""
+    """So many of all rows; not more, even if a process was killed while it added to the counts."""
+    count = min(max(count, 0), rows)
     if not rows:
         return RowShare(rows=count, share=None, low=None, high=None)
     low, high = wilson_interval(count, rows)

@@ -36,6 +36,7 @@ class FeatureRanges:
 
     def most_changed(self, rows: Cells, changed: Cells, overall_share: float) -> list[Range]:
         """The ranges with the greatest shares of changed rows, surest first; each has more than all rows together."""
+        changed = np.minimum(changed, rows)  # so it is, unless a process was killed while it added to the counts
         enough = np.flatnonzero((rows >= MIN_ROWS) & (changed >= MIN_CHANGED) & (changed > overall_share * rows))
         lowest = {cell: wilson_interval(changed[cell], rows[cell])[0] for cell in enough.tolist()}
         surest = sorted(lowest, key=lambda cell: -lowest[cell])[:_MAX_LISTED]
@@ -50,8 +51,8 @@ class FeatureRanges:
         if total_changed < MIN_CHANGED:
             return None
         inside, inside_changed = self._sum_intervals(rows), self._sum_intervals(changed)
-        shares, changed_shares = inside / total, inside_changed / total_changed
-        deviation = np.sqrt(shares * (1 - shares) / total_changed)
+        shares, changed_shares = inside / max(total, total_changed), inside_changed / total_changed
+        deviation = np.sqrt(np.clip(shares * (1 - shares), 0, None) / total_changed)
         excess = changed_shares - shares
         is_clear = (
             (inside >= MIN_ROWS)
@@ -121,7 +122,7 @@ def _describe(feature: Feature, variable: Variable, first: int, last: int) -> st
 def _describe_integers(above: float | None, upto: float | None, unit: str) -> str:
     """Bins of whole numbers in words."""
     if above is None:
-        return "has any value" if upto is None else f"is at most {floor(upto)}{unit}"
+        return "is not missing" if upto is None else f"is at most {floor(upto)}{unit}"
     if upto is None:
         return f"is at least {floor(above) + 1}{unit}"
     low, high = floor(above) + 1, floor(upto)
@@ -138,7 +139,7 @@ def _describe_interval(edges: Doubles, first: int, last: int, unit: str) -> str:
     high = edges[last + ends_below] if last < len(edges) else None
     texts = [f"{text}{unit}" for text in format_distinct([end for end in (low, high) if end is not None], digits=3)]
     if not texts:
-        return "has any value"
+        return "is not missing"  # all bins
     if low is None:
         return f"is {'below' if ends_below else 'at most'} {texts[0]}"
     if high is None:

@@ -11,6 +11,7 @@ from service.comparison.document import (
     Report,
     RowShare,
 )
+from service.significant_digits import format_number
 
 MIN_VERDICT_ROWS = 100
 _MAX_DECIMALS = 6
@@ -23,31 +24,32 @@ def describe(report: Report) -> str:
     rows = report["rows"]
     if rows < report["least_rows"]:
         return f"too few rows for a verdict: {rows} of {report['least_rows']}"
-    versions = f"version {report['shadow']} agrees with {report['serving']}"
+    versions = f"version {report['shadow']} agrees with {report['serving']}{_within(report)}"
     if report["agree"]["rows"] == rows:
         high = 1 - (report["agree"]["low"] or 0)
         return f"{versions} on all {rows:,} rows: with 95% confidence, at most {_ceiling(high)} of all rows change"
-    parts = [f"{versions}{_within(report)} on {_share(report['agree'])} of {rows:,} rows"]
-    parts.append(_describe_changes(report))
-    return "; ".join([*parts, *_describe_differences(report)])
+    agree = f"{versions} on {_share(report['agree'])} of {rows:,} rows"
+    return "; ".join([agree, *_describe_changes(report), *_describe_differences(report)])
 
 
-def _describe_changes(report: Report) -> str:
+def _describe_changes(report: Report) -> list[str]:
     """The output that changes in most rows, and its most frequent change."""
     rows = report["rows"]
     output = min(report["outputs"], key=lambda each: each["agree"]["rows"])
+    if not output["changes"]:
+        return []
     changed, most = rows - output["agree"]["rows"], output["changes"][0]
     sentence = _describe_most_frequent(most, changed)
     if where := most["mostly"] or (output["mostly"] if most["rows"] == changed else None):
         part = "all" if where["changed"] == most["rows"] else f"{where['changed']:,}"
         among, count = _rows_that_may_change(output, most, rows)
-        sentence += f", {part} of them where {where['says']} ({_percent(where['rows'] / count)} of {among})"
+        sentence += f", {part} of them where {where['says']} ({_percent(where['rows'], count)} of {among})"
     elif where := output["mostly"]:
         sentence += (
             f"; {where['changed']:,} of {changed:,} changes are where {where['says']} "
-            f"({_percent(where['rows'] / rows)} of all rows)"
+            f"({_percent(where['rows'], rows)} of all rows)"
         )
-    return f"{output['name']} changes most often: {sentence}" if len(report["outputs"]) > 1 else sentence
+    return [f"{output['name']} changes most often: {sentence}" if len(report["outputs"]) > 1 else sentence]
 
 
 def _rows_that_may_change(output: _Output, change: Change, rows: int) -> tuple[str, int]:
@@ -63,9 +65,10 @@ def _describe_differences(report: Report) -> list[str]:
     if len(report["outputs"]) > 1 or output["kind"] != "regression" or len(output["targets"]) > 1:
         return []
     ((name, target),) = output["targets"].items()
-    mean, deviation, unit = target["mean"] or 0.0, target["root_mean_square"] or 0.0, f" {target['unit']}".rstrip()
-    direction = "higher" if mean > 0 else "lower"
-    return [f"{name} is {abs(mean):.3g}{unit} {direction} on average (root mean square {deviation:.3g}{unit})"]
+    unit = f" {target['unit']}".rstrip()
+    mean, deviation = (format_number(target[key] or 0.0, 3) for key in ("mean", "root_mean_square"))
+    direction = "lower" if mean.startswith("-") else "higher"
+    return [f"{name} is {mean.removeprefix('-')}{unit} {direction} on average (root mean square {deviation}{unit})"]
 
 
 def _within(report: Report) -> str:
@@ -86,7 +89,8 @@ def _describe_most_frequent(change: Change, changed: int) -> str:
     return describe_share(change, f"{change['rows']:,} of {changed:,} changes")
 
 
-def _percent(share: float) -> str:
+def _percent(count: int, rows: int) -> str:
+    share = count / max(rows, count)  # rows may be too few if a process was killed while it added to the counts
     return "under 1%" if share < 0.01 else f"{share:.0%}"  # noqa: PLR2004
 
 

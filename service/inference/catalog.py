@@ -58,7 +58,8 @@ class Catalog:
     @property
     def registries(self) -> list[Registry]:
         """The registry of every model, by name; of those too that could not be loaded."""
-        return [self.by_path[name] for name in sorted(self.by_path) if name]
+        by_path = self.by_path  # another thread may replace it
+        return [by_path[name] for name in sorted(by_path) if name]
 
     @property
     def default(self) -> Registry:
@@ -163,7 +164,7 @@ class Catalog:
             found[""] = default
         self.by_path = found
         if dropped:
-            gc.collect()  # they are part of reference cycles, and the collector seldom runs
+            gc.collect()  # what is dropped is part of reference cycles, and the collector seldom runs
 
     def _registry(self, source: Source) -> Registry:
         return Registry(source, self._settings, self._check)

@@ -153,8 +153,8 @@ class Registry:
         except BundleError:  # which `refresh` reports
             return []
         others = [folder for number, folder in reversed(folders.items()) if number != shadow]
-        wanted = dict.fromkeys([*[*candidates.values()][:1], *others])
-        return [*wanted][: self._settings.keep_versions] + [folders[each] for each in folders if each == shadow]
+        kept = [*dict.fromkeys([*[*candidates.values()][:1], *others])][: self._settings.keep_versions]
+        return [*kept, *(folder for number, folder in folders.items() if number == shadow and folder not in kept)]
 
     def refresh(self) -> list[Event]:
         """Look at the store once, and let the version serve that should.
@@ -162,8 +162,8 @@ class Registry:
         Raises:
             BundleError, StartupError: no version can be served, and none serves yet.
         """
-        shadow, fault = find_shadow(self._home)
         folders = bundle.find_version_folders(self._home)
+        shadow, fault = find_shadow(self._home)
         candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
         self._folders = folders | candidates
         events: list[Event] = []

@@ -1,7 +1,5 @@
 """Cells for each version of a model, in a block: whichever versions there are, and however many follow each other."""
 
-import numpy as np
-
 from service.monitoring.shared_counters import Cells, ModelBlock
 
 MAX_VERSIONS = 16  # that one process counts at a time; one more replaces the lowest
@@ -30,4 +28,4 @@ class VersionTable:
     def by_version(self) -> dict[int, Cells]:
         """The cells of every version in all processes that have met it, [processes, width]."""
         rows = self._block.of(self._block.used)[:, self._cells].reshape(-1, self._width)
-        return {version: rows[rows[:, 0] == version] for version in np.unique(rows[:, 0]).tolist() if version}
+        return {version: rows[rows[:, 0] == version] for version in sorted({*rows[:, 0].tolist()} - {0})}

@@ -36,8 +36,8 @@ class Health(TypedDict):
     versions: list[int]
     refused: dict[str, str]
     models: ReadyModels
-    shadow: NotRequired[int | None]
-    shadow_fault: NotRequired[str]
+    shadow: int | None
+    shadow_fault: str | None
 
 
 @closed
@@ -45,8 +45,7 @@ class ListedModel(TypedDict):
     """A model: ``serving`` is the version that answers paths without one, ``versions`` are all that are loaded.
 
     ``refused`` has the reasons by version. ``fault`` says why no version serves, or why the model's folder could not be
-    read lately. ``shadow`` is the version that is compared with the serving one, null with a ``shadow_fault``; both are
-    absent if none should be.
+    read lately, ``shadow_fault`` why there is no ``shadow`` although the file SHADOW names one.
     """
 
     name: str
@@ -56,8 +55,8 @@ class ListedModel(TypedDict):
     versions: list[int]
     refused: dict[str, str]
     fault: str | None
-    shadow: NotRequired[int | None]
-    shadow_fault: NotRequired[str]
+    shadow: int | None
+    shadow_fault: str | None
     paths: dict[str, str]
 
 

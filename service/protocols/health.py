@@ -61,7 +61,7 @@ class Health:
         `model` is null if there is no default model, or if no version of it could be loaded.
         """
         registry, is_ready = self._catalog.by_path.get(""), self._readiness.is_ready
-        document: dict[str, Any] = {
+        document = {
             "live": True,
             "ready": is_ready,
             "version": VERSION,
@@ -70,9 +70,8 @@ class Health:
             "versions": registry.versions if registry else [],
             "refused": self._list_refused(registry, request) if registry else {},
             "models": self._readiness.list_models(),
+            **(self._describe_shadow(registry, request) if registry else {"shadow": None, "shadow_fault": None}),
         }
-        if registry:
-            document |= self._describe_shadow(registry, request)
         return json_response(document, 200 if is_ready else 503)
 
     @_declare("GET", "/models", "ModelList", public=True, on_event_loop=True)
@@ -99,18 +98,19 @@ class Health:
             "serving": registry.serving.model.version if registry.serving else None,
             "versions": registry.versions,
             "refused": self._list_refused(registry, request),
-            "fault": (fault if self._is_authorized(request) else _HIDDEN) if fault else None,
+            "fault": self._reason(fault, request),
             **self._describe_shadow(registry, request),
             "paths": _list_paths(registry.name),
         }
 
     def _describe_shadow(self, registry: Registry, request: Request) -> dict[str, Any]:
-        """The version that is compared with the serving one, or why there is none; empty if none should be."""
-        shadow, fault = registry.shadow, registry.shadow_fault
-        if not (shadow or fault):
-            return {}
-        number = shadow.model.version if shadow else None
-        return {"shadow": number, "shadow_fault": fault if self._is_authorized(request) or not fault else _HIDDEN}
+        """The version that is compared with the serving one, or why there is none although one is named."""
+        number = registry.shadow.model.version if registry.shadow else None
+        return {"shadow": number, "shadow_fault": self._reason(registry.shadow_fault, request)}
+
+    def _reason(self, fault: str, request: Request) -> str | None:
+        """A reason, if there is one and the client may know it."""
+        return (fault if self._is_authorized(request) else _HIDDEN) if fault else None
 
     def _list_refused(self, registry: Registry, request: Request) -> dict[str, str]:
         """Why versions are refused, by number, if the client may know."""

@@ -20,10 +20,11 @@ from service.score.options import ColumnOptions, CompareOptions, ScoreOptions, a
 PROGRAM = "python -m service.score"
 _DEFAULT_PART_ROWS = 1_000_000
 _EXIT_INTERRUPTED = 130
+_COMPARE = "--compare"
 
 
-def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
-    """The parser of the command line of ``program``."""
+def build_parser(program: str = PROGRAM, *, compares: bool = False) -> argparse.ArgumentParser:
+    """The parser of the command line of ``program``; a job that ``compares`` versions has no output."""
     parser = argparse.ArgumentParser(
         prog=program,
         description="Score a table with the model that the service would serve (see MENAGERIE_MODEL_STORE).",
@@ -32,11 +33,13 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("input", type=Path, metavar="INPUT", help="a file, a folder of files, or - for standard input")
+    # Only then optional: argparse would take an optional one for absent if options are between INPUT and OUTPUT.
+    count = "?" if compares else None
     parser.add_argument(
-        "output", type=Path, metavar="OUTPUT", nargs="?", help="a file, a folder, or - for standard output"
+        "output", type=Path, metavar="OUTPUT", help="a file, a folder, or - for standard output", nargs=count
     )
     parser.add_argument(
-        "--compare",
+        _COMPARE,
         nargs=2,
         type=_positive,
         metavar=("SERVING", "NEW"),
@@ -74,7 +77,8 @@ def build_parser(program: str = PROGRAM) -> argparse.ArgumentParser:
 
 def parse_arguments(argv: Sequence[str] | None = None, program: str = PROGRAM) -> ScoreOptions | CompareOptions:
     """The options on the command line of ``program``; if they are invalid, prints why and exits with status 2."""
-    parser = build_parser(program)
+    argv = sys.argv[1:] if argv is None else argv
+    parser = build_parser(program, compares=_COMPARE in argv)
     arguments = parser.parse_args(argv)
     decimal = arguments.decimal or ("," if arguments.thousands == "." else ".")
     if decimal == arguments.thousands:
@@ -95,8 +99,6 @@ def parse_arguments(argv: Sequence[str] | None = None, program: str = PROGRAM) -
             quiet=arguments.quiet,
             as_json=arguments.json,
         )
-    if not arguments.output:
-        parser.error("the following arguments are required: OUTPUT")
     if arguments.json:
         parser.error("--json needs --compare")
     return ScoreOptions(

@@ -28,6 +28,7 @@ _MODEL_PATHS = {
     "model": "/model",
     "explain": "/explain",
     "drift": "/drift",
+    "shadow": "/shadow",
     "openapi": "/openapi.json",
     "docs": "/docs",
 }

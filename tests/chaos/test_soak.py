@@ -167,7 +167,7 @@ def home(tmp_path: Path) -> Path:
 
 def test_memory_is_flat(report: Report, long: bool, home: Path, pytestconfig: pytest.Config) -> None:
     """Nothing lost, nothing wrong, and after warming up no growth that goes on."""
-    seconds, pause = (1500.0, 2.0) if long else (15.0, 0.3)
+    seconds, pause = (1500.0, 2.0) if long else (10.0, 0.3)
     reload_times = [10.0, 20.0, 30.0] if long else [4.0]  # new workers begin with the least memory
     warm = 600.0 if long else 7.0  # seconds; until memory has grown to the most that may be in use at once
     samples: list[Sample] = []

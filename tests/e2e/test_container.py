@@ -24,8 +24,8 @@ from support import markdown_commands
 from support.gunicorn_server import ROOT, environment, free_port
 from support.keras_models import make
 from support.known_animals import KNOWN, LLAMA, named
-from support.prometheus_server import await_true
 from support.published_bundles import newest_version
+from support.waiting import await_true
 
 from models import bundle
 from service.settings import PREFIX, SHIPPED_STORE, Settings

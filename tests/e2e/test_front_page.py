@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving
 from support.handmade_bundles import Network, publish
 from support.nginx import PREFIXES, under_prefixes
+from support.waiting import await_equal
 from support.web_page import (
     ANY_LABEL,
     ANY_TEXT,
@@ -364,7 +364,7 @@ def drifted_server() -> Iterator[Server]:
         requests.post(f"{server.url}/predict", json={"instances": sampled_animals.heavier(900, 5).tolist()}, timeout=10)
         out_of_bounds = {"instances": sampled_animals.in_fahrenheit(100, 5).tolist()}
         assert requests.post(f"{server.url}/predict", json=out_of_bounds, timeout=10).status_code == 422
-        requests.get(f"{server.url}/drift", timeout=10)
+        await_equal(lambda: requests.get(f"{server.url}/drift", timeout=10).json()["rows"], 1000)
         yield server
 
 
@@ -391,16 +391,16 @@ def test_the_drift_panel_compares_recent_rows_with_training_rows(
 
 
 def test_requests_of_the_page_do_not_count_for_drift(browser: Browser, drifted_server: Server) -> None:
-    """Sliders send animals that nobody has met."""
-    before = requests.get(f"{drifted_server.url}/drift", timeout=10).json()["rows"]
+    """Sliders send animals that nobody has met: to /explain, which `test_drift_over_workers` shows not to count."""
     with open_page(browser, drifted_server) as page:
+        posted: list[str] = []
+        page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
         slider = page.get_by_role("slider", name="Head length")
         slider.focus()
         for _ in range(20):
             page.keyboard.press("ArrowRight")
         expect(page.locator("#stage")).to_have_attribute("aria-busy", "false")
-    time.sleep(1.5)  # workers have published their counts by then
-    assert requests.get(f"{drifted_server.url}/drift", timeout=10).json()["rows"] == before
+    assert set(posted) == {f"{drifted_server.url}/explain"}
 
 
 def test_a_model_without_drift_is_not_asked_again(browser: Browser, server: Server) -> None:

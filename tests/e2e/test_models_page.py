@@ -75,6 +75,7 @@ def test_a_menu_leads_to_the_page_of_another_model(
         open_menu(page)
         require_fit(page)
         expect(page.locator(".model-list [aria-current]")).to_contain_text("animals")
+        expect(page.get_by_role("link", name="penguins")).to_contain_text("version 1, shadow 2")
         damaged = page.locator(".model-list .unavailable", has_text="seals")
         expect(damaged).to_contain_text(re.compile(r"unavailable: .*manifest"))
         expect(damaged.locator("a")).to_have_count(0)
@@ -114,7 +115,9 @@ def test_a_panel_shows_what_the_shadow_would_change(
         panel = page.get_by_role("region", name="What would version 2 change?")
         verdict = report["verdict"].replace(" -> ", " → ")
         expect(panel.locator(".shadow-verdict")).to_have_text(f"{verdict[0].upper()}{verdict[1:]}.")
-        expect(panel).to_contain_text(re.compile(f"{ROWS} rows since .* served by version 1 and computed by version 2"))
+        expect(panel).to_contain_text(
+            re.compile(f"{ROWS} rows compared since .*: version 2 computes what version 1 serves")
+        )
         expect(panel.locator(".flow-band")).to_have_count(min(10, len(output["changes"])))
         most = output["changes"][0]
         expect(panel.locator(".changes .shadow-bars li").first).to_contain_text(

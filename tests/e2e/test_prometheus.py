@@ -14,7 +14,8 @@ import requests
 from support.closed_loop_clients import Exchange, Load, LoadResult, post
 from support.gunicorn_server import Server, serving, workers
 from support.known_animals import KNOWN
-from support.prometheus_server import Prometheus, await_true, running_prometheus
+from support.prometheus_server import Prometheus, running_prometheus
+from support.waiting import await_true
 
 WORKERS, BATCH = 3, 300
 KILLS = 2

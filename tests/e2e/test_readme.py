@@ -19,7 +19,6 @@ from support.keras_models import make
 README = ROOT / "README.md"
 API = ROOT / "docs" / "api.md"
 CURLS = [block for page in (README, API) for block in markdown_commands.curl_blocks(page)]
-VARIABLES = {"VENV": str(Path(sys.prefix)), "VIRTUAL_ENV": ""}
 ADOPT = 'make adopt ARGS="churn.keras --sample customers.csv --label churned --name churn"'
 TRAIN = 'make train ARGS="--data my.csv --label species --name mine"'
 # Commands that another test or CI runs.
@@ -57,16 +56,15 @@ def test_a_fresh_clone_runs(tmp_path: Path) -> None:
 
 @pytest.mark.tensorflow
 def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
-    """A clone with a .keras file and a CSV: adopted, served, explained and drawn, in the environment of the tests."""
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    """A clone with a .keras file and a CSV: adopted, served, explained and drawn."""
+    clone = make_clone(tmp_path)
     churn = make("churn", clone)
     is_churned = churn.expected["churned"][:, 0] > np.median(churn.expected["churned"])
     sample = replace(churn, labels={"churned": ["yes" if each else "no" for each in is_churned]})
     sample.write_csv(clone / "customers.csv")
     adopted = run(ADOPT, clone)
     assert "serve   MENAGERIE_MODEL_NAME=churn make run" in adopted.stdout.splitlines()
-    with make_run(clone, 60, MENAGERIE_MODEL_NAME="churn", **VARIABLES) as server:
+    with make_run(clone, 60, MENAGERIE_MODEL_NAME="churn") as server:
         row = churn.rows[0].tolist()
         prediction = requests.post(f"{server.url}/predict", json={"features": row}, timeout=30).json()
         assert prediction["probabilities"]["yes"] == pytest.approx(float(churn.expected["churned"][0, 0]), abs=1e-5)
@@ -81,13 +79,12 @@ def test_an_own_model_is_served_by_two_commands(tmp_path: Path) -> None:
 @pytest.mark.tensorflow
 def test_an_own_table_is_served_by_two_commands(tmp_path: Path) -> None:
     """A clone with the penguins, which have text and gaps: trained, served, explained and drawn."""
-    clone = tmp_path / "clone"
-    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    clone = make_clone(tmp_path)
     mixed_tables.penguins().write_csv(clone / "my.csv")
     trained = run(TRAIN, clone)
     assert "serve   MENAGERIE_MODEL_NAME=mine make run" in trained.stdout.splitlines()
     penguin = {"island": "Biscoe", "bill_length_mm": 47, "bill_depth_mm": 15, "flipper_length_mm": 218, "year": 2008}
-    with make_run(clone, 60, MENAGERIE_MODEL_NAME="mine", **VARIABLES) as server:
+    with make_run(clone, 60, MENAGERIE_MODEL_NAME="mine") as server:
         prediction = requests.post(f"{server.url}/predict", json={"features": penguin}, timeout=30).json()
         assert prediction["label"] == "Gentoo"
         explanation = requests.post(f"{server.url}/explain", json={"features": penguin}, timeout=30).json()
@@ -97,13 +94,25 @@ def test_an_own_table_is_served_by_two_commands(tmp_path: Path) -> None:
         assert requests.get(f"{server.url}/page/report/index.html", timeout=30).ok
 
 
+def make_clone(folder: Path) -> Path:
+    """A clone of the project, with the environment of the tests, into which make need not install anything."""
+    clone = folder / "clone"
+    subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
+    (clone / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (clone / ".venv" / name).symlink_to(Path(sys.prefix) / name)
+    for installed in ("serve", "train"):
+        (clone / ".venv" / installed).touch()
+    return clone
+
+
 def run(command: str, clone: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command of the README in a clone, in the environment of the tests."""
+    """Run a command of the README in a clone."""
     completed = subprocess.run(
         command,
         shell=True,
         cwd=clone,
-        env=environment(**VARIABLES),
+        env=environment(VIRTUAL_ENV=""),
         capture_output=True,
         text=True,
         timeout=300,

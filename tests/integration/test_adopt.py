@@ -18,6 +18,7 @@ from support.adoptions import NAMES, AdoptedModel, AdoptedModels
 from support.gunicorn_server import environment
 from support.keras_models import MadeModel, classification
 
+from models import adopt as adoption
 from models import bundle
 from models.adopt import adopt, fill_draft
 from models.adoption.columns import BY_NAME, BY_OPTION, BY_SAMPLE
@@ -31,6 +32,7 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:__array
 
 Table = list[list[str]]
 Spoil = Callable[[Table], object]
+Output = tuple[int, str, str]  # exit code, stdout and stderr
 ROOT = Path(__file__).resolve().parent.parent.parent
 TOLERANCE = 1e-5  # relative to the largest number
 WITHOUT_SAMPLE = ("auto_mpg", "one_input_per_feature", "list_of_inputs", "several_outputs", "saved_model")
@@ -224,13 +226,26 @@ def test_the_command_says_what_it_adopted(trained: MadeModel, tmp_path: Path) ->
     assert files == {"index.html", "report.json", "confusion.svg", "reliability.svg"}
 
 
-def test_the_command_says_what_is_off_without_a_sample(trained: MadeModel, tmp_path: Path) -> None:
-    process = _run(trained.path, "--out", tmp_path, "--name", "bare", "--engine", "keras")
-    assert process.returncode == 0, process.stderr
-    assert "off     warnings, drift, sweeps and attributions: there is no --sample" in process.stdout
-    assert "off     bounds: any number is valid" in process.stdout
-    assert "MENAGERIE_ENGINE=keras MENAGERIE_MODEL_STORE=" in process.stdout
-    assert "takes   feature_1, feature_2, by number" in process.stdout
+@pytest.fixture
+def adopt_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Output]:
+    """The command without its processes: each would import TensorFlow once more."""
+    monkeypatch.setattr(adoption, "_adopt_in_subprocess", fill_draft)
+
+    def run(*arguments: object) -> Output:
+        return (adoption.main([*map(str, arguments)]), *capfd.readouterr())
+
+    return run
+
+
+def test_the_command_says_what_is_off_without_a_sample(
+    trained: MadeModel, tmp_path: Path, adopt_here: Callable[..., Output]
+) -> None:
+    code, stdout, stderr = adopt_here(trained.path, "--out", tmp_path, "--name", "bare", "--engine", "keras")
+    assert code == 0, stderr
+    assert "off     warnings, drift, sweeps and attributions: there is no --sample" in stdout
+    assert "off     bounds: any number is valid" in stdout
+    assert "MENAGERIE_ENGINE=keras MENAGERIE_MODEL_STORE=" in stdout
+    assert "takes   feature_1, feature_2, by number" in stdout
 
 
 def test_help_is_quick_and_imports_no_heavy_library() -> None:
@@ -381,12 +396,11 @@ def test_a_wrong_command_line_is_refused(
 
 
 def test_a_refusal_ends_the_command_with_code_2(trained: MadeModel, tmp_path: Path) -> None:
-    """The sentence alone, and no folder is left."""
-    process = _run(trained.path, "--threshold", "0.5", "--labels", "a,b,c", "--out", tmp_path / "store")
-    assert process.returncode == 2
-    assert process.stdout == ""
-    assert process.stderr.splitlines()[1:] == [
-        "--labels names 3 labels, but output size has one unit, for two labels: name 2"
+    """The sentence alone, and no folder is left; of a sample that cannot be read, before TensorFlow is imported."""
+    process = _run(trained.path, "--sample", tmp_path / "none.csv", "--out", tmp_path / "store")
+    assert (process.returncode, process.stdout) == (2, "")
+    assert [line.partition(" (")[0] for line in process.stderr.splitlines()[1:]] == [
+        f"cannot read {tmp_path / 'none.csv'}"
     ]
     assert not (tmp_path / "store").exists()
 

@@ -4,15 +4,16 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import requests
 from support import mixed_tables
+from support.adopted_lookups import Adopted, Get, publish
 from support.gunicorn_server import serving
-from support.lookup_models import BUILDERS, ROWS, LookupModel, keras, make
+from support.lookup_models import BUILDERS, ROWS, LookupModel, keras
 
 from models import bundle
 from models.adopt import adopt
@@ -28,38 +29,9 @@ pytestmark = [pytest.mark.tensorflow, pytest.mark.filterwarnings("ignore:__array
 TOLERANCE = 1e-5
 
 
-class Adopted(NamedTuple):
-    """A made model, the folder of its version, its manifest and what the command said."""
-
-    made: LookupModel
-    folder: Path
-    manifest: Manifest
-    notes: tuple[str, ...]
-
-
-@pytest.fixture(scope="module")
-def adopted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Adopted]:
-    """Makes and adopts a model by its name, once."""
-    done: dict[str, Adopted] = {}
-
-    def get(name: str) -> Adopted:
-        if name not in done:
-            folder = tmp_path_factory.mktemp(name)
-            made = make(name, folder)
-            done[name] = publish(made, folder / "store", str(made.path), *made.options)
-        return done[name]
-
-    return get
-
-
-def publish(made: LookupModel, store: Path, *arguments: str) -> Adopted:
-    """Adopt in this process."""
-    options = parse_options([*arguments, "--out", str(store)])
-    keras().backend.clear_session()  # names count from 0, as in a process of the command's own
-    notes: list[str] = []
-    with bundle.draft(options.store / options.name) as draft:
-        folder = bundle.publish(draft, adopt(options, draft, notes.append))
-    return Adopted(made, folder, bundle.Bundle.read(folder).manifest, tuple(notes))
+@pytest.fixture
+def adopted(adopted_lookups: Get) -> Get:
+    return adopted_lookups
 
 
 def serve(adopted: Adopted, rows: Sequence[Sequence[Any]], engine: str = "litert") -> Any:
@@ -82,7 +54,7 @@ def expect(made: LookupModel, rows: Sequence[Sequence[Any]]) -> Any:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_encoders_and_network_give_what_keras_gives(adopted: Callable[[str], Adopted], name: str) -> None:
+def test_encoders_and_network_give_what_keras_gives(adopted: Get, name: str) -> None:
     """On raw values, in both engines: for the sample, unknown words, missing values and boundaries, one by one too."""
     model = adopted(name)
     rows = [*model.made.rows, *model.made.more]
@@ -94,7 +66,7 @@ def test_encoders_and_network_give_what_keras_gives(adopted: Callable[[str], Ado
 
 
 @pytest.mark.parametrize("name", ["feature_space", "one_text_matrix", "nested", "indexed", "output_modes"])
-def test_a_model_is_adopted_without_a_sample_too(adopted: Callable[[str], Adopted], name: str, tmp_path: Path) -> None:
+def test_a_model_is_adopted_without_a_sample_too(adopted: Get, name: str, tmp_path: Path) -> None:
     """The vocabularies are those of the layers; nothing else is known."""
     made = adopted(name).made
     schema = [part for part in made.options if part.endswith(".toml")]
@@ -110,7 +82,7 @@ def test_a_model_is_adopted_without_a_sample_too(adopted: Callable[[str], Adopte
     ]
 
 
-def test_an_adopted_model_is_served(adopted: Callable[[str], Adopted]) -> None:
+def test_an_adopted_model_is_served(adopted: Get) -> None:
     """By real gunicorn: the same probabilities as Keras for raw rows, explained, counted and compared for drift."""
     model = adopted("wide_and_deep")
     made, name = model.made, model.manifest.name
@@ -149,7 +121,7 @@ def test_an_adopted_model_is_served(adopted: Callable[[str], Adopted]) -> None:
         assert 'menagerie_warnings_total{feature="workclass"' in requests.get(f"{server.url}/metrics", timeout=30).text
 
 
-def test_a_sample_can_be_parquet_with_categories(adopted: Callable[[str], Adopted], tmp_path: Path) -> None:
+def test_a_sample_can_be_parquet_with_categories(adopted: Get, tmp_path: Path) -> None:
     """The same features and statistics as from the CSV file."""
     model = adopted("pet_adoption")
     path = mixed_tables.pets(rows=ROWS).write_parquet(tmp_path / "pets.parquet")
@@ -159,7 +131,7 @@ def test_a_sample_can_be_parquet_with_categories(adopted: Callable[[str], Adopte
     assert other.reference == model.manifest.reference
 
 
-def test_the_manifest_says_what_the_lookups_know(adopted: Callable[[str], Adopted]) -> None:
+def test_the_manifest_says_what_the_lookups_know(adopted: Get) -> None:
     """Categories, other and missing; reference statistics by code; golden rows of raw values."""
     manifest = adopted("wide_and_deep").manifest
     assert manifest.format == 3
@@ -187,7 +159,7 @@ def test_the_manifest_says_what_the_lookups_know(adopted: Callable[[str], Adopte
     assert not manifest.training.settings["not_taken_apart"]
 
 
-def test_hashes_and_masks(adopted: Callable[[str], Adopted]) -> None:
+def test_hashes_and_masks(adopted: Get) -> None:
     hashed = {each.name: each for each in adopted("hashed").manifest.features}
     assert hashed["Breed1"].hashing == Hashing(bins=16)
     assert hashed["Color1"].hashing == Hashing(bins=5, salt=(133, 137))
@@ -195,7 +167,7 @@ def test_hashes_and_masks(adopted: Callable[[str], Adopted]) -> None:
     assert hashed["Age"].hashing == Hashing(bins=6, salt=(7, 7), type="integer")
 
 
-def test_feature_space_becomes_encoders(adopted: Callable[[str], Adopted]) -> None:
+def test_feature_space_becomes_encoders(adopted: Get) -> None:
     features = {each.name: each for each in adopted("feature_space").manifest.features}
     assert features["cp"].allow_other is False
     assert features["sex"].allow_other is True
@@ -204,7 +176,7 @@ def test_feature_space_becomes_encoders(adopted: Callable[[str], Adopted]) -> No
     assert features["thal"].category_type is str
 
 
-def test_integers_straight_into_layers(adopted: Callable[[str], Adopted]) -> None:
+def test_integers_straight_into_layers(adopted: Get) -> None:
     """An index of few values is a category, one of many an integer; a code that is a number too knows no other."""
     features = {each.name: each for each in adopted("indexed").manifest.features}
     assert (features["chol"].kind, features["chol"].lowest, features["chol"].highest <= 2999) == ("integer", 0, True)
@@ -213,7 +185,7 @@ def test_integers_straight_into_layers(adopted: Callable[[str], Adopted]) -> Non
     assert features["age"].kind == "integer"
 
 
-def test_every_output_mode(adopted: Callable[[str], Adopted]) -> None:
+def test_every_output_mode(adopted: Get) -> None:
     """Other only where there is one index for it, missing only with a mask; a truth value has two categories."""
     manifest = adopted("output_modes").manifest
     features = {each.name: each for each in manifest.features}
@@ -225,7 +197,7 @@ def test_every_output_mode(adopted: Callable[[str], Adopted]) -> None:
     assert len(warnings) == 8
 
 
-def test_a_gap_means_what_the_model_makes_of_it(adopted: Callable[[str], Adopted]) -> None:
+def test_a_gap_means_what_the_model_makes_of_it(adopted: Get) -> None:
     """NaN that the model fills in itself, and a missing word that the schema allows."""
     manifest = adopted("nested").manifest
     features = {each.name: each for each in manifest.features}

@@ -5,17 +5,19 @@ import json
 import socket
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.gunicorn_server import Server, serving
 from support.published_bundles import newest_version
 
-from benchmarks import exchanges, open_loop_client, peers, regression, results
+from benchmarks import exchanges, open_loop_client, peers, regression, results, shadow
 from benchmarks.server import check_status
 from models.bundle import Bundle
 from models.manifest import Manifest
-from service.settings import Settings
+from service.app.routes import build_service
+from service.settings import SHIPPED_STORE, Settings
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -164,6 +166,32 @@ def test_requests_are_chosen_by_a_part_of_their_name(manifest: Manifest) -> None
     assert exchanges.choose(requests, []) == requests
     with pytest.raises(ValueError, match="no request has 'nothing' in its name; there are: list form; "):
         exchanges.choose(requests, ["named", "nothing"])
+
+
+def test_shadow_benchmark_has_a_table_for_each_load() -> None:
+    """Medians and ranges over the rounds, without and with a shadow."""
+    open_loop = {"cpu_us": 50.0, "p50_ms": 0.2, "p99_ms": 1.0, "p999_ms": 2.0, "max_ms": 3.0, "failures": 0.0}
+    closed_loop = {"cpu_us": 20.0, "requests_s": 10_000.0, "failures": 0.0}
+    rounds = [
+        {
+            "open": {"without": open_loop, "with": open_loop | {"p99_ms": p99}},
+            "closed": dict.fromkeys(("without", "with"), closed_loop),
+        }
+        for p99 in (1.0, 3.0)
+    ]
+    lines = shadow.format_tables(rounds).splitlines()
+    assert sum(line.startswith("| without a shadow |") for line in lines) == 2
+    assert any(line.startswith("| with a shadow |") and "2 ms (1 to 3)" in line for line in lines)
+
+
+def test_shadow_benchmark_serves_the_first_of_two_versions(tmp_path: Path) -> None:
+    served = Bundle.read(SHIPPED_STORE / "animals" / "1")
+    copied = shadow.copy_store(served, tmp_path, shadow=True)
+    service = build_service(Settings(model_store=tmp_path))
+    assert copied.folder == tmp_path / "animals" / "1"
+    assert service.registry.current.model.version == 1
+    assert service.registry.shadow
+    assert service.registry.shadow.model.version == 2
 
 
 def test_a_comparison_of_checkouts_shows_medians_and_the_ratio_of_each_round() -> None:

@@ -20,7 +20,7 @@ from support import mixed_bundles
 from support.bad_cloud_bodies import BAD_BODIES, CSV, JSON, LINES, ROW
 from support.gunicorn_server import GUNICORN, ROOT, Server, await_message, environment, free_port, serving
 from support.known_animals import KNOWN, LLAMA, MAINE_COON, NAMES, named
-from support.prometheus_server import await_true
+from support.waiting import await_equal, await_metrics
 
 from service.app import api_keys
 from service.settings import SHIPPED_STORE
@@ -195,8 +195,8 @@ def test_keys_and_metrics_hold_for_the_platform() -> None:
                 line.partition('status="')[2][:3]: float(line.split()[-1]) for line in counted if "/invocations" in line
             }
 
-        await_true(lambda: count() == {"200": 2, "401": 1})  # a worker counts up to 100 ms after the response
-        assert 'label="llama"' in requests.get(f"{server.url}/metrics", headers=keys, timeout=10).text
+        await_equal(count, {"200": 2, "401": 1})
+        await_metrics(server, 'menagerie_predictions_total{label="llama",version="1"} 1.0', headers=keys)
 
 
 def test_limits_hold_for_the_platform() -> None:

@@ -12,15 +12,14 @@ from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from support import mixed_bundles
 from support.gunicorn_server import serving
-from support.prometheus_server import await_true
+from support.waiting import await_true
 
 from models import bundle
 from models.bundle import MODEL_KERAS, MODEL_LITERT, WEIGHTS, Bundle, BundleError
 from models.encoding import NO_COLUMN, NumberEncoder, OneHotEncoder
-from models.feature import Feature, to_codes
+from models.feature import Feature
 from service.app import create_app
 from service.http.errors import NotExplainableError
-from service.inference import shapley
 from service.inference.model import Model
 from service.inference.sandbox import require_sound
 from service.protocols.sweep_documents import MAX_CATEGORIES
@@ -260,20 +259,6 @@ def test_attributions_of_many_features_are_estimated(tmp_path: Path) -> None:
         for label, probability in response["prediction"]["probabilities"].items():
             added = sum(value[label] for value in attributions["values"].values())
             assert added == pytest.approx(probability - attributions["base"][label], abs=1e-6)
-
-
-@pytest.mark.parametrize("index", [0, 1, 2, 3])
-def test_values_agree_with_shap(published: Bundle, index: int) -> None:
-    """The exact explainer of shap over the same background of codes agrees to 1e-6."""
-    shap = pytest.importorskip("shap")
-    model = Model.open(published.folder, "litert")
-    background, row = model.manifest.background_rows, to_codes(model.features, [ROWS[index]])[0]
-    assert np.isnan(background).any()
-    base, values = shapley.attribute(model.outputs, row, background)
-    masker = shap.maskers.Independent(background, max_samples=len(background))
-    explained = shap.explainers.Exact(lambda rows: model.outputs(rows.astype(np.float32)), masker)(row[np.newaxis])
-    np.testing.assert_allclose(values, explained.values[0], atol=1e-6)
-    np.testing.assert_allclose(base, explained.base_values[0], atol=1e-6)
 
 
 def test_server_explains_and_compares(published: Bundle) -> None:

@@ -1,9 +1,7 @@
 """Real workers that serve a model with an output of each kind: together they count each row once, in every protocol."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families as parsed
 from support.gunicorn_server import Server, serving
 from support.headed_bundles import MIXED, publish
+from support.waiting import await_equal, await_metrics
 
 from models.bundle import Bundle
 from service.arrays import Array
@@ -34,14 +33,6 @@ def server(bundle: Bundle) -> Iterator[Server]:
 
 def random_rows(count: int) -> Array:
     return np.random.default_rng(8).uniform(-2.9, 2.9, (count, 3)).astype(np.float32)
-
-
-def await_equal(read: Callable[[], Any], expected: Any) -> None:
-    """Wait for the rows that workers have not counted yet."""
-    deadline = time.monotonic() + 30
-    while (found := read()) != expected:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
 
 
 def post_all(server: Server, rows: Array) -> None:
@@ -88,8 +79,8 @@ def test_workers_count_each_row_once(server: Server, bundle: Bundle) -> None:
     drift = requests.get(f"{server.url}/drift", timeout=10).json()
     assert drift["verdict"] == "alike"
     assert drift["outputs"]["sold"]["shares"]["yes"]["now"] == pytest.approx(sold.mean())
-    stats = requests.get(f"{server.url}/v2/models/headed/stats", timeout=10).json()["model_stats"][0]
-    assert stats["inference_count"] == len(rows)
+    statistics = f"{server.url}/v2/models/headed/stats"
+    await_equal(lambda: requests.get(statistics, timeout=10).json()["model_stats"][0]["inference_count"], len(rows))
 
 
 def test_a_model_without_a_sample_serves_without_drift(tmp_path: Path) -> None:
@@ -97,10 +88,9 @@ def test_a_model_without_a_sample_serves_without_drift(tmp_path: Path) -> None:
     publish(tmp_path, MIXED, sample=False, weights=False)
     with serving(MENAGERIE_MODEL_STORE=str(tmp_path), MENAGERIE_MODEL_NAME="headed") as server:
         post_all(server, random_rows(20))
+        metrics = await_metrics(server, 'menagerie_rows_total{model="headed",version="1"} 20.0')
         drift = requests.get(f"{server.url}/drift", timeout=10).json()
         assert (drift["verdict"], drift["rows"], drift["outputs"]) == ("unknown", 0, {})
         assert "without a sample" in drift["says"]
-        metrics = requests.get(f"{server.url}/metrics", timeout=10).text
     assert "menagerie_drift_alarm{" not in metrics
     assert "menagerie_warnings_total" not in metrics
-    assert 'menagerie_rows_total{model="headed",version="1"} 20.0' in metrics

@@ -18,13 +18,11 @@ import pytest
 import requests
 from numpy.typing import NDArray
 from support import lookup_models, mixed_tables
+from support.adopted_lookups import Adopted, Get
 from support.gunicorn_server import serving
 
-from models import adopt as adoption
-from models import bundle as bundles
 from models import options as training_options
 from models import train as training
-from models.adoption import options as adoption_options
 from models.bundle import MODEL_KERAS, Bundle
 from models.feature import Feature
 from service.score.__main__ import main as score
@@ -75,8 +73,8 @@ def test_trained(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ADOPTED)
-def test_adopted(name: str, tmp_path: Path) -> None:
-    check(adopt(name, tmp_path), tmp_path)
+def test_adopted(name: str, adopted_lookups: Get, tmp_path: Path) -> None:
+    check(to_case(adopted_lookups(name)), tmp_path)
 
 
 def train(name: str, folder: Path) -> Case:
@@ -127,20 +125,19 @@ def vary(features: Sequence[Feature], rows: Sequence[Row]) -> list[Row]:
     return varied
 
 
-def adopt(name: str, folder: Path) -> Case:
-    """Adopt a model that begins with lookups; the rows are those of its sample, and some that it does not have."""
-    made = lookup_models.make(name, folder)
-    options = adoption_options.parse_options([str(made.path), *made.options, "--out", str(folder / "store")])
-    with bundles.draft(options.store / options.name) as draft:
-        published = bundles.publish(draft, adoption.adopt(options, draft, lambda _: None))
+def to_case(adopted: Adopted) -> Case:
+    """A model that begins with lookups; the rows are those of its sample, and some that it does not have."""
+    made = adopted.made
     rows = [row for row in (*made.rows, *made.more) if "" not in row]  # which a CSV file has for a missing value
     expected = made.predict(rows).astype(np.float64)
     if "--from-logits" in made.options:
         expected = 1 / (1 + np.exp(-expected))
     if expected.shape[1] == 1:
         expected = np.concatenate([1 - expected, expected], axis=1)
-    bundle = Bundle.read(published)
-    return Case(folder / "store", bundle, [as_json_values(bundle.manifest.features, row) for row in rows], expected)
+    bundle = Bundle.read(adopted.folder)
+    return Case(
+        adopted.folder.parent.parent, bundle, [as_json_values(bundle.manifest.features, row) for row in rows], expected
+    )
 
 
 def as_json_values(features: Sequence[Feature], row: Sequence[Any]) -> Row:

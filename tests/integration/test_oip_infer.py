@@ -2,11 +2,11 @@
 
 import json
 import struct
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
 from support.http_responses import HttpResponse, Send
 from support.known_animals import BEARDED_DRAGON, GREAT_DANE, KNOWN, LLAMA, MAINE_COON
 
@@ -402,19 +402,21 @@ def test_model_config_agrees_with_the_metadata(send: Send) -> None:
         assert tensor_config["data_type"] == {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}[output["datatype"]]
 
 
-def test_statistics_count_rows_and_requests(send: Send) -> None:
-    """Successes and failures count requests, inferences count rows, over all protocols and workers."""
+def test_statistics_count_rows_and_requests(client: FlaskClient) -> None:
+    """Successes and failures count requests, inferences count rows, over all protocols.
+
+    In process, where no count comes later; `test_observations_over_workers` compares those of several workers.
+    """
 
     def stats() -> Any:
-        time.sleep(0.3)  # counts are exact after a quiet moment
-        (version_statistics,) = json.loads(send("GET", "/v2/models/animals/stats").body)["model_stats"]
+        (version_statistics,) = client.get("/v2/models/animals/stats").get_json()["model_stats"]
         return version_statistics
 
     before = stats()
     for _ in range(10):
-        infer(send, request_body(tensor(MAINE_COON, LLAMA, LLAMA)))
-    send("POST", "/predict", json.dumps({"features": LLAMA}).encode(), JSON)
-    send("POST", "/predict", b"{", JSON)
+        assert client.post(INFER, data=request_body(tensor(MAINE_COON, LLAMA, LLAMA)), headers=JSON).status_code == 200
+    client.post("/predict", json={"features": LLAMA})
+    client.post("/predict", data=b"{", headers=JSON)
     after = stats()
     increase = {
         name: after["inference_stats"][name]["count"] - before["inference_stats"][name]["count"]

@@ -118,7 +118,7 @@ def test_other_clients_get_the_paths_of_the_model(several: FlaskClient, name: st
     """The same that the page of the model uses, and those of the service."""
     paths = several.get(f"/models/{name}/").get_json()["paths"]
     assert several.get(paths["model"]).get_json()["name"] == name
-    assert several.get(paths["drift"]).status_code == 200
+    assert several.get(paths["drift"]).status_code == several.get(paths["shadow"]).status_code == 200
     assert several.get(paths["docs"]).status_code == several.get(paths["live"]).status_code == 200
     feature = several.get(paths["model"]).get_json()["features"][0]["name"]
     assert feature in several.get(paths["openapi"]).text

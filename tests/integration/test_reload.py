@@ -13,11 +13,10 @@ from typing import Any, Self
 
 import pytest
 import requests
-from support.closed_loop_clients import Load
 from support.gunicorn_server import Server, await_ready, await_workers, serving, workers
 from support.handmade_bundles import Network, publish
 
-from models.bundle import CURRENT, MODEL_KERAS, MODEL_LITERT
+from models.bundle import CURRENT, MODEL_LITERT
 
 ROW = [0.5, -1, 2]
 
@@ -169,33 +168,3 @@ def test_workers_collect_garbage_also_after_sighup(tmp_path: Path) -> None:
         server.process.terminate()
         stderr = server.process.communicate(timeout=60)[1]
     assert re.findall("garbage collection: (True|False)", stderr) == ["True", "True"]
-
-
-@pytest.mark.tensorflow
-def test_sighup_with_a_bad_model_changes_nothing_for_the_keras_engine(store: Path) -> None:
-    """Its workers load the model themselves, the newest good version; if none is good, the old workers stay."""
-    home = store / "animals"
-    settings = {"MENAGERIE_ENGINE": "keras", "MENAGERIE_MODEL_STORE": str(store), "MENAGERIE_DRAIN_SECONDS": "0"}
-    settings |= {"MENAGERIE_POLL_SECONDS": "0.2", "MENAGERIE_LOG_RATE": "0", "WEB_CONCURRENCY": "1"}
-    with serving(**settings) as server:
-        with Load(server.port, clients=2, pause=0.05) as load:
-            shutil.copytree(home / "1", home / "2")
-            (home / "2" / MODEL_KERAS).write_bytes(b"PK")
-            first = workers(server)
-            server.process.send_signal(signal.SIGHUP)
-            await_workers(server, lambda now: len(now) == 1 and now != first, seconds=180)
-            health = requests.get(f"{server.url}/health", timeout=180).json()
-            assert (health["ready"], health["model"]["version"], list(health["refused"])) == (True, "1", ["2"])
-        (home / "1" / MODEL_KERAS).write_bytes(b"PK")
-        second = workers(server)
-        server.process.send_signal(signal.SIGHUP)
-        await_workers(server, lambda now: len(now) == 2)  # the master tries to load in a child process
-        await_workers(server, lambda now: len(now) == 1, seconds=180)
-        assert requests.get(f"{server.url}/readyz", timeout=60).ok
-        assert workers(server) == second
-        server.process.terminate()
-        stderr = server.process.communicate(timeout=60)[1]
-    assert re.search(
-        "no new worker can start, keeping the old ones: .*model.keras does not match manifest.json", stderr
-    )
-    assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})

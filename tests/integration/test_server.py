@@ -298,15 +298,3 @@ def test_flask_run_serves_the_application() -> None:
             process.terminate()
             process.communicate(timeout=30)
     assert answer.json()["label"] == "cat"
-
-
-@pytest.mark.tensorflow
-def test_the_keras_engine_gives_the_same_probabilities(server: Server) -> None:
-    """MENAGERIE_ENGINE=keras serves model.keras itself, under workers that load it after the fork."""
-    with serving(MENAGERIE_ENGINE="keras", WEB_CONCURRENCY="1") as keras:
-        for animal in KNOWN.values():
-            one, other = (
-                requests.post(f"{url}/predict", json={"features": animal}, timeout=60).json()["probabilities"]
-                for url in (server.url, keras.url)
-            )
-            assert one == pytest.approx(other, abs=1e-5)

@@ -1,4 +1,4 @@
-"""Shapley values against the shap library, whose import alone takes seconds."""
+"""Shapley values against the shap library, whose import alone takes seconds: so all that use it are here."""
 
 from pathlib import Path
 from typing import Any
@@ -6,23 +6,39 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import headed_bundles
+from support import headed_bundles, mixed_bundles
 
+from models.feature import to_codes
 from service.inference import sampled_shapley, shapley
 from service.inference.model import Model
 
 
-@pytest.mark.parametrize("index", [0, 1, 2, 3])
-def test_values_agree_with_shap(model: Model, index: int) -> None:
+def compare_exact_values(model: Model, row: NDArray[np.float32]) -> None:
     """The exact explainer of shap, with its independent masker over the same background, agrees to 1e-6."""
     shap = pytest.importorskip("shap")
-    background = np.array(model.manifest.background, np.float32)
-    row = np.array(model.manifest.golden[index].features, np.float32)
+    background = model.manifest.background_rows
     base, values = shapley.attribute(model.outputs, row, background)
     masker = shap.maskers.Independent(background, max_samples=len(background))
     explained = shap.explainers.Exact(lambda rows: model.outputs(rows.astype(np.float32)), masker)(row[np.newaxis])
     np.testing.assert_allclose(values, explained.values[0], atol=1e-6)
     np.testing.assert_allclose(base, explained.base_values[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 3])
+def test_values_agree_with_shap(model: Model, index: int) -> None:
+    compare_exact_values(model, np.array(model.manifest.golden[index].features, np.float32))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return Model.open(mixed_bundles.publish(tmp_path_factory.mktemp("store")).folder, "litert")
+
+
+@pytest.mark.parametrize("row", mixed_bundles.raw_rows(4, 4))
+def test_values_of_categories_agree_with_shap(mixed: Model, row: tuple[Any, ...]) -> None:
+    """Of their codes, some of which are missing."""
+    assert np.isnan(mixed.manifest.background_rows).any()
+    compare_exact_values(mixed, to_codes(mixed.features, [row])[0])
 
 
 @pytest.mark.parametrize("explainer", ["PermutationExplainer", "SamplingExplainer"])

@@ -158,7 +158,10 @@ def test_the_response_is_that_of_the_pipeline(servers: tuple[Server, Server], na
 
 
 def test_rows_are_counted_as_by_the_pipeline() -> None:
-    """Responses, rejections, predictions, confidences, warnings and rows for drift are the same."""
+    """Responses, rejections, predictions, confidences, warnings and rows for drift are the same.
+
+    The only worker counts every request before it answers the next one that asks for counts, so none has to be awaited.
+    """
     counts = []
     for is_on in ("true", "false"):
         with serving(WEB_CONCURRENCY="1", MENAGERIE_FAST_PATH=is_on) as server:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,8 @@ from support import sampled_animals
 from support.gunicorn_server import ROOT, Server, serving, workers
 from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
-from support.prometheus_server import Prometheus, await_true, running_prometheus
+from support.prometheus_server import Prometheus, running_prometheus
+from support.waiting import await_true
 
 from models import bundle
 from service.settings import SHIPPED_STORE
@@ -64,6 +65,13 @@ class Scene:
         return self.folder / "store"
 
 
+def kill_all(server: Server) -> None:
+    """Kill a service with its workers."""
+    with suppress(FileNotFoundError):  # it has ended
+        for pid in [server.process.pid, *workers(server)]:
+            os.kill(pid, signal.SIGKILL)
+
+
 def healthy(scene: Scene) -> None:
     """No fault: rows like the training rows."""
     server = scene.serve(MENAGERIE_DRIFT_ROWS="1000")
@@ -80,9 +88,7 @@ def healthy(scene: Scene) -> None:
 
 def down(scene: Scene) -> None:
     """The whole service is killed."""
-    server = scene.serve()
-    for pid in [server.process.pid, *workers(server)]:
-        os.kill(pid, signal.SIGKILL)
+    kill_all(scene.serve())
 
 
 def errors(scene: Scene) -> None:
@@ -140,6 +146,7 @@ def workers_killed(scene: Scene) -> None:
 def stuck_draining(scene: Scene) -> None:
     """The service has been told to exit, and does not."""
     server = scene.serve(MENAGERIE_DRAIN_SECONDS="20")
+    scene.stack.callback(kill_all, server)
     server.process.terminate()
     await_true(lambda: requests.get(f"{server.url}/readyz", timeout=5).status_code == 503)
 
@@ -219,11 +226,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
         scenes = {situation: Scene(tmp_path_factory.mktemp(situation.__name__), stack) for situation in EXPECTED}
         ended = threading.Event()
         pool = stack.enter_context(ThreadPoolExecutor(32))
+        for situation, scene in scenes.items():
+            situation(scene)
         for scene in scenes.values():
             stack.callback(scene.terminate)
         stack.callback(ended.set)
-        for situation, scene in scenes.items():
-            situation(scene)
         prometheus.scrape(
             {situation.__name__: [each.port for each in scene.servers] for situation, scene in scenes.items()}
         )

@@ -25,7 +25,7 @@ from support.gunicorn_server import (
     serving,
     workers,
 )
-from support.prometheus_server import await_true
+from support.waiting import await_true
 
 JSON = {"Content-Type": "application/json"}
 

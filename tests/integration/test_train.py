@@ -358,22 +358,18 @@ def test_a_stop_that_a_library_replaces_by_its_own_error_is_a_stop(
 
 
 @pytest.mark.tensorflow
-def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path, train_here: TrainHere) -> None:
     """A limit of 20 kB per file stands for the full disk: the saved network is larger."""
-    options = ["--out", str(tmp_path / "store"), *SMALL, "--candidates", "1"]
-    command = [sys.executable, "-m", "models.train", *options]
-    process = subprocess.run(
-        command,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
-    )
-    assert process.returncode == 2
-    assert process.stderr.splitlines()[0] == "training"
-    assert process.stderr.splitlines()[1].startswith("cannot write")
-    assert len(process.stderr.splitlines()) == 2
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        code, _, stderr = train_here("--out", tmp_path / "store", *SMALL, "--candidates", "1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 2
+    assert stderr.splitlines()[0] == "training"
+    assert stderr.splitlines()[1].startswith("cannot write")
+    assert len(stderr.splitlines()) == 2
     assert list(tmp_path.iterdir()) == []
 
 

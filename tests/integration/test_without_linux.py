@@ -22,6 +22,7 @@ from support.gunicorn_server import (
 )
 from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN, named
+from support.waiting import await_true
 
 JSON = {"Content-Type": "application/json"}
 WITHOUT_LINUX = {"PYTHONPATH": str(ROOT / "tests" / "support" / "without_linux")}
@@ -55,6 +56,12 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         yield ready
 
 
+def has_sample(server: Server, name: str) -> bool:
+    """Whether a metric has a sample that is not 0; each worker counts a little later than it responds."""
+    lines = requests.get(f"{server.url}/metrics", timeout=30).text.splitlines()
+    return any(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name}{{"))
+
+
 def test_it_serves_and_drains(server: Server, tmp_path: Path) -> None:
     """Every kind of route, metrics with memory and drift, a new version, and an end that loses no request."""
     predict = partial(requests.post, f"{server.url}/predict", json={"features": [0.5, -1, 2]}, timeout=30)
@@ -69,11 +76,8 @@ def test_it_serves_and_drains(server: Server, tmp_path: Path) -> None:
     while predict().json()["model"]["version"] != "2":
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    metrics = requests.get(f"{server.url}/metrics", timeout=30).text
     for name in ("menagerie_requests_total", "menagerie_worker_resident_memory_bytes", "menagerie_drift_rows"):
-        values = [float(line.rpartition(" ")[2]) for line in metrics.splitlines() if line.startswith(f"{name}{{")]
-        assert values, name
-        assert max(values) > 0, name
+        await_true(partial(has_sample, server, name))
     server.process.terminate()
     answers = set()
     while server.process.poll() is None:

@@ -1,13 +1,12 @@
-"""The models of `keras_models`, adopted from their files as `python -m models.adopt` does; each once per test session.
-
-Every worker of pytest-xdist finds what another one has adopted already.
-"""
+"""The models of `keras_models`, adopted from their files as `python -m models.adopt` does; each once in a run."""
 
 import fcntl
 import pickle
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from models.bundle import Bundle
 from support.keras_models import BUILDERS, MadeModel, make
 
 NAMES = tuple(BUILDERS)
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,7 @@ class AdoptedModels:
     def get(self, name: str, *, sample: bool = True, engine: str = "litert") -> AdoptedModel:
         """A model of `NAMES`, adopted with or without its sample, for one of the engines."""
         key = name + ("" if sample else "_without_sample") + ("" if engine == "litert" else f"_{engine}")
-        self.root.mkdir(exist_ok=True)
-        done = self.root / f"{key}.pickle"
-        with (self.root / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists():
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own calls of NumPy
-                    done.write_bytes(pickle.dumps(self._adopt(name, key, engine, sample=sample)))
-        adopted: AdoptedModel = pickle.loads(done.read_bytes())  # noqa: S301 (written above)
-        return adopted
+        return made_once(self.root, key, lambda: self._adopt(name, key, engine, sample=sample))
 
     def _adopt(self, name: str, key: str, engine: str, *, sample: bool) -> AdoptedModel:
         folder = self.root / key
@@ -78,6 +69,20 @@ class AdoptedModels:
         with bundle.draft(self.store / key) as draft:
             published = bundle.publish(draft, adopt(options, draft, notes.append))
         return AdoptedModel(made, table, self.store, key, published, tuple(notes))
+
+
+def made_once(root: Path, key: str, make: Callable[[], Made]) -> Made:
+    """What ``make`` returned in the first of pytest-xdist's workers that needed it; ``root`` is the same for all."""
+    root.mkdir(exist_ok=True)
+    done = root / f"{key}.pickle"
+    with (root / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # Keras' own calls of NumPy
+                done.write_bytes(pickle.dumps(make()))
+    made: Made = pickle.loads(done.read_bytes())  # noqa: S301 (written above)
+    return made
 
 
 def describe(made: MadeModel, table: Path | None) -> list[str]:

@@ -3,8 +3,7 @@
 import json
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import requests
 
 from support.gunicorn_server import free_port
+from support.waiting import await_true
 
 
 class Prometheus:
@@ -75,15 +75,3 @@ def _is_ready(url: str) -> bool:
         return requests.get(url, timeout=5).ok
     except requests.ConnectionError:
         return False
-
-
-def await_true(condition: Callable[[], Any], seconds: float = 60) -> None:
-    """Return once the condition is true.
-
-    Raises:
-        AssertionError: it is still false after ``seconds``.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -1,5 +1,6 @@
 """The comparison of two versions: what a loop over the rows counts, whatever the batches, for any kind of model."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from scipy.stats import binomtest
 from support import handmade_bundles, mixed_bundles
@@ -126,6 +127,7 @@ def check_own_fields(output: Any, expected: LoopedOutput) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40)
 @given(some.integers(0, 60), some.integers(0, 2**32 - 1), some.floats(1e-9, 1e9), some.data())
 def test_cells_do_not_depend_on_batches(  # noqa: PLR0913, PLR0917 (what is drawn)
     versions: dict[tuple[str, bool], Versions], kind: str, count: int, seed: int, scale: float, data: some.DataObject
@@ -184,6 +186,23 @@ def test_a_threshold_alone_changes_labels(versions: dict[tuple[str, bool], Versi
     assert [(describe(change), change["rows"]) for change in output["changes"]] == [(("no", "yes"), between)]
     assert output["kind"] == "classification"
     assert output["moved"]["mean"] == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=30)
+@given(some.integers(0, 2**32 - 1), some.floats(0, 1))
+def test_incomplete_counts_give_a_report(
+    versions: dict[tuple[str, bool], Versions], kind: str, seed: int, share: float
+) -> None:
+    """A worker that is killed while it adds to shared counts may leave any part of a batch out."""
+    pair = versions[kind, True]
+    comparison, rows = Comparison(*pair), random_rows(400, seed)
+    cells = comparison.count(rows, *moved_outputs(pair[0], rows, seed))
+    kept = np.random.default_rng(seed).random(len(cells)) < share
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert comparison.report(cells * kept)["verdict"]
+        assert comparison.report(cells + cells * kept)["verdict"]
 
 
 # The places where predictions changed

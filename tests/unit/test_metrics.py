@@ -14,7 +14,7 @@ from support.gunicorn_server import ROOT
 from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
 
-from models.bundle import CURRENT
+from models.bundle import CURRENT, write_shadow_version
 from models.feature import Feature
 from service.app.asgi import AsgiApp
 from service.app.flask_app import flask_app
@@ -83,7 +83,9 @@ def test_every_metric_is_documented(client: FlaskClient, tmp_path: Path) -> None
     """
     client.post("/predict", json={"instances": [KNOWN["dog"]] * 200})  # with fewer rows, drift has no index
     shipped = list(prometheus_text(client.get("/metrics").text))
-    headed_bundles.publish(tmp_path, headed_bundles.MIXED)
+    for _ in range(2):
+        headed_bundles.publish(tmp_path, headed_bundles.MIXED)
+    write_shadow_version(tmp_path / "headed", 2)
     other = flask_app(build_service(Settings(model_store=tmp_path, model_name="headed"))).test_client()
     assert other.post("/predict", json={"instances": [[0, 0, 0]] * 200}).status_code == 200
     families: dict[str, Metric] = {}

@@ -84,7 +84,7 @@ def test_responses_are_what_the_schema_says(client: FlaskClient, tmp_path: Path)
         ("sex", None, 1, "sex is missing in 100% of the rows, compared with 3"),
         ("body_mass", None, 1, "body_mass is missing in 100% of the rows, compared with 2"),
         ("body_mass", None, 0.7, "body_mass is missing in 7"),
-        ("body_mass", 6400, 0.7, "body_mass is higher: its median was 4.5"),
+        ("body_mass", 6400, 0.7, "body_mass is higher: its median was 45"),
         ("colony", "elsewhere", 0.8, "colony: unknown categories rose from 2"),
         ("ring", 5, 0.7, "ring: 5 rose from 3"),
         ("is_breeding", True, 1, "is_breeding: true rose from 50% to 100% of the rows"),

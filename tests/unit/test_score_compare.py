@@ -238,6 +238,17 @@ def test_what_cannot_be_compared_is_said_in_one_line(
     assert not Path("o.csv").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments", ["t.csv --quiet o.csv", "--quiet -- t.csv o.csv", "--keep id t.csv --quiet o.csv"]
+)
+def test_options_may_stand_between_the_paths(store: Path, arguments: str) -> None:
+    """Without --compare, as ever."""
+    publish_two(store, SOFTMAX)
+    write(table_of(random_rows(10)), Path("t.csv"))
+    assert main(arguments.split()) == 0
+    assert Path("o.csv").exists()
+
+
 def test_a_store_without_the_model(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The message that scoring gives, too."""
     write(table_of(random_rows(10)), Path("t.csv"))

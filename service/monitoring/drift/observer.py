@@ -1,5 +1,6 @@
 """Input drift: every worker counts recent rows, GET /drift and /metrics compare them with the training rows."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ class _ModelDrift:
         self._cells = count_cells(model.manifest)
         self.bins = Bins(model.manifest, int(model.fingerprint[:16], 16) or 1)
         self.binned: deque[Counts] = deque()  # not in the windows yet: another worker held the lock
+        self._lock = threading.Lock()  # of these: requests for the report take from them in other threads
         self.windows = unless_full(
             lambda: Windows(counters.regions, model.name, settings.drift_rows, settings.keep_versions + 1, self._cells)
         )
@@ -42,18 +44,21 @@ class _ModelDrift:
         """Bin the rows of completed inferences, and values that were rejected as out of bounds."""
         if not self.windows:
             return
+        binned = []
         if predictions := [each.prediction for each in inferences if each.prediction is not None]:
-            self.binned.append(self._bin_predicted(predictions))
+            binned.append(self._bin_predicted(predictions))
         if rejections := [each.out_of_bounds for each in inferences if each.out_of_bounds]:
-            self.binned.append(self.bins.bin_out_of_bounds(rejections))
-        self._drop_oldest()
+            binned.append(self.bins.bin_out_of_bounds(rejections))
+        with self._lock:
+            self.binned.extend(binned)
+            self._drop_oldest()
 
     def add_to_windows(self) -> bool:
         """Add the binned rows to the windows; False if another worker holds the lock, and some are left."""
         if self.windows and self.binned:
             with self.windows.lock.attempt() as is_locked:
-                while is_locked and self.binned:
-                    self.windows.add(self.bins.key, self.binned.popleft())
+                while is_locked and (rows := self._take_oldest()) is not None:
+                    self.windows.add(self.bins.key, rows)
         return not self.binned
 
     def read(self) -> Window:
@@ -68,6 +73,10 @@ class _ModelDrift:
         labels = join_indices([each.labels for each in predictions])[last]
         outputs = None if self._has_class else join_rows([each.outputs for each in predictions])[last]
         return self.bins.bin_predicted(rows, labels, outputs)
+
+    def _take_oldest(self) -> Counts | None:
+        with self._lock:
+            return self.binned.popleft() if self.binned else None
 
     def _drop_oldest(self) -> None:
         """Let no more rows wait for the lock than a window holds."""

@@ -7,13 +7,13 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
 from service.comparison.document import Bucket
-from service.monitoring.shadow.pairs import Counts
+from service.monitoring.shadow.pairs import Pair
 
 _MAX_LABELS = 100  # of an output; with more, only GET /shadow has the changes by label
 _PAIR = ("model", "version", "shadow")
 
 
-def shadow_families(found: Sequence[Counts]) -> Iterator[Metric]:
+def shadow_families(pairs: Sequence[Pair]) -> Iterator[Metric]:
     """How often shadows agree, which labels they change, and which rows were not compared."""
     rows = CounterMetricFamily(
         "menagerie_shadow_rows", "Rows of which the shadow's prediction is known.", labels=[*_PAIR, "outcome"]
@@ -34,22 +34,21 @@ def shadow_families(found: Sequence[Counts]) -> Iterator[Metric]:
         "Rows by the largest difference between the versions' probabilities.",
         labels=[*_PAIR, "output"],
     )
-    for counts in found:
-        report = counts.report
-        pair = [report["model"], report["serving"], report["shadow"]]
-        agreeing = report["agree"]["rows"]
-        rows.add_metric([*pair, "agree"], agreeing)
-        rows.add_metric([*pair, "change"], report["rows"] - agreeing)
+    for pair in pairs:
+        counts = pair.read()
+        totals = pair.comparison.totals(counts.cells)
+        own = [pair.serving.name, str(pair.serving.version), str(pair.shadow.version)]
+        rows.add_metric([*own, "agree"], totals.agreeing)
+        rows.add_metric([*own, "change"], totals.rows - totals.agreeing)
         for family, by_reason in ((dropped, counts.dropped), (failed, counts.failed)):
             for reason, count in by_reason.items():
-                family.add_metric([*pair, reason], count)
-        for output in report["outputs"]:
+                family.add_metric([*own, reason], count)
+        for name, output in totals.outputs.items():
             if output["kind"] != "regression":
-                own = [*pair, output["name"]]
                 for label, change, count in _label_changes(output):
-                    labels.add_metric([*own, label, change], count)
+                    labels.add_metric([*own, name, label, change], count)
                 moved = output["moved"]
-                moves.add_metric(own, _buckets(moved["histogram"]), _total(moved["mean"], report["rows"]))
+                moves.add_metric([*own, name], _buckets(moved["histogram"]), _total(moved["mean"], totals.rows))
     yield from (rows, dropped, failed, labels, moves)
 
 

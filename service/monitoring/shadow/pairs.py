@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from service.comparison.comparison import Comparison
-from service.comparison.document import Report
 from service.comparison.translation import RowTranslation
 from service.inference.catalog import Catalog
 from service.inference.model import Model
@@ -25,12 +24,12 @@ _log = logging.getLogger("menagerie")
 
 
 class Counts(NamedTuple):
-    """The ``report`` on the rows that were compared, and how many were not, by reason.
+    """The ``cells`` of the rows that were compared, and how many were not, by reason.
 
     ``since`` is the Unix time at which a worker first compared the two; None if none has.
     """
 
-    report: Report
+    cells: Cells
     since: float | None
     dropped: dict[str, int]
     failed: dict[str, int]
@@ -49,9 +48,9 @@ class Pair:
     def __init__(self, counters: SharedCounters, serving: Model, shadow: Model) -> None:
         self.serving, self.shadow = serving, shadow
         self._counters = counters
-        self._comparison = Comparison(serving, shadow)
+        self.comparison = Comparison(serving, shadow)
         self._translation = RowTranslation(serving.features, shadow.features)
-        self._block = counters.model_block(f"shadow/{serving.name}", _COMPARED + self._comparison.size)
+        self._block = counters.model_block(f"shadow/{serving.name}", _COMPARED + self.comparison.size)
         key = sha256(f"{serving.fingerprint} {shadow.fingerprint}".encode()).digest()
         self._key = int.from_bytes(key[:7]) + 1
         self._has_failed = False
@@ -73,7 +72,7 @@ class Pair:
         if overflowed := len(is_finite) - int(np.count_nonzero(is_finite)):
             self.count_uncompared("network", overflowed)
             outputs, rows = outputs[is_finite], rows.only(is_finite)
-        compared = self._comparison.count(*rows, outputs)
+        compared = self.comparison.count(*rows, outputs)
         with self._counters.lock:
             self._here()[_COMPARED:] += compared
 
@@ -91,7 +90,7 @@ class Pair:
         sums = cells.sum(axis=0)
         uncompared = dict(zip((*DROPPED, *FAILED), sums[_UNCOMPARED].tolist(), strict=True))
         return Counts(
-            report=self._comparison.report(sums[_COMPARED:]),
+            cells=sums[_COMPARED:],
             since=int(since) / 1000 if since else None,
             dropped={reason: uncompared[reason] for reason in DROPPED},
             failed={reason: uncompared[reason] for reason in FAILED},
@@ -139,6 +138,12 @@ class Pairs:
         """The pair of a serving version, as of the last `refresh`."""
         found = self._found.get(model)
         return found.pair if found else None
+
+    @property
+    def all(self) -> list[Pair]:
+        """All pairs, as of the last `refresh`, by the model's name."""
+        pairs = [found.pair for found in self._found.values() if found.pair]
+        return sorted(pairs, key=lambda pair: pair.serving.name)
 
     def fault(self, model: Model) -> str:
         """Why a serving version can't be compared with the shadow that there is."""

@@ -10,7 +10,7 @@ from service.http.routing import Declare, Protocol
 from service.inference.catalog import Catalog
 from service.inference.registry import Registry
 from service.monitoring.shadow.observer import Shadow
-from service.monitoring.shadow.pairs import Counts
+from service.monitoring.shadow.pairs import Pair
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -37,8 +37,9 @@ class ShadowReport:
         serving = self._catalog.select(request).model
         self._flush()
         registry = self._catalog.registry_of(request)
-        if counts := self._read(registry):
-            return json_response(self._document(counts))
+        self._shadow.pairs.refresh()
+        if pair := self._shadow.pairs.find(serving):
+            return json_response(self._document(pair))
         reason = registry.shadow_fault or self._shadow.pairs.fault(serving) or _NO_FILE
         return json_response({**_versions(registry), "shadow": None, "reason": reason})
 
@@ -46,18 +47,13 @@ class ShadowReport:
         """The metrics of every model that has a shadow."""
         from service.monitoring.shadow.metric_families import shadow_families  # importing it takes 20 ms
 
-        found = [self._read(registry) for registry in self._catalog.registries]
-        yield from shadow_families([counts for counts in found if counts])
+        yield from shadow_families(self._shadow.pairs.all)
 
-    def _read(self, registry: Registry) -> Counts | None:
-        self._shadow.pairs.refresh()
-        pair = self._shadow.pairs.find(registry.serving.model) if registry.serving else None
-        return pair.read() if pair else None
-
-    def _document(self, counts: Counts) -> dict[str, Any]:
+    def _document(self, pair: Pair) -> dict[str, Any]:
+        counts = pair.read()
         since = datetime.fromtimestamp(counts.since, UTC).isoformat(timespec="seconds") if counts.since else None
         return {
-            **counts.report,
+            **pair.comparison.report(counts.cells),
             "since": since,
             "share": self._shadow.share,
             "dropped": counts.dropped,

@@ -15,10 +15,10 @@ export function renderModels(models) {
 }
 
 function renderModel(model) {
-  const { name, state, serving, fault } = model;
+  const { name, state, serving, shadow, fault } = model;
   if (state !== "ready")
     return h("li", { className: "unavailable" }, h("b", {}, name), h("small", {}, fault ? `unavailable: ${fault}` : "unavailable"));
-  const note = `version ${serving}${model.default ? ", default" : ""}`;
+  const note = `version ${serving}${shadow ? `, shadow ${shadow}` : ""}${model.default ? ", default" : ""}`;
   const link = h("a", { href: pathOf(model) }, h("b", {}, name), h("small", {}, note));
   if (isCurrent(model)) link.setAttribute("aria-current", "page");
   return h("li", {}, link);

@@ -82,7 +82,7 @@ function withArrows(text) {
 function describeRows({ rows, since, share, serving, shadow, dropped, failed }) {
   const [droppedRows, failedRows] = [dropped, failed].map((counts) => Object.values(counts).reduce((sum, count) => sum + count, 0));
   return [
-    `${formatCount(rows, "row")}${since ? ` since ${formatTime(since)}` : ""} served by version ${serving} and computed by version ${shadow} too, for no client.`,
+    `${formatCount(rows, "row")} compared${since ? ` since ${formatTime(since)}` : ""}: version ${shadow} computes what version ${serving} serves, and no client gets its predictions.`,
     share < 1 ? `${formatPercent(share)} of the requests are compared, and none from this page.` : "Requests from this page are not compared.",
     droppedRows ? `${formatCount(droppedRows, "row")} left out, because the service was busy.` : null,
     failedRows ? `${formatCount(failedRows, "row")} that version ${shadow} could not compute.` : null,

@@ -1,7 +1,8 @@
-"""Checks documents against KServe's own types: ``python check_types.py documents.json [SDK]``.
+"""Checks lists of documents against KServe's own types: ``python check_types.py lists.json [SDK]``.
 
-It fails at the first field that does not fit. ``SDK`` is a folder with another version of KServe's SDK. The classes of
-the SDK are generated from the same definitions as the schemas that a cluster checks, but do not check types themselves.
+For each list it prints a line with the first field that does not fit; the line is empty if all fit. ``SDK`` is a folder
+with another version of KServe's SDK. The classes of the SDK are generated from the same definitions as the schemas that
+a cluster checks, but do not check types themselves.
 """
 
 import json
@@ -50,7 +51,17 @@ def require_object(value, cls, path):
     cls(**{fields[key][0]: item for key, item in value.items()})  # raises if a required field is missing
 
 
-for document in json.loads(Path(sys.argv[1]).read_text()):
-    group, version = document["apiVersion"].split("/")
-    assert group == "serving.kserve.io"
-    require_object(document, getattr(models, f"{version.capitalize()}{document['kind']}"), document["kind"])
+def find_error(documents):
+    """What does not fit in the first document that has an error; empty if all fit."""
+    for document in documents:
+        group, version = document["apiVersion"].split("/")
+        assert group == "serving.kserve.io"
+        try:
+            require_object(document, getattr(models, f"{version.capitalize()}{document['kind']}"), document["kind"])
+        except (AssertionError, ValueError) as error:
+            return str(error)
+    return ""
+
+
+for documents in json.loads(Path(sys.argv[1]).read_text()):
+    print(find_error(documents))  # noqa: T201 (what the test reads)
