@@ -266,9 +266,7 @@ def _is_version(text: str) -> bool:
 def _read_number(path: Path) -> int | None:
     """The version in a file that holds nothing else; None if there is no such file. Of a pipe, nothing is read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            text = file.read(_MAX_NUMBER_BYTES).decode().strip() if is_file else ""
+        text = (_read_regular(path, _MAX_NUMBER_BYTES) or b"").decode().strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError):
@@ -316,14 +314,29 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
     try:
         if not _is_inside(folder, relative):
             raise BundleError(f"{path} is a link or outside the bundle: copy it again, or train the model again")
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleError(f"{path} is not a regular file: copy the bundle again, or train the model again")
-            return file.read(max_bytes + 1)
+        content = _read_regular(path, max_bytes + 1, os.O_NOFOLLOW)
     except OSError as error:
         raise BundleError(
             f"cannot read {path} ({error.strerror or error}): copy the bundle again, or train the model again"
         ) from None
+    if content is None:
+        raise BundleError(f"{path} is not a regular file: copy the bundle again, or train the model again")
+    return content
+
+
+def _read_regular(path: Path, max_bytes: int, flags: int = 0) -> bytes | None:
+    """At most so many bytes of a file; None if it is not a regular one. A pipe is not waited for.
+
+    ``open`` would not close the descriptor of a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def _is_inside(folder: Path, relative: PurePosixPath) -> bool:

@@ -350,6 +350,21 @@ def test_version_file_with_other_content_is_refused(store: Path, name: str, read
     assert read(store / "animals") == 7
 
 
+@pytest.mark.parametrize("read", [bundle.read_current_version, bundle.read_shadow_version])
+def test_a_folder_in_a_files_place_keeps_no_descriptor(store: Path, read: _Read) -> None:
+    """Every worker reads these files at every poll: it would have no descriptor left for a connection after an hour."""
+    replace_by_folder(MODEL_LITERT)(store / "animals" / "1")
+    for name in (bundle.CURRENT, bundle.SHADOW):
+        (store / "animals" / name).mkdir()
+    before = len([*Path("/dev/fd").iterdir()])
+    for _ in range(3):
+        with pytest.raises(BundleError, match="must contain a version number only"):
+            read(store / "animals")
+        with pytest.raises(BundleError, match=MODEL_LITERT):
+            Bundle.read(store / "animals" / "1")
+    assert len([*Path("/dev/fd").iterdir()]) == before
+
+
 def test_shadow_version_is_deleted(store: Path) -> None:
     """Whether there is one or not; a folder in its place is a sentence."""
     model_dir = store / "animals"
