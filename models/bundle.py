@@ -31,6 +31,7 @@ SAVED_MODEL = (
 WEIGHTS = "weights.json"
 NETWORK = "network"  # the layer of `MODEL_KERAS` behind the preprocessing of raw values, where a model has encoders
 _MAX_NUMBER_BYTES = 1_000  # of `CURRENT` and `SHADOW`
+_MAX_DIGITS = 16  # of a version, which a manifest limits to 2**53; many are Unix times in seconds or milliseconds
 _MAX_MANIFEST_BYTES = 16_000_000  # the shipped one has 40,000
 
 
@@ -271,7 +272,7 @@ def _read_number(path: Path) -> int | None:
         return None
     except (OSError, UnicodeDecodeError):
         text = ""
-    if not (_is_version(text) and len(text) < 10):  # noqa: PLR2004 (a billion)
+    if not (_is_version(text) and len(text) <= _MAX_DIGITS):
         raise BundleError(f"{path} must contain a version number only: correct it or delete it")
     return int(text)
 
