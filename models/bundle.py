@@ -31,6 +31,7 @@ SAVED_MODEL = (
 WEIGHTS = "weights.json"
 NETWORK = "network"  # the layer of `MODEL_KERAS` behind the preprocessing of raw values, where a model has encoders
 _MAX_NUMBER_BYTES = 1_000  # of `CURRENT` and `SHADOW`
+_MAX_DIGITS = 16  # of a version, which a manifest limits to 2**53; many are Unix times in seconds or milliseconds
 _MAX_MANIFEST_BYTES = 16_000_000  # the shipped one has 40,000
 
 
@@ -266,14 +267,12 @@ def _is_version(text: str) -> bool:
 def _read_number(path: Path) -> int | None:
     """The version in a file that holds nothing else; None if there is no such file. Of a pipe, nothing is read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123
-            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            text = file.read(_MAX_NUMBER_BYTES).decode().strip() if is_file else ""
+        text = (_read_regular(path, _MAX_NUMBER_BYTES) or b"").decode().strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError):
         text = ""
-    if not (_is_version(text) and len(text) < 10):  # noqa: PLR2004 (a billion)
+    if not (_is_version(text) and len(text) <= _MAX_DIGITS):
         raise BundleError(f"{path} must contain a version number only: correct it or delete it")
     return int(text)
 
@@ -316,14 +315,29 @@ def _read_file(folder: Path, name: str, max_bytes: int) -> bytes:
     try:
         if not _is_inside(folder, relative):
             raise BundleError(f"{path} is a link or outside the bundle: copy it again, or train the model again")
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:  # noqa: PTH123
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise BundleError(f"{path} is not a regular file: copy the bundle again, or train the model again")
-            return file.read(max_bytes + 1)
+        content = _read_regular(path, max_bytes + 1, os.O_NOFOLLOW)
     except OSError as error:
         raise BundleError(
             f"cannot read {path} ({error.strerror or error}): copy the bundle again, or train the model again"
         ) from None
+    if content is None:
+        raise BundleError(f"{path} is not a regular file: copy the bundle again, or train the model again")
+    return content
+
+
+def _read_regular(path: Path, max_bytes: int, flags: int = 0) -> bytes | None:
+    """At most so many bytes of a file; None if it is not a regular one. A pipe is not waited for.
+
+    ``open`` would not close the descriptor of a folder.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def _is_inside(folder: Path, relative: PurePosixPath) -> bool:

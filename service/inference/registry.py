@@ -116,7 +116,8 @@ class Registry:
     @property
     def models(self) -> list[Model]:
         """The loaded models, oldest first."""
-        return [self._loaded[number].model for number in self.versions]
+        loaded = self._loaded  # the thread that polls may replace it
+        return [loaded[number].model for number in sorted(loaded)]
 
     @property
     def refused(self) -> dict[str, str]:
@@ -167,7 +168,7 @@ class Registry:
         candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
         self._folders = folders | candidates
         events: list[Event] = []
-        before = self._refused
+        before, loaded = self._refused, {*map(id, self._loaded.values())}
         self._refused = {number: refusal for number, refusal in self._refused.items() if number in self._folders}
         for number in candidates:
             if version := self._get(number, events):
@@ -182,6 +183,8 @@ class Registry:
                 events.append(Event(self.name, "refused", number))
                 _log.error("version %d of %s is refused: %s", number, self.name, refusal[1])
         self.last_poll = time.time()
+        if loaded - {*map(id, self._loaded.values())}:
+            gc.collect()  # a dropped version is part of reference cycles, and the collector seldom runs
         return events
 
     def _get(self, number: int, events: list[Event]) -> Version | None:
@@ -222,14 +225,12 @@ class Registry:
             loaded.setdefault(shadow, self._loaded[shadow])
         if number == shadow:
             self.shadow = None  # before it serves: no version is compared with itself
-        before, self._loaded = self._loaded, loaded
+        self._loaded = loaded
         self.by_number = {str(number): version for number, version in loaded.items()}
         previous, self.serving = self.serving, version
         if previous and previous is not version:
             events.append(Event(self.name, "forward" if number > previous.model.version else "back", number))
             _log.info("version %d of %s now serves instead of %d", number, self.name, previous.model.version)
-        if before.keys() - loaded.keys():
-            gc.collect()  # a dropped version is part of reference cycles, and the collector seldom runs
 
     def _get_shadow(self, number: int, events: list[Event]) -> tuple[Version | None, str]:
         """The version that is to be compared with the serving one, or why there is none."""

@@ -45,7 +45,8 @@ def check_in_subprocess(folder: Path, engine_name: str, seconds: float = _MAX_SE
     Raises:
         BundleError: it was refused, crashed the process that checked it, or took longer than ``seconds``.
     """
-    command = [sys.executable, "-m", "service.inference.sandbox", str(folder.resolve()), engine_name, str(seconds)]
+    absolute = folder.absolute()  # the new process has another working directory
+    command = [sys.executable, "-m", "service.inference.sandbox", str(absolute), engine_name, str(seconds)]
     try:
         completed = subprocess.run(  # noqa: S603 (this very Python, this very file)
             command, cwd=_ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
@@ -54,7 +55,8 @@ def check_in_subprocess(folder: Path, engine_name: str, seconds: float = _MAX_SE
         raise _timeout_error(folder, seconds) from None
     except OSError as error:
         raise BundleError(f"{folder} cannot be checked ({error.strerror})") from None
-    _require_success(folder, completed.returncode, completed.stdout)
+    # The reason names the folder as it was given: `Registry.hide_path` knows it so.
+    _require_success(folder, completed.returncode, completed.stdout.replace(os.fsencode(absolute), os.fsencode(folder)))
 
 
 def check_in_fork(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS) -> None:

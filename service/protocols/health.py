@@ -105,7 +105,8 @@ class Health:
 
     def _describe_shadow(self, registry: Registry, request: Request) -> dict[str, Any]:
         """The version that is compared with the serving one, or why there is none although one is named."""
-        number = registry.shadow.model.version if registry.shadow else None
+        shadow = registry.shadow  # the thread that polls may replace it
+        number = shadow.model.version if shadow else None
         return {"shadow": number, "shadow_fault": self._reason(registry.shadow_fault, request)}
 
     def _reason(self, fault: str, request: Request) -> str | None:

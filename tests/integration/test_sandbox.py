@@ -73,6 +73,19 @@ def test_crash_during_the_start_is_one_log_line(tmp_path: Path, path: Path) -> N
     assert str(tmp_path) in line["message"]
 
 
+@pytest.mark.parametrize("given", ["store/animals/1", "./store/../store/animals/1", "link/animals/1"])
+def test_reason_names_the_folder_as_it_was_given(
+    check: SandboxCheck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """So that the store's path, which is private, can be taken out of it for clients."""
+    copy_bundle(SHIPPED, tmp_path / "store", "animals")
+    (tmp_path / "store" / "animals" / "1" / MANIFEST).write_text("{")
+    (tmp_path / "link").symlink_to("store")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match=f"^{Path(given)}/{MANIFEST} is not a valid manifest"):
+        check(Path(given), "litert", 30)
+
+
 def test_crash_is_reported_with_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that runs the check goes on."""
     monkeypatch.setattr(sandbox, "require_sound", lambda *_: os.kill(os.getpid(), signal.SIGSEGV))

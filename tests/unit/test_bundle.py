@@ -314,7 +314,7 @@ def test_version_in_a_file_is_replaced_as_a_whole(store: Path, name: str, read: 
     model_dir = store / "animals"
     assert read(model_dir) is None
     assert read(model_dir / "1" / bundle.MANIFEST) is None
-    for version in (1, 12):
+    for version in (1, 12, 1_764_420_612, 1_764_420_612_123, 2**53):
         write(model_dir, version)
         assert read(model_dir) == version
         assert (model_dir / name).stat().st_mode & 0o777 == 0o644
@@ -337,7 +337,18 @@ def test_version_that_cannot_be_written_is_a_sentence(store: Path, name: str, re
 def test_version_file_with_other_content_is_refused(store: Path, name: str, read: _Read, write: _Write) -> None:
     """Also a pipe that nobody writes to, for which no start must wait."""
     path = store / "animals" / name
-    for content in (b"", b"two", b"-1", b"0", b"1 2", b"1" * 100, "²".encode(), b"\xff", b" " * 5_000 + b"1"):
+    for content in (
+        b"",
+        b"two",
+        b"-1",
+        b"0",
+        b"1 2",
+        b"1" * 17,
+        b"1" * 100,
+        "²".encode(),
+        b"\xff",
+        b" " * 5_000 + b"1",
+    ):
         path.write_bytes(content)
         with pytest.raises(BundleError, match=f"{name} must contain a version number only"):
             read(store / "animals")
@@ -348,6 +359,21 @@ def test_version_file_with_other_content_is_refused(store: Path, name: str, read
     path.unlink()
     write(store / "animals", 7)
     assert read(store / "animals") == 7
+
+
+@pytest.mark.parametrize("read", [bundle.read_current_version, bundle.read_shadow_version])
+def test_a_folder_in_a_files_place_keeps_no_descriptor(store: Path, read: _Read) -> None:
+    """Every worker reads these files at every poll: it would have no descriptor left for a connection after an hour."""
+    replace_by_folder(MODEL_LITERT)(store / "animals" / "1")
+    for name in (bundle.CURRENT, bundle.SHADOW):
+        (store / "animals" / name).mkdir()
+    before = len([*Path("/dev/fd").iterdir()])
+    for _ in range(3):
+        with pytest.raises(BundleError, match="must contain a version number only"):
+            read(store / "animals")
+        with pytest.raises(BundleError, match=MODEL_LITERT):
+            Bundle.read(store / "animals" / "1")
+    assert len([*Path("/dev/fd").iterdir()]) == before
 
 
 def test_shadow_version_is_deleted(store: Path) -> None:

@@ -1,9 +1,12 @@
 """Model versions: which one serves as the store changes, and that each response comes from one version."""
 
+import gc
 import json
 import logging
+import os
 import shutil
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from models.feature import Feature, Hashing
 from models.signature import Input
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
+from service.inference.registry import Version
 from service.inference.schema_change import find_change
 from service.settings import Settings
 
@@ -513,21 +517,59 @@ def test_version_changed_in_place_is_checked_again(model_dir: Path) -> None:
     assert list(service.registry.refused) == ["3"]
 
 
-def test_swaps_do_not_leak_models(model_dir: Path) -> None:
-    """After a dozen swaps only the kept version is in memory."""
-    import gc
-    import weakref
+def select_current(model_dir: Path, swap: int) -> None:
+    (model_dir / CURRENT).write_text(str(1 + swap % 3))
 
-    service = start_service(model_dir, keep_versions=1)
-    models_seen = weakref.WeakSet([service.registry.current.model])
-    for swap in range(12):
-        (model_dir / CURRENT).write_text(str(1 + swap % 3))
-        service.registry.refresh()
-        models_seen.add(service.registry.current.model)
-        if swap % 4 == 0:
-            assert serving_version(service) == str(1 + swap % 3)
+
+def replace_in_place(model_dir: Path, swap: int) -> None:
+    touch(model_dir / "3", swap)
+
+
+def replace_shadow(model_dir: Path, swap: int) -> None:
+    (model_dir / SHADOW).write_text("2")
+    touch(model_dir / "2", swap)
+
+
+def touch(folder: Path, time: int) -> None:
+    os.utime(folder / MANIFEST, (time, time))
+
+
+@pytest.fixture
+def collector_off() -> Iterator[None]:
+    """Python's own collections are left out; those that the service asks for are not."""
     gc.collect()
-    assert list(models_seen) == [service.registry.current.model]
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("collector_off")
+@pytest.mark.parametrize("swap_version", [select_current, replace_in_place, replace_shadow])
+def test_swaps_do_not_leak_models(model_dir: Path, swap_version: Callable[[Path, int], None]) -> None:
+    """After a dozen swaps only what is loaded is in memory, and perhaps a shadow that was compared last."""
+    service = start_service(model_dir, keep_versions=1)
+    models_seen = weakref.WeakSet(service.registry.models)
+    for swap in range(12):
+        swap_version(model_dir, swap)
+        service.registry.refresh()
+        models_seen.update(service.registry.models)
+        if swap % 4 == 0:
+            serving_version(service)
+    assert len(models_seen) <= len(service.registry.models) + (service.registry.shadow is not None)
+
+
+def test_models_are_listed_while_versions_are_dropped(model_dir: Path) -> None:
+    """Those of before or those of after, as metrics and statistics are asked for in other threads."""
+    registry = start_service(model_dir, keep_versions=3).registry
+
+    class Dropping(dict[int, Version]):
+        def __iter__(self) -> Iterator[int]:
+            vars(registry)["_loaded"] = {}
+            return super().__iter__()
+
+    vars(registry)["_loaded"] = Dropping(vars(registry)["_loaded"])
+    assert [model.version for model in registry.models] == [1, 2, 3]
+    assert registry.models == []
 
 
 def test_statistics_are_kept_per_version(model_dir: Path) -> None:
