@@ -80,6 +80,7 @@ class Shadow:
                 _log.exception("a comparison with a shadow failed")
             used = time.thread_time() - started
             time.sleep(max(used * (1 / MAX_CORE_SHARE - 1), 0 if is_busy else _INTERVAL))
+        self.close()  # nothing is to be left for a later shadow, nor in memory until then
 
     def _compare_all(self) -> None:
         self.pairs.refresh()
