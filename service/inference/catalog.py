@@ -82,8 +82,11 @@ class Catalog:
 
     @property
     def last_poll(self) -> float:
-        """Unix time of the last successful look at the models' folders: that of the one longest ago."""
-        return min((registry.last_poll for registry in self.registries), default=0.0)
+        """Unix time of the last successful look at the models' folders: that of the one longest ago.
+
+        Without those of models that were never loaded: one folder that is no model would hide when others are not read.
+        """
+        return min((registry.last_poll for registry in self.registries if registry.last_poll), default=0.0)
 
     def registry_of(self, request: Request) -> Registry:
         """The registry of the model that the request's path names, or of the default model.
@@ -186,7 +189,7 @@ class Catalog:
         try:
             events = registry.refresh()
         except Exception as error:  # noqa: BLE001 (whatever is in the store, what is loaded goes on serving)
-            self._faults[registry.name] = str(error)
+            self._faults[registry.name] = str(error) or type(error).__name__
             refused = registry.refused.items() - before.items()
             return [Event(registry.name, "refused", int(number)) for number, _ in refused]
         self._faults.pop(registry.name, None)

@@ -79,23 +79,25 @@ def check_in_fork(folder: Path, engine_name: str, seconds: float = _MAX_SECONDS)
 
 
 def check_together_in_fork(folders: Sequence[Path], engine_name: str, seconds: float = _MAX_SECONDS) -> SandboxCheck:
-    """`check_in_fork`, done at once for bundles: those that pass, in one process, are not checked again unless changed.
+    """`check_in_fork`, done at once for bundles, in one process: they are not checked again unless changed.
 
-    That process ends at the first bundle that does not pass, whatever the reason, and another one goes on behind it.
-    What did not pass is checked alone later, which gives the reason.
+    That process ends at the first bundle whose files are as its manifest says, but whose network does not pass; another
+    one goes on behind it. Such a bundle is checked alone later, which gives the reason.
     """
     if engine_name != "litert" or sys.platform == "darwin":
         return check_in_fork
     states = {folder: read_fingerprint(folder) for folder in folders}
-    sound: set[Path] = set()
+    faults: dict[Path, str] = {}
     while folders:
-        count = _count_sound(folders, engine_name, seconds)
-        sound.update(folders[:count])
-        folders = folders[count + 1 :]
+        found = _find_faults(folders, engine_name, seconds)
+        faults.update(zip(folders, found, strict=False))
+        folders = folders[len(found) + 1 :]
 
     def check(folder: Path, engine_name: str) -> None:
-        if folder not in sound or read_fingerprint(folder) != states[folder]:
+        if folder not in faults or read_fingerprint(folder) != states[folder]:
             check_in_fork(folder, engine_name, seconds)
+        elif fault := faults[folder]:
+            raise BundleError(fault)
 
     return check
 
@@ -160,41 +162,57 @@ def _check_and_exit(folder: Path, engine_name: str, seconds: float) -> NoReturn:
     """Check the bundle, print the reason if it is refused, and end this process."""
     faulthandler.disable()  # the parent reports a crash, in one line
     limit_resources(seconds, memory=engine_name == "litert")  # TensorFlow reserves more than it ever uses
-    reason, exit_code = "", 0
+    reason, exit_code = b"", 0
     try:
         require_sound(Bundle.read(folder), engine_name)
     except (BundleError, StartupError) as error:
-        reason, exit_code = str(error), _EXIT_REFUSED
+        reason, exit_code = _one_line(error), _EXIT_REFUSED
     except BaseException as error:  # noqa: BLE001 (whatever it is, it would have ended the service)
-        reason, exit_code = f"{folder} cannot be loaded ({type(error).__name__}): train the model again", _EXIT_REFUSED
-    os.write(1, " ".join(reason.split()).encode()[:2000])
+        reason = f"{folder} cannot be loaded ({type(error).__name__}): train the model again".encode()
+        exit_code = _EXIT_REFUSED
+    os.write(1, reason)
     os._exit(exit_code)  # destructors of what was loaded would be one more chance to crash
 
 
-def _count_sound(folders: Sequence[Path], engine_name: str, seconds: float) -> int:
-    """How many bundles pass, each within some seconds, before one does not."""
+def _find_faults(folders: Sequence[Path], engine_name: str, seconds: float) -> Sequence[str]:
+    """What is wrong with each bundle, empty if nothing is; up to one that ends the process or takes some seconds."""
     child, reader = _fork(partial(_check_each_and_exit, folders, engine_name, seconds))
-    count = 0
+    lines = b""
     try:
-        while count < len(folders) and select.select([reader], [], [], seconds)[0] and os.read(reader, 1):
-            count += 1
+        while lines.count(b"\n") < len(folders) and select.select([reader], [], [], seconds)[0]:
+            if not (more := os.read(reader, 1 << 16)):
+                break
+            lines += more
     finally:
         os.close(reader)
         os.kill(child, SIGKILL)
         os.waitpid(child, 0)
-    return count
+    return lines.decode("utf-8", "replace").split("\n")[:-1]
 
 
 def _check_each_and_exit(folders: Sequence[Path], engine_name: str, seconds: float) -> NoReturn:
-    """Check one bundle after the other and print a byte for each that passes; end this process at one that does not."""
+    """Check one bundle after the other and print a line about each; end this process at a network that fails.
+
+    What fails may have wanted the memory that the networks before it use.
+    """
     faulthandler.disable()
     limit_resources(seconds)
     try:
         for folder in folders:
-            require_sound(Bundle.read(folder), engine_name)
-            os.write(1, b".")
+            fault = b""
+            try:
+                bundle = Bundle.read(folder)
+            except BundleError as error:
+                fault = _one_line(error)
+            else:
+                require_sound(bundle, engine_name)
+            os.write(1, fault + b"\n")
     finally:
         os._exit(0)
+
+
+def _one_line(error: Exception) -> bytes:
+    return " ".join(str(error).split()).encode("utf-8", "replace")[:2000]
 
 
 def _fork(work: Callable[[], NoReturn]) -> tuple[int, int]:

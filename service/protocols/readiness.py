@@ -28,11 +28,12 @@ class Readiness:
         """Whether the service accepts predictions."""
         return not self._find_fault()
 
-    def list_models(self) -> dict[str, Sequence[str]]:
+    def list_models(self) -> Mapping[str, Sequence[str]]:
         """The names of the models that are ready, and of those that are not."""
-        unavailable = self._catalog.unavailable
-        names = [registry.name for registry in self._catalog.registries]
-        return {"ready": [name for name in names if name not in unavailable], "unavailable": unavailable}
+        names: dict[str, list[str]] = {"ready": [], "unavailable": []}
+        for registry in self._catalog.registries:
+            names["ready" if registry.serving else "unavailable"].append(registry.name)
+        return names
 
     def require(self) -> None:
         """Refuse a readiness probe.

@@ -142,6 +142,28 @@ def test_many_bundles_are_checked_in_one_process(tmp_path: Path, forks: list[int
     assert len(forks) == 1
 
 
+def test_damaged_bundles_need_no_process_each(tmp_path: Path, forks: list[int]) -> None:
+    """A store full of folders that are no models must not keep the service from starting for minutes."""
+    folders = [copy_bundle(SHIPPED, tmp_path, f"m{number}") for number in range(6)]
+    (folders[0] / MANIFEST).unlink()
+    (folders[2] / MANIFEST).write_text("{")
+    (folders[4] / MODEL_LITERT).write_bytes(b"")
+    shutil.rmtree(folders[5])
+    check = sandbox.check_together_in_fork(folders, "litert", 30)
+    for folder in (folders[1], folders[3]):
+        check(folder, "litert")
+    for folder, reason in (
+        (folders[0], "cannot read .*manifest.json"),
+        (folders[2], "not a valid manifest"),
+        (folders[4], "does not match manifest.json"),
+        (folders[5], "cannot read .*manifest.json"),
+    ):
+        with pytest.raises(BundleError, match=reason) as refused:
+            check(folder, "litert")
+        assert str(folder) in str(refused.value)
+    assert len(forks) == 1
+
+
 def test_bundle_that_ends_their_process_is_the_only_one_that_does_not_pass(
     faulty_store: Path, forks: list[int]
 ) -> None:

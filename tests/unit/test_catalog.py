@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,20 @@ def test_model_that_breaks_later_goes_on_serving(store: Path, damage: Callable[[
     (dogs,) = [each for each in client.get("/models").json["models"] if each["name"] == "dogs"]  # type: ignore[index]
     assert (dogs["state"], bool(dogs["refused"]) or bool(dogs["fault"])) == ("ready", True)
     assert client.get("/readyz").status_code == 200
+
+
+def test_last_poll_is_that_of_the_loaded_model_whose_folder_was_read_least_recently(store: Path) -> None:
+    """A folder that is no model does not make it 1970."""
+    (store / "notes" / "1").mkdir(parents=True)
+    catalog = open_catalog(store)
+    first = catalog.last_poll
+    assert first > time.time() - 600
+    catalog.refresh()
+    second = catalog.last_poll
+    assert second > first
+    break_model(store, "dogs")
+    catalog.refresh()
+    assert second <= catalog.last_poll < catalog.by_path["owls"].last_poll
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

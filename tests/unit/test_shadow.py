@@ -434,6 +434,27 @@ def test_rows_without_room_are_dropped_and_counted(
     service.catalog.refresh()
 
 
+@pytest.mark.usefixtures("no_threads")
+def test_rows_that_wait_when_a_shadow_ends_are_not_for_the_next(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which may come days later, for the same serving version."""
+    is_overloaded = True
+    monkeypatch.setattr(WorkerLoad, "is_overloaded", lambda _: is_overloaded)
+    service = start_service(store, model_version=1)
+    service.shadow.start()
+    post(service, {"instances": random_rows(30)})
+    remove_shadow(store / "handmade")
+    service.catalog.refresh()
+    await_true(lambda: not shadow_threads())
+    is_overloaded = False
+    (store / "handmade" / SHADOW).write_text("2")
+    service.catalog.refresh()
+    post(service, {"instances": random_rows(5)})
+    await_true(lambda: _known(get(service)) >= 5)
+    assert get(service)["rows"] == 5
+    remove_shadow(store / "handmade")
+    service.catalog.refresh()
+
+
 def _known(report: dict[str, Any]) -> int:
     return int(report["rows"] + sum(report["dropped"].values()) + sum(report["failed"].values()))
 

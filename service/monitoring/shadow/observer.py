@@ -81,7 +81,7 @@ class Shadow:
                 _log.exception("a comparison with a shadow failed")
             took = time.perf_counter() - started
             time.sleep(max(took * (1 / MAX_TIME_SHARE - 1), 0 if is_busy else _INTERVAL))
-        self._queue.clear()  # else the model of the rows that wait would stay in memory
+        self.close()  # nothing is to be left for a later shadow, nor in memory until then
 
     def _compare_all(self) -> None:
         self.pairs.refresh()
