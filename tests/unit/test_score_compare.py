@@ -82,6 +82,17 @@ def test_report_is_that_of_the_predictions(
     assert report == expected_report(models, rows)
 
 
+def test_model_is_the_first_of_several(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without `--compare`: the default model of a service with these settings."""
+    publish_two(store, SOFTMAX)
+    write(table_of(random_rows(10)), Path("t.csv"))
+    monkeypatch.delenv("MENAGERIE_MODEL_NAME")
+    monkeypatch.setenv("MENAGERIE_MODELS", "headed,other")
+    assert compare(capsys, "t.csv")["model"] == "headed"
+
+
 @pytest.mark.parametrize("threads", ["1", "3"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_same_report(
