@@ -61,7 +61,7 @@ class Comparison:
 
     def __init__(self, serving: Model, shadow: Model) -> None:
         self._serving, self._shadow = serving, shadow
-        self._bins = Bins(serving.manifest, 1) if serving.manifest.reference else None
+        self._bins = Bins(serving.manifest) if serving.manifest.reference else None
         self._ranges = FeatureRanges(serving.features, self._bins) if self._bins else None
         self._range_count = self._ranges.size if self._ranges else 0
         self._range_rows = slice(_FIRST, _FIRST + self._range_count)

@@ -61,17 +61,19 @@ class Fault(NamedTuple):
 
 
 class RequestError(Exception):
-    """A request that gets an error response; ``detail`` tells the client what is wrong and what to do."""
+    """A request that gets an error response; ``detail`` tells the client what is wrong and what to do.
+
+    Its problem details have further ``members``.
+    """
 
     status = HTTPStatus.BAD_REQUEST
     problem = "bad-request"
     title = "Bad request"
+    members: Mapping[str, Any] = MappingProxyType({})
 
     def __init_subclass__(cls, *, problem: str, title: str, status: int | None = None) -> None:
         cls.problem, cls.title = problem, title
         cls.status = HTTPStatus(status) if status else cls.status
-
-    members: Mapping[str, Any] = MappingProxyType({})  # further ones of its problem details
 
     def __init__(self, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from service.arrays import Array
 from service.comparison.comparison import Comparison
+from service.comparison.differences import Cells
 from service.inference.model import Model
 from service.score.columns import ExtractedRows, FeatureColumns
 from service.score.comparison_text import describe_report
@@ -28,8 +29,6 @@ from service.score.scorer import predict_finite
 from service.score.table_reader import Chunk, TableReader
 from service.score.threads import WorkerThreads, start_threads
 from service.settings import Settings
-
-Cells = NDArray[np.int64]
 
 
 class Counted(NamedTuple):

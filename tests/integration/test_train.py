@@ -268,7 +268,7 @@ def test_a_table_of_flowers_becomes_a_bundle_that_the_service_serves(
     assert answers.argmax(axis=1).tolist() == [0, 1, 2]
     assert [part.name for part in layers.read(trained)] == [layer.name for layer in manifest.layers]
     flowers = load_iris().data.astype(np.float32)  # measured in tenths, so that many have the same value
-    bins = Bins(manifest, key=1)
+    bins = Bins(manifest)
     cells = bins.bin_predicted(flowers, model.outputs(flowers).argmax(axis=1))
     counts = np.bincount(cells.ravel(), minlength=count_cells(manifest))
     for feature in bins.features.values():

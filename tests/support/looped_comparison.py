@@ -42,7 +42,7 @@ def compare_in_loops(serving: Model, shadow: Model, rows: Any, before: Any, afte
     """Compare the outputs [rows, columns] for rows [rows, features] of two versions."""
     outputs = [LoopedOutput() for _ in serving.heads]
     compared = LoopedComparison(0, Counter(), outputs)
-    variables = Bins(serving.manifest, 1).features if serving.manifest.reference else {}
+    variables = Bins(serving.manifest).features if serving.manifest.reference else {}
     for row, old, new in zip(rows, before, after, strict=True):
         places = [
             (feature.name, find_cell(feature, variables[feature.name], value))

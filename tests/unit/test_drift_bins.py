@@ -31,7 +31,7 @@ Counts = NDArray[np.int64]
 
 @pytest.fixture(scope="module")
 def bins(model: Model) -> Bins:
-    return Bins(model.manifest, 1)
+    return Bins(model.manifest)
 
 
 def reference_index(training_shares: list[float], counts: list[int]) -> float:
@@ -108,7 +108,7 @@ def bins_of_values(model: Model, values: NDArray[np.float64], *, shares: bool, r
     )
     training = model.manifest.training.model_copy(update={"rows": rows})
     changed = model.manifest.model_dump() | {"reference": reference.model_dump(), "training": training.model_dump()}
-    return Bins(Manifest.model_validate(changed), 1)
+    return Bins(Manifest.model_validate(changed))
 
 
 def first_feature_index(bins: Bins, rows: Array) -> float:
@@ -158,7 +158,7 @@ def test_a_constant_feature_has_shifted_once_it_varies(model: Model, value: int)
 def test_a_repeated_quantile_is_no_edge_without_shares(model: Model) -> None:
     """A manifest without shares does not say how many rows lie below a value that several quantiles fall on."""
     reference = model.manifest.require_reference().model_dump(exclude={"shares"})
-    bins = Bins(Manifest.model_validate(model.manifest.model_dump() | {"reference": reference}), 1)
+    bins = Bins(Manifest.model_validate(model.manifest.model_dump() | {"reference": reference}))
     assert len(bins.features["ear_length_cm"].edges) == 6
     assert bins.features["ear_length_cm"].training_shares[0] == pytest.approx(0.25, abs=1e-3)
 

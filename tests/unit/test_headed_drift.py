@@ -216,7 +216,7 @@ def test_without_a_sample_nothing_is_kept(tmp_path: Path) -> None:
     drift_after(service, random_rows())
     assert not any(isinstance(each, Bins) for each in model.derived.values())
     with pytest.raises(ValueError, match="without a sample"):
-        Bins(model.manifest, 1)
+        Bins(model.manifest)
 
 
 def test_a_version_with_a_sample_follows_one_without(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_row_falls_in_the_cell_of_what_is_predicted(
     """By edges for targets, by thresholds for labels, also at the very edge; each cell belongs to one output."""
     edges = manifest.require_reference().targets["price"]
     outputs[0, 0] = np.float32(data.draw(some.sampled_from(edges[1:-1])))
-    bins = Bins(manifest, 1)
+    bins = Bins(manifest)
     cells = bins.bin_predicted(np.zeros((7, 3), np.float32), np.zeros(7, np.intp), outputs)
     for row, found in zip(outputs.tolist(), cells[:, 3:].tolist(), strict=True):
         price, *kind, warm, wet, _, sold = row
@@ -263,7 +263,7 @@ def test_a_row_falls_in_the_cell_of_what_is_predicted(
 def test_chance_alone_raises_no_alarm(tmp_path: Path, heads: Sequence[Head]) -> None:
     """At most one in a thousand windows of rows like the sample's looks shifted."""
     published = publish(tmp_path, heads)
-    bins, model = Bins(published.manifest, 1), Model.open(published.folder, "litert")
+    bins, model = Bins(published.manifest), Model.open(published.folder, "litert")
     pool = random_rows(50_000)
     cells = bins.bin_predicted(pool, np.zeros(len(pool), np.intp), model.outputs(pool))
     variables = [*bins.features.values(), *bins.outputs.values()]
@@ -286,11 +286,11 @@ def test_quantiles_that_are_one_float32_make_no_empty_bin(tmp_path: Path) -> Non
     close = (0.0, 1.0, 1.0 + 1e-12, 2.0, 3.0, 4.0, 5.0)
     targets, features = reference.targets | {"price": close}, reference.features | {"f1": close}
     changed = reference.model_copy(update={"targets": targets, "features": features, "shares": {}})
-    bins = Bins(manifest.model_copy(update={"reference": changed}), 1)
+    bins = Bins(manifest.model_copy(update={"reference": changed}))
     assert bins.outputs["price"].edges.tolist() == bins.features["f1"].edges.tolist() == [2.0, 3.0, 4.0]
     assert bins.outputs["price"].training_shares[0] == pytest.approx(0.5, abs=0.01)
     shares = dict.fromkeys(manifest.feature_names, (0.0, 0.2, 0.3, 0.5, 0.75, 0.9, 1.0))
-    bins = Bins(manifest.model_copy(update={"reference": changed.model_copy(update={"shares": shares})}), 1)
+    bins = Bins(manifest.model_copy(update={"reference": changed.model_copy(update={"shares": shares})}))
     first = bins.features["f1"]
     assert first.edges.tolist() == pytest.approx([1.0, 1.0, 2.0, 3.0, 4.0])
     assert np.array(first.edges, np.float32).tolist() == sorted(set(np.array(first.edges, np.float32).tolist()))

@@ -139,7 +139,7 @@ def test_large_vocabularies_share_a_cell(tmp_path: Path) -> None:
     """All but the most frequent categories; "other" has one of its own."""
     model = wide(200)
     manifest = mixed_bundles.publish(tmp_path, **model).manifest
-    bins = Bins(manifest, 1)
+    bins = Bins(manifest)
     variable = bins.features["city"]
     assert variable.labels == [f"city {each}" for each in range(MAX_OWN_CELLS)]
     assert list(variable.further) == ["rare", "other", "refused"]
@@ -158,7 +158,7 @@ def test_cells_do_not_depend_on_the_vocabulary(tmp_path: Path) -> None:
 def test_all_cells_lie_within_those_of_their_feature(tmp_path: Path) -> None:
     """And no two features have one in common."""
     manifest = mixed_bundles.publish(tmp_path).manifest
-    bins, codes = Bins(manifest, 1), to_codes(manifest.features, ROWS)
+    bins, codes = Bins(manifest), to_codes(manifest.features, ROWS)
     cells = bins.bin_predicted(codes, np.zeros(len(codes), np.intp))
     for column, variable in zip(cells.T, bins.features.values(), strict=False):
         assert (

@@ -25,13 +25,13 @@ Counts = NDArray[np.int64]
 
 
 class Bins:
-    """The cells of one model; ``key`` identifies the model, and is not 0.
+    """The cells of one model.
 
     Raises:
         ValueError: the model was adopted without a sample.
     """
 
-    def __init__(self, manifest: Manifest, key: int) -> None:
+    def __init__(self, manifest: Manifest) -> None:
         self.features: dict[str, Variable] = {}
         for index, feature in enumerate(manifest.features):
             self.features[feature.name] = feature_variable(feature, manifest, index * CELLS_PER_FEATURE)
@@ -41,7 +41,6 @@ class Bins:
         for head in self._heads:
             self.outputs |= output_variables(head, manifest, start)
             start += count_output_cells(head.head)
-        self.key = key
         self.training_rows = manifest.training.rows
         self._column_names = manifest.column_names
         self._unknown_cell = count_cells(manifest) - 1

@@ -33,7 +33,8 @@ class _ModelDrift:
         self._has_class = bool(model.labels)
         self._window_rows = settings.drift_rows
         self._cells = count_cells(model.manifest)
-        self.bins = Bins(model.manifest, int(model.fingerprint[:16], 16) or 1)
+        self._key = int(model.fingerprint[:16], 16) or 1  # 0 is that of an unused window
+        self.bins = Bins(model.manifest)
         self.binned: deque[Counts] = deque()  # not in the windows yet: another worker held the lock
         self._lock = threading.Lock()  # of these: requests for the report take from them in other threads
         self.windows = unless_full(
@@ -58,13 +59,13 @@ class _ModelDrift:
         if self.windows and self.binned:
             with self.windows.lock.attempt() as is_locked:
                 while is_locked and (rows := self._take_oldest()) is not None:
-                    self.windows.add(self.bins.key, rows)
+                    self.windows.add(self._key, rows)
         return not self.binned
 
     def read(self) -> Window:
         """The window of the version."""
         self.add_to_windows()
-        return self.windows.read(self.bins.key) if self.windows else empty_window(self._cells)
+        return self.windows.read(self._key) if self.windows else empty_window(self._cells)
 
     def _bin_predicted(self, predictions: Sequence[Prediction]) -> Counts:
         """The cells of the last rows that a window can hold."""

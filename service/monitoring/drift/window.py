@@ -4,11 +4,9 @@ import time
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.inference.binning.bins import Counts
 from service.monitoring.shared_regions import SharedRegions
-
-Counts = NDArray[np.int64]
 
 PANES = 10
 _READ_ATTEMPTS = 5
