@@ -5,7 +5,6 @@ from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
-from urllib.parse import quote
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
@@ -16,6 +15,7 @@ from menagerie.errors import CommandError
 from service.http import errors
 from service.http.errors import RequestError
 from service.http.messages import Request
+from service.http.model_paths import path_of_model
 from service.http.routing import JSON, handlers_of
 from service.inference.catalog import Catalog
 from service.inference.sandbox import check_in_fork
@@ -49,7 +49,8 @@ def remote_client(url: str, api_key: str | None, model: str = "") -> Client:
 
     def send(method: str, path: str, body: bytes | None = None, /) -> Reply:
         try:
-            request = HttpRequest(url.rstrip("/") + _path_of(model, path), body, headers, method=method)  # noqa: S310 (`--url` checks it)
+            target = url.rstrip("/") + (path_of_model(model, path) if model else path)
+            request = HttpRequest(target, body, headers, method=method)  # noqa: S310 (`--url` checks it)
             if api_key:  # not for a host to which the service redirects
                 request.add_unredirected_header("X-API-Key", api_key)
             with urlopen(request, timeout=_TIMEOUT) as response:  # noqa: S310 (likewise)
@@ -61,13 +62,6 @@ def remote_client(url: str, api_key: str | None, model: str = "") -> Client:
             raise CommandError(f"cannot reach {url} ({reason}): is that the URL of a running service?") from None
 
     return send
-
-
-def _path_of(model: str, path: str) -> str:
-    """Where a model has what the default model has at ``path``."""
-    if not model:
-        return path
-    return f"/models/{quote(model, safe='')}" + ("" if path == "/model" else path)
 
 
 def open_catalog(settings: Settings) -> Catalog:

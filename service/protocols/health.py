@@ -3,11 +3,11 @@
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import quote
 
 from models.encoding import Encoder, NumberEncoder
 from models.manifest import Manifest
 from service.http.messages import Request, Response, json_response
+from service.http.model_paths import list_model_paths
 from service.http.routing import PROBLEM, Declare, Protocol
 from service.inference.catalog import Catalog
 from service.inference.model import Model, PerModel
@@ -23,13 +23,6 @@ NO_REFERENCE = (
     "there are no warnings, and drift is not detected"
 )
 _HIDDEN = "send an API key to see the reason"
-_MODEL_PATHS = {
-    "predict": "predict",
-    "explain": "explain",
-    "drift": "drift",
-    "shadow": "shadow",
-    "openapi": "openapi.json",
-}  # in /models/{model}/
 
 _declare = Declare(Protocol.SERVICE)
 
@@ -100,7 +93,7 @@ class Health:
             "refused": self._list_refused(registry, request),
             "fault": self._reason(fault, request),
             **self._describe_shadow(registry, request),
-            "paths": _list_paths(registry.name),
+            "paths": list_model_paths(registry.name),
         }
 
     def _describe_shadow(self, registry: Registry, request: Request) -> dict[str, Any]:
@@ -117,19 +110,6 @@ class Health:
         """Why versions are refused, by number, if the client may know."""
         refused = registry.refused
         return refused if self._is_authorized(request) else dict.fromkeys(refused, _HIDDEN)
-
-
-def _list_paths(name: str) -> dict[str, str]:
-    """Where to ask for a model."""
-    name = quote(name, safe="")
-    own = {part: f"/models/{name}/{path}" for part, path in _MODEL_PATHS.items()}
-    others = {
-        "page": f"/models/{name}/",
-        "docs": f"/docs?model={name}",
-        "oip": f"/v2/models/{name}",
-        "tfserving": f"/v1/models/{name}",
-    }
-    return {"model": f"/models/{name}", **own, **others}
 
 
 def _public_manifest(model: Model) -> bytes:

@@ -3,8 +3,8 @@
 import json
 import shlex
 from typing import Any
-from urllib.parse import quote
 
+from service.http.model_paths import path_of_model
 from service.inference.catalog import list_names
 from service.server import gunicorn_compat
 from service.server.listeners import Address, address_name, listening_addresses
@@ -32,7 +32,7 @@ def log_start_message(arbiter: Any) -> None:
     default = service.catalog.default_name
     serving.sort(key=lambda each: each.name != default)
     manifest = serving[0]
-    path = service.predict_path if manifest.name == default else f"/models/{quote(manifest.name, safe='')}/predict"
+    path = service.predict_path if manifest.name == default else path_of_model(manifest.name, "/predict")
     values = (float(f"{value:.4g}") if isinstance(value, float) else value for value in manifest.golden[0].features)
     body = json.dumps({"features": dict(zip(manifest.feature_names, values, strict=True))})
     curl = f"curl {_curl_target(scheme, addresses[0], path)} -H 'Content-Type: application/json'"

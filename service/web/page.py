@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote
 
 from models.manifest import Manifest
 from service.http.errors import NotFoundError
 from service.http.media_types import preferred
 from service.http.messages import Request, Response, json_response
+from service.http.model_paths import DEFAULT_MODEL_PATHS, list_model_paths
 from service.http.routing import JSON, Declare, Protocol
 from service.http.static_file import MEDIA_TYPES, NO_SOURCES, StaticFile
 from service.inference.catalog import Catalog
@@ -23,15 +23,6 @@ _REPORT_POLICY = f"{NO_SOURCES}; style-src 'unsafe-inline'; img-src data:"  # it
 _FILE = {
     media_type: ["string"] for media_type in ("text/css", "text/html", "text/javascript", "text/plain", "image/svg+xml")
 } | {JSON: ["object"]}
-_MODEL_PATHS = {
-    "predict": "/predict",
-    "model": "/model",
-    "explain": "/explain",
-    "drift": "/drift",
-    "shadow": "/shadow",
-    "openapi": "/openapi.json",
-    "docs": "/docs",
-}
 _SERVICE_PATHS = {
     "models": "/models",
     "health": "/health",
@@ -79,17 +70,13 @@ class Page:
         return self._files["index.html"].content.replace(b'"page/', b'"../../page/')
 
     def _list_paths(self, name: str) -> dict[str, Any]:
-        paths = _MODEL_PATHS if "" in self._catalog.by_path else {}
-        if name:
-            quoted = quote(name, safe="")
-            model = f"/models/{quoted}"
-            paths = {each: model + path for each, path in _MODEL_PATHS.items()}
-            paths |= {"model": model, "docs": f"/docs?model={quoted}"}
+        default = DEFAULT_MODEL_PATHS if "" in self._catalog.by_path else {}
+        paths = list_model_paths(name) if name else default
         return {
             "service": "menagerie",
             "version": VERSION,
             "status": "alive",  # KServe's client of its V1 protocol looks for this at /
-            "paths": paths | _SERVICE_PATHS,
+            "paths": {**paths, **_SERVICE_PATHS},
         }
 
     @_declare_file(path="/page/{file}", file_names=lambda _: page_files(), public=True)
