@@ -14,9 +14,10 @@ from models.bundle import (
     write_current_version,
     write_shadow_version,
 )
-from service.inference.registry import Registry, find_shadow, model_source, serving_candidates
+from service.inference.registry import Registry
 from service.inference.sandbox import check_in_subprocess
 from service.inference.schema_change import require_same_schema
+from service.inference.source import choose_candidates, find_shadow, model_source
 from service.settings import Settings
 
 
@@ -30,7 +31,8 @@ class Versions:
             BundleError: there is none, or the folder cannot be read.
         """
         self._settings = settings
-        self._home = model_source(settings).folder
+        self._source = model_source(settings)
+        self._home = self._source.folder
         self._folders = find_version_folders(self._home)
         self.name = settings.default_model
         if not self._folders:
@@ -119,8 +121,8 @@ class Versions:
         if number in self._folders:
             self._require_comparable(number, serving)
         write_shadow_version(self._home, number)
-        waiting = "" if number in self._folders else ", as soon as there is one"
-        return f"{self.name} {number} is compared with {serving}, which serves{waiting}"
+        waiting = "" if number in self._folders else ", once it exists,"
+        return f"{self.name} {number}{waiting} is compared with {serving}, which serves"
 
     def stop_shadow(self) -> str:
         """Delete ``SHADOW``; return which version serves then.
@@ -146,12 +148,11 @@ class Versions:
         Raises:
             BundleError: ``CURRENT`` does not hold the number of a version, or none may serve.
         """
-        pinned = self._settings.model_version
-        candidates = serving_candidates(self._home, pinned, shadow)
+        candidates = choose_candidates(self._folders, self._source, shadow)
         if not candidates:
             raise BundleError(missing_model_message(self._home))
         is_chosen = read_current_version(self._home) is not None
-        reason = "MENAGERIE_MODEL_VERSION" if pinned else "CURRENT" if is_chosen else "newest"
+        reason = "MENAGERIE_MODEL_VERSION" if self._source.pinned else "CURRENT" if is_chosen else "newest"
         return next(iter(candidates)), reason
 
     def _load(self, number: int) -> Registry:

@@ -16,8 +16,9 @@ from service.http.errors import NoModelError
 from service.http.messages import Request
 from service.inference import sandbox
 from service.inference.model import Model
-from service.inference.registry import Event, Registry, Source, Version, model_source
+from service.inference.registry import Event, Registry, Version
 from service.inference.sandbox import SandboxCheck
+from service.inference.source import Source, model_source
 from service.settings import ALL_MODELS, Settings
 
 _log = logging.getLogger("menagerie")

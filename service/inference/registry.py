@@ -19,6 +19,7 @@ from service.inference.mixed_validation import make_validator
 from service.inference.model import Model
 from service.inference.sandbox import SandboxCheck
 from service.inference.schema_change import require_same_schema
+from service.inference.source import Source, choose_candidates, find_shadow, model_source
 from service.inference.validation import Validator
 from service.settings import Settings
 
@@ -43,18 +44,6 @@ class Event(NamedTuple):
     kind: str
     version: int
     trained: str = ""
-
-
-class Source(NamedTuple):
-    """Where a model lies: the ``folder`` of its versions, or of its only one. ``pinned`` is the version to serve.
-
-    A model that ``takes_any_name`` has its bundles under whatever name they were made.
-    """
-
-    name: str
-    folder: Path
-    pinned: int | None = None
-    takes_any_name: bool = False
 
 
 class Registry:
@@ -150,7 +139,7 @@ class Registry:
         try:
             folders = bundle.find_version_folders(self._home)
             shadow, _ = find_shadow(self._home)
-            candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
+            candidates = choose_candidates(folders, self._source, shadow)
         except BundleError:  # which `refresh` reports
             return []
         others = [folder for number, folder in reversed(folders.items()) if number != shadow]
@@ -165,7 +154,7 @@ class Registry:
         """
         folders = bundle.find_version_folders(self._home)
         shadow, fault = find_shadow(self._home)
-        candidates = _choose_candidates(folders, self._home, self._source.pinned, shadow)
+        candidates = choose_candidates(folders, self._source, shadow)
         self._folders = folders | candidates
         events: list[Event] = []
         before, loaded = self._refused, {*map(id, self._loaded.values())}
@@ -265,43 +254,6 @@ class Registry:
         if self._source.takes_any_name and not self._folders:
             return f"no model in {self._home}: MENAGERIE_MODEL_DIR must be a bundle or contain <version>/ folders"
         return bundle.missing_model_message(self._home)
-
-
-def model_source(settings: Settings, name: str = "") -> Source:
-    """Where a model lies; without a name, the default one.
-
-    ``MENAGERIE_MODEL_DIR`` and ``MENAGERIE_MODEL_VERSION`` are about that model only.
-    """
-    default = settings.default_model
-    if name not in {"", default}:
-        return Source(name, settings.model_store / name)
-    folder = settings.model_dir or settings.model_store / default
-    return Source(default, folder, settings.model_version, takes_any_name=settings.model_dir is not None)
-
-
-def serving_candidates(home: Path, pinned: int | None, shadow: int | None) -> dict[int, Path]:
-    """The folders of versions that may serve, best first: the pinned one, else that in ``CURRENT``, else newest first.
-
-    The ``shadow`` is not among the newest: it is to be compared before it serves.
-
-    Raises:
-        BundleError: ``CURRENT`` does not hold the number of a version, or ``home`` is a bundle that can't be read.
-    """
-    return _choose_candidates(bundle.find_version_folders(home), home, pinned, shadow)
-
-
-def _choose_candidates(folders: dict[int, Path], home: Path, pinned: int | None, shadow: int | None) -> dict[int, Path]:
-    if number := pinned or bundle.read_current_version(home):
-        return {number: folders.get(number, home / str(number))}
-    return {number: folder for number, folder in reversed(folders.items()) if number != shadow}
-
-
-def find_shadow(home: Path) -> tuple[int | None, str]:
-    """The version that the file ``SHADOW`` names, if it does, and what is wrong with the file, if anything is."""
-    try:
-        return bundle.read_shadow_version(home), ""
-    except BundleError as error:
-        return None, str(error)
 
 
 def _require_identity(model: Model, name: str, number: int) -> None:

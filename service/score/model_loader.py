@@ -8,8 +8,8 @@ from models import bundle
 from models.bundle import BundleError
 from service.inference import sandbox
 from service.inference.model import Model
-from service.inference.registry import find_shadow, model_source, serving_candidates
 from service.inference.schema_change import describe_difference
+from service.inference.source import choose_candidates, find_shadow, model_source
 from service.settings import Settings
 
 
@@ -19,10 +19,11 @@ def find_bundle(settings: Settings) -> Path:
     Raises:
         BundleError: there is none, or it fails the check; the service would go on with an older version.
     """
-    home = model_source(settings).folder
-    candidates = serving_candidates(home, settings.model_version, find_shadow(home)[0])
+    source = model_source(settings)
+    folders, (shadow, _) = bundle.find_version_folders(source.folder), find_shadow(source.folder)
+    candidates = choose_candidates(folders, source, shadow)
     if not candidates:
-        raise BundleError(bundle.missing_model_message(home))
+        raise BundleError(bundle.missing_model_message(source.folder))
     folder = next(iter(candidates.values()))
     sandbox.check_in_subprocess(folder, settings.engine)
     return folder

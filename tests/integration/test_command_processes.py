@@ -335,7 +335,7 @@ def test_shadow_is_named_and_stopped(versions: Path) -> None:
     assert not shadow.exists()
     assert bundle(versions, "shadow", "--stop").returncode == 0
     future = bundle(versions, "shadow", "4").stdout
-    assert future == "handmade 4 is compared with 3, which serves, as soon as there is one\n"
+    assert future == "handmade 4, once it exists, is compared with 3, which serves\n"
     assert bundle(versions, "list").stdout.splitlines()[-1].strip() == "4  missing (shadow)"
     assert bundle(versions, "promote", "2").returncode == 0
     assert shadow.read_text() == "4\n"
