@@ -53,14 +53,14 @@ class Shadow:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Let the rows that a serving version predicted be compared, if it has a shadow."""
-        serving = self.pairs.serving()
-        for model in serving:
+        shadows = self.pairs.shadows()
+        for model in shadows:
             chosen = [each.prediction for each in contexts if each.model is model and self._is_chosen(each)]
             if predictions := [each for each in chosen if each is not None]:
                 self._queue.put(model, predictions, "overload" if self._is_overloaded else "queue")
         if not self._has_threads:
             self._compare_all()
-        elif serving and not (self._thread and self._thread.is_alive()):
+        elif shadows and not (self._thread and self._thread.is_alive()):
             self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
             self._thread.start()
 

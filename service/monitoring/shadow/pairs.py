@@ -129,10 +129,13 @@ class Pairs:
         self._lock = threading.Lock()
         self._found: dict[Model, _Found] = {}
 
-    def serving(self) -> set[Model]:
-        """The serving versions of models that have a shadow."""
-        registries = self._catalog.by_path.values()
-        return {each.serving.model for each in registries if each.shadow is not None and each.serving is not None}
+    def shadows(self) -> dict[Model, Model]:
+        """The shadows of the models that have one, by the serving version."""
+        return {
+            serving.model: shadow.model
+            for registry in self._catalog.by_path.values()
+            if (serving := registry.serving) and (shadow := registry.shadow) and serving is not shadow
+        }
 
     def find(self, model: Model) -> Pair | None:
         """The pair of a serving version, as of the last `refresh`."""
@@ -154,13 +157,11 @@ class Pairs:
         """Make the pairs that are new and forget those that have ended; whether there are any."""
         with self._lock:
             found: dict[Model, _Found] = {}
-            for registry in {*self._catalog.by_path.values()}:
-                serving, shadow = registry.serving, registry.shadow
-                if serving and shadow and serving is not shadow:
-                    before = self._found.get(serving.model)
-                    if before is None or before.shadow is not shadow.model:
-                        before = self._make(serving.model, shadow.model)
-                    found[serving.model] = before
+            for serving, shadow in self.shadows().items():
+                before = self._found.get(serving)
+                if before is None or before.shadow is not shadow:
+                    before = self._make(serving, shadow)
+                found[serving] = before
             self._found = found
             return bool(found)
 
