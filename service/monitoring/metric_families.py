@@ -1,4 +1,6 @@
-"""The declaration of every metric: name, labels, help text and values; a test compares it with docs/operations.md.
+"""The declaration of metrics: name, labels, help text and values; a test compares it with docs/operations.md.
+
+Those of drift and of shadows are declared in their packages.
 
 Names follow prometheus.io/docs/practices/naming. Importing this takes 20 ms, so it is imported at the first scrape.
 """
@@ -19,7 +21,6 @@ from prometheus_client.core import (
 
 from service.inference.model import Model
 from service.inference.registry import Registry
-from service.monitoring.drift.verdict import Verdict
 from service.monitoring.model_metrics import ModelMetrics, SchemaCounts
 from service.monitoring.model_states import ModelState
 from service.monitoring.output_counts import Histogram
@@ -208,55 +209,6 @@ def worker_families(metrics: WorkerMetrics) -> Iterator[Metric]:
     for slot, values in living.items():
         cpu_time.add_metric([str(slot)], values["cpu_us"] * _MICRO)
     yield cpu_time
-
-
-def drift_families(verdicts: Sequence[Verdict]) -> Iterator[Metric]:
-    """The drift of each version that has a sample; no index where there are too few rows."""
-    features = GaugeMetricFamily(
-        "menagerie_drift_psi",
-        "Population stability index of a feature's recent values compared with the training rows.",
-        labels=[*_VERSION_LABELS, "feature"],
-    )
-    labels = GaugeMetricFamily(
-        "menagerie_drift_psi_labels",
-        "Population stability index of the predicted labels compared with the training rows.",
-        labels=_VERSION_LABELS,
-    )
-    outputs = GaugeMetricFamily(
-        "menagerie_drift_psi_outputs",
-        "Population stability index of an output's predictions compared with the training rows.",
-        labels=[*_VERSION_LABELS, "output"],
-    )
-    refused = GaugeMetricFamily(
-        "menagerie_drift_refused_ratio",
-        "Share of a feature's recent values that were refused as out of bounds or as unknown categories.",
-        labels=[*_VERSION_LABELS, "feature"],
-    )
-    rows = GaugeMetricFamily("menagerie_drift_rows", "Recent rows in the drift window.", labels=_VERSION_LABELS)
-    alarm = GaugeMetricFamily(
-        "menagerie_drift_alarm",
-        "1 if a feature or the labels have shifted; GET /drift names them.",
-        labels=_VERSION_LABELS,
-    )
-    for verdict in [each for each in verdicts if each.model.manifest.reference]:
-        own = [verdict.model.name, str(verdict.model.version)]
-        for feature, comparison in verdict.features.items():
-            if verdict.has_enough_rows(comparison):
-                features.add_metric([*own, feature], comparison.psi)
-                refused.add_metric([*own, feature], comparison.recent_shares[-1])
-        for output, comparison in verdict.outputs.items():
-            if verdict.has_enough_rows(comparison) and verdict.model.labels:
-                labels.add_metric(own, comparison.psi)
-            elif verdict.has_enough_rows(comparison):
-                outputs.add_metric([*own, output], comparison.psi)
-        rows.add_metric(own, verdict.window.rows)
-        alarm.add_metric(own, verdict.has_shifted)
-    yield features
-    if any(verdict.model.labels for verdict in verdicts):
-        yield labels
-    if any(not verdict.model.labels for verdict in verdicts):
-        yield outputs
-    yield from (refused, rows, alarm)
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

@@ -117,7 +117,7 @@ class Drift:
 
     def collect(self) -> Iterator["Metric"]:
         """The drift metrics of every loaded version of every model."""
-        from service.monitoring.metric_families import drift_families  # importing it takes 20 ms
+        from service.monitoring.drift.metric_families import drift_families  # importing it takes 20 ms
 
         yield from drift_families([self.judge(model) for model in self._catalog.models])
 
