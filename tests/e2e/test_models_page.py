@@ -116,7 +116,7 @@ def test_a_panel_shows_what_the_shadow_would_change(
         verdict = report["verdict"].replace(" -> ", " → ")
         expect(panel.locator(".shadow-verdict")).to_have_text(f"{verdict[0].upper()}{verdict[1:]}.")
         expect(panel).to_contain_text(
-            re.compile(f"{ROWS} rows compared since .*: version 2 computes what version 1 serves")
+            re.compile(f"{ROWS} rows compared since .*: version 2 computes the rows that version 1 has predicted")
         )
         expect(panel.locator(".flow-band")).to_have_count(min(10, len(output["changes"])))
         most = output["changes"][0]
@@ -136,7 +136,9 @@ def test_the_panel_of_a_regression_shows_differences(browser: Browser, several: 
     report = report_of(several, "headed")
     with open_page(browser, several, "/models/headed/", label=ANY_TEXT) as page:
         panel = page.get_by_role("region", name="What would version 2 change?")
-        expect(panel.locator(".shadow-verdict")).to_contain_text(f"agrees with 1 on all {ROWS} rows")
+        expect(panel.locator(".shadow-verdict")).to_contain_text(
+            f"agrees with 1 to within 1% of the spread on all {ROWS} rows"
+        )
         for target in report["outputs"][0]["targets"]:
             chart = panel.get_by_role("img", name=f"Difference of {target}")
             expect(chart.locator(".column:not(.empty)")).to_have_count(1)

@@ -4,7 +4,7 @@ import { ServiceError, fetchJson } from "./api.js";
 import { h } from "./dom.js";
 import { capitalize, formatCount, formatPercent, formatTime } from "./format.js";
 import { MAX_BANDS, renderLabelFlow } from "./label_flow.js";
-import { renderBars, renderDifferences, renderMovement } from "./shadow_charts.js";
+import { formatPoints, renderBars, renderDifferences, renderMovement } from "./shadow_charts.js";
 
 const REFRESH_INTERVAL = 60_000; // ms, while the page is visible
 const [MAX_CHANGES, MAX_RANGES] = [6, 6]; // in a list
@@ -82,7 +82,7 @@ function withArrows(text) {
 function describeRows({ rows, since, share, serving, shadow, dropped, failed }) {
   const [droppedRows, failedRows] = [dropped, failed].map((counts) => Object.values(counts).reduce((sum, count) => sum + count, 0));
   return [
-    `${formatCount(rows, "row")} compared${since ? ` since ${formatTime(since)}` : ""}: version ${shadow} computes what version ${serving} serves, and no client gets its predictions.`,
+    `${formatCount(rows, "row")} compared${since ? ` since ${formatTime(since)}` : ""}: version ${shadow} computes the rows that version ${serving} has predicted, and no client gets the results.`,
     share < 1 ? `${formatPercent(share)} of the requests are compared, and none from this page.` : "Requests from this page are not compared.",
     droppedRows ? `${formatCount(droppedRows, "row")} left out, because the service was busy.` : null,
     failedRows ? `${formatCount(failedRows, "row")} that version ${shadow} could not compute.` : null,
@@ -138,10 +138,6 @@ function describePart(count, total) {
 
 function describeMovement({ mean }) {
   return `Rows by the largest difference of a probability, in percentage points; ${formatPoints(mean)} on average.`;
-}
-
-function formatPoints(share) {
-  return `${Number((100 * share).toPrecision(2))}`;
 }
 
 function describeTarget({ agree, tolerance, unit }) {

@@ -1,7 +1,7 @@
 /** The charts of a comparison: bars in a list, and histograms of how far probabilities or numbers moved. */
 
 import { h } from "./dom.js";
-import { formatCount, formatNumber, maxLength } from "./format.js";
+import { formatCount, formatSignedNumber, maxLength } from "./format.js";
 
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 }); // 2.8K
 
@@ -25,14 +25,19 @@ function renderBar({ name, share, text, note, title, color = 1 }) {
   );
 }
 
+/** A share in percentage points, with up to three digits. */
+export function formatPoints(share) {
+  return String(Number((100 * share).toPrecision(3)));
+}
+
 /** Rows by the largest difference of a probability, in percentage points. */
 export function renderMovement({ histogram }) {
   const columns = histogram.map(({ above, upto, rows }) => ({
     rows,
-    text: above === null ? `up to ${points(upto)}` : `${points(above)} to ${points(upto)}`,
+    text: above === null ? `up to ${formatPoints(upto)}` : `${formatPoints(above)} to ${formatPoints(upto)}`,
     className: "recent",
   }));
-  const ticks = histogram.slice(0, -1).map(({ upto }, index) => ({ index, text: points(upto) }));
+  const ticks = histogram.slice(0, -1).map(({ upto }, index) => ({ index, text: formatPoints(upto) }));
   return renderHistogram("Difference in percentage points", columns, ticks);
 }
 
@@ -44,7 +49,7 @@ export function renderDifferences(name, { histogram, tolerance, unit }) {
     text: describeRange(above, upto, unit),
     className: isWithin(above, upto, tolerance) ? "training" : "recent",
   }));
-  const edges = buckets.slice(0, -1).map(({ upto }, index) => ({ index, text: signed(upto), value: upto }));
+  const edges = buckets.slice(0, -1).map(({ upto }, index) => ({ index, text: formatSignedNumber(upto), value: upto }));
   const isShown = ({ index, value }) => index === 0 || index === edges.length - 1 || isEdgeOf(value, tolerance);
   return renderHistogram(`Difference of ${name}`, columns, edges.filter(isShown));
 }
@@ -93,14 +98,7 @@ function isEdgeOf(value, tolerance) {
 }
 
 function describeRange(above, upto, unit) {
-  const text = above === null ? `up to ${signed(upto)}` : upto === null ? `over ${signed(above)}` : `${signed(above)} to ${signed(upto)}`;
+  const [low, high] = [above, upto].map((bound) => bound !== null && formatSignedNumber(bound));
+  const text = above === null ? `up to ${high}` : upto === null ? `over ${low}` : `${low} to ${high}`;
   return unit ? `${text} ${unit}` : text;
-}
-
-function points(share) {
-  return String(Number((100 * share).toPrecision(3)));
-}
-
-function signed(value) {
-  return value > 0 ? `+${formatNumber(value)}` : formatNumber(value);
 }
