@@ -1,6 +1,5 @@
 """What further models cost: start, memory, and the CPU time of a request beside them."""
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +7,13 @@ from pathlib import Path
 
 from benchmarks import process_tree
 from benchmarks.benchmark_run import BenchmarkRun
+from benchmarks.bundle_copies import copy_bundle
 from benchmarks.comparison import Samples, measure_saturated
 from benchmarks.exchanges import Exchange
 from benchmarks.peers import OURS, read_peer
 from benchmarks.results import Figures
 from benchmarks.server import check_status, start_server
-from models.bundle import MANIFEST, Bundle
+from models.bundle import Bundle
 
 COUNTS = (1, 11, 51)
 VERSIONS = 2  # of each model, all of them loaded
@@ -55,10 +55,7 @@ def _fill(store: Path, source: Bundle, count: int) -> Sequence[str]:
     names = [source.manifest.name, *(f"model-{number}" for number in range(2, count + 1))]
     for name in names:
         for version in range(1, VERSIONS + 1):
-            folder = store / name / str(version)
-            shutil.copytree(source.folder, folder)
-            manifest = source.manifest.model_copy(update={"name": name, "version": version})
-            (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+            copy_bundle(source, store, name, version)
     return names
 
 

@@ -2,8 +2,6 @@
 
 import argparse
 import itertools
-import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,11 +12,12 @@ from statistics import median
 
 from benchmarks import load_generators, peers, process_tree
 from benchmarks.benchmark_run import BenchmarkRun, prepare_run
+from benchmarks.bundle_copies import copy_bundle
 from benchmarks.comparison import measure_load, warm_up
 from benchmarks.exchanges import Exchange
 from benchmarks.results import FIGURES, Figures, Rounds, format_cell
 from models import bundle
-from models.bundle import MANIFEST, Bundle
+from models.bundle import Bundle
 
 _TURN_SECONDS = 1
 _NAMES = ("without", "with")
@@ -30,9 +29,7 @@ def copy_store(served: Bundle, store: Path, *, shadow: bool) -> Bundle:
     """A store with the served bundle as version 1 and once more as version 2, which is the shadow or idle."""
     model_dir = store / served.manifest.name
     for version in (1, 2):
-        shutil.copytree(served.folder, model_dir / str(version))
-        path = model_dir / str(version) / MANIFEST
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
+        copy_bundle(served, store, served.manifest.name, version)
     bundle.write_current_version(model_dir, 1)
     if shadow:
         bundle.write_shadow_version(model_dir, 2)

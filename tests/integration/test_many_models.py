@@ -15,7 +15,7 @@ import requests
 from support import handmade_bundles, headed_bundles, mixed_bundles
 from support.gunicorn_server import Server, await_workers, serving, workers
 from support.handmade_bundles import Network
-from support.model_stores import copy_bundle
+from support.named_bundles import copy_bundle
 
 from models.bundle import Bundle
 from service.inference.model import Model

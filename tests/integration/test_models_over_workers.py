@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as prometheu
 from support import handmade_bundles, headed_bundles, mixed_bundles
 from support.gunicorn_server import ROOT, Server, await_workers, serving, workers
 from support.handmade_bundles import Network
-from support.model_stores import copy_bundle
+from support.named_bundles import copy_bundle
 
 WORKERS = 3
 ROWS: dict[str, list[Any]] = {  # of each model

@@ -17,8 +17,8 @@ import requests
 from support import mutated_networks, runaway_networks
 from support.bad_input import GOOD
 from support.gunicorn_server import GUNICORN, ROOT, environment, free_port, parse_log, serving
-from support.model_stores import copy_bundle
 from support.mutated_networks import REFUSED, SHIPPED, UNCHANGED, write_bundle
+from support.named_bundles import copy_bundle
 
 from models.bundle import MANIFEST, MODEL_LITERT, Bundle, BundleError
 from service.inference import sandbox

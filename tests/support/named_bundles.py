@@ -1,6 +1,5 @@
-"""Handmade bundles under names of their own, so that a store has several models."""
+"""Bundles under names of their own, so that a store has several models."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -8,6 +7,15 @@ from pathlib import Path
 
 from models.bundle import MANIFEST, Bundle, list_versions
 from support.handmade_bundles import Network, publish
+
+
+def copy_bundle(source: Path, store: Path, name: str, version: int = 1) -> Path:
+    """Copy a bundle into a store under another name and version; return its folder."""
+    folder = store / name / str(version)
+    shutil.copytree(source, folder)
+    manifest = Bundle.read(source).manifest.model_copy(update={"name": name, "version": version})
+    (folder / MANIFEST).write_text(manifest.to_json())
+    return folder
 
 
 def publish_named(store: Path, name: str, widths: Sequence[int] = (3, 4, 2), seed: int = 1) -> Path:
@@ -18,9 +26,9 @@ def publish_named(store: Path, name: str, widths: Sequence[int] = (3, 4, 2), see
 def rename_into(store: Path, name: str, publish_in: Callable[[Path], Bundle]) -> Path:
     """Publish a bundle elsewhere, and move it into a store under another name, as the next version."""
     (store / name).mkdir(parents=True, exist_ok=True)
+    version = max(list_versions(store / name), default=0) + 1
     with tempfile.TemporaryDirectory() as elsewhere:
-        folder = publish_in(Path(elsewhere)).folder
-        version = max(list_versions(store / name), default=0) + 1
-        manifest = json.loads((folder / MANIFEST).read_text())
-        (folder / MANIFEST).write_text(json.dumps(manifest | {"name": name, "version": version}))
-        return Path(shutil.move(folder, store / name / str(version)))
+        published = publish_in(Path(elsewhere)).folder
+        return Path(
+            shutil.move(copy_bundle(published, Path(elsewhere) / "copy", name, version), store / name / str(version))
+        )

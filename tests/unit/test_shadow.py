@@ -14,7 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import headed_bundles, mixed_bundles
 from support.handmade_bundles import Network, publish
+from support.named_bundles import publish_named
 from support.shadow_networks import OVERFLOW_ABOVE, build_overflowing
+from support.waiting import await_true
 
 from models.bundle import CURRENT, SHADOW
 from models.encoding import OneHotEncoder
@@ -168,10 +170,7 @@ def test_unknown_and_unloaded_models_have_no_report(store: Path) -> None:
 def test_each_model_has_its_own_shadow(store: Path) -> None:
     """And a model without one has no counts."""
     for seed in (5, 6):
-        publish(store / "more", Network.random((3, 2, 3), seed=seed))
-    (store / "more" / "handmade").rename(store / "other")
-    for manifest in (store / "other").rglob("manifest.json"):
-        manifest.write_text(manifest.read_text().replace('"name": "handmade"', '"name": "other"'))
+        publish_named(store, "other", (3, 2, 3), seed)
     service = start_service(store, models="handmade,other")
     rows = random_rows(30)
     post(service, {"instances": rows}, "/models/other/predict")
@@ -371,13 +370,6 @@ def no_threads() -> Iterator[None]:
     """Await the end of threads that other tests began."""
     yield
     await_true(lambda: not shadow_threads())
-
-
-def await_true(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("no_threads")
