@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -499,6 +500,20 @@ def test_queue_has_room_again_once_rows_are_taken(store: Path) -> None:
     assert queue.take(lambda _: 4) is None
     queue.put(model, predictions([10]), "queue")
     assert queue.take_dropped() == {}
+
+
+def test_queue_keeps_no_rows_in_memory_but_those_that_wait(store: Path) -> None:
+    """Of large requests it takes a few rows each, while the shadow does not keep up."""
+    model = open_model(store, "handmade", 1)
+    queue = RowQueue(1_000)
+    request = predictions([20_000])
+    tracemalloc.start()
+    for _ in range(100):
+        queue.put(model, request, "queue")
+        queue.take(lambda _: 10)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 160_000  # bytes, which the rows and outputs of one request have
 
 
 def test_load_is_that_of_other_threads() -> None:
