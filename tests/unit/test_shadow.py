@@ -240,13 +240,20 @@ def test_shadow_that_fails_is_logged_once(store: Path, caplog: pytest.LogCapture
     assert caplog.text.count("version 2 of handmade failed as a shadow") == 1
 
 
+@pytest.mark.usefixtures("no_threads")
 def test_shadow_for_which_there_is_no_memory_is_reported(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    service = start_service(store)
+    """Once; no rows wait for it."""
+    service = start_service(store, model_version=1)
     service.shadow.pairs._counters.regions.get = _raise_full  # type: ignore[method-assign, assignment] # noqa: SLF001
     for _ in range(3):
         post(service, {"features": [1, 2, 0]})
     assert get(service)["reason"] == "version 2 cannot be compared: no room"
+    service.shadow.start()
+    post(service, {"instances": random_rows(50)})
+    assert service.shadow._queue.take(lambda _: 1) is None, "rows wait in vain"  # noqa: SLF001
     assert caplog.text.count("version 2 of handmade cannot be compared") == 1
+    remove_shadow(store / "handmade")
+    service.catalog.refresh()
 
 
 def _raise_full(*_: Any) -> Any:
