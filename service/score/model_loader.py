@@ -58,7 +58,7 @@ def _open_version(settings: Settings, home: Path, folders: Mapping[int, Path], n
     if number not in folders:
         raise BundleError(f"{home} has no version {number}: choose from {', '.join(map(str, folders))}")
     sandbox.check_in_subprocess(folders[number], settings.engine)
-    model = Model.open(folders[number], settings.engine, settings.model_name)
+    model = Model.open(folders[number], settings.engine, settings.default_model)
     if model.version != number:
         raise BundleError(f"{folders[number]} has version {model.version}: move it to the folder of its version")
     return model

@@ -82,6 +82,17 @@ def test_report_is_that_of_the_predictions(
     assert report == expected_report(models, rows)
 
 
+def test_default_model_of_a_list_is_compared_under_its_name(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the service serves it with the same settings."""
+    publish_two(store, SOFTMAX)
+    write(table_of(random_rows(5)), store / "rows.csv")
+    monkeypatch.delenv("MENAGERIE_MODEL_NAME")
+    monkeypatch.setenv("MENAGERIE_MODELS", "headed,others")
+    assert compare(capsys, "rows.csv")["model"] == "headed"
+
+
 @pytest.mark.parametrize("threads", ["1", "3"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_same_report(
