@@ -71,10 +71,12 @@ format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# One environment that grows: a lock includes the smaller ones that it extends, so a change to any may concern it.
+# One environment that grows: a lock includes the smaller ones that it extends, so a change to any may concern it. All
+# cores compile its modules, some of which are templates and no Python; pip would use one.
 $(VENV)/serve $(VENV)/keras $(VENV)/train $(VENV)/score $(VENV)/dev: $(VENV)/%: $(wildcard requirements/*.txt) | $(VENV)/pyvenv.cfg
 	@echo "installing requirements/$*.txt into $(VENV) (once)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/$*.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement requirements/$*.txt
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 $(VENV)/pyvenv.cfg:

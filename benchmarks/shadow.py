@@ -1,6 +1,7 @@
 """``python -m benchmarks.shadow``: latency and server CPU time per request without and with a shadow version."""
 
 import argparse
+import itertools
 import json
 import shutil
 import sys
@@ -9,14 +10,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from benchmarks import load_generators, peers, process_tree
 from benchmarks.benchmark_run import BenchmarkRun, prepare_run
 from benchmarks.comparison import measure_load, warm_up
+from benchmarks.exchanges import Exchange
 from benchmarks.results import FIGURES, Figures, Rounds, format_cell
 from models import bundle
 from models.bundle import MANIFEST, Bundle
 
+_TURN_SECONDS = 1
 _NAMES = ("without", "with")
 _OPEN_FIGURES = ("cpu_us", "p50_ms", "p99_ms", "p999_ms", "max_ms", "failures")
 _CLOSED_FIGURES = ("cpu_us", "requests_s", "failures")
@@ -36,8 +40,11 @@ def copy_store(served: Bundle, store: Path, *, shadow: bool) -> Bundle:
 
 
 def measure(run: BenchmarkRun, rates: Sequence[float]) -> dict[str, dict[str, Figures]]:
-    """Figures by load and by service: both run, one is under load at a time, and they take turns."""
-    figures: dict[str, dict[str, Figures]] = {}
+    """Figures by load and by service: both run, one is under load at a time, and they take turns of a second.
+
+    So a disturbance meets both alike; the figures are medians of the turns.
+    """
+    turns: dict[str, dict[str, list[Figures]]] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, ExitStack() as stack:
         ports = {}
         for name in _NAMES:
@@ -46,17 +53,25 @@ def measure(run: BenchmarkRun, rates: Sequence[float]) -> dict[str, dict[str, Fi
         exchange = run.single_row(peers.read_peer(peers.OURS))
         for port in ports.values():
             warm_up(run, port, exchange)
-        for rate in rates:
-            for name, port in ports.items():
-                process_tree.wait_until_idle()
-                before = process_tree.cpu_seconds()
-                load = load_generators.run_open_loop(port, exchange, run.load_core, run.open_seconds, rate)
-                cpu_us = (process_tree.cpu_seconds() - before) / load["planned"] * 1e6
-                figures.setdefault(f"{rate:,.0f} requests a second", {})[name] = load | {"cpu_us": cpu_us}
-        for name, port in ports.items():
+        for rate, _, (name, port) in itertools.product([*rates, 0], range(round(run.seconds)), ports.items()):
             process_tree.wait_until_idle()
-            figures.setdefault("closed loop", {})[name] = measure_load(run, port, exchange, run.seconds)
-    return figures
+            load = f"{rate:,.0f} requests a second" if rate else "closed loop"
+            figures = _measure_turn(run, port, exchange, rate)
+            turns.setdefault(load, {}).setdefault(name, []).append(figures)
+    return {load: {name: _medians(each) for name, each in by_name.items()} for load, by_name in turns.items()}
+
+
+def _measure_turn(run: BenchmarkRun, port: int, exchange: Exchange, rate: float) -> Figures:
+    """The figures of one turn at a rate, or without one in a closed loop."""
+    if not rate:
+        return measure_load(run, port, exchange, _TURN_SECONDS)
+    before = process_tree.cpu_seconds()
+    load = load_generators.run_open_loop(port, exchange, run.load_core, _TURN_SECONDS, rate)
+    return load | {"cpu_us": (process_tree.cpu_seconds() - before) / load["planned"] * 1e6}
+
+
+def _medians(turns: Sequence[Figures]) -> Figures:
+    return {name: median(turn[name] for turn in turns) for name in turns[0]}
 
 
 def format_tables(rounds: Sequence[Mapping[str, Mapping[str, Figures]]]) -> str:
@@ -83,7 +98,7 @@ def main() -> None:
     )
     parser.add_argument("--rates", type=float, nargs="+", default=[1_000, 5_000], help="requests a second (1000 5000)")
     parser.add_argument("--rounds", type=int, default=5, help="each with newly started services (5)")
-    parser.add_argument("--seconds", type=int, default=8, help="of each load in a round (8)")
+    parser.add_argument("--seconds", type=int, default=8, help="of each load on each service in a round (8)")
     options = parser.parse_args()
     run = prepare_run([], options.rounds, options.seconds, options.seconds)
     try:

@@ -52,6 +52,24 @@ def verify(numbers: tuple[int, ...], **model: Any) -> None:
 
 
 @bundle.command()
+@click.argument("number", type=click.IntRange(min=1), metavar="[VERSION]", required=False)
+@click.option("--stop", is_flag=True, help="Compare no version any more.")
+@model_options
+def shadow(number: int | None, *, stop: bool, **model: Any) -> None:
+    """Compare a version with the serving one, before it serves.
+
+    It is verified, then its number is written into SHADOW. A running service follows within seconds: after each
+    response it computes what this version would have answered, and GET /shadow reports the differences. A version that
+    is still to be trained can be named too: it will be compared instead of serving at once.
+    """
+    if stop == bool(number):
+        raise click.UsageError("give either the number of a version or --stop")
+    with reported_errors():
+        versions = _open(model)
+        click.echo(versions.set_shadow(number) if number else versions.stop_shadow())
+
+
+@bundle.command()
 @click.argument("number", type=click.IntRange(min=1), metavar="VERSION")
 @model_options
 def promote(number: int, **model: Any) -> None:
@@ -71,24 +89,6 @@ def rollback(**model: Any) -> None:
     with reported_errors():
         versions = _open(model)
         _promote(versions, versions.find_previous())
-
-
-@bundle.command()
-@click.argument("number", type=click.IntRange(min=1), metavar="[VERSION]", required=False)
-@click.option("--stop", is_flag=True, help="Compare no version any more.")
-@model_options
-def shadow(number: int | None, *, stop: bool, **model: Any) -> None:
-    """Compare a version with the serving one, before it serves.
-
-    It is verified, then its number is written into SHADOW. A running service follows within seconds: after each
-    response it computes what this version would have answered, and GET /shadow reports the differences. A version that
-    is still to be trained can be named too: it will be compared instead of serving at once.
-    """
-    if stop == bool(number):
-        raise click.UsageError("give either the number of a version or --stop")
-    with reported_errors():
-        versions = _open(model)
-        click.echo(versions.set_shadow(number) if number else versions.stop_shadow())
 
 
 def _open(model: dict[str, Any]) -> "Versions":

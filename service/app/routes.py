@@ -80,8 +80,8 @@ class Service:
     def start_threads(self) -> None:
         """Poll the store, and observe requests in bulk; call it once in each worker."""
         self.catalog.watch(self.model_metrics.count_event)
-        self.observations.start()
         self.shadow.start()
+        self.observations.start()
 
     def observe_refusal(self, status: int, reason: str) -> None:
         """Count and log an error response that gunicorn sends by itself."""

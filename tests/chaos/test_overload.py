@@ -23,7 +23,7 @@ import requests
 from support.bad_input import GOOD
 from support.closed_loop_clients import LoadResult, post
 from support.fault_reports import Report
-from support.gunicorn_server import free_port, serving, workers
+from support.gunicorn_server import free_port, kill, serving, workers
 
 from benchmarks.server import pinned_to
 
@@ -207,6 +207,7 @@ def test_goodput_holds_under_overload(report: Report, long: bool, scenario: Scen
         with pinned_to(CORES[:1]):
             health_port = free_port()
             server = stack.enter_context(serving(MENAGERIE_HEALTH_PORT=str(health_port), **SETTINGS))
+            stack.callback(kill, server)
             stack.enter_context(busy_programs(scenario.busy_programs))
         stack.enter_context(pinned_to(CORES[-1:]))
         _, worker = workers(server)  # the first answers probes

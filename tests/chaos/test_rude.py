@@ -16,7 +16,7 @@ import pytest
 from support.bad_input import GOOD
 from support.closed_loop_clients import Load, post
 from support.fault_reports import Report
-from support.gunicorn_server import serving
+from support.gunicorn_server import kill, serving
 
 LIMITS = {
     "MENAGERIE_HEAD_SECONDS": "1",
@@ -146,6 +146,7 @@ def test_a_bad_client_is_closed(report: Report, bad: BadClient) -> None:
         with Load(server.port, clients=4) as load:
             seconds, held = asyncio.run(misbehave_at_once(server.port, bad, worker, files + 4))
         growth = megabytes(worker, "VmHWM") - before
+        kill(server)
     notes = f"closed after {seconds:.1f} s, let go after {held:.1f} s, {growth:.0f} MB more at most"
     report(bad.name, bad.connections, load.result, notes)
     assert (load.result.lost, load.result.wrong, set(load.result.statuses)) == (0, 0, {200})
@@ -178,6 +179,7 @@ def test_idle_connections_delay_nobody(report: Report, long: bool, all_allowed: 
             staying = sum(not _is_closed(client) for client in idle)
         files = len(list(Path(f"/proc/{worker}/fd").iterdir()))
         growth = megabytes(worker, "VmHWM") - before
+        kill(server)
     for client in idle:
         client.close()
     report(

@@ -145,7 +145,7 @@ def write_mixed_table(folder: Path) -> None:
 def test_categories_and_missing_values(spark: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every row has the command line's prediction, warnings and faults, and its values as they were.
 
-    A single process of Spark, as in `spark-submit`'s default, starts in half the time of a cluster's executors.
+    Spark runs in one process here, which spares the start of executors; the other test has those of a cluster.
     """
     publish(tmp_path / "store")
     write_mixed_table(tmp_path / "in")

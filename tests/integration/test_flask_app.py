@@ -27,6 +27,8 @@ def test_health_reports_state_and_versions(send: Send) -> None:
     health = json.loads(send("GET", "/health").body)
     assert health.pop("uptime_seconds") >= 0
     assert health.pop("model") == {"name": "animals", "version": "1"}
+    assert health.pop("models") == {"ready": ["animals"], "unavailable": []}
+    assert (health.pop("shadow"), health.pop("shadow_fault")) == (None, None)
     assert health == {"live": True, "ready": True, "version": VERSION, "versions": [1], "refused": {}}
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import requests
 from support import sampled_animals
-from support.gunicorn_server import ROOT, Server, serving, workers
+from support.gunicorn_server import ROOT, Server, kill, serving, workers
 from support.handmade_bundles import Network, publish
 from support.known_animals import KNOWN
 from support.prometheus_server import Prometheus, running_prometheus
@@ -65,13 +65,6 @@ class Scene:
         return self.folder / "store"
 
 
-def kill_all(server: Server) -> None:
-    """Kill a service with its workers."""
-    with suppress(FileNotFoundError):  # it has ended
-        for pid in [server.process.pid, *workers(server)]:
-            os.kill(pid, signal.SIGKILL)
-
-
 def healthy(scene: Scene) -> None:
     """No fault: rows like the training rows."""
     server = scene.serve(MENAGERIE_DRIFT_ROWS="1000")
@@ -88,7 +81,7 @@ def healthy(scene: Scene) -> None:
 
 def down(scene: Scene) -> None:
     """The whole service is killed."""
-    kill_all(scene.serve())
+    kill(scene.serve())
 
 
 def errors(scene: Scene) -> None:
@@ -136,17 +129,17 @@ def workers_killed(scene: Scene) -> None:
     """Workers are killed, as by a kernel that is out of memory."""
     server = scene.serve(WEB_CONCURRENCY="2")
 
-    def kill() -> None:
+    def kill_one() -> None:
         os.kill(workers(server)[0], signal.SIGKILL)
         time.sleep(1.5)
 
-    scene.actions.append(kill)
+    scene.actions.append(kill_one)
 
 
 def stuck_draining(scene: Scene) -> None:
     """The service has been told to exit, and does not."""
     server = scene.serve(MENAGERIE_DRAIN_SECONDS="20")
-    scene.stack.callback(kill_all, server)
+    scene.stack.callback(kill, server)
     server.process.terminate()
     await_true(lambda: requests.get(f"{server.url}/readyz", timeout=5).status_code == 503)
 

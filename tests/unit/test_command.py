@@ -29,7 +29,7 @@ def test_help_lists_the_commands_in_the_order_of_their_use() -> None:
     commands = listed_commands(invoke("--help").output)
     assert list(commands) == COMMANDS
     assert [sentence for sentence in commands.values() if not sentence.endswith(".") or "..." in sentence] == []
-    assert list(listed_commands(invoke("bundle", "-h").output)) == ["list", "verify", "promote", "rollback"]
+    assert list(listed_commands(invoke("bundle", "-h").output)) == ["list", "verify", "shadow", "promote", "rollback"]
 
 
 def test_version_is_that_of_the_service() -> None:

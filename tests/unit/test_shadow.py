@@ -1,8 +1,10 @@
 """A shadow: which rows it computes, and that their counts are those of a comparison of the same rows."""
 
+import gc
 import threading
 import time
 import tracemalloc
+import weakref
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -211,6 +213,29 @@ def test_new_pair_begins_anew(store: Path) -> None:
     post(service, {"instances": random_rows(6)})
     assert get(service)["rows"] == 11
     assert len(service.shadow.pairs._counters.regions._regions) == regions  # noqa: SLF001
+
+
+@pytest.mark.usefixtures("no_threads")
+@pytest.mark.parametrize("has_threads", [False, True])
+def test_shadow_that_is_no_more_leaves_nothing_in_memory(store: Path, *, has_threads: bool) -> None:
+    """Neither its model nor that of the serving version, also if rows still wait; its metrics end."""
+    publish(store, Network.random(SHAPE, seed=3))
+    (store / "handmade" / CURRENT).write_text("1")
+    service = start_service(store, keep_versions=1)
+    if has_threads:
+        service.shadow.start()
+    for _ in range(3):
+        post(service, {"instances": random_rows(3_000)})
+    models = weakref.WeakSet(service.registry.models)
+    assert len(models) == 2
+    remove_shadow(store / "handmade")
+    (store / "handmade" / CURRENT).write_text("3")
+    service.catalog.refresh()
+    service.observations.flush()
+    await_true(lambda: not shadow_threads())
+    gc.collect()
+    assert list(models) == []
+    assert "menagerie_shadow_rows_total{" not in flask_app(service).test_client().get("/metrics").text
 
 
 def test_rows_that_overflow_in_the_shadow_are_counted(store: Path) -> None:

@@ -1,8 +1,8 @@
 """What a shadow would have answered: computed for rows that were predicted, after their responses, and compared.
 
 The observer puts the rows of completed predictions into a bounded queue. A thread computes them in bulk, a piece at a
-time. It never delays a request for long: a piece takes less than Python's switch interval, which is 0.5 ms in a worker,
-the thread rests after each, and computes nothing while the worker is overloaded.
+time. It keeps no request waiting for long: a piece takes about as long as Python's switch interval, 0.5 ms in a worker,
+the thread rests after each, and it computes nothing while the worker is overloaded.
 """
 
 import logging
@@ -20,7 +20,7 @@ from service.monitoring.shadow.worker_load import WorkerLoad
 from service.monitoring.shared_counters import SharedCounters
 from service.settings import Settings
 
-MAX_CORE_SHARE = 0.2  # of the thread
+MAX_TIME_SHARE = 0.2  # in which the thread works, also if an engine has threads of its own
 _INTERVAL = 0.25  # seconds: a round takes 0.8 ms, mostly to get its data back into the caches
 _PIECE_ROWS, _MIN_PIECE_ROWS = 1_000, 16
 _PIECE_NUMBERS = 20_000  # of rows and outputs: it takes 0.4 ms to compare them
@@ -53,14 +53,15 @@ class Shadow:
 
     def observe(self, contexts: Sequence[RequestContext]) -> None:
         """Let the rows that a serving version predicted be compared, if it has a shadow."""
-        for model in self.pairs.serving():
+        serving = self.pairs.serving()
+        for model in serving:
             if not self.pairs.fault(model):
                 self._put(model, contexts)
-            if not self._has_threads:
-                self._compare_all()
-            elif not (self._thread and self._thread.is_alive()):
-                self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
-                self._thread.start()
+        if not self._has_threads:
+            self._compare_all()
+        elif serving and not (self._thread and self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
+            self._thread.start()
 
     def _put(self, model: Model, contexts: Sequence[RequestContext]) -> None:
         chosen = [each.prediction for each in contexts if each.model is model and self._is_chosen(each)]
@@ -72,18 +73,18 @@ class Shadow:
         return is_inference and (self.share == 1 or random() < self.share)  # noqa: S311 (no secret)
 
     def _run(self) -> None:
-        """Compare rows as long as there is a shadow, at most `MAX_CORE_SHARE` of the time."""
+        """Compare rows as long as there is a shadow, at most `MAX_TIME_SHARE` of the time."""
         load = WorkerLoad()
         while self.pairs.refresh():
             self._is_overloaded = load.is_overloaded()
-            started, is_busy = time.thread_time(), False
+            started, is_busy = time.perf_counter(), False
             try:
                 is_busy = not self._is_overloaded and self._compare_piece()
                 self._count_dropped()
             except Exception:  # noqa: BLE001 (the next piece may be another)
                 _log.exception("a comparison with a shadow failed")
-            used = time.thread_time() - started
-            time.sleep(max(used * (1 / MAX_CORE_SHARE - 1), 0 if is_busy else _INTERVAL))
+            took = time.perf_counter() - started
+            time.sleep(max(took * (1 / MAX_TIME_SHARE - 1), 0 if is_busy else _INTERVAL))
         self.close()  # nothing is to be left for a later shadow, nor in memory until then
 
     def _compare_all(self) -> None:

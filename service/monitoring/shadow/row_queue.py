@@ -73,6 +73,11 @@ class RowQueue:
             dropped, self._dropped = self._dropped, Counter()
             return dropped
 
+    def clear(self) -> None:
+        """Forget the rows that wait and what was dropped."""
+        self.drop_all("")
+        self.take_dropped()
+
     def drop_all(self, drop_reason: str) -> None:
         """Drop the rows that wait."""
         with self._lock:
