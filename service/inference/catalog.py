@@ -218,26 +218,29 @@ class Catalog:
 
         The first time at all of them at once: what a worker has got from the master is as old as that.
         """
-        for event in self.refresh():
-            listener(event)
+        _tell(listener, self.refresh())
         while True:
             known = self.registries
             for start in range(0, len(known), _LOOKS_AT_ONCE):
                 few = known[start : start + _LOOKS_AT_ONCE]
                 time.sleep(self._settings.poll_seconds * len(few) / len(known))
                 for registry in few:
-                    self._look(registry, listener)
+                    _tell(listener, self._refresh(registry))
             if not known:
                 time.sleep(self._settings.poll_seconds)
             self._find_models()
             for registry in self.registries:
                 if registry not in known:
-                    self._look(registry, listener)
+                    _tell(listener, self._refresh(registry))
             self._log_faults()
 
-    def _look(self, registry: Registry, listener: Callable[[Event], None]) -> None:
-        for event in self._refresh(registry):
+
+def _tell(listener: Callable[[Event], None], events: Sequence[Event]) -> None:
+    for event in events:
+        try:
             listener(event)
+        except Exception:  # noqa: BLE001 (whatever is wrong with the counts, the store is polled)
+            _log.exception("an event of %s is not counted", event.model)
 
 
 def list_names(names: Sequence[str]) -> str:

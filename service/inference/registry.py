@@ -181,17 +181,17 @@ class Registry:
         loaded = self._loaded.get(number)
         folder = self._folders[number]
         files = read_fingerprint(folder)
-        refused_files, _ = self._refused.get(number, (None, ""))
-        if refused_files == files:
-            return loaded
         if not loaded or loaded.files != files:
+            refused_files, _ = self._refused.get(number, (None, ""))
+            if refused_files == files:
+                return loaded
             try:
                 loaded = self._load(number, folder, files)
             except (BundleError, StartupError) as error:
                 self._refused[number] = files, str(error)
                 return loaded
             events.append(Event(self.name, "loaded", number, loaded.model.manifest.training.created))
-        self._refused.pop(number, None)
+        self._refused.pop(number, None)  # also if it was refused as the shadow of another version
         return loaded
 
     def _load(self, number: int, folder: Path, files: Fingerprint) -> Version:

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from support.named_bundles import publish_named
+from support.waiting import await_true
 
 from models.bundle import CURRENT, MANIFEST, BundleError, list_models
 from service.app import api_keys
 from service.app.flask_app import flask_app
 from service.app.routes import Service, build_service
+from service.inference import sandbox
 from service.inference.catalog import Catalog
+from service.inference.registry import Event
 from service.inference.sandbox import no_check
 from service.settings import Settings
 
@@ -257,6 +261,31 @@ def test_model_that_breaks_later_goes_on_serving(store: Path, damage: Callable[[
     (dogs,) = [each for each in client.get("/models").json["models"] if each["name"] == "dogs"]  # type: ignore[index]
     assert (dogs["state"], bool(dogs["refused"]) or bool(dogs["fault"])) == ("ready", True)
     assert client.get("/readyz").status_code == 200
+
+
+def test_polling_goes_on_if_events_cannot_be_counted(
+    store: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever poll they come from: the first one or a later one, of a known model or a new one."""
+    monkeypatch.setattr(sandbox, "check_in_subprocess", no_check)
+    catalog = open_catalog(store, poll_seconds=0.05)
+    told: list[Event] = []
+
+    def fail(event: Event) -> None:
+        told.append(event)
+        if event.model == "last":
+            threading.Event().wait()  # the thread is a daemon
+        raise OSError("no locks available")
+
+    publish_named(store, "cats", seed=5)
+    catalog.watch(fail)
+    for name in ("dogs", "wolves", "owls"):
+        publish_named(store, name, seed=6)
+        await_true(lambda name=name: name in {event.model for event in told})  # type: ignore[misc]
+    assert told[0].model == "cats"
+    assert "an event of wolves is not counted" in caplog.text
+    publish_named(store, "last")  # from now on the thread rests
+    await_true(lambda: told[-1].model == "last")
 
 
 def test_last_poll_is_that_of_the_loaded_model_whose_folder_was_read_least_recently(store: Path) -> None:

@@ -430,7 +430,28 @@ def test_shadow_has_the_schema_of_the_serving_version(model_dir: Path) -> None:
     (model_dir / SHADOW).write_text("3")
     loaded_before.registry.refresh()
     assert loaded_before.registry.shadow is None
-    assert list(loaded_before.registry.refused) == ["3"]
+    for _ in range(2):
+        assert list(loaded_before.registry.refused) == ["3"]
+        assert loaded_before.registry.refresh() == []
+
+
+@pytest.mark.parametrize("change", ["serves", "is compared", "is kept"])
+def test_version_refused_as_a_shadow_is_refused_no_longer_than_that(model_dir: Path, change: str) -> None:
+    """It may serve, or be compared with another version, although it could not be compared with this one."""
+    publish(model_dir.parent, network(4, labels=3))
+    service = start_service(model_dir, keep_versions=4)
+    (model_dir / SHADOW).write_text("3")
+    service.registry.refresh()
+    assert list(service.registry.refused) == ["3"]
+    if change == "serves":
+        (model_dir / CURRENT).write_text("3")
+    elif change == "is compared":
+        (model_dir / CURRENT).write_text("2")
+    else:
+        (model_dir / SHADOW).unlink()
+    service.registry.refresh()
+    assert service.registry.refused == {}
+    assert 3 in service.registry.versions
 
 
 def test_only_version_does_not_serve_as_shadow(tmp_path: Path) -> None:

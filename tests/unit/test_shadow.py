@@ -3,6 +3,7 @@
 import gc
 import threading
 import time
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -263,13 +264,20 @@ def test_shadow_that_fails_is_logged_once(store: Path, caplog: pytest.LogCapture
     assert caplog.text.count("version 2 of handmade failed as a shadow") == 1
 
 
+@pytest.mark.usefixtures("no_threads")
 def test_shadow_for_which_there_is_no_memory_is_reported(store: Path, caplog: pytest.LogCaptureFixture) -> None:
-    service = start_service(store)
+    """Once; no rows wait for it."""
+    service = start_service(store, model_version=1)
     service.shadow.pairs._counters.regions.get = _raise_full  # type: ignore[method-assign, assignment] # noqa: SLF001
     for _ in range(3):
         post(service, {"features": [1, 2, 0]})
     assert get(service)["reason"] == "version 2 cannot be compared: no room"
+    service.shadow.start()
+    post(service, {"instances": random_rows(50)})
+    assert service.shadow._queue.take(lambda _: 1) is None, "rows wait in vain"  # noqa: SLF001
     assert caplog.text.count("version 2 of handmade cannot be compared") == 1
+    remove_shadow(store / "handmade")
+    service.catalog.refresh()
 
 
 def _raise_full(*_: Any) -> Any:
@@ -516,6 +524,20 @@ def test_queue_has_room_again_once_rows_are_taken(store: Path) -> None:
     assert queue.take(lambda _: 4) is None
     queue.put(model, predictions([10]), "queue")
     assert queue.take_dropped() == {}
+
+
+def test_queue_keeps_no_rows_in_memory_but_those_that_wait(store: Path) -> None:
+    """Of large requests it takes a few rows each, while the shadow does not keep up."""
+    model = open_model(store, "handmade", 1)
+    queue = RowQueue(1_000)
+    request = predictions([20_000])
+    tracemalloc.start()
+    for _ in range(100):
+        queue.put(model, request, "queue")
+        queue.take(lambda _: 10)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 160_000  # bytes, which the rows and outputs of one request have
 
 
 def test_load_is_that_of_other_threads() -> None:

@@ -55,14 +55,18 @@ class Shadow:
         """Let the rows that a serving version predicted be compared, if it has a shadow."""
         shadows = self.pairs.shadows()
         for model in shadows:
-            chosen = [each.prediction for each in contexts if each.model is model and self._is_chosen(each)]
-            if predictions := [each for each in chosen if each is not None]:
-                self._queue.put(model, predictions, "overload" if self._is_overloaded else "queue")
+            if not self.pairs.fault(model):
+                self._put(model, contexts)
         if not self._has_threads:
             self._compare_all()
         elif shadows and not (self._thread and self._thread.is_alive()):
             self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
             self._thread.start()
+
+    def _put(self, model: Model, contexts: Sequence[RequestContext]) -> None:
+        chosen = [each.prediction for each in contexts if each.model is model and self._is_chosen(each)]
+        if predictions := [each for each in chosen if each is not None]:
+            self._queue.put(model, predictions, "overload" if self._is_overloaded else "queue")
 
     def _is_chosen(self, context: RequestContext) -> bool:
         is_inference = context.route is not None and context.route.inference and not context.error

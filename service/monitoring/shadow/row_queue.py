@@ -3,6 +3,7 @@
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +42,8 @@ class RowQueue:
             if taken < wanted:
                 self._dropped[model, drop_reason] += wanted - taken
         if taken:
-            rows = join_rows([each.rows for each in predictions])[:taken]
-            outputs = join_rows([each.outputs for each in predictions])[:taken]
+            rows = _first_rows([each.rows for each in predictions], taken)
+            outputs = _first_rows([each.outputs for each in predictions], taken)
             with self._lock:
                 self._waiting.setdefault(model, deque()).append(Rows(rows, outputs))
 
@@ -85,3 +86,11 @@ class RowQueue:
                 self._dropped[model, drop_reason] += rows
                 self._room += rows
             self._waiting.clear()
+
+
+def _first_rows(arrays: Sequence[Array], count: int) -> Array:
+    """The first rows of several arrays [rows, columns], copied: what is not taken is not kept in memory either."""
+    ends = [*accumulate([len(array) for array in arrays], initial=0)]
+    if ends[-1] == count:
+        return join_rows(arrays)
+    return join_rows([array[: count - start] for start, array in zip(ends, arrays, strict=False) if start < count])
