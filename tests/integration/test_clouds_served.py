@@ -196,7 +196,9 @@ def test_keys_and_metrics_hold_for_the_platform() -> None:
             }
 
         await_equal(count, {"200": 2, "401": 1})
-        await_metrics(server, 'menagerie_predictions_total{label="llama",version="1"} 1.0', headers=keys)
+        await_metrics(
+            server, 'menagerie_predictions_total{label="llama",model="animals",version="1"} 1.0', headers=keys
+        )
 
 
 def test_limits_hold_for_the_platform() -> None:
