@@ -22,8 +22,8 @@ from service.settings import Settings
 
 MAX_TIME_SHARE = 0.2  # in which the thread works, also if an engine has threads of its own
 _INTERVAL = 0.25  # seconds: a round takes 0.8 ms, mostly to get its data back into the caches
-_PIECE_ROWS, _MIN_PIECE_ROWS = 1_000, 16
-_PIECE_NUMBERS = 20_000  # of rows and outputs: it takes 0.4 ms to compare them
+_PIECE_ROWS, _MIN_PIECE_ROWS = 200, 16
+_PIECE_NUMBERS = 4_000  # of rows and outputs: a request may have to wait while they are compared
 
 _log = logging.getLogger("menagerie")
 
