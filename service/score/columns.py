@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from service.score.cell_faults import Codes, InvalidValues
 from service.score.errors import TableError
 from service.score.missing_values import MissingValues
 from service.score.number_columns import NumberColumn
+from service.score.options import ColumnOptions
 
 _DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "vertical bars", ",": "commas"}
 
@@ -70,6 +71,20 @@ class FeatureColumns:
             [MissingValues(each, na_values, number_format) for each in features] if na_values else None
         )
         self._code_type: type[np.integer[Any]] = np.uint8 if all(feature.is_plain for feature in features) else np.int32
+
+    @classmethod
+    def from_options(
+        cls, features: Sequence[Feature], schema: pa.Schema, options: ColumnOptions, *, all_text: bool
+    ) -> Self:
+        """The columns that the options of a command say."""
+        return cls(
+            features,
+            schema,
+            options.mapping,
+            all_text=all_text,
+            number_format=options.number_format,
+            na_values=options.na_values,
+        )
 
     def extract(self, batch: pa.RecordBatch) -> ExtractedRows:
         """The features' values and what is wrong with them."""

@@ -57,7 +57,9 @@ class BatchComparer:
         all_text: bool,
     ) -> None:
         self._comparison, self._models = comparison, models
-        self._columns = [_feature_columns(model, schema, options, all_text=all_text) for model in models]
+        self._columns = [
+            FeatureColumns.from_options(model.features, schema, options, all_text=all_text) for model in models
+        ]
         self._has_same_columns = models[0].features == models[1].features
         self._reporters = [
             FaultReporter(model.features, columns.names) for model, columns in zip(models, self._columns, strict=True)
@@ -153,14 +155,3 @@ def compare_versions(options: CompareOptions) -> str:
     counts = f"{total.rows:,} rows: {total.answered:,} compared, {total.rejected:,} rejected"
     lines = [f"{counts} (at {total.rows / seconds:,.0f} rows/s)", *total.describe_faults(), *inputs.describe_skipped()]
     return "\n".join(lines)
-
-
-def _feature_columns(model: Model, schema: pa.Schema, options: ColumnOptions, *, all_text: bool) -> FeatureColumns:
-    return FeatureColumns(
-        model.features,
-        schema,
-        options.mapping,
-        all_text=all_text,
-        number_format=options.number_format,
-        na_values=options.na_values,
-    )

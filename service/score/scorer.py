@@ -42,14 +42,7 @@ class Scorer:
 
     def __init__(self, model: Model, schema: pa.Schema, options: ColumnOptions, *, all_text: bool = False) -> None:
         self._model = model
-        self._columns = FeatureColumns(
-            model.features,
-            schema,
-            options.mapping,
-            all_text=all_text,
-            number_format=options.number_format,
-            na_values=options.na_values,
-        )
+        self._columns = FeatureColumns.from_options(model.features, schema, options, all_text=all_text)
         self._reporter = FaultReporter(model.features, self._columns.names)
         self._kept = _kept_columns(schema, options.keep)
         self._outputs = [OutputColumns(head, is_only=len(model.heads) == 1) for head in model.heads]

@@ -16,6 +16,7 @@ import requests
 from support import sampled_animals
 from support.gunicorn_server import Server, serving, workers
 from support.known_animals import KNOWN, NAMES, named
+from support.waiting import await_everywhere
 
 from service.app import api_keys
 from service.arrays import Array
@@ -32,15 +33,9 @@ def get_drift(server: Server) -> dict[str, Any]:
 
 
 def await_drift(server: Server, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The response once it meets the condition on ten new connections in a row, which spread over the workers."""
-    deadline, successes = time.monotonic() + 30, 0
-    while True:
-        drift = get_drift(server)
-        successes = successes + 1 if condition(drift) else 0
-        if successes == 10:
-            return drift
-        assert time.monotonic() < deadline, drift["says"]
-        time.sleep(0.05)
+    """The response once it meets the condition whichever worker gives it."""
+    drift: dict[str, Any] = await_everywhere(partial(get_drift, server), condition)
+    return drift
 
 
 def predict_spread(server: Server, rows: Array) -> set[int]:

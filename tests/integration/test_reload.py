@@ -15,6 +15,7 @@ import pytest
 import requests
 from support.gunicorn_server import Server, await_ready, await_workers, serving, workers
 from support.handmade_bundles import Network, publish
+from support.waiting import await_version
 
 from models.bundle import CURRENT, MODEL_LITERT
 
@@ -41,15 +42,6 @@ def server(home: Path) -> Iterator[Server]:
     settings = {"MENAGERIE_MODEL_STORE": str(home.parent), "MENAGERIE_MODEL_NAME": home.name}
     with serving(MENAGERIE_POLL_SECONDS="0.2", WEB_CONCURRENCY="2", **settings) as ready:
         yield ready
-
-
-def await_version(server: Server, version: str, seconds: float = 30) -> None:
-    """Return once thirty new connections in a row, spread over the workers, are answered by that version."""
-    deadline, seen = time.monotonic() + seconds, 0
-    while seen < 30:
-        serving_version = requests.get(f"{server.url}/health", timeout=5).json()["model"]["version"]
-        seen = seen + 1 if serving_version == version else 0
-        assert time.monotonic() < deadline, serving_version
 
 
 class Clients:

@@ -4,10 +4,10 @@ import json
 import os
 import re
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from support.handmade_bundles import Network, publish
 from support.menagerie_command import run_command
 from support.mutated_networks import write_bundle
 from support.shadow_networks import OVERFLOW_ABOVE, build_overflowing
+from support.waiting import await_everywhere, await_version
 
 from models import bundle
 from models.bundle import CURRENT, SHADOW
@@ -55,15 +56,8 @@ def get(server: Server, path: str = "/shadow") -> Any:
 
 
 def await_report(server: Server, condition: Callable[[Any], bool]) -> Any:
-    """The report once all workers give one that meets the condition: ten new connections in a row do."""
-    deadline, seen = time.monotonic() + 60, 0
-    while True:
-        report = get(server)
-        seen = seen + 1 if condition(report) else 0
-        if seen == 10:
-            return report
-        assert time.monotonic() < deadline, report
-        time.sleep(0.02)
+    """The report once it meets the condition whichever worker gives it."""
+    return await_everywhere(partial(get, server), condition)
 
 
 def known(report: Any) -> int:
@@ -194,15 +188,6 @@ class Clients:
                 except Exception as error:  # noqa: BLE001 (whatever it is, a request was lost)
                     counts[repr(error)] += 1
         return counts
-
-
-def await_version(server: Server, version: str) -> None:
-    """Return once thirty new connections in a row, spread over the workers, are answered by that version."""
-    deadline, seen = time.monotonic() + 60, 0
-    while seen < 30:
-        serving_version = get(server, "/health")["model"]["version"]
-        seen = seen + 1 if serving_version == version else 0
-        assert time.monotonic() < deadline, serving_version
 
 
 def test_promoting_the_shadow_loses_nothing(store: Path) -> None:

@@ -12,7 +12,7 @@ import requests
 
 from support.gunicorn_server import Server
 
-_PAUSE = 0.1  # seconds
+_PAUSE, _SHORT_PAUSE = 0.1, 0.02  # seconds
 
 
 def await_true(condition: Callable[[], Any], seconds: float = 60) -> None:
@@ -38,6 +38,34 @@ def await_equal(read: Callable[[], Any], expected: Any, seconds: float = 60) -> 
         if time.monotonic() >= deadline:
             assert found == expected  # whose message shows the difference
         time.sleep(_PAUSE)
+
+
+def await_everywhere(
+    read: Callable[[], Any], condition: Callable[[Any], bool], *, times: int = 10, seconds: float = 60
+) -> Any:
+    """What ``read`` returns once that meets the condition so many times in a row: connections spread over the workers.
+
+    Raises:
+        AssertionError: it still does not after ``seconds``.
+    """
+    deadline, successes = time.monotonic() + seconds, 0
+    while True:
+        found = read()
+        successes = successes + 1 if condition(found) else 0
+        if successes == times:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(_SHORT_PAUSE)
+
+
+def await_version(server: Server, version: str) -> None:
+    """Return once thirty new connections in a row are answered by that version of the default model."""
+
+    def read() -> str:
+        serving: str = requests.get(f"{server.url}/health", timeout=30).json()["model"]["version"]
+        return serving
+
+    await_everywhere(read, lambda serving: serving == version, times=30)
 
 
 def await_metrics(server: Server, *parts: str, headers: Mapping[str, str] | None = None, seconds: float = 60) -> str:
